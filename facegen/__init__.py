@@ -1,0 +1,52 @@
+"""facegen: face generation with GANs, and its honest measurement.
+
+The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
+:func:`pack`, :func:`grade` and :func:`run`, each with the result type named in ``__all__``. They load lazily:
+``import facegen`` costs nothing until one is used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "prepare": "facegen.stages.prepare",
+    "train": "facegen.stages.train",
+    "sample": "facegen.stages.sample",
+    "fid": "facegen.stages.fid",
+    "pack": "facegen.stages.pack",
+    "grade": "facegen.stages.grade",
+    "run": "facegen.stages.run",
+    "FaceDataset": "facegen.data.dataset",
+    "Recipe": "facegen.training.recipe",
+    "Score": "facegen.scoring.score",
+    "FacegenError": "facegen.errors",
+}
+
+__all__ = [
+    "FaceDataset",
+    "FacegenError",
+    "Recipe",
+    "Score",
+    "fid",
+    "grade",
+    "pack",
+    "prepare",
+    "run",
+    "sample",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'facegen' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

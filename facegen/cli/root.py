@@ -1,0 +1,126 @@
+"""The ``facegen`` group: global options, configuration files, and how failures end."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+import facegen
+from facegen import console
+from facegen.errors import FacegenError, InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+#: In the order of the corridor, which is the order of ``facegen --help``.
+COMMANDS = ("run", "prepare", "train", "sample", "fid", "pack", "grade", "weights")
+INTERRUPTED = 130
+PROJECT_CONFIG = Path("facegen.toml")
+
+
+class _Corridor(click.Group):
+    """Loads a command's file on first use, and turns expected failures into one sentence and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"facegen.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as problem:
+            if "Did you mean" in problem.message:  # newer Click says it by itself
+                raise
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(problem.message + hint, ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FacegenError as problem:
+            console.error(problem)
+            ctx.exit(problem.exit_code)
+        except KeyboardInterrupt:
+            console.warn("interrupted")
+            ctx.exit(INTERRUPTED)
+
+
+def _load_config(path: Path) -> dict[str, dict[str, Any]]:
+    """Read TOML defaults: a table a command, keys named like its options (``fid-every = 10``)."""
+    try:
+        with path.open("rb") as file:
+            tables = tomllib.load(file)
+    except OSError as problem:
+        raise InputError(f"Cannot read the configuration {path}: {problem.strerror}.") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise InputError(f"The configuration {path} is not valid TOML: {problem}.") from problem
+    defaults: dict[str, dict[str, Any]] = {}
+    for command_name, table in tables.items():
+        if command_name not in COMMANDS or not isinstance(table, dict):
+            raise InputError(
+                f"The configuration {path} has {command_name!r}, which is not a command's table.",
+                f"Its tables are named like commands: {', '.join(f'[{name}]' for name in COMMANDS)}.",
+            )
+        command = _Corridor().get_command(click.Context(main), command_name)
+        assert command is not None
+        known = {parameter.name for parameter in command.params}
+        values = {key.replace("-", "_"): value for key, value in table.items()}
+        for key in values:
+            if key not in known:
+                near = get_close_matches(key, [name for name in known if name], n=1)
+                hint = f"Did you mean {near[0].replace('_', '-')!r}?" if near else None
+                raise InputError(
+                    f"The configuration {path} sets {key.replace('_', '-')!r} for '{command_name}', "
+                    "which has no such option.",
+                    hint,
+                )
+        defaults[command_name] = values
+    return defaults
+
+
+@click.group(
+    cls=_Corridor,
+    context_settings={
+        "auto_envvar_prefix": "FACEGEN",
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+        "max_content_width": 100,
+    },
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TOML file of defaults, a table a command; facegen.toml in the working folder is read by itself.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Only results, warnings and errors.")
+@click.version_option(facegen.__version__, prog_name="facegen")
+@click.pass_context
+def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) -> None:
+    """Generate faces with a GAN and measure them honestly.
+
+    From photographs to a graded tarball: prepare, train, sample, fid, pack, grade; `facegen run` does it all.
+    Every option can also come from the environment as FACEGEN_<COMMAND>_<OPTION>.
+    """
+    if verbose and quiet:
+        raise click.UsageError("--verbose and --quiet exclude each other.")
+    console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)
+    if config is None and PROJECT_CONFIG.is_file():
+        config = PROJECT_CONFIG
+    if config is not None:
+        ctx.default_map = _load_config(config)

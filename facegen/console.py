@@ -1,0 +1,159 @@
+"""The only place that prints: progress and messages on stderr, results on stdout.
+
+``NO_COLOR`` and a redirected stderr turn styling off; rich sees to both. Rich is imported on first use, so that
+``facegen --help`` stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from facegen.errors import FacegenError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress
+
+QUIET, NORMAL, VERBOSE = -1, 0, 1
+_verbosity = NORMAL
+_live: Console | None = None
+
+
+def set_verbosity(level: int) -> None:
+    """``QUIET`` keeps warnings, errors and results only; ``VERBOSE`` adds details."""
+    global _verbosity
+    _verbosity = level
+
+
+def is_verbose() -> bool:
+    return _verbosity >= VERBOSE
+
+
+def is_quiet() -> bool:
+    return _verbosity <= QUIET
+
+
+def _console(stderr: bool) -> Console:
+    from rich.console import Console
+
+    # While a progress display runs, messages go through its console, so that they appear above the bar.
+    if stderr and _live is not None:
+        return _live
+    # Made anew each time: tests and callers may have replaced sys.stdout or sys.stderr since.
+    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+
+
+def _say(message: str, style: str | None = None) -> None:
+    _console(stderr=True).print(message, style=style, markup=False)
+
+
+def info(message: str) -> None:
+    """One line of the story, on stderr; silent under ``--quiet``."""
+    if not is_quiet():
+        _say(message)
+
+
+def detail(message: str) -> None:
+    """A line for ``--verbose``, on stderr."""
+    if is_verbose():
+        _say(message, style="dim")
+
+
+def warn(message: str) -> None:
+    """A warning on stderr; shown under ``--quiet`` too."""
+    _say(f"warning: {message}", style="yellow")
+
+
+def error(problem: FacegenError) -> None:
+    """An expected failure on stderr: the sentence, then the remedy."""
+    _say(f"error: {problem}", style="bold red")
+
+
+def result(text: str) -> None:
+    """One line of result on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def result_json(value: Mapping[str, Any]) -> None:
+    """A result as JSON on stdout; NaN and infinity are refused, for they are not JSON."""
+    result(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def result_table(table: RenderableType) -> None:
+    """A rich table (or any rich renderable) on stdout."""
+    _console(stderr=False).print(table)
+
+
+class Task:
+    """A running progress bar: ``advance`` it, and ``note`` short figures beside it."""
+
+    def __init__(self, progress: Progress | None, total: int | None, description: str, unit: str) -> None:
+        self._progress = progress
+        if progress is not None:
+            self._id = progress.add_task(description, total=total, unit=unit, note="")
+
+    def advance(self, steps: float = 1) -> None:
+        if self._progress is not None:
+            self._progress.advance(self._id, steps)
+
+    def note(self, text: str) -> None:
+        if self._progress is not None:
+            self._progress.update(self._id, note=text)
+
+    def set_total(self, total: int) -> None:
+        if self._progress is not None:
+            self._progress.update(self._id, total=total)
+
+
+@contextmanager
+def progress(description: str, total: int | None, unit: str = "images") -> Iterator[Task]:
+    """A progress bar on stderr with count, rate (``unit``/s) and time left; nothing when quiet or not a terminal.
+
+    Inside another progress display it is silent: one bar at a time tells the story.
+    """
+    global _live
+    if is_quiet() or not sys.stderr.isatty():
+        yield Task(None, total, description, unit)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Task as RichTask
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: RichTask) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s")
+
+    if _live is not None:
+        # Rich runs one live display at a time; the outer bar goes on and the inner work is silent.
+        yield Task(None, total, description, unit)
+        return
+    console = Console(stderr=True, highlight=False)
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    ]
+    bar = Progress(*columns, console=console, refresh_per_second=5)
+    with bar:
+        _live = console
+        try:
+            yield Task(bar, total, description, unit)
+        finally:
+            _live = None

@@ -1,0 +1,1 @@
+"""Faces as files: where photographs come from, the exact transform, and the prepared dataset."""

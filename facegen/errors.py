@@ -1,0 +1,35 @@
+"""The errors a user can cause. Each is one sentence that names the file, a remedy, and an exit code."""
+
+from __future__ import annotations
+
+
+class FacegenError(Exception):
+    """An expected failure.
+
+    ``message`` is one sentence that names the file or option at fault; ``remedy``, another that says what to do.
+    ``exit_code`` is what the command line ends with (2: wrong usage, bad input or missing environment).
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+
+class InputError(FacegenError):
+    """A file, folder or option value that cannot be used."""
+
+
+class EnvironmentProblem(FacegenError):
+    """Something the machine lacks: weights, a device, disk space, a network."""
+
+
+class Refused(FacegenError):
+    """The work was done and the answer is no (exit code 1)."""
+
+    exit_code = 1
