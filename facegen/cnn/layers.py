@@ -1,0 +1,134 @@
+"""The one layer everything is made of: a convolution, its norm and its activation, in 1-D, 2-D, 3-D and transposed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+
+from facegen.cnn.shapes import same_padding
+
+#: A name from NORMS or ACTIVATIONS, a constructor, or None for none.
+Norm = str | Callable[[int], nn.Module] | None
+Activation = str | Callable[[], nn.Module] | None
+Size = int | Sequence[int]
+
+CONVOLUTIONS: dict[int, type[_ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, type[_ConvNd]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_BATCH_NORMS: dict[int, type[_BatchNorm]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_INSTANCE_NORMS: dict[int, type[nn.Module]] = {1: nn.InstanceNorm1d, 2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "relu6": lambda: nn.ReLU6(inplace=True),
+    "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+
+
+def make_norm(norm: Norm, channels: int, dims: int = 2) -> nn.Module | None:
+    """A normalisation over ``channels`` of [B, C, ...] activations.
+
+    Args:
+        norm: ``"batch"`` (Ioffe and Szegedy, arXiv:1502.03167), ``"instance"`` (Ulyanov et al., arXiv:1607.08022),
+            ``"group"`` (Wu and He, arXiv:1803.08494; 32 groups, fewer where they do not divide), ``"layer"``
+            (Ba et al., arXiv:1607.06450; over channels and positions, which is one group), a constructor that takes
+            the number of channels, or None.
+        dims: 1, 2 or 3 spatial dimensions.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if norm is None or callable(norm):
+        return norm(channels) if norm else None
+    if norm == "batch":
+        return _BATCH_NORMS[dims](channels)
+    if norm == "instance":
+        return _INSTANCE_NORMS[dims](channels, affine=True)
+    if norm == "layer":
+        return nn.GroupNorm(1, channels)
+    if norm == "group":
+        groups = max(count for count in range(1, min(32, channels) + 1) if channels % count == 0)
+        return nn.GroupNorm(groups, channels)
+    raise ValueError(f"unknown norm {norm!r}: batch, layer, instance, group or None")
+
+
+def make_activation(activation: Activation) -> nn.Module | None:
+    """An activation by name (a key of ``ACTIVATIONS``), by constructor, or None. ValueError for an unknown name."""
+    if activation is None or callable(activation):
+        return activation() if activation else None
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}: {', '.join(ACTIVATIONS)} or None")
+    return ACTIVATIONS[activation]()
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution → norm → activation, as children ``conv``, ``norm`` and ``act`` (absent where None).
+
+    Args:
+        in_channels, out_channels: channels of the [B, C, ...] input and output.
+        kernel_size: of one dimension for all, or a sequence.
+        stride, dilation, groups: as torch's convolution.
+        padding: in pixels; None keeps the size at stride 1, which needs an odd kernel.
+        norm: see :func:`make_norm`. Before a batch or instance norm a bias would be subtracted again, so the
+            convolution has one only where ``norm`` is None, unless ``bias`` says otherwise.
+        activation: see :func:`make_activation`.
+        dims: 1 (sentences, time series), 2 (images) or 3 (video, CT).
+        transposed: the transposed ("fractionally strided") convolution, which up-samples by its stride.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size = 3,
+        *,
+        stride: Size = 1,
+        padding: Size | None = None,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool | None = None,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+        dims: int = 2,
+        transposed: bool = False,
+    ) -> None:
+        if padding is None:
+            kernels = [kernel_size] * dims if isinstance(kernel_size, int) else kernel_size
+            padding = tuple(same_padding(kernel, dilation=dilation) for kernel in kernels)
+        convolution = (TRANSPOSED if transposed else CONVOLUTIONS)[dims]
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        layers["conv"] = convolution(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            groups=groups,
+            bias=(norm is None) if bias is None else bias,
+        )
+        if (layer := make_norm(norm, out_channels, dims)) is not None:
+            layers["norm"] = layer
+        if (layer := make_activation(activation)) is not None:
+            layers["act"] = layer
+        super().__init__(layers)
+
+
+def init_normal_(module: nn.Module, std: float = 0.02) -> None:
+    """DCGAN's initialisation, in place: convolutions N(0, 0.02), no bias; BatchNorm scales N(1, 0.02), shifts 0.
+
+    Radford et al., arXiv:1511.06434, section 4; the BatchNorm scales as in the authors' own code.
+    """
+    for layer in module.modules():
+        if isinstance(layer, (_ConvNd, nn.Linear)):
+            nn.init.normal_(layer.weight, 0.0, std)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, _BatchNorm):
+            nn.init.normal_(layer.weight, 1.0, std)
+            nn.init.zeros_(layer.bias)
