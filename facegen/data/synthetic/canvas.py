@@ -1,0 +1,133 @@
+"""What faces are drawn with: soft masks over local boxes of a float picture, in the head's own coordinates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+HEIGHT, WIDTH = 218, 178
+#: The point between the eyes, where aligned CelebA has it: its eyes stand at about (69, 111) and (108, 111).
+EYES_X, EYES_Y = 88.5, 111.0
+
+Plane: TypeAlias = npt.NDArray[np.float32]
+#: Three floats in [0, 1]: red, green, blue as displayed (sRGB).
+Colour: TypeAlias = tuple[float, float, float]
+
+
+@lru_cache(maxsize=1)
+def _grid() -> tuple[Plane, Plane]:
+    """Pixel centres relative to the point between the eyes: x [1, W] and y [H, 1]."""
+    x = np.arange(WIDTH, dtype=np.float32)[None, :] - np.float32(EYES_X)
+    y = np.arange(HEIGHT, dtype=np.float32)[:, None] - np.float32(EYES_Y)
+    return x, y
+
+
+def mix(first: Colour, second: Colour, amount: float) -> Colour:
+    """``first`` where ``amount`` is 0, ``second`` where it is 1, a straight line between."""
+    r, g, b = (p + (q - p) * amount for p, q in zip(first, second, strict=True))
+    return r, g, b
+
+
+def scaled(colour: Colour, factor: float) -> Colour:
+    """The colour ``factor`` times as bright, within [0, 1]."""
+    r, g, b = (min(1.0, channel * factor) for channel in colour)
+    return r, g, b
+
+
+def coverage(depth: Plane, softness: float = 1.2) -> Plane:
+    """How much of each pixel is inside: 0 to 1 across an edge ``softness`` pixels wide; ``depth`` is > 0 inside."""
+    return np.clip(depth * np.float32(1 / softness) + np.float32(0.5), 0, 1)
+
+
+def radius2(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
+    """Squared elliptical radius: 1 on the ellipse with half-axes ``rx``, ``ry``."""
+    across, down = x * np.float32(1 / rx), y * np.float32(1 / ry)
+    return across * across + down * down
+
+
+def ellipse(x: Plane, y: Plane, rx: float, ry: float, softness: float = 1.2) -> Plane:
+    """Coverage of an ellipse (to first order in the distance from its edge)."""
+    return coverage((1 - radius2(x, y, rx, ry)) * np.float32(min(rx, ry) / 2), softness)
+
+
+def bump(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
+    """A smooth hill, 1 in the middle and 0 from the ellipse on: (1 − r²)², a Gaussian with an end."""
+    hill = np.maximum(1 - radius2(x, y, rx, ry), 0)
+    return hill * hill
+
+
+def smoothstep(t: Plane) -> Plane:
+    """0 below 0, 1 above 1, 3t² − 2t³ between."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A box of the picture: ``x``, ``y`` [h, w] are head coordinates from the box's own centre."""
+
+    x: Plane
+    y: Plane
+    pixels: Plane
+    rows: slice
+    columns: slice
+
+    def paint(self, mask: Plane, colour: Colour | Plane) -> None:
+        """Lay a colour (or a picture [3, h, w]) over the box where ``mask`` [h, w] is 1."""
+        for plane, value in zip(self.pixels, colour, strict=True):
+            plane += mask * (value - plane)
+
+    def tint(self, mask: Plane, colour: Colour) -> None:
+        """Multiply by ``colour`` where ``mask`` is 1: a shadow or a stain, which keeps what lies below."""
+        for plane, value in zip(self.pixels, colour, strict=True):
+            plane *= 1 + mask * np.float32(value - 1)
+
+    def light(self, mask: Plane, colour: Colour) -> None:
+        """Screen ``colour`` over the box: towards white by ``mask`` times ``colour``."""
+        for plane, value in zip(self.pixels, colour, strict=True):
+            plane += mask * np.float32(value) * (1 - plane)
+
+
+class Canvas:
+    """A picture float32 [3, H, W] in [0, 1], and the head's coordinates on it.
+
+    x grows to the right and y downwards, in pixels from the point between the eyes, turned by ``roll`` radians.
+    """
+
+    def __init__(self, roll: float) -> None:
+        self.pixels: Plane = np.empty((3, HEIGHT, WIDTH), np.float32)
+        self._cos, self._sin = math.cos(roll), math.sin(roll)
+        x, y = _grid()
+        cos, sin = np.float32(self._cos), np.float32(self._sin)
+        self.x: Plane = x * cos + y * sin
+        self.y: Plane = y * cos - x * sin
+
+    def patch(self, x: float, y: float, rx: float, ry: float) -> Patch:
+        """The box around the head coordinates (x, y) that holds everything within ±rx, ±ry of them."""
+        column = EYES_X + x * self._cos - y * self._sin
+        row = EYES_Y + x * self._sin + y * self._cos
+        half_width = rx * self._cos + ry * abs(self._sin) + 1
+        half_height = ry * self._cos + rx * abs(self._sin) + 1
+        rows = slice(max(0, math.floor(row - half_height)), max(0, math.ceil(row + half_height) + 1))
+        columns = slice(max(0, math.floor(column - half_width)), max(0, math.ceil(column + half_width) + 1))
+        return Patch(
+            self.x[rows, columns] - np.float32(x),
+            self.y[rows, columns] - np.float32(y),
+            self.pixels[:, rows, columns],
+            rows,
+            columns,
+        )
+
+    def whole(self) -> Patch:
+        """The whole picture as one box, centred between the eyes."""
+        return Patch(self.x, self.y, self.pixels, slice(0, HEIGHT), slice(0, WIDTH))
+
+    def finish(self) -> npt.NDArray[np.uint8]:
+        """The picture as uint8 [H, W, 3]."""
+        levels = np.clip(self.pixels * np.float32(255) + np.float32(0.5), 0, 255)
+        return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
