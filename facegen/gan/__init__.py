@@ -1,0 +1,1 @@
+"""Generators, discriminators and losses, built from ``facegen.cnn``. Nothing here knows a training loop."""

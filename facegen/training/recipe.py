@@ -1,0 +1,173 @@
+"""A recipe: every hyperparameter of a run, as a frozen dataclass and as TOML.
+
+A run is its recipe, its dataset's hash and its seed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from facegen.errors import InputError
+from facegen.gan.discriminators import DISCRIMINATORS
+from facegen.gan.generators import GENERATORS
+from facegen.gan.losses import LOSSES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def _hyperparameter(meaning: str, **limits: Any) -> Any:
+    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``."""
+    return field(metadata={"meaning": meaning, **limits})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every hyperparameter of a run. Construction checks each field and raises InputError with its name."""
+
+    name: str = _hyperparameter("what the run calls itself")
+    generator: str = _hyperparameter("architecture of G", choices=tuple(GENERATORS))
+    generator_width: int = _hyperparameter("channels before G's last layer", least=1)
+    latent_dim: int = _hyperparameter("entries of a latent", least=1)
+    discriminator: str = _hyperparameter("architecture of D", choices=tuple(DISCRIMINATORS))
+    discriminator_width: int = _hyperparameter("channels after D's first block", least=1)
+    loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
+    batch: int = _hyperparameter("images a step, over all ranks together", least=2)
+    kimg: float = _hyperparameter("length: thousands of real images shown to D", above=0)
+    generator_lr: float = _hyperparameter("G's Adam learning rate", above=0)
+    discriminator_lr: float = _hyperparameter("D's Adam learning rate", above=0)
+    beta1: float = _hyperparameter("Adam's first-moment decay", least=0, below=1)
+    beta2: float = _hyperparameter("Adam's second-moment decay", least=0, below=1)
+    ema_half_life_kimg: float = _hyperparameter("half-life of the averaged generator's weights, in kimg", least=0)
+    mirror: bool = _hyperparameter("flip half of the real images left to right")
+    seed: int = _hyperparameter("of weights, data order, flips and latents", least=0)
+    precision: str = _hyperparameter("auto: bf16 where the GPU has it, fp16 on an older GPU, fp32", choices=PRECISIONS)
+    compile: bool = _hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
+    tick_kimg: float = _hyperparameter("kimg between two lines of the log", above=0)
+    fid_every: float = _hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
+    fid_images: int = _hyperparameter("images a score generates", least=2)
+    checkpoint_every: float = _hyperparameter("kimg between two checkpoints and sample grids", above=0)
+
+    #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
+    RESUMABLE = ("name", "kimg", "precision", "compile", "fid_every", "fid_images", "checkpoint_every")
+
+    def __post_init__(self) -> None:
+        for hyperparameter in dataclasses.fields(self):
+            _check(hyperparameter, getattr(self, hyperparameter.name), self.name)
+
+    @property
+    def total_images(self) -> int:
+        return round(self.kimg * 1000)
+
+    def learned_fields(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be continued."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in self.RESUMABLE}
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def to_toml(self) -> str:
+        """The recipe as TOML that :func:`load_recipe` reads back unchanged."""
+        lines = [f"{key} = {_toml(value)}" for key, value in dataclasses.asdict(self).items()]
+        return "\n".join(lines) + "\n"
+
+    def with_overrides(self, overrides: Mapping[str, Any]) -> Recipe:
+        """A copy with the fields that are not None replaced; InputError for a value out of its limits."""
+        return dataclasses.replace(self, **{key: value for key, value in overrides.items() if value is not None})
+
+
+def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -> None:
+    limits = hyperparameter.metadata
+    kind = {"str": str, "int": int, "float": (int, float), "bool": bool}[str(hyperparameter.type)]
+    wrong = None
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        wrong = f"must be {hyperparameter.type}"
+    elif "choices" in limits and value not in limits["choices"]:
+        wrong = f"must be one of {', '.join(limits['choices'])}"
+    elif not isinstance(value, str) and value != value:
+        wrong = "must be a number"
+    elif ("above" in limits and not value > limits["above"]) or ("least" in limits and not value >= limits["least"]):
+        wrong = f"must be above {limits['above']}" if "above" in limits else f"must be at least {limits['least']}"
+    elif "below" in limits and not value < limits["below"]:
+        wrong = f"must be below {limits['below']}"
+    elif value == float("inf"):
+        wrong = "must be finite"
+    if wrong:
+        raise InputError(f"The recipe {recipe!r} has {hyperparameter.name} = {value!r}, which {wrong}.")
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        # JSON's escapes are a subset of a TOML basic string's.
+        import json
+
+        return json.dumps(value, ensure_ascii=True)
+    return repr(value)
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with facegen."""
+    folder = files("facegen.training") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name_or_file: str | Path) -> Recipe:
+    """A recipe by name, or from a TOML file.
+
+    Raises:
+        InputError: no such recipe; not TOML; a key that no recipe has (the message names the near one); a key
+            missing; or a value out of its limits.
+    """
+    if str(name_or_file) in recipe_names():
+        source = f"recipe {name_or_file}"
+        text = (files("facegen.training") / "recipes" / f"{name_or_file}.toml").read_text(encoding="utf-8")
+    else:
+        path = Path(name_or_file)
+        source = str(path)
+        if not path.is_file():
+            near = get_close_matches(str(name_or_file), recipe_names(), n=1)
+            raise InputError(
+                f"There is no recipe {str(name_or_file)!r}, neither by that name nor as a file.",
+                f"Did you mean {near[0]!r}?" if near else f"Recipes: {', '.join(recipe_names())}; or a TOML file.",
+            )
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise InputError(f"Cannot read the recipe {path}: {problem}.") from problem
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise InputError(f"{source} is not valid TOML: {problem}.") from problem
+    return recipe_from_dict(values, source)
+
+
+def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
+    """A recipe from its fields; ``source`` is what an error calls them."""
+    known = [hyperparameter.name for hyperparameter in dataclasses.fields(Recipe)]
+    for key in values:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            raise InputError(
+                f"{source} has {key!r}, which is no hyperparameter.",
+                f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}.",
+            )
+    missing = [key for key in known if key not in values]
+    if missing:
+        raise InputError(
+            f"{source} lacks {', '.join(missing)}.",
+            "Start from a whole recipe: the recipe.toml of any run is one.",
+        )
+    return Recipe(**values)
