@@ -1,0 +1,110 @@
+"""A gzip file as a stream of bytes that cannot grow past its caps."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from typing import BinaryIO
+
+from facegen.submission.rules import Code, Limits, Rejection
+
+_CHUNK = 1 << 16
+_GZIP = zlib.MAX_WBITS | 16
+_MAGIC = b"\x1f\x8b"
+
+#: What people submit in place of a gzip file, by how it starts.
+_TAKEN_FOR_GZIP = {
+    b"PK": "a zip archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"\xfd7zXZ": "an xz file",
+    b"BZh": "a bzip2 file",
+    b"\x28\xb5\x2f\xfd": "a zstd file",
+    b"\x89PNG": "a PNG image",
+    b"%PDF": "a PDF",
+    b"<": "a web page",
+}
+
+
+class GzipStream:
+    """Decompresses a gzip file (RFC 1952, one or many members) piece by piece.
+
+    Memory stays at a few pieces of 64 KiB whatever the file says. Rejections: ``empty`` for a file of no bytes,
+    ``not_gzip``, ``too_large`` past ``limits.bytes`` or ``limits.seconds``, ``damaged`` for a cut-off stream, a wrong
+    CRC or length, and bytes other than zeros after the last member.
+    """
+
+    def __init__(self, file: BinaryIO, limits: Limits) -> None:
+        self._file, self._limits = file, limits
+        self._deadline = time.monotonic() + limits.seconds
+        self._raw = file.read(_CHUNK)
+        self._ready = b""
+        self._total = 0
+        if not self._raw:
+            raise Rejection(Code.EMPTY, "The file has no bytes.")
+        if not self._raw.startswith(_MAGIC):
+            raise Rejection(Code.NOT_GZIP, f"The file is not gzip-compressed{_likeness(self._raw)}.")
+        self._member: zlib._Decompress | None = zlib.decompressobj(_GZIP)
+
+    def check_time(self) -> None:
+        """Rejection ``too_large`` once the submission has taken ``limits.seconds``."""
+        if time.monotonic() > self._deadline:
+            raise Rejection(Code.TOO_LARGE, f"Reading it took more than {self._limits.seconds:g} seconds.")
+
+    def read(self, size: int) -> bytes:
+        """The next ``size`` bytes; fewer only where the stream ends."""
+        pieces, wanted = [], size
+        while wanted and (self._ready or self._decompress()):
+            piece, self._ready = self._ready[:wanted], self._ready[wanted:]
+            pieces.append(piece)
+            wanted -= len(piece)
+        return b"".join(pieces)
+
+    def _decompress(self) -> bool:
+        """Fill ``_ready``; False at the end of the stream, which has then been checked to its last byte."""
+        while self._member is not None:
+            self.check_time()
+            if not self._raw:
+                self._raw = self._file.read(_CHUNK)
+            ended = not self._raw
+            try:
+                self._ready = self._member.decompress(self._raw, _CHUNK)
+            except zlib.error as problem:
+                raise Rejection(Code.DAMAGED, f"The compressed data is corrupt ({problem}).") from problem
+            if self._member.eof:
+                self._raw = self._member.unused_data
+                self._member = zlib.decompressobj(_GZIP) if self._another_member() else None
+            else:
+                self._raw = self._member.unconsumed_tail
+                if ended and not self._ready:
+                    raise Rejection(Code.DAMAGED, "The file ends in the middle of its compressed data.")
+            self._total += len(self._ready)
+            if self._total > self._limits.bytes:
+                raise Rejection(Code.TOO_LARGE, f"It decompresses to more than {_megabytes(self._limits.bytes)}.")
+            if self._ready:
+                return True
+        return False
+
+    def _another_member(self) -> bool:
+        """Whether a gzip member follows; zeros, which tape drives and some tools append, are read to the end."""
+        while len(self._raw) < 2 and (more := self._file.read(_CHUNK)):
+            self._raw += more
+        if self._raw.startswith(_MAGIC):
+            return True
+        while self._raw:
+            self.check_time()
+            if self._raw.strip(b"\0"):
+                raise Rejection(Code.DAMAGED, "There is other data after the end of the compressed data.")
+            self._raw = self._file.read(_CHUNK)
+        return False
+
+
+def _likeness(start: bytes) -> str:
+    for magic, words in _TAKEN_FOR_GZIP.items():
+        if start.lstrip().startswith(magic):
+            return f": it is {words}"
+    return ": it is a plain tar" if start[257:262] == b"ustar" else ""
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / (1 << 20):,.4g} MiB"

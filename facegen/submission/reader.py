@@ -1,0 +1,120 @@
+"""Reads a submission: every rule checked, nothing extracted, at most the images themselves in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.submission.gzipped import GzipStream
+from facegen.submission.members import read_members
+from facegen.submission.pictures import decode_image
+from facegen.submission.rules import (
+    LIMITS,
+    Code,
+    Limits,
+    Rejection,
+    check_depth,
+    is_junk,
+    is_picture_name,
+    same_name_key,
+    shown,
+    student_number_of,
+)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A submission that keeps every rule.
+
+    Attributes:
+        student_number: from the file's name.
+        images: uint8 [1000, 64, 64, 3], in the archive's order.
+        names: their paths in the archive.
+        notes: what was passed over, in words.
+    """
+
+    student_number: str
+    images: npt.NDArray[np.uint8]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_submission(path: Path, *, file_name: str | None = None, limits: Limits = LIMITS) -> Submission:
+    """Read the tarball at ``path``; whatever it holds, the only exception is :class:`Rejection`.
+
+    What is wrong with the archive as a whole is told before what is wrong with one image, and the number of images
+    in between: a student with the wrong archive should not be sent to look at its first image. ``file_name`` is the
+    name it goes by where that is not its own yet.
+    """
+    student_number = student_number_of(path.name if file_name is None else file_name)
+    if not path.is_file():  # a folder, a pipe or a device, which opening could block on for ever
+        raise Rejection(Code.NOT_GZIP, "It is not a file.")
+    try:
+        if path.stat().st_size > limits.compressed_bytes:
+            raise Rejection(Code.TOO_LARGE, f"The file is larger than {limits.compressed_bytes / 2**20:,.4g} MiB.")
+        with path.open("rb") as file:
+            contents = _Contents(limits)
+            stream = GzipStream(file, limits)
+            for member in read_members(stream, limits):
+                if is_junk(member.path):
+                    contents.junk += 1
+                    continue
+                check_depth(member.path, member.folder)
+                if not member.folder:
+                    contents.add(member.path, member.data)
+                stream.check_time()
+    except OSError as problem:
+        raise Rejection(Code.DAMAGED, f"The file cannot be read: {problem.strerror or problem}.") from problem
+    images = contents.finish()
+    return Submission(student_number, images, tuple(contents.names), contents.notes())
+
+
+class _Contents:
+    """What has been seen of an archive: its images, and the first thing wrong with any of them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._seen: set[str] = set()
+        self._pixels: list[npt.NDArray[np.uint8]] = []
+        self._foreign: Rejection | None = None
+        self._problem: Rejection | None = None
+        self.names: list[str] = []
+        self.junk = 0
+
+    def add(self, path: str, data: bytes) -> None:
+        key = same_name_key(path)
+        if key in self._seen:
+            raise Rejection(Code.DUPLICATE_MEMBER, f"The name {shown(path)} is there twice (case does not count).")
+        self._seen.add(key)
+        if not is_picture_name(path):
+            self._foreign = self._foreign or Rejection(Code.FOREIGN_MEMBER, f"{shown(path)} is not an image.")
+            return
+        self.names.append(path)
+        # Past the count the answer is known, and after a problem the pixels are of no use.
+        if self._problem is None and len(self.names) <= self._limits.count:
+            try:
+                self._pixels.append(decode_image(data, path, self._limits))
+            except Rejection as problem:
+                self._problem = problem
+
+    def finish(self) -> npt.NDArray[np.uint8]:
+        count = len(self.names)
+        if self._foreign is not None:
+            raise self._foreign
+        if count == 0:
+            raise Rejection(Code.EMPTY, "There is no image in the archive.")
+        if count != self._limits.count:
+            also = f" Besides, {self._problem.message}" if self._problem else ""
+            raise Rejection(Code.WRONG_COUNT, f"It holds {count:,} images, not {self._limits.count:,}.{also}")
+        if self._problem is not None:
+            raise self._problem
+        return np.stack(self._pixels)
+
+    def notes(self) -> tuple[str, ...]:
+        if not self.junk:
+            return ()
+        plural = "s" if self.junk > 1 else ""
+        return (f"ignored {self.junk} file{plural} that macOS or Windows left in the archive",)

@@ -1,0 +1,215 @@
+"""What a submission is, in one place: names, counts, formats, caps, and every reason for which one is rejected.
+
+A submission is ``<student_number>.tar.gz``: 1,000 still images, 64x64, 8-bit RGB, PNG or JPEG, at the top of the
+archive or in one folder. PNG is what ``facegen sample`` writes; JPEG is taken too, for the assignment asks for images
+and names no format (its artefacts cost the student score, not the submission). Palette, grey or transparent images,
+animations and other formats are not: to convert them would be to guess what the student meant.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import PurePosixPath
+
+from facegen.errors import InputError, Refused
+
+SUFFIX = ".tar.gz"
+#: The suffixes that a submission's image may have, and the format that each promises.
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+#: Still or moving pictures, but not the ones asked for: they earn ``wrong_format`` rather than ``foreign_member``.
+OTHER_PICTURES = frozenset(
+    {
+        ".apng",
+        ".avif",
+        ".bmp",
+        ".eps",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".ico",
+        ".jfif",
+        ".jp2",
+        ".jxl",
+        ".mp4",
+        ".pbm",
+        ".pgm",
+        ".ppm",
+        ".svg",
+        ".tga",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+#: The starts of pictures that are not the ones asked for.
+OTHER_MAGIC = {b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\0\0\1\0": "ICO"}
+
+_STUDENT_NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+#: Windows opens a device, whatever the suffix, under these names.
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+#: Control, invisible and line-breaking characters: a name with one reads as another name.
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+#: A path on a Windows drive.
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+class Code(str, Enum):
+    """Why a submission is rejected. ``meaning`` is one sentence for people; ``remedy`` says what to do."""
+
+    meaning: str
+    remedy: str
+
+    def __new__(cls, value: str, meaning: str, remedy: str) -> Code:
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code.meaning, code.remedy = meaning, remedy
+        return code
+
+    NOT_GZIP = ("not_gzip", "The file is not gzip-compressed.", "Make the tarball with: facegen pack")
+    DAMAGED = ("damaged", "The archive is incomplete or corrupt.", "Pack and upload it again.")
+    TOO_LARGE = ("too_large", "The archive is far larger than the images need.", "Pack only the 1,000 images.")
+    TOO_MANY_MEMBERS = ("too_many_members", "The archive has far too many members.", "Pack only the 1,000 images.")
+    UNSAFE_MEMBER = (
+        "unsafe_member",
+        "A member is not a plain file at a plain path.",
+        "Pack plain files at the top of the archive or in one folder, under short plain names.",
+    )
+    DUPLICATE_MEMBER = (
+        "duplicate_member",
+        "Two members have one name (upper and lower case count as one).",
+        "Give each image a name of its own.",
+    )
+    FOREIGN_MEMBER = ("foreign_member", "A member is not an image.", "Leave everything but the images out.")
+    WRONG_COUNT = ("wrong_count", "The number of images is not 1,000.", "Submit exactly 1,000 images.")
+    WRONG_FORMAT = ("wrong_format", "An image is not a still PNG or JPEG.", "Save the images as PNG.")
+    WRONG_SIZE = ("wrong_size", "An image is not 64x64 pixels.", "Generate the images at 64x64.")
+    WRONG_MODE = ("wrong_mode", "An image is not 8-bit RGB.", "Save the images as 8-bit RGB without transparency.")
+    BAD_IMAGE = ("bad_image", "An image cannot be decoded.", "Save the image again.")
+    BAD_NAME = (
+        "bad_name",
+        "The file is not called <student_number>.tar.gz.",
+        "Name it with your student number (letters, digits, - and _), then .tar.gz.",
+    )
+    EMPTY = ("empty", "There is no image in it.", "Submit exactly 1,000 images.")
+
+
+class Rejection(Refused):
+    """A submission that breaks a rule: ``code`` names the rule, ``message`` the file or member that breaks it."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message, code.remedy)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"refused ({self.code.value}): {super().__str__()}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a submission must have, and the caps within which one is read.
+
+    The caps are far above what 1,000 images of 64x64 need (about 9 MB), so that a careless submission is told what
+    is wrong with it (128x128 images: ``wrong_size``), and far below what hurts the machine that reads it.
+
+    Attributes:
+        count: images in a submission.
+        size: their width and height in pixels.
+        compressed_bytes: of the file.
+        bytes: of the decompressed stream, headers and padding too.
+        members: files, folders and headers in the archive: room for an ``._`` twin of each image.
+        member_bytes: of one member.
+        header_bytes: of one extended header (macOS puts attributes there).
+        name_bytes: of a member's path.
+        seconds: of wall time for reading one submission.
+    """
+
+    count: int = 1000
+    size: int = 64
+    compressed_bytes: int = 256 << 20
+    bytes: int = 256 << 20
+    members: int = 2500
+    member_bytes: int = 8 << 20
+    header_bytes: int = 64 << 10
+    name_bytes: int = 255
+    seconds: float = 60.0
+
+
+LIMITS = Limits()
+
+
+def check_student_number(number: str) -> str:
+    """``number`` itself where it can name a file on every system; InputError otherwise."""
+    if not _STUDENT_NUMBER.fullmatch(number) or number.lower() in _DEVICES:
+        raise InputError(
+            f"The student number {number!r} cannot name a submission.",
+            "Use 1 to 64 letters, digits, - and _, a letter or digit first.",
+        )
+    return number
+
+
+def student_number_of(file_name: str) -> str:
+    """The student number in a submission's file name; Rejection ``bad_name`` where it has none."""
+    number = file_name.removesuffix(SUFFIX)
+    if number != file_name:
+        try:
+            return check_student_number(number)
+        except InputError:
+            pass  # said below, in the words of a rejection
+    raise Rejection(Code.BAD_NAME, f"The file name {shown(file_name)} is not <student_number>{SUFFIX}.")
+
+
+def shown(name: str) -> str:
+    """``name`` in quotes, escaped and shortened, fit to stand in a message, a table or a terminal."""
+    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = "".join(c if unicodedata.category(c) not in _UNPRINTABLE else f"\\u{ord(c):04x}" for c in text)
+    return f"'{text if len(text) <= 80 else text[:60] + '…' + text[-15:]}'"
+
+
+def is_junk(path: str) -> bool:
+    """Whether a member is what macOS or Windows leave behind: ignored with a note, never a reason to reject."""
+    parts = path.split("/")
+    return "__MACOSX" in parts[:-1] or parts[-1].startswith("._") or parts[-1] in {
+        "__MACOSX", ".DS_Store", "Thumbs.db",
+    }  # fmt: skip
+
+
+def is_picture_name(path: str) -> bool:
+    """Whether a member's suffix is that of a picture, of a format that is accepted or of another."""
+    suffix = PurePosixPath(path).suffix.lower()
+    return suffix in FORMATS or suffix in OTHER_PICTURES
+
+
+def plain_path(name: str, limits: Limits = LIMITS) -> str:
+    """The member path ``name`` without ``./`` and trailing ``/``; Rejection ``unsafe_member`` where it is not plain.
+
+    Not plain are: absolute, parent, drive and backslash paths, unprintable characters, and names over
+    ``limits.name_bytes`` bytes. How deep it lies is checked by :func:`check_depth`.
+    """
+    if len(name.encode("utf-8", "surrogatepass")) > limits.name_bytes:
+        raise Rejection(
+            Code.UNSAFE_MEMBER, f"The member {shown(name)} has a name longer than {limits.name_bytes} bytes."
+        )
+    if any(unicodedata.category(character) in _UNPRINTABLE for character in name):
+        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} has an unprintable character in its name.")
+    if name.startswith("/") or _DRIVE.match(name):
+        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} has an absolute path.")
+    if "\\" in name:
+        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} has a backslash in its path.")
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} climbs out of its folder with '..'.")
+    return "/".join(parts)
+
+
+def check_depth(path: str, folder: bool) -> None:
+    """Rejection ``unsafe_member`` where ``path`` lies deeper than one folder."""
+    if path.count("/") + folder > 1:
+        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(path)} lies deeper than one folder.")
+
+
+def same_name_key(path: str) -> str:
+    """Equal for two paths that Windows or macOS would write to one file."""
+    return unicodedata.normalize("NFC", path).casefold()
