@@ -246,7 +246,7 @@ class Tar:
         self.names = sorted(self._places, key=natural_key)
 
     def _archive(self) -> tarfile.TarFile:
-        return tarfile.open(self.path, f"r:{self._compression}")  # type: ignore[call-overload, no-any-return]
+        return tarfile.open(self.path, f"r:{self._compression}")  # type: ignore[call-overload]
 
     def _damaged(self, problem: BaseException) -> InputError:
         return InputError(
@@ -282,73 +282,3 @@ class Tar:
         if len(data) != size:
             raise self._damaged(EOFError("it ends early"))
         return data
-
-
-# --- which is it ----------------------------------------------------------------------------------------------------
-
-
-def open_container(path: Path) -> Container:
-    """Open the images at ``path``, a folder or an archive told by its content rather than its name.
-
-    torchvision's CelebA root, and the ``celeba`` folder in it, give the images of ``img_align_celeba`` alone.
-    InputError when it is absent, no such archive, damaged, or holds no image.
-    """
-    container = _open(path)
-    if not container.names:
-        what = {"folder": "the folder and its subfolders", "zip": "the zip", "tar": "the tar"}[container.kind]
-        raise InputError(
-            f"No image found in {path}: looked through {what} for files ending in .jpg, .jpeg, .png, .webp, .bmp, "
-            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), hidden files aside."
-        )
-    return container
-
-
-def _open(path: Path) -> Container:
-    try:
-        if path.is_dir():
-            return _open_folder(path)
-        with path.open("rb") as file:
-            head = file.read(1024)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist.") from None
-    except OSError as problem:
-        raise InputError(f"Cannot read {path}: {problem.strerror}.") from problem
-    if head.startswith((b"PK\3\4", b"PK\5\6")):
-        return Zip(path)
-    for magic, compression in ((b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz")):
-        if head.startswith(magic):
-            return Tar(path, compression)
-    if head[257:262] == b"ustar":
-        return Tar(path, "")
-    raise _not_an_archive(path, head)
-
-
-def _open_folder(path: Path) -> Container:
-    for base in (path, path / "celeba"):
-        if (base / "img_align_celeba").is_dir():
-            return Folder(base, within="img_align_celeba")
-        if (base / "img_align_celeba.zip").is_file():
-            return _open(base / "img_align_celeba.zip")
-    return Folder(path)
-
-
-def _not_an_archive(path: Path, head: bytes) -> InputError:
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if not head:
-        return InputError(f"{path} is an empty file.", "Download or copy it again.")
-    if start.startswith((b"<!doctype html", b"<html", b"<head")):
-        return InputError(
-            f"{path} is an HTML page, not an archive: Google Drive serves one instead of the file when its download "
-            "quota is used up or a confirmation is asked.",
-            "Open the link in a browser and download again, try tomorrow, or use the Kaggle mirror.",
-        )
-    if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
-        kind = "7-Zip" if head.startswith(b"7z") else "RAR"
-        return InputError(
-            f"{path} is a {kind} archive, which facegen does not read.",
-            "Unpack it and name the folder, or pack it as .zip or .tar.gz.",
-        )
-    return InputError(
-        f"{path} is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive.",
-        "Name a folder or an archive of images.",
-    )

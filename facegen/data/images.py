@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facegen.data.containers import Container, open_container
+from facegen.data.containers import Container
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable, decode
+from facegen.data.sources import open_container
 from facegen.errors import InputError
 
 

@@ -1,0 +1,108 @@
+"""Chunks of images through the transform, in worker processes, in order, a bounded number at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter, deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing import connection, parent_process
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.data.decode import Unreadable
+from facegen.data.sources import Chunk
+from facegen.data.transform import resize_and_crop
+from facegen.errors import EnvironmentProblem
+
+#: More than Windows can wait for, and more than any disk keeps busy.
+MAX_WORKERS = 61
+#: Chunks in flight per worker: one in hand, one waiting, one on its way back.
+_IN_FLIGHT = 3
+
+
+@dataclass
+class Block:
+    """What became of a chunk: uint8 [n, S, S, 3] ``images`` with their ``names``; notes counted; (name, reason)s."""
+
+    images: npt.NDArray[np.uint8]
+    names: list[str] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def default_workers() -> int:
+    """As many as the cores this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
+    return min(MAX_WORKERS, len(affinity(0)) if affinity else os.cpu_count() or 1)
+
+
+def transform_chunk(chunk: Chunk, size: int) -> Block:
+    """Decode a chunk and bring its images to ``size``; an unreadable one is listed instead."""
+    block = Block(np.empty((0, size, size, 3), np.uint8))
+    pictures = []
+    for name, outcome in chunk.decode():
+        try:
+            if isinstance(outcome, Unreadable):
+                raise outcome
+            pictures.append(resize_and_crop(outcome.image, size))
+        except Unreadable as problem:
+            block.skipped.append((name, problem.reason))
+            continue
+        block.names.append(name)
+        if outcome.note:
+            block.notes[outcome.note] += 1
+    if pictures:
+        block.images = np.stack(pictures)
+    return block
+
+
+def transform_chunks(chunks: Iterator[Chunk], size: int, workers: int) -> Generator[Block, None, None]:
+    """A block for each chunk, in order; ``workers`` below 2 does it in this process.
+
+    Close the generator to end the workers. EnvironmentProblem when they cannot start or one of them dies.
+    """
+    if workers < 2:
+        yield from (transform_chunk(chunk, size) for chunk in chunks)
+        return
+    try:
+        pool = ProcessPoolExecutor(min(workers, MAX_WORKERS), initializer=_start_worker)
+    except OSError as problem:
+        raise _workers_failed("could not be started", problem) from problem
+    pending: deque[Future[Block]] = deque()
+    try:
+        for chunk in chunks:
+            pending.append(pool.submit(transform_chunk, chunk, size))
+            if len(pending) >= _IN_FLIGHT * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as problem:
+        raise _workers_failed("ended unexpectedly, perhaps for lack of memory", problem) from problem
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _workers_failed(how: str, problem: BaseException) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"The worker processes that decode images {how}: {problem}.", "Try fewer, or --workers 1 for none."
+    )
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole process group: the parent alone answers it, and ends the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

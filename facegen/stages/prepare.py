@@ -1,0 +1,204 @@
+"""Stage 1: photographs from anywhere to a dataset of equal squares."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import facegen
+from facegen import console
+from facegen.data.dataset import SPLITS, FaceDataset, is_dataset, new_dataset
+from facegen.data.pool import default_workers, transform_chunks
+from facegen.data.selection import Selection, select
+from facegen.data.sources import CHUNK, StoredImages, SyntheticFaces, open_source
+from facegen.errors import EnvironmentProblem, InputError
+
+_SHOWN_SKIPS = 5
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared dataset.
+
+    Attributes:
+        path: its folder.
+        images: how many it holds.
+        skipped: how many source images could not be read; ``manifest.json`` lists them with reasons.
+        splits: images in ``train``, ``valid`` and ``test``.
+        sha256: content hash of pixels, names and splits.
+        seconds: time spent.
+        reused: whether it was there already, from the same source with the same options.
+    """
+
+    path: Path
+    images: int
+    skipped: int
+    splits: dict[str, int]
+    sha256: str
+    seconds: float
+    reused: bool
+
+    @classmethod
+    def from_manifest(cls, path: Path, manifest: dict[str, Any], seconds: float, reused: bool) -> Prepared:
+        skipped = len(manifest["skipped"])
+        return cls(path, manifest["images"], skipped, manifest["splits"], manifest["sha256"], seconds, reused)
+
+
+def prepare(
+    source: str | Path,
+    dataset: Path,
+    *,
+    size: int = 64,
+    limit: int | None = None,
+    partition: Path | None = None,
+    split: str = "all",
+    workers: int | None = None,
+    strict: bool = False,
+    seed: int = 0,
+    force: bool = False,
+) -> Prepared:
+    """Prepare the images of ``source`` as a dataset folder of uint8 [N, size, size, 3] RGB.
+
+    Args:
+        source: a folder, a .zip, a .tar or .tar.gz, torchvision's CelebA root, ``"synthetic"`` or ``"synthetic:N"``.
+        dataset: the folder to make; another dataset there is replaced, anything else is left alone (InputError).
+        size: side in pixels; pixels equal torchvision's ``Resize(size)`` then ``CenterCrop(size)``, bit for bit.
+        limit: keep the first so many images in natural order of their names, after ``split``.
+        partition: CelebA's ``list_eval_partition.txt``; by default the one beside the images, if there is one.
+        split: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``.
+        workers: processes; by default one a core, and none for 0 or 1.
+        strict: an unreadable image is an InputError; by default it is skipped and listed.
+        seed: of drawn faces.
+        force: prepare even when ``dataset`` already holds the same.
+
+    Raises:
+        InputError: a source, partition or destination that cannot be used.
+        EnvironmentProblem: no room, no permission, or workers that died.
+    """
+    began = time.perf_counter()
+    dataset = Path(dataset)
+    _check_options(source, dataset, size, limit, split)
+    images = open_source(source, seed)
+    selection = select(images, partition, split, limit)
+    fingerprint = _fingerprint(images, selection, size, split, limit)
+    if not force and (manifest := _already_there(dataset, fingerprint, strict)):
+        console.info(f"{dataset} is already prepared from {images.label}: {_counts(manifest)}.")
+        return Prepared.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
+
+    _check_room(dataset, len(selection.names) * size * size * 3)
+    if workers is None:
+        workers = default_workers()
+    workers = min(workers, -(-len(selection.names) // CHUNK))
+    chunks = images.chunks(selection.names)
+    notes: Counter[str] = Counter()
+    skipped: list[dict[str, str]] = []
+    try:
+        with (
+            new_dataset(dataset, size) as writer,
+            console.progress(f"Preparing {images.label}", len(selection.names)) as task,
+            closing(transform_chunks(chunks, size, workers)) as blocks,
+        ):
+            for block in blocks:
+                if strict and block.skipped:
+                    name, reason = block.skipped[0]
+                    raise InputError(f"Cannot read {name} in {source}: {reason}.", "Without --strict it is skipped.")
+                writer.append(block.images, block.names, [selection.splits[name] for name in block.names])
+                notes += block.notes
+                skipped += [{"name": name, "reason": reason} for name, reason in block.skipped]
+                task.advance(len(block.names) + len(block.skipped))
+            if not writer.count:
+                raise InputError(
+                    f"None of the {len(skipped):,} images in {source} could be read; "
+                    f"{skipped[0]['name']}: {skipped[0]['reason']}."
+                )
+            manifest = writer.finish(
+                {
+                    "fingerprint": fingerprint,
+                    "source": {"kind": images.kind, "name": images.label, "identity": images.identity},
+                    "transform": f"RGB as stored, Resize({size}) bilinear antialiased, CenterCrop({size})",
+                    "options": {"split": split, "limit": limit, "partition_sha256": selection.partition_sha256},
+                    "converted": dict(sorted(notes.items())),
+                    "skipped": skipped,
+                    "versions": _versions(),
+                }
+            )
+    except OSError as problem:
+        raise EnvironmentProblem(f"Cannot write the dataset {dataset}: {problem.strerror or problem}.") from problem
+    prepared = Prepared.from_manifest(dataset, manifest, time.perf_counter() - began, reused=False)
+    _tell(prepared, manifest)
+    return prepared
+
+
+def _check_options(source: str | Path, dataset: Path, size: int, limit: int | None, split: str) -> None:
+    if size < 1 or (limit is not None and limit < 1):
+        raise InputError("The size and the limit must be at least 1.")
+    if split not in (*SPLITS, "all"):
+        raise InputError(f"There is no split {split!r}.", f"There are {', '.join(SPLITS)} and all.")
+    place = dataset.resolve()
+    if Path(source).exists() and place in (Path(source).resolve(), *Path(source).resolve().parents):
+        raise InputError(f"The dataset {dataset} would replace its source {source}.", "Name another folder for it.")
+    if is_dataset(Path(source)):
+        raise InputError(f"{source} is a prepared dataset already.", "Name the photographs it was made from.")
+
+
+def _fingerprint(
+    images: StoredImages | SyntheticFaces, selection: Selection, size: int, split: str, limit: int | None
+) -> str:
+    """Hash of all that decides the dataset's content: equal means that preparing again would give the same."""
+    deciding = [images.kind, images.label, images.identity, selection.partition_sha256, size, split, limit]
+    return hashlib.sha256(json.dumps([facegen.__version__, *deciding]).encode()).hexdigest()
+
+
+def _already_there(dataset: Path, fingerprint: str, strict: bool) -> dict[str, Any] | None:
+    """The manifest of the dataset that is there, if it is whole and the same as would be made."""
+    if not is_dataset(dataset):
+        return None
+    try:
+        manifest = FaceDataset.open(dataset).manifest
+    except InputError as problem:
+        console.warn(f"{problem.message} It is replaced.")
+        return None
+    if manifest.get("fingerprint") != fingerprint:
+        console.info(f"Replacing {dataset}, which was prepared from other images or with other options.")
+        return None
+    return None if strict and manifest["skipped"] else manifest
+
+
+def _check_room(dataset: Path, needed: int) -> None:
+    place = next(folder for folder in dataset.resolve().parents if folder.exists())
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise EnvironmentProblem(
+            f"The dataset {dataset} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free there.",
+            "Make room, name another folder, or prepare fewer images with --limit.",
+        )
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: version(name) for name in ("pillow", "numpy")}
+    return {"facegen": facegen.__version__, "python": platform.python_version(), **libraries}
+
+
+def _counts(manifest: dict[str, Any]) -> str:
+    splits = ", ".join(f"{count:,} {split}" for split, count in manifest["splits"].items() if count)
+    return f"{manifest['images']:,} images ({splits})"
+
+
+def _tell(prepared: Prepared, manifest: dict[str, Any]) -> None:
+    rate = prepared.images / prepared.seconds
+    console.info(f"Prepared {_counts(manifest)} in {prepared.seconds:.1f} s: {rate:,.0f} images/s.")
+    for note, count in manifest["converted"].items():
+        console.info(f"{count:,} {'image was' if count == 1 else 'images were'} {note}.")
+    if skipped := manifest["skipped"]:
+        shown = "; ".join(f"{skip['name']} ({skip['reason']})" for skip in skipped[:_SHOWN_SKIPS])
+        more = f"; and {len(skipped) - _SHOWN_SKIPS:,} more" if len(skipped) > _SHOWN_SKIPS else ""
+        console.warn(f"{len(skipped):,} unreadable, skipped and listed in manifest.json: {shown}{more}.")
