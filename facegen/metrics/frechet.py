@@ -1,0 +1,137 @@
+"""The Fréchet distance between two sets of features, each summed up by its mean and covariance.
+
+Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (arXiv:1706.08500), equation 6:
+d² = ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½). Everything here is float64.
+
+The matrix root itself is never needed, only its trace, which is the sum of the roots of the eigenvalues of a symmetric
+matrix. That is quicker than a general ``sqrtm``, cannot turn complex, and takes singular covariances as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FrechetStatistics:
+    """What the distance needs to know of a set of features.
+
+    Attributes:
+        n: how many features were summed up; None where a file does not tell.
+        mu: their mean, [D].
+        sigma: their unbiased covariance, [D, D].
+        factor: [n, D] with ``sigma = factorᵀ factor``, kept where n < D: the centred features over √(n − 1). The
+            distance is then a matter of n×n matrices.
+    """
+
+    n: int | None
+    mu: Floats
+    sigma: Floats
+    factor: Floats | None = None
+
+
+class RunningStatistics:
+    """Sums features up as they come, in memory that does not grow with their number: O(D²).
+
+    Features are centred block by block about the block's own mean and the blocks merged by Chan, Golub and LeVeque's
+    update ("Updating formulae and a pairwise algorithm for computing sample variances", 1979), so a large mean costs no
+    digits.
+    """
+
+    def __init__(self, dims: int) -> None:
+        self.n = 0
+        self._mean = np.zeros(dims)
+        self._scatter: Floats | None = None  # Σ(x − mean)(x − mean)ᵀ of the merged blocks
+        self._merged = 0
+        self._block = np.empty((dims, dims))  # as many rows as columns: a merge then costs no more than its products
+        self._filled = 0
+
+    def update(self, features: npt.NDArray[np.floating]) -> None:
+        """Add features [n, D]. ValueError where they are not D wide."""
+        if features.ndim != 2 or features.shape[1] != len(self._mean):
+            raise ValueError(f"expected features [n, {len(self._mean)}], got {list(features.shape)}")
+        self.n += len(features)
+        while len(features):
+            if self._filled == len(self._block):
+                self._merge()
+            taken = features[: len(self._block) - self._filled]
+            self._block[self._filled : self._filled + len(taken)] = taken
+            self._filled += len(taken)
+            features = features[len(taken) :]
+
+    def _merge(self) -> None:
+        block = self._block[: self._filled]
+        mean = block.mean(axis=0)
+        centred = block - mean
+        scatter = centred.T @ centred
+        if self._scatter is not None:
+            total = self._merged + len(block)
+            shift = mean - self._mean
+            scatter += self._scatter + np.outer(shift, shift * (self._merged * len(block) / total))
+            mean = self._mean + shift * (len(block) / total)
+        self._mean, self._scatter = mean, scatter
+        self._merged += len(block)
+        self._filled = 0
+
+    def finish(self) -> FrechetStatistics:
+        """The statistics of all features so far; more may follow. ValueError below two: one has no covariance."""
+        if self.n < 2:
+            raise ValueError(f"a covariance needs at least 2 features, got {self.n}")
+        if self._scatter is None and self.n < len(self._mean):
+            block = self._block[: self._filled]
+            mean = block.mean(axis=0)
+            factor = (block - mean) / np.sqrt(self.n - 1)
+            return FrechetStatistics(self.n, mean, factor.T @ factor, factor)
+        if self._filled:
+            self._merge()
+        assert self._scatter is not None
+        return FrechetStatistics(self.n, self._mean.copy(), self._scatter / (self.n - 1))
+
+
+def frechet_statistics(features: npt.NDArray[np.floating]) -> FrechetStatistics:
+    """Mean and unbiased covariance of features [n, D], as ``numpy.mean`` and ``numpy.cov`` give them."""
+    running = RunningStatistics(features.shape[1])
+    running.update(features)
+    return running.finish()
+
+
+def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
+    """The squared Fréchet distance d² of two Gaussians with these means and covariances; FID when the features are.
+
+    Symmetric, and never negative: rounding below zero, for sets that are the same, is cut off.
+
+    Raises:
+        ValueError: the two have not the same number of dimensions.
+    """
+    if first.mu.shape != second.mu.shape:
+        raise ValueError(f"statistics of {len(first.mu)} and {len(second.mu)} dimensions cannot be compared")
+    shift = first.mu - second.mu
+    traces = np.trace(first.sigma) + np.trace(second.sigma)
+    return max(float(shift @ shift + traces - 2 * trace_of_root(first, second)), 0.0)
+
+
+def trace_of_root(first: FrechetStatistics, second: FrechetStatistics) -> float:
+    """Tr((Σ₁Σ₂)^½): with Σ₁ = RᵀR, the sum of the roots of the eigenvalues of RΣ₂Rᵀ, which it shares with Σ₁Σ₂."""
+    if second.factor is not None and (first.factor is None or len(second.factor) < len(first.factor)):
+        first, second = second, first
+    root = first.factor if first.factor is not None else _root(first.sigma)
+    product = root @ second.sigma @ root.T
+    eigenvalues = linalg.eigh((product + product.T) / 2, eigvals_only=True, check_finite=True)
+    # A covariance has no negative eigenvalue; below zero is rounding.
+    return float(np.sqrt(np.clip(eigenvalues, 0, None)).sum())
+
+
+def _root(sigma: Floats) -> Floats:
+    """R with RᵀR = ``sigma``: its Cholesky factor, or by its eigenvectors where it is singular."""
+    try:
+        return linalg.cholesky(sigma)
+    except linalg.LinAlgError:
+        eigenvalues, vectors = linalg.eigh(sigma)
+        root: Floats = np.sqrt(np.clip(eigenvalues, 0, None))[:, None] * vectors.T
+        return root

@@ -1,0 +1,118 @@
+"""A score: a Fréchet distance with everything that is needed to know what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = 1
+#: The extractor and the dimensions whose Fréchet distance is called FID (Heusel et al., arXiv:1706.08500).
+FID_EXTRACTOR, FID_DIMS = "inception-2015-12-05", 2048
+FID_TARGET = 20.0
+
+
+@dataclass(frozen=True)
+class Score:
+    """A measured distance between images and a reference; smaller is better.
+
+    Attributes:
+        metric: ``"fid"`` for the published Inception's 2,048 features only, otherwise ``"fd"``.
+        value: the distance, ≥ 0.
+        n: how many images were scored.
+        dims: the number of features of an image.
+        extractor: the network that made them: ``inception-2015-12-05``, ``inception-custom`` or ``effnet-lite0``.
+        weights_sha256: of its weights file.
+        reference_n: how many images the reference sums up; None where its file does not tell.
+        reference_sha256: the reference's content hash.
+        target: the value to stay below; None where none is judged.
+        passed: whether ``value < target``; None without a target.
+        floor: what as many real images would score, where it was measured.
+        interval95: a 95% interval of ``value``, where it was measured.
+        metrics: other metrics by name, where they were measured.
+    """
+
+    metric: str
+    value: float
+    n: int
+    dims: int
+    extractor: str
+    weights_sha256: str
+    reference_n: int | None
+    reference_sha256: str
+    target: float | None = None
+    passed: bool | None = None
+    floor: float | None = None
+    interval95: tuple[float, float] | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What ``value`` is called: ``"FID"``, ``"effnet-lite0 FD"``, ``"inception-custom FD"``."""
+        return metric_label(self.extractor, self.dims)
+
+    def summary(self) -> str:
+        """One line for people: the value, of what, on how many images, and the verdict where a target is judged."""
+        value = f"{self.label} {self.value:.2f}{'' if self.metric == 'fid' else ' (not FID)'}"
+        reference = "statistics of unknown size" if self.reference_n is None else f"{self.reference_n:,}"
+        line = f"{value}: {self.n:,} images against {reference}, {self.dims:,} dims of {self.extractor}"
+        if self.passed is None:
+            return line
+        verdict = "below" if self.passed else "not below"
+        return f"{line}; {verdict} the target of {self.target:g}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``facegen fid --json`` prints."""
+        return {
+            "schema": SCHEMA,
+            "metric": self.metric,
+            "value": self.value,
+            "n": self.n,
+            "dims": self.dims,
+            "extractor": self.extractor,
+            "weights_sha256": self.weights_sha256,
+            "reference": {"n": self.reference_n, "sha256": self.reference_sha256},
+            "target": self.target,
+            "passed": self.passed,
+            "floor": self.floor,
+            "interval95": None if self.interval95 is None else list(self.interval95),
+            "metrics": dict(self.metrics),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Score:
+        """The score that ``to_json`` wrote. ValueError for another schema or a missing key."""
+        if value.get("schema") != SCHEMA:
+            raise ValueError(f"a score of schema {value.get('schema')!r}; this facegen reads {SCHEMA}")
+        try:
+            interval = value["interval95"]
+            return cls(
+                metric=value["metric"],
+                value=value["value"],
+                n=value["n"],
+                dims=value["dims"],
+                extractor=value["extractor"],
+                weights_sha256=value["weights_sha256"],
+                reference_n=value["reference"]["n"],
+                reference_sha256=value["reference"]["sha256"],
+                target=value["target"],
+                passed=value["passed"],
+                floor=value["floor"],
+                interval95=None if interval is None else (interval[0], interval[1]),
+                metrics=value["metrics"],
+            )
+        except (KeyError, TypeError) as problem:
+            raise ValueError(f"not a score: {problem}") from problem
+
+
+def is_fid(extractor: str, dims: int) -> bool:
+    """Whether a Fréchet distance of these features is what the field calls FID."""
+    return extractor == FID_EXTRACTOR and dims == FID_DIMS
+
+
+def metric_label(extractor: str, dims: int) -> str:
+    """``"FID"``, or ``"<extractor> FD"``, with the dims where Inception was cut before its last pooling."""
+    if is_fid(extractor, dims):
+        return "FID"
+    cut = f" at {dims} dims" if extractor.startswith("inception") and dims != FID_DIMS else ""
+    return f"{extractor} FD{cut}"

@@ -1,0 +1,49 @@
+"""Score images against a reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facegen.data.images import open_images
+from facegen.errors import InputError
+from facegen.scoring.features import require_enough
+from facegen.scoring.score import Score
+from facegen.scoring.scorer import open_scorer
+
+
+def fid(
+    images: Path,
+    reference: Path,
+    *,
+    extractor: str | None = None,
+    weights: Path | None = None,
+    dims: int | None = None,
+    device: str = "auto",
+    target: float | None = None,
+    save_stats: Path | None = None,
+) -> Score:
+    """The Fréchet distance between two sets of images: FID with the published Inception weights, else named FD.
+
+    Args:
+        images: a folder (nested too), ``.zip``, ``.tar.gz`` or prepared dataset of at least two images.
+        reference: the same, or an ``.npz`` with ``mu`` and ``sigma`` in pytorch-fid's layout.
+        extractor: ``"inception"``, ``"effnet-lite0"``, or None for Inception where its weights can be had.
+        weights: Inception weights to use instead of the published file.
+        dims: 64, 192, 768 or 2048 of Inception's features.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        target: the value to stay below; None is 20 for FID, and no target for another distance.
+        save_stats: an ``.npz`` to write the reference's statistics to, for use as ``reference`` later.
+
+    Raises:
+        InputError: images, statistics, weights or options that cannot be used.
+        EnvironmentProblem: the chosen extractor's weights, or the device, are not there.
+    """
+    if save_stats is not None and save_stats.suffix.lower() != ".npz":
+        raise InputError(f"--save-stats {save_stats} does not end in .npz.", f"Call it {save_stats}.npz, for example.")
+    # Both sides are opened before either is read, so that a wrong path is known at once.
+    collection = open_images(images)
+    require_enough(len(collection), str(images))
+    scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
+    if save_stats is not None:
+        scorer.save_reference(save_stats)
+    return scorer.score((image for _, image in collection), description=str(images), total=len(collection))
