@@ -241,6 +241,11 @@ class Tar:
                     name = entry.name.removeprefix("./")
                     if entry.isreg() and not entry.issparse() and is_image_name(name):
                         self._places[name] = (entry.offset_data, entry.size)
+                # tarfile takes a cut or damaged header for the end; the true end is a block of zeros, or none.
+                stream = cast(IO[bytes], archive.fileobj)
+                stream.seek(archive.offset)
+                if stream.read(tarfile.BLOCKSIZE) not in (b"", bytes(tarfile.BLOCKSIZE)):
+                    raise tarfile.ReadError("it is cut short or damaged in the middle")
         except _TAR_DAMAGE as problem:
             raise self._damaged(problem) from problem
         self.names = sorted(self._places, key=natural_key)

@@ -62,11 +62,11 @@ class FaceDataset:
                 f"Make one with: facegen prepare SOURCE {path}",
             )
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest = dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
             images = np.load(path / IMAGES, mmap_mode="r", allow_pickle=False)
             with (path / INDEX).open(newline="", encoding="utf-8") as file:
                 rows = [(row["name"], row["split"]) for row in csv.DictReader(file)]
-        except (OSError, ValueError, KeyError) as problem:
+        except (OSError, EOFError, ValueError, TypeError, KeyError) as problem:
             raise InputError(f"The dataset {path} is damaged: {problem}.", "Prepare it again.") from problem
         if manifest.get("schema") != SCHEMA:
             raise InputError(
@@ -168,14 +168,25 @@ class DatasetWriter:
         return manifest
 
 
+def _first_foreign(folder: Path) -> Path | None:
+    """Something in ``folder`` that no dataset holds; replacing the folder would delete it."""
+    own = {IMAGES, INDEX, MANIFEST, ".DS_Store", "Thumbs.db"}
+    return next((entry for entry in sorted(folder.iterdir()) if entry.name not in own), None)
+
+
 @contextmanager
 def new_dataset(path: Path, size: int) -> Iterator[DatasetWriter]:
     """A writer for a dataset that appears at ``path`` only once its ``finish`` was called and the block ended well.
 
-    InputError when ``path`` already holds something that is not a dataset: it is not ours to replace.
+    InputError when ``path`` already holds something else than a dataset: it is not ours to replace.
     """
-    if path.exists() and not is_dataset(path) and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} exists and is not a prepared dataset.", "Name another folder for the dataset.")
+    if path.exists():
+        foreign = _first_foreign(path) if path.is_dir() else path
+        if foreign is not None:
+            raise InputError(
+                f"{path} exists and is not just a prepared dataset: {foreign.name} is not part of one.",
+                "Name another folder for the dataset.",
+            )
     with atomic_folder(path) as folder:
         writer = DatasetWriter(folder, size)
         try:

@@ -105,7 +105,7 @@ def decode(data: bytes) -> Decoded:
 def _in_words(problem: BaseException) -> str:
     if isinstance(problem, MemoryError):
         return "too large for this machine's memory"
-    return (str(problem) or type(problem).__name__).strip().rstrip(".")
+    return str(problem).strip().rstrip(".") or f"damaged ({type(problem).__name__})"
 
 
 def _to_rgb(image: Image.Image) -> Decoded:

@@ -1,0 +1,197 @@
+"""Folders, zips and tars: the same images in the same order, and a sentence for each that is broken."""
+
+from __future__ import annotations
+
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facegen.data.containers import is_image_name, natural_key
+from facegen.data.decode import Unreadable
+from facegen.data.sources import open_container
+from facegen.errors import InputError
+
+FORMS = ["faces", "faces.zip", "faces.tar", "faces.tar.gz", "faces.tgz", "faces.tar.bz2", "faces.tar.xz"]
+Store = Callable[..., Path]
+Png = Callable[[int], bytes]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_members_come_in_natural_order_with_their_bytes(store: Store, png: Png, form: str) -> None:
+    # Written out of order, so that a compressed tar has to be gone through before its members can be handed out.
+    files = {f"b/{at}.png": png(at) for at in (10, 2, 1)} | {"a.PNG": png(99)}
+    container = open_container(store(form, files))
+    assert container.names == ["a.PNG", "b/1.png", "b/2.png", "b/10.png"]
+    assert {member.name: member.read() for member in container.members(container.names)} == files
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_some_members_can_be_asked_for(store: Store, png: Png, form: str) -> None:
+    container = open_container(store(form, {f"{at}.png": png(at) for at in range(6)}))
+    assert [member.read() for member in container.members(["1.png", "4.png"])] == [png(1), png(4)]
+
+
+@pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar"])
+def test_litter_is_passed_over(store: Store, png: Png, form: str) -> None:
+    litter = dict.fromkeys(["._1.png", ".cache/2.png", "__MACOSX/1.png", "__MACOSX/._1.png", "readme.txt", "no"], b"x")
+    assert open_container(store(form, {"1.png": png(1), **litter})).names == ["1.png"]
+
+
+@pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar.gz"])
+def test_no_image_says_what_was_looked_for(store: Store, form: str) -> None:
+    with pytest.raises(InputError, match=r"No image found in .*\.jpg.*\.png"):
+        open_container(store(form, {"notes.txt": b"hello"}))
+
+
+def test_windows_separators_in_a_zip(tmp_path: Path, png: Png) -> None:
+    path = tmp_path / "faces.zip"
+    entry = zipfile.ZipInfo("x")
+    entry.filename = "faces\\1.png"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(entry, png(1))
+    container = open_container(path)
+    assert [(member.name, member.read()) for member in container.members(container.names)] == [("faces/1.png", png(1))]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_zip_methods(tmp_path: Path, png: Png, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w", method) as archive:
+        archive.writestr("1.png", png(1))
+    (member,) = open_container(tmp_path / "faces.zip").members(["1.png"])
+    assert member.read() == png(1)
+
+
+def test_unusual_zip_method_is_told(tmp_path: Path, png: Png) -> None:
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("1.png", png(1))
+    with pytest.raises(InputError, match="deflate"):
+        open_container(tmp_path / "faces.zip")
+
+
+def test_archive_is_told_by_content_not_by_name(store: Store, png: Png) -> None:
+    path = store("faces.zip", {"1.png": png(1)})
+    assert open_container(path.rename(path.with_suffix(".download"))).kind == "zip"
+
+
+def test_damaged_zip_member_is_unreadable_and_its_neighbour_is_not(tmp_path: Path, png: Png) -> None:
+    path = tmp_path / "faces.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("1.png", png(1))
+        archive.writestr("2.png", png(2))
+    data = bytearray(path.read_bytes())
+    data[data.index(png(1)) + 50] ^= 0xFF
+    path.write_bytes(data)
+    first, second = open_container(path).members(["1.png", "2.png"])
+    with pytest.raises(Unreadable, match="CRC"):
+        first.read()
+    assert second.read() == png(2)
+
+
+def test_vanished_file_is_unreadable(store: Store, png: Png) -> None:
+    path = store("faces", {"1.png": png(1)})
+    (member,) = open_container(path).members(["1.png"])
+    (path / "1.png").unlink()
+    with pytest.raises(Unreadable, match="cannot be read"):
+        member.read()
+
+
+def encrypted(zip_bytes: bytes) -> bytes:
+    """Set the encryption flag in the local header and in the directory."""
+    data = bytearray(zip_bytes)
+    data[6] |= 1
+    data[data.index(b"PK\1\2") + 8] |= 1
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda data: b"\n<!DOCTYPE html><title>Google Drive - Quota exceeded</title>", "HTML page.*quota"),
+        (lambda data: data[: len(data) // 2], "truncated or damaged zip"),
+        (encrypted, "encrypted"),
+        (lambda data: b"", "empty file"),
+        (lambda data: b"7z\xbc\xaf\x27\x1c" + data, "7-Zip"),
+        (lambda data: b"Rar!\x1a\x07\x01\x00" + data, "RAR"),
+        (lambda data: b"\x89PNG" + data, "neither a folder nor a"),
+    ],
+    ids=["html", "truncated", "encrypted", "empty", "7z", "rar", "other"],
+)
+def test_what_is_no_readable_zip_is_told(store: Store, png: Png, damage: Callable[[bytes], bytes], words: str) -> None:
+    path = store("img_align_celeba.zip", {"1.png": png(1)})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=words) as caught:
+        open_container(path)
+    assert "img_align_celeba.zip" in caught.value.message
+
+
+@pytest.mark.parametrize("form", ["faces.tar", "faces.tar.gz", "faces.tar.xz"])
+def test_truncated_tar_is_told(store: Store, png: Png, form: str) -> None:
+    path = store(form, {f"{at}.png": png(at) for at in range(9)})
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+    with pytest.raises(InputError, match="not a whole tar archive"):
+        open_container(path)
+
+
+def test_absent_source_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.zip does not exist"):
+        open_container(tmp_path / "nowhere.zip")
+
+
+@pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar"])
+def test_identity_follows_the_content(store: Store, png: Png, form: str) -> None:
+    first = open_container(store(form, {"1.png": png(1)})).identity
+    assert open_container(store(form, {"1.png": png(1) + b"more"})).identity != first
+
+
+def test_out_of_order_tar_leaves_no_file_behind(
+    store: Store, png: Png, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store("faces.tar.gz", {"2.png": png(2), "1.png": png(1)})
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    container = open_container(path)
+    assert len(list(container.members(container.names))) == 2
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize("at", ["root", "root/celeba"])
+@pytest.mark.parametrize("unpacked", [True, False])
+def test_torchvisions_celeba_root(store: Store, png: Png, tmp_path: Path, at: str, unpacked: bool) -> None:
+    images = {f"img_align_celeba/{number:06d}.jpg": png(number) for number in (1, 2)}
+    other = {"celeba/diagrams/plot.png": png(9)}
+    if unpacked:
+        store("root", {f"celeba/{name}": data for name, data in images.items()} | other)
+    else:
+        store("root", other)
+        store("root/celeba/img_align_celeba.zip", images)
+    assert open_container(tmp_path / at).names == list(images)
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=2, max_size=8))
+@settings(deadline=None, max_examples=50, derandomize=True)
+def test_numbers_in_names_sort_as_numbers(numbers: list[int]) -> None:
+    names = [f"face {number}.png" for number in numbers]
+    assert sorted(names, key=natural_key) == [f"face {number}.png" for number in sorted(numbers)]
+
+
+@given(st.lists(st.text(max_size=12), max_size=8))
+@settings(deadline=None, max_examples=100, derandomize=True)
+def test_any_names_sort_the_same_from_any_order(names: list[str]) -> None:
+    backwards = names[::-1]
+    assert sorted(names, key=natural_key) == sorted(backwards, key=natural_key)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "A.JPEG", "b/c.png", "x.WebP", "x.tiff", "x.bmp", "x.gif", "x.ppm"])
+def test_image_names(name: str) -> None:
+    assert is_image_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", "a.txt", ".jpg", "a.eps", "a.pdf", "a.mpg", ".git/a.png", "jpg", "a.jpg/notes"])
+def test_other_names(name: str) -> None:
+    assert not is_image_name(name)

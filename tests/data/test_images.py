@@ -1,0 +1,75 @@
+"""Images from any of a command's arguments, at their native size."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facegen.data.dataset import new_dataset
+from facegen.data.images import open_images
+from facegen.errors import InputError
+
+Store = Callable[..., Path]
+Png = Callable[[int], bytes]
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"), [("faces", "folder"), ("faces.zip", "zip"), ("faces.tar", "tar"), ("faces.tar.gz", "tar")]
+)
+def test_yields_names_and_rgb_arrays(store: Store, png: Png, form: str, kind: str) -> None:
+    files = {f"{at}.png": png(at) for at in (1, 2, 10)}
+    images = open_images(store(form, files))
+    assert (images.kind, len(images)) == (kind, 3)
+    for (name, pixels), (expected_name, data) in zip(images, files.items(), strict=True):
+        assert name == expected_name
+        assert (pixels.shape, pixels.dtype) == ((12, 10, 3), np.uint8)
+        np.testing.assert_array_equal(pixels, np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_yields_a_datasets_images(tmp_path: Path) -> None:
+    pixels = np.arange(2 * 4 * 4 * 3, dtype=np.uint8).reshape(2, 4, 4, 3)
+    with new_dataset(tmp_path / "faces", 4) as writer:
+        writer.append(pixels, ["1", "2"], ["train", "valid"])
+        sha256 = writer.finish({})["sha256"]
+    images = open_images(tmp_path / "faces")
+    assert (images.kind, len(images), images.sha256) == ("dataset", 2, sha256)
+    assert [name for name, _ in images] == ["1", "2"]
+    np.testing.assert_array_equal(np.stack([image for _, image in images]), pixels)
+
+
+def test_can_be_gone_through_twice(store: Store, png: Png) -> None:
+    images = open_images(store("faces.tar.gz", {"1.png": png(1)}))
+    assert [name for name, _ in images] == [name for name, _ in images] == ["1.png"]
+
+
+@pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar.gz"])
+def test_an_unreadable_image_is_an_error_that_names_it(store: Store, png: Png, form: str) -> None:
+    images = open_images(store(form, {"1.png": png(1), "2.png": png(2)[:60]}))
+    with pytest.raises(InputError, match=r"2\.png in .*faces"):
+        list(images)
+
+
+def test_an_archives_sha256_is_the_files(store: Store, png: Png) -> None:
+    path = store("faces.zip", {"1.png": png(1)})
+    assert open_images(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_folders_sha256_is_of_names_and_bytes_alone(store: Store, png: Png) -> None:
+    files = {"1.png": png(1), "b/2.png": png(2)}
+    first = open_images(store("one", files)).sha256
+    assert open_images(store("two", {**files, "notes.txt": b"x"})).sha256 == first
+    assert open_images(store("three", {"1.png": png(1), "b/3.png": png(2)})).sha256 != first
+    assert open_images(store("four", {"1.png": png(1), "b/2.png": png(3)})).sha256 != first
+
+
+def test_an_empty_dataset_is_told(tmp_path: Path) -> None:
+    with new_dataset(tmp_path / "faces", 4) as writer:
+        writer.finish({})
+    with pytest.raises(InputError, match="holds no image"):
+        open_images(tmp_path / "faces")

@@ -1,0 +1,53 @@
+"""The transform against torchvision's, bit for bit."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, Resize
+
+from facegen.data.decode import Unreadable, decode
+from facegen.data.transform import resize_and_crop
+
+
+def noise(width: int, height: int) -> Image.Image:
+    pixels = np.random.default_rng(width * 1000 + height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def torchvisions(image: Image.Image, size: int) -> np.ndarray:
+    return np.asarray(Compose([Resize(size), CenterCrop(size)])(image))
+
+
+@settings(deadline=None, max_examples=120, derandomize=True)
+@given(width=st.integers(1, 300), height=st.integers(1, 300), size=st.integers(1, 96))
+@example(width=178, height=218, size=64)  # CelebA
+@example(width=64, height=64, size=64)
+@example(width=64, height=65, size=64)  # the odd pixel: torchvision rounds half to even
+@example(width=64, height=67, size=64)
+@example(width=10, height=7, size=64)  # enlarged
+@example(width=1, height=300, size=96)
+def test_equals_torchvision_at_any_size(width: int, height: int, size: int) -> None:
+    image = noise(width, height)
+    np.testing.assert_array_equal(resize_and_crop(image, size), torchvisions(image, size))
+
+
+@pytest.mark.parametrize(
+    ("format", "mode"),
+    [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "RGB"), ("PNG", "L"), ("PNG", "1"), ("PNG", "P")],
+)
+def test_equals_torchvision_from_the_file_on(format: str, mode: str) -> None:
+    file = io.BytesIO()
+    noise(178, 218).convert(mode).save(file, format)
+    rgb = Image.open(io.BytesIO(file.getvalue())).convert("RGB")
+    np.testing.assert_array_equal(resize_and_crop(decode(file.getvalue()).image, 64), torchvisions(rgb, 64))
+
+
+def test_a_strip_that_would_exhaust_memory_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="strip"):
+        resize_and_crop(Image.new("RGB", (1, 40_000)), 64)

@@ -1,0 +1,282 @@
+"""prepare, from photographs to a dataset on disk."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.transforms import CenterCrop, Compose, Resize
+
+from facegen.data import dataset as format
+from facegen.data.dataset import FaceDataset
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.stages.prepare import prepare
+
+COUNT = 70  # three chunks
+
+
+def photograph(number: int) -> Image.Image:
+    pixels = np.random.default_rng(number).integers(0, 256, (27, 22, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A zip of 70 photographs, img/1.png to img/70.png."""
+    path = tmp_path / "faces.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for number in range(COUNT, 0, -1):
+            file.writestr(f"img/{number}.png", png(photograph(number)))
+    return path
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A folder of three photographs of which 2.png is cut short."""
+    (tmp_path / "photos").mkdir()
+    for number in (1, 2, 3):
+        (tmp_path / "photos" / f"{number}.png").write_bytes(png(photograph(number))[: 200 if number == 2 else None])
+    return tmp_path / "photos"
+
+
+def partition(path: Path, numbers: range, name: str = "list_eval_partition.txt") -> Path:
+    """A partition that sends each number to split number modulo 3."""
+    (path / name).write_text("".join(f"{number}.png {number % 3}\n" for number in numbers))
+    return path / name
+
+
+def test_pixels_equal_torchvisions_in_natural_order(archive: Path, tmp_path: Path) -> None:
+    prepared = prepare(archive, tmp_path / "out", size=16)
+    dataset = FaceDataset.open(tmp_path / "out")
+    transform = Compose([Resize(16), CenterCrop(16)])
+    assert dataset.names == tuple(f"img/{number}.png" for number in range(1, COUNT + 1))
+    for number, image in enumerate(dataset.images, start=1):
+        np.testing.assert_array_equal(image, np.asarray(transform(photograph(number))))
+    assert (prepared.images, prepared.skipped, prepared.reused) == (COUNT, 0, False)
+    assert prepared.sha256 == dataset.sha256
+
+
+def test_manifest_tells_how_it_was_made_and_no_private_path(archive: Path, tmp_path: Path) -> None:
+    prepare(archive, tmp_path / "out", size=16, limit=5)
+    text = (tmp_path / "out" / "manifest.json").read_text(encoding="utf-8")
+    manifest = json.loads(text)
+    assert manifest["source"]["name"] == "faces.zip"
+    assert manifest["options"] == {"split": "all", "limit": 5, "partition_sha256": None}
+    assert set(manifest["versions"]) == {"facegen", "python", "pillow", "numpy"}
+    assert manifest["skipped"] == []
+    assert str(tmp_path) not in text
+
+
+def test_workers_do_not_change_a_byte_of_it(archive: Path, tmp_path: Path) -> None:
+    for workers in (1, 2):
+        prepare(archive, tmp_path / str(workers), size=8, workers=workers)
+    for name in (format.IMAGES, format.INDEX, format.MANIFEST):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+
+
+def test_limit_takes_the_first_in_natural_order(archive: Path, tmp_path: Path) -> None:
+    prepare(archive, tmp_path / "out", size=8, limit=11)
+    assert FaceDataset.open(tmp_path / "out").names[-1] == "img/11.png"
+
+
+def test_partition_gives_the_splits(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    table = partition(tmp_path / "elsewhere", range(1, COUNT + 1))
+    prepared = prepare(archive, tmp_path / "out", size=8, partition=table, limit=6)
+    assert FaceDataset.open(tmp_path / "out").splits == ("valid", "test", "train") * 2
+    assert prepared.splits == {"train": 2, "valid": 2, "test": 2}
+
+
+def test_partition_beside_the_images_is_found(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    partition(tmp_path, range(1, COUNT + 1))
+    prepare(archive, tmp_path / "out", size=8, limit=3)
+    assert FaceDataset.open(tmp_path / "out").splits == ("valid", "test", "train")
+    assert "list_eval_partition.txt, found beside" in capsys.readouterr().err
+
+
+def test_partition_of_other_images_beside_is_left_aside(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    partition(tmp_path, range(1000, 1003))
+    assert prepare(archive, tmp_path / "out", size=8).splits["train"] == COUNT
+    assert "left aside" in capsys.readouterr().err
+
+
+def test_partition_that_lacks_some_images_is_an_error(archive: Path, tmp_path: Path) -> None:
+    partition(tmp_path, range(1, COUNT))
+    with pytest.raises(InputError, match=r"1 of 70 images .* img/70\.png"):
+        prepare(archive, tmp_path / "out")
+
+
+def test_split_keeps_its_images_before_the_limit_counts(archive: Path, tmp_path: Path) -> None:
+    partition(tmp_path, range(1, COUNT + 1))
+    prepare(archive, tmp_path / "out", size=8, split="test", limit=2)
+    assert FaceDataset.open(tmp_path / "out").names == ("img/2.png", "img/5.png")
+
+
+def test_split_without_a_partition_says_why_not(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"every image of faces\.zip is train: there is no valid split"):
+        prepare(archive, tmp_path / "out", split="valid")
+    assert prepare(archive, tmp_path / "out", size=8, split="train", limit=1).images == 1
+
+
+def test_a_split_without_images_is_an_error(archive: Path, tmp_path: Path) -> None:
+    table = tmp_path / "all_train.txt"
+    table.write_text("".join(f"{number}.png 0\n" for number in range(1, COUNT + 1)))
+    with pytest.raises(InputError, match=r"None of the 70 images .* valid split"):
+        prepare(archive, tmp_path / "out", partition=table, split="valid")
+
+
+def test_unreadable_image_is_skipped_and_listed(damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    prepared = prepare(damaged, tmp_path / "out", size=8)
+    assert (prepared.images, prepared.skipped) == (2, 1)
+    (skipped,) = FaceDataset.open(tmp_path / "out").manifest["skipped"]
+    assert skipped["name"] == "2.png"
+    assert skipped["reason"]
+    assert "warning: 1 unreadable, skipped and listed in manifest.json: 2.png" in capsys.readouterr().err
+
+
+def test_strict_makes_it_fatal_and_writes_nothing(damaged: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Cannot read 2\.png in .*photos"):
+        prepare(damaged, tmp_path / "out", strict=True)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["photos"]
+
+
+def test_nothing_readable_is_an_error(damaged: Path, tmp_path: Path) -> None:
+    for number in (1, 3):
+        (damaged / f"{number}.png").write_bytes(b"")
+    with pytest.raises(InputError, match=r"None of the 3 images .* 1\.png: the file is empty"):
+        prepare(damaged, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_composited_images_are_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in (1, 2):
+        photograph(number).convert("RGBA").save(tmp_path / "photos" / f"{number}.png")
+    prepare(tmp_path / "photos", tmp_path / "out", size=8)
+    assert FaceDataset.open(tmp_path / "out").manifest["converted"] == {"composited on white": 2}
+    assert "2 images were composited on white" in capsys.readouterr().err
+
+
+def test_synthetic_goes_through_like_any_source(tmp_path: Path) -> None:
+    one = prepare("synthetic:3", tmp_path / "one", size=16)
+    other = prepare("synthetic:3", tmp_path / "other", size=16, seed=1)
+    assert (one.images, one.splits["train"]) == (3, 3)
+    assert one.sha256 != other.sha256
+
+
+def test_the_same_again_is_reused(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    first = prepare(archive, tmp_path / "out", size=8)
+    written = (tmp_path / "out" / format.IMAGES).stat().st_mtime_ns
+    again = prepare(archive, tmp_path / "out", size=8, workers=1)
+    assert again.reused
+    assert again.sha256 == first.sha256
+    assert (tmp_path / "out" / format.IMAGES).stat().st_mtime_ns == written
+    assert "already prepared" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", [{"size": 9}, {"limit": 3}, {"force": True}], ids=lambda change: next(iter(change)))
+def test_other_options_or_force_prepare_anew(archive: Path, tmp_path: Path, change: dict[str, Any]) -> None:
+    prepare(archive, tmp_path / "out", size=8)
+    assert not prepare(archive, tmp_path / "out", **({"size": 8} | change)).reused
+
+
+def test_another_source_content_prepares_anew(damaged: Path, tmp_path: Path) -> None:
+    prepare(damaged, tmp_path / "out", size=8)
+    (damaged / "2.png").write_bytes(png(photograph(2)))
+    assert prepare(damaged, tmp_path / "out", size=8).images == 3
+
+
+def test_strict_does_not_reuse_a_dataset_with_gaps(damaged: Path, tmp_path: Path) -> None:
+    prepare(damaged, tmp_path / "out", size=8)
+    with pytest.raises(InputError, match=r"2\.png"):
+        prepare(damaged, tmp_path / "out", size=8, strict=True)
+
+
+def test_a_damaged_dataset_is_made_anew(archive: Path, tmp_path: Path) -> None:
+    prepare(archive, tmp_path / "out", size=8)
+    (tmp_path / "out" / format.IMAGES).write_bytes(b"")
+    assert not prepare(archive, tmp_path / "out", size=8).reused
+    assert len(FaceDataset.open(tmp_path / "out")) == COUNT
+
+
+def test_dataset_on_its_own_source_is_refused(damaged: Path) -> None:
+    for destination in (damaged, damaged.parent):
+        with pytest.raises(InputError, match="would replace its source"):
+            prepare(damaged, destination)
+
+
+def test_a_dataset_as_source_is_told(archive: Path, tmp_path: Path) -> None:
+    prepare(archive, tmp_path / "out", size=8)
+    with pytest.raises(InputError, match="prepared dataset already"):
+        prepare(tmp_path / "out", tmp_path / "again")
+
+
+def test_too_little_room_is_told_beforehand(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(EnvironmentProblem, match="are free there"):
+        prepare(archive, tmp_path / "a" / "b" / "out")
+
+
+def test_a_disk_that_fills_up_is_told_and_leaves_nothing(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(format.DatasetWriter, "append", full)
+    with pytest.raises(EnvironmentProblem, match=r"Cannot write the dataset .*out: No space left"):
+        prepare(archive, tmp_path / "out")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["faces.zip"]
+
+
+def test_a_destination_under_a_file_is_told(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentProblem, match="Cannot write the dataset"):
+        prepare(archive, archive / "out", limit=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+def test_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "facegen", "prepare", "synthetic:50000", str(tmp_path / "out"), "--workers", "2"]
+    with subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        deadline = time.monotonic() + 30
+        while not list(tmp_path.glob(".out.*/images.npy")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert b"Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_real_celeba_equals_torchvision(celeba: Path, tmp_path: Path) -> None:
+    prepare(celeba / "img_align_celeba.zip", tmp_path / "out", limit=40)
+    dataset = FaceDataset.open(tmp_path / "out")
+    transform = Compose([Resize(64), CenterCrop(64)])
+    with zipfile.ZipFile(celeba / "img_align_celeba.zip") as archive:
+        for name, pixels in zip(dataset.names, dataset.images, strict=True):
+            image = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
+            np.testing.assert_array_equal(pixels, np.asarray(transform(image)))
