@@ -206,7 +206,9 @@ def sample_face(seed: int, index: int) -> Face:
     man = dice.chance(0.45)
     masculine = dice.uniform(0.6, 1) if man else dice.uniform(0, 0.4)
     age = dice.uniform() ** 1.6
-    skin_tone = min(1.0, max(0.0, (0.16, 0.48, 0.84)[dice.pick({0: 0.58, 1: 0.25, 2: 0.17})] + dice.uniform(-0.16, 0.16)))
+    skin_tone = min(
+        1.0, max(0.0, (0.16, 0.48, 0.84)[dice.pick({0: 0.58, 1: 0.25, 2: 0.17})] + dice.uniform(-0.16, 0.16))
+    )
     style = _hair_style(dice, man, age, skin_tone)
     colour = _hair_colour(dice, skin_tone, age)
     bangs = dice.chance(0.14 if man else 0.26) and style not in (HairStyle.BALD, HairStyle.CURLY)
@@ -218,8 +220,10 @@ def sample_face(seed: int, index: int) -> Face:
         FacialHair.FULL: 0.15,
     }
     beard = FacialHair(dice.pick(beard_weights))
-    glasses = Glasses(dice.pick({Glasses.NONE: 0.83 - 0.1 * age, Glasses.ROUND: 0.06, Glasses.SQUARE: 0.07, Glasses.SUN: 0.04}))
-    smile = dice.uniform(0.5, 1) if dice.chance(0.5) else dice.uniform(-0.3, 0.3)
+    glasses = Glasses(
+        dice.pick({Glasses.NONE: 0.83 - 0.1 * age, Glasses.ROUND: 0.06, Glasses.SQUARE: 0.07, Glasses.SUN: 0.04})
+    )
+    smile = dice.uniform(0.5, 1) if dice.chance(0.5) else dice.uniform(-0.15, 0.35)
     talking = dice.chance(0.7 if smile > 0.4 else 0.15)
     makeup = 0.0 if man else dice.uniform() ** 0.8
     blue_eyes = max(0.02, 0.5 - 1.3 * skin_tone)
@@ -228,7 +232,7 @@ def sample_face(seed: int, index: int) -> Face:
         age=age,
         skin_tone=skin_tone,
         skin_warmth=dice.uniform(-1, 1),
-        yaw=dice.normal(0, 0.14, -0.36, 0.36),
+        yaw=dice.normal(0, 0.17, -0.36, 0.36),
         pitch=dice.normal(0, 0.08, -0.2, 0.2),
         roll=dice.normal(0, 0.025, -0.07, 0.07),
         light_x=dice.uniform(-0.8, 0.8),
@@ -242,7 +246,7 @@ def sample_face(seed: int, index: int) -> Face:
         ears=dice.uniform(0.8, 1.2),
         eye_colour=dice.pick({0: 0.55 - 0.3 * blue_eyes, 1: 0.2, 2: 0.12 * blue_eyes * 2, 3: blue_eyes, 4: 0.06}),
         eye_width=dice.normal(10.8 - 0.6 * masculine, 0.6, 9, 12.2),
-        eye_open=dice.normal(4.5 - 0.7 * masculine - 0.6 * max(0.0, smile) - 0.4 * age, 0.55, 2.4, 5.6),
+        eye_open=dice.normal(5.0 - 0.8 * masculine - 0.7 * max(0.0, smile) - 0.4 * age, 0.5, 2.6, 6.0),
         eye_tilt=dice.normal(0.06, 0.05, -0.05, 0.2),
         gaze_x=dice.normal(0, 0.22, -0.6, 0.6),
         gaze_y=dice.normal(0, 0.12, -0.3, 0.3),
@@ -254,8 +258,8 @@ def sample_face(seed: int, index: int) -> Face:
         nose_width=dice.normal(7.6 + 1.2 * masculine + 1.6 * skin_tone, 0.6, 6.5, 11.5),
         mouth_y=dice.normal(42, 1.3, 39, 45),
         mouth_width=dice.normal(14.6 + 2.6 * max(0.0, smile), 0.9, 12.5, 20),
-        upper_lip=dice.normal(2.9 - 0.8 * masculine + 1.0 * skin_tone - 0.5 * age, 0.4, 1.4, 4.6),
-        lower_lip=dice.normal(4.3 - 0.8 * masculine + 1.0 * skin_tone - 0.6 * age, 0.5, 2.4, 6.4),
+        upper_lip=dice.normal(3.5 - 1.0 * masculine + 1.0 * skin_tone - 0.5 * age, 0.4, 1.4, 4.6),
+        lower_lip=dice.normal(5.0 - 1.2 * masculine + 1.0 * skin_tone - 0.6 * age, 0.5, 2.4, 6.4),
         smile=smile,
         mouth_open=dice.uniform(0.35, 1) if talking else 0.0,
         blush=dice.uniform(),
@@ -276,8 +280,10 @@ def sample_face(seed: int, index: int) -> Face:
         clothes=dice.pick({0: 0.4, 1: 0.3 if man else 0.05, 2: 0.25, 3: 0.05 if man else 0.3}),
         clothes_hue=dice.uniform(),
         clothes_value=dice.uniform(),
-        backdrop=dice.integer(4),
-        backdrop_hue=dice.uniform(),
+        backdrop=dice.pick({0: 0.36, 1: 0.20, 2: 0.18, 3: 0.26}),
+        # Mostly warm walls and blue evenings.
+        backdrop_hue=(0.08, 0.58, 0.95, 0.33, 0.76)[dice.pick({0: 0.36, 1: 0.34, 2: 0.12, 3: 0.10, 4: 0.08})]
+        + dice.uniform(-0.06, 0.06),
         backdrop_value=dice.uniform(),
         texture=(dice.integer(256), dice.integer(256), dice.integer(256), dice.integer(256)),
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TypeAlias
+from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,13 @@ HEIGHT, WIDTH = 218, 178
 #: The point between the eyes, where aligned CelebA has it: its eyes stand at about (69, 111) and (108, 111).
 EYES_X, EYES_Y = 88.5, 111.0
 
-Plane: TypeAlias = npt.NDArray[np.float32]
+#: float32 throughout; NumPy's stubs lose count of that where a Python float joins in.
+Plane: TypeAlias = npt.NDArray[np.floating[Any]]
 #: Three floats in [0, 1]: red, green, blue as displayed (sRGB).
 Colour: TypeAlias = tuple[float, float, float]
 
 
-@lru_cache(maxsize=1)
+@cache
 def _grid() -> tuple[Plane, Plane]:
     """Pixel centres relative to the point between the eyes: x [1, W] and y [H, 1]."""
     x = np.arange(WIDTH, dtype=np.float32)[None, :] - np.float32(EYES_X)
@@ -39,9 +40,14 @@ def scaled(colour: Colour, factor: float) -> Colour:
     return r, g, b
 
 
+def unit(values: Plane) -> Plane:
+    """The values held within [0, 1]; on small boxes several times quicker than ``np.clip``."""
+    return np.minimum(np.maximum(values, 0), 1)
+
+
 def coverage(depth: Plane, softness: float = 1.2) -> Plane:
     """How much of each pixel is inside: 0 to 1 across an edge ``softness`` pixels wide; ``depth`` is > 0 inside."""
-    return np.clip(depth * np.float32(1 / softness) + np.float32(0.5), 0, 1)
+    return unit(depth * np.float32(1 / softness) + np.float32(0.5))
 
 
 def radius2(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
@@ -63,11 +69,24 @@ def bump(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
 
 def smoothstep(t: Plane) -> Plane:
     """0 below 0, 1 above 1, 3t² − 2t³ between."""
-    t = np.clip(t, 0, 1)
+    t = unit(t)
     return t * t * (3 - 2 * t)
 
 
-@dataclass(frozen=True)
+def _planes(colour: Colour | Plane) -> Plane:
+    """A colour as [3, 1, 1], ready to meet a box [3, h, w]; a picture as it is."""
+    return np.array(colour, dtype=np.float32).reshape(3, 1, 1) if isinstance(colour, tuple) else colour
+
+
+def ramp(level: Plane, stops: tuple[Colour, Colour, Colour], middle: float, end: float) -> Plane:
+    """Colours [3, h, w] for ``level`` [h, w]: the first stop at 0, the second at ``middle``, the third at ``end``."""
+    low, centre, high = (_planes(stop) for stop in stops)
+    dark = np.minimum(level, np.float32(middle)) * np.float32(1 / middle) - 1
+    bright = np.maximum(level - np.float32(middle), 0) * np.float32(1 / (end - middle))
+    return centre + dark * (centre - low) + bright * (high - centre)
+
+
+@dataclass(slots=True)
 class Patch:
     """A box of the picture: ``x``, ``y`` [h, w] are head coordinates from the box's own centre."""
 
@@ -79,18 +98,15 @@ class Patch:
 
     def paint(self, mask: Plane, colour: Colour | Plane) -> None:
         """Lay a colour (or a picture [3, h, w]) over the box where ``mask`` [h, w] is 1."""
-        for plane, value in zip(self.pixels, colour, strict=True):
-            plane += mask * (value - plane)
+        self.pixels[:] += mask * (_planes(colour) - self.pixels)
 
     def tint(self, mask: Plane, colour: Colour) -> None:
         """Multiply by ``colour`` where ``mask`` is 1: a shadow or a stain, which keeps what lies below."""
-        for plane, value in zip(self.pixels, colour, strict=True):
-            plane *= 1 + mask * np.float32(value - 1)
+        self.pixels[:] *= 1 + mask * (_planes(colour) - 1)
 
     def light(self, mask: Plane, colour: Colour) -> None:
         """Screen ``colour`` over the box: towards white by ``mask`` times ``colour``."""
-        for plane, value in zip(self.pixels, colour, strict=True):
-            plane += mask * np.float32(value) * (1 - plane)
+        self.pixels[:] += mask * _planes(colour) * (1 - self.pixels)
 
 
 class Canvas:
@@ -129,5 +145,5 @@ class Canvas:
 
     def finish(self) -> npt.NDArray[np.uint8]:
         """The picture as uint8 [H, W, 3]."""
-        levels = np.clip(self.pixels * np.float32(255) + np.float32(0.5), 0, 255)
-        return np.ascontiguousarray(levels.astype(np.uint8).transpose(1, 2, 0))
+        levels = (unit(self.pixels) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+        return np.ascontiguousarray(levels.transpose(1, 2, 0))

@@ -1,23 +1,40 @@
-"""The order in which a face is drawn."""
+"""The order in which a portrait is painted: from the backdrop to the glasses."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
+from facegen.data.synthetic.accessories import draw_earrings, draw_glasses
 from facegen.data.synthetic.attributes import Face
-from facegen.data.synthetic.canvas import Canvas, ellipse
+from facegen.data.synthetic.canvas import Canvas
+from facegen.data.synthetic.features import draw_brow, draw_eye, draw_mouth, draw_nose
+from facegen.data.synthetic.hair import draw_facial_hair, draw_hair_before, draw_hair_behind
+from facegen.data.synthetic.head import draw_ears, draw_head
+from facegen.data.synthetic.look import look_of
+from facegen.data.synthetic.scene import draw_backdrop, draw_shoulders
 
 
 def draw(face: Face) -> npt.NDArray[np.uint8]:
+    """Paint one face, uint8 [218, 178, 3].
+
+    One picture at a time, each layer on the small box that it covers: its 450 KB stay in a core's cache, which is
+    several times quicker than layers of a whole batch.
+    """
     canvas = Canvas(face.roll)
-    canvas.pixels[:] = 0.3 + 0.5 * face.backdrop_value
-    head = canvas.patch(0, 6, face.width + 2, 70)
-    tone = 1 - 0.7 * face.skin_tone
-    head.paint(ellipse(head.x, head.y, face.width, 62), (0.95 * tone, 0.78 * tone, 0.66 * tone))
+    look = look_of(face)
+    draw_backdrop(canvas, face)
+    draw_hair_behind(canvas, face, look)
+    draw_shoulders(canvas, face, look)
+    draw_ears(canvas, face, look)
+    draw_head(canvas, face, look)
+    draw_nose(canvas, face, look)
+    draw_facial_hair(canvas, face, look)
+    draw_mouth(canvas, face, look)
     for side in (-1, 1):
-        eye = canvas.patch(side * 19.5, 0, 10, 5)
-        eye.paint(ellipse(eye.x, eye.y, face.eye_width, face.eye_open), (0.2, 0.15, 0.1))
-    mouth = canvas.patch(0, face.mouth_y, 20, 6)
-    mouth.paint(ellipse(mouth.x, mouth.y, face.mouth_width, 3), (0.6, 0.3, 0.3))
+        draw_eye(canvas, face, look, side)
+        draw_brow(canvas, face, look, side)
+    draw_earrings(canvas, face, look)
+    draw_hair_before(canvas, face, look)
+    draw_glasses(canvas, face, look)
     return canvas.finish()

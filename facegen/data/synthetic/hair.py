@@ -1,0 +1,205 @@
+"""Hair on the head and on the chin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facegen.data.synthetic.attributes import Face, FacialHair, HairStyle
+from facegen.data.synthetic.canvas import Canvas, Patch, Plane, bump, coverage, ellipse, mix, ramp, unit
+from facegen.data.synthetic.head import head_radius2
+from facegen.data.synthetic.look import Look
+from facegen.data.synthetic.texture import noise, strands
+
+_FALLING = (HairStyle.BOB, HairStyle.LONG, HairStyle.WAVY)
+
+
+def _volume(face: Face) -> tuple[float, float]:
+    """How far the hair stands off the skull at the sides and on top, in pixels."""
+    return {
+        HairStyle.BALD: (0.0, 0.0),
+        HairStyle.SHORT: (2 + 3 * face.hair_volume, 6 + 9 * face.hair_volume),
+        HairStyle.PARTED: (3 + 3 * face.hair_volume, 8 + 9 * face.hair_volume),
+        HairStyle.CURLY: (8 + 16 * face.hair_volume, 12 + 12 * face.hair_volume),
+        HairStyle.BOB: (8 + 7 * face.hair_volume, 8 + 7 * face.hair_volume),
+        HairStyle.LONG: (7 + 9 * face.hair_volume, 7 + 8 * face.hair_volume),
+        HairStyle.WAVY: (9 + 12 * face.hair_volume, 8 + 9 * face.hair_volume),
+        HairStyle.UPDO: (2 + 1.5 * face.hair_volume, 4 + 4 * face.hair_volume),
+    }[face.hair_style]
+
+
+def _dome(x: Plane, y: Plane, wide: float, high: float) -> Plane:
+    """Squared radius of a skull that goes straight down below its middle; 1 on the outline."""
+    up, across = np.minimum(y, 0) * np.float32(1 / high), x * np.float32(1 / wide)
+    up = up * up
+    return across * across + up * (0.5 + 0.5 * up)
+
+
+def _outline(face: Face, x: Plane, y: Plane) -> Plane:
+    """Depth in pixels inside the outline of the hair; x, y from the middle of the head."""
+    side, top = _volume(face)
+    wide, high = face.width + side, face.crown + top
+    dome = (1 - _dome(x, y, wide, high)) * np.float32(wide / 2)
+    if face.hair_style == HairStyle.BOB:
+        length = 46 + 14 * face.hair_volume
+        tuck = np.maximum(y - np.float32(length - 26), 0) ** 2 * np.float32(0.010)
+        return np.minimum(dome - tuck, np.float32(length) - y)
+    if face.hair_style in (HairStyle.LONG, HairStyle.WAVY):
+        spread = 0.16 if face.hair_style == HairStyle.WAVY else 0.07
+        return np.minimum(dome + np.maximum(y, 0) * np.float32(spread), 150 - y)
+    if face.hair_style == HairStyle.CURLY:
+        under = np.maximum(y, 0) / np.float32(0.9 * face.chin + side)
+        return dome - under * under * np.float32(wide / 2)
+    # Cropped at the ears.
+    return np.minimum(dome, (6 + 8 * face.masculine * face.hair_volume) - y)
+
+
+def _opening(face: Face, x: Plane, y: Plane) -> Plane:
+    """Depth in pixels inside the part of the head that hair leaves free; x, y from the middle of the head."""
+    wide = face.width * (0.86 if face.hair_style in _FALLING else 0.93)
+    hairline = face.hairline - 7
+    if face.bangs:
+        hairline = -23.0 - 3 * face.hair_shade
+    elif face.hair_style in _FALLING or face.hair_style == HairStyle.PARTED:
+        # Two curtains fall from the parting.
+        fall = np.abs(x - np.float32(face.part * face.width * 0.55))
+        weight = 1 - 0.75 * face.masculine
+        y = y - fall * fall * np.float32(0.007 * weight) - fall * np.float32(0.10 * weight)
+    rise = np.minimum(y - 4, 0) * np.float32(1 / (4 - hairline))
+    rise = rise * rise
+    if face.bangs or face.hair_style in (HairStyle.SHORT, HairStyle.UPDO):
+        rise = 0.45 * rise + 0.55 * rise * rise  # a straighter hairline
+    across = x * np.float32(1 / wide) * (1 + 0.12 * unit(y * np.float32(1 / face.chin)))
+    return (1 - across * across - rise) * np.float32(wide / 2)
+
+
+def _strand_light(face: Face, x: Plane, y: Plane, patch: Patch) -> Plane:
+    """Light and dark of strands and locks, deviation about 1; x, y from the middle of the head."""
+    if face.hair_style == HairStyle.CURLY:
+        curls = noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
+        return 1.2 * (1 - 1.25 * np.abs(curls)) + 0.3 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
+    root_x = face.part * face.width * 0.55
+    below = np.maximum(y + np.float32(face.crown + 14), 3)
+    across = x - np.float32(root_x)
+    if face.hair_style == HairStyle.WAVY:
+        swing = 0.6 + below * 0.045
+        across = across + swing * np.sin(below * 0.11 + face.texture[0] + 0.03 * x)
+    if face.hair_style == HairStyle.UPDO:
+        number = across * 240 / (below + 40)  # combed back
+    elif face.hair_style in (HairStyle.SHORT, HairStyle.PARTED):
+        number = (across + np.float32(8 * (0.5 if face.part < 0 else -0.5)) * below * 0.06) * 300 / (below + 30)
+    else:
+        number = across * 34 / np.sqrt(below + 12)
+    return strands(number, face.texture[1] * 8)
+
+
+def _draw_strands(face: Face, look: Look, patch: Patch, mask: Plane, x: Plane, y: Plane, dim: float) -> None:
+    side, top = _volume(face)
+    rx, ry = face.width + side, face.crown + top
+    lx, ly, _ = look.light
+    dome = unit(1 - _dome(x, y, rx, ry))
+    # A band of gloss runs round the skull where it faces the light.
+    band = np.maximum(1 - ((dome - 0.5) * 3) ** 2, 0) * unit(0.75 - y * 0.03 + x * np.float32(0.02 * lx))
+    level = 0.40 + x * np.float32(0.42 * lx / rx) + np.minimum(y, 0.6 * ry) * np.float32(0.30 * ly / ry) + 0.10 * dome
+    gloss = 0.10 if face.hair_style == HairStyle.CURLY else 0.26
+    level = (level + gloss * band) * np.float32(dim) + 0.105 * _strand_light(face, x, y, patch)
+    level = np.minimum(np.maximum(level, 0), 1.15)
+    patch.paint(mask, ramp(level, (look.hair_shadow, look.hair, look.hair_light), middle=0.5, end=1.0))
+
+
+def draw_hair_behind(canvas: Canvas, face: Face, look: Look) -> None:
+    """Hair that falls or stands behind the head and the neck."""
+    head_x = look.head_x * 1.25
+    if face.hair_style == HairStyle.UPDO:
+        bun_x, bun_y = head_x + 10 * face.part - 8 * look.turn, look.head_y - face.crown - 5
+        bun = canvas.patch(bun_x, bun_y, 24, 22)
+        size = 14 + 8 * face.hair_volume
+        mask = ellipse(bun.x, bun.y, size, size * 0.85, 1.6)
+        _draw_strands(face, look, bun, mask, bun.x * 1.4, bun.y * 2, 0.8)
+    if face.hair_style not in (*_FALLING, HairStyle.CURLY):
+        return
+    if face.hair_style == HairStyle.CURLY:
+        back = canvas.patch(head_x, look.head_y, 72, 98)
+        mask = coverage(_frayed(face, _outline(face, back.x, back.y), back), 1.8)
+        _draw_strands(face, look, back, mask, back.x, back.y, 0.75)
+        return
+    # Only what shows beside the neck: in the shade, without a strand to be seen.
+    back = canvas.patch(head_x, look.head_y + 70, face.width + 6, 70)
+    depth = _outline(face, back.x, back.y + 70)
+    back.paint(coverage(depth, 1.8), mix(look.hair_shadow, look.hair, 0.22))
+
+
+def _frayed(face: Face, depth: Plane, patch: Patch) -> Plane:
+    """The outline with its loose hair and curls."""
+    if face.hair_style == HairStyle.CURLY:
+        return depth + 1.5 * noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
+    if face.hair_style == HairStyle.WAVY:
+        loose = np.clip(patch.y * 0.02 + 0.4, 0.15, 1)
+        return depth + 2.4 * loose * noise(*face.texture[:2], 9, 5)[patch.rows, patch.columns]
+    return depth + 0.4 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
+
+
+def draw_hair_before(canvas: Canvas, face: Face, look: Look) -> None:
+    """Hair over the forehead and down the sides of the face."""
+    if face.hair_style == HairStyle.BALD:
+        crown = canvas.patch(look.head_x + 12 * look.light[0], look.head_y - face.crown * 0.72, 20, 12)
+        crown.light(0.22 * bump(crown.x, crown.y, 20, 12), (1, 0.95, 0.9))
+        return
+    side, top = _volume(face)
+    highest = -face.crown - top - 6
+    lowest = {HairStyle.BOB: 64, HairStyle.LONG: 110, HairStyle.WAVY: 110}.get(face.hair_style, 32)
+    middle = (highest + lowest) / 2
+    patch = canvas.patch(look.head_x, look.head_y + middle, face.width + side + 22, (lowest - highest) / 2)
+    x, y = patch.x, patch.y + np.float32(middle)
+    shift = np.float32(look.head_x * 0.25)  # hair stands further back than the face
+    opening = _opening(face, x, y)
+    ragged = noise(*face.texture[2:], 5, 1.4)[patch.rows, patch.columns]
+    opening += ragged * (1.6 if face.bangs else 0.7)
+    if face.hair_style == HairStyle.CURLY:
+        opening = np.maximum(opening, y - 26) + 1.2 * noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
+    depth = np.minimum(_frayed(face, _outline(face, x - shift, y), patch), -opening)
+    # Its shadow on the skin, a little below and away from the light.
+    cast = coverage(2.5 - opening, 7) * coverage(head_depth(face, x, y), 1.2)
+    patch.tint(0.55 * cast, (0.66, 0.53, 0.50))
+    soft = 3.2 if face.hair_style == HairStyle.SHORT and not face.bangs else 1.8
+    _draw_strands(face, look, patch, coverage(depth, soft), x, y, 1.0)
+
+
+def head_depth(face: Face, x: Plane, y: Plane) -> Plane:
+    """Depth in pixels inside the face's outline; x, y from the middle of the head."""
+    return (1 - head_radius2(face, x, y)) * np.float32(face.width / 2)
+
+
+def draw_facial_hair(canvas: Canvas, face: Face, look: Look) -> None:
+    """Stubble, moustache, goatee or full beard, under the lips that are drawn next."""
+    kind = face.facial_hair
+    if kind == FacialHair.NONE:
+        return
+    mouth_x, mouth_y, half = 4 * look.turn, face.mouth_y, face.mouth_width
+    patch = canvas.patch(look.head_x, look.head_y + 32, face.width + 6, 42)
+    x, y = patch.x, patch.y + 32
+    lx, ly = x + np.float32(look.head_x - mouth_x), y + np.float32(look.head_y - mouth_y)
+    away = np.abs(lx)
+    length = 5 * face.hair_volume if kind == FacialHair.FULL else 0.5
+    inside = (1 - head_radius2(face, x, y, length)) * np.float32(face.width / 2)
+    moustache = np.minimum(4.6 - np.abs(ly + 7.5 - away * away * 0.022), np.float32(half + 4) - away)
+    # The cheek line climbs from the corner of the mouth to the ear.
+    cheek = ly + 6 + np.maximum(away - 10, 0) * 1.15 - np.maximum(13 - away, 0) * 1.35
+    if kind == FacialHair.MOUSTACHE:
+        depth = moustache
+    elif kind == FacialHair.GOATEE:
+        ring = np.minimum(np.float32(half + 3.5) - away, np.minimum(ly + 8, cheek + 6))
+        depth = np.maximum(moustache, ring)
+    else:
+        depth = np.maximum(moustache, cheek)
+    depth = np.minimum(depth, inside)
+    grain = noise(*face.texture[2:], 1.6, 0.9)[patch.rows, patch.columns]
+    if kind == FacialHair.STUBBLE:
+        patch.tint((0.34 + 0.05 * grain) * coverage(depth - 1, 9), mix((0.60, 0.55, 0.55), look.brow, 0.35))
+        return
+    lit = np.clip(0.40 + 0.5 * look.light[0] * x / np.float32(face.width) + 0.10 * grain, 0, 1)
+    tone = mix(look.hair, look.brow, 0.4)
+    colours = [
+        dark + (light - dark) * lit
+        for dark, light in zip(look.hair_shadow, mix(tone, look.hair_light, 0.3), strict=True)
+    ]
+    patch.paint(0.90 * coverage(depth + 0.8 * grain, 3.5), np.stack(colours))

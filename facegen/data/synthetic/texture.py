@@ -1,0 +1,50 @@
+"""Seamless noise, made once for each process: what strands, curls, cloth and blurred backgrounds are cut from."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from facegen.data.synthetic.canvas import HEIGHT, WIDTH, Plane
+
+_TILE = 512
+_STRANDS = 2048
+
+
+def _smooth(noise: np.ndarray, *sigmas: float) -> Plane:
+    """Blur periodic noise by a Gaussian of ``sigmas`` (one an axis, in samples); zero mean, unit deviation."""
+    spectrum = np.fft.rfftn(noise)
+    for axis, (sigma, size) in enumerate(zip(sigmas, noise.shape, strict=True)):
+        frequency = (np.fft.rfftfreq if axis == noise.ndim - 1 else np.fft.fftfreq)(size)
+        blur = np.exp(-2 * (np.pi * sigma * frequency) ** 2)
+        spectrum *= blur.reshape([-1 if other == axis else 1 for other in range(noise.ndim)])
+    blurred = np.fft.irfftn(spectrum, s=noise.shape, axes=tuple(range(noise.ndim)))
+    blurred -= blurred.mean()
+    return (blurred / blurred.std()).astype(np.float32)
+
+
+@cache
+def _tile(sigma_y: float, sigma_x: float) -> Plane:
+    key = np.array([round(sigma_y * 100), round(sigma_x * 100)], dtype=np.uint64)
+    noise = np.random.Generator(np.random.Philox(key=key)).standard_normal((_TILE, _TILE))
+    return _smooth(noise, sigma_y, sigma_x)
+
+
+def noise(offset_y: int, offset_x: int, sigma_y: float, sigma_x: float) -> Plane:
+    """Gaussian noise [H, W] of unit deviation, correlated over ``sigma`` pixels; offsets in 0…255; read-only."""
+    return _tile(sigma_y, sigma_x)[offset_y : offset_y + HEIGHT, offset_x : offset_x + WIDTH]
+
+
+@cache
+def _strand_table() -> Plane:
+    """Locks and single hairs in one periodic row of noise."""
+    rng = np.random.Generator(np.random.Philox(key=np.array([7, 7], dtype=np.uint64)))
+    locks = _smooth(rng.standard_normal(_STRANDS), 14)
+    hairs = _smooth(rng.standard_normal(_STRANDS), 3)
+    return 0.75 * locks + 0.65 * hairs
+
+
+def strands(across: Plane, offset: int) -> Plane:
+    """Brightness of hair whose strands are numbered by ``across`` (about 4 to a pixel); mean 0, deviation about 1."""
+    return np.take(_strand_table(), (across + np.float32(offset)).astype(np.int32), mode="wrap")
