@@ -1,0 +1,104 @@
+"""``facegen grade``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facegen import console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from facegen.grading.leaderboard import Leaderboard
+
+
+@click.command()
+@click.argument("submissions", type=click.Path(path_type=Path))
+@click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or .npz statistics.")
+@click.option("--train", type=click.Path(path_type=Path), help="Training images: look for copies of them.")
+@click.option("--target", type=float, help="Pass below this value.  [default: 20 for FID, none otherwise]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("grades"),
+    help="Folder for the leaderboard and for what lets an interrupted run go on.",
+)
+@click.option("--force", is_flag=True, help="Grade again what has been graded before.")
+@click.option("--extractor", type=click.Choice(["inception", "effnet-lite0"]), help="What to measure with.")
+@click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="Inception weights to measure with.")
+@click.option("--dims", type=int, help="Features to compare.  [default: all that the extractor has]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
+@click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
+@click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
+@click.pass_context
+def grade(
+    ctx: click.Context,
+    submissions: Path,
+    reference: Path,
+    train: Path | None,
+    target: float | None,
+    out: Path,
+    force: bool,
+    extractor: str | None,
+    weights: Path | None,
+    dims: int | None,
+    device: str,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Grade every <student_number>.tar.gz in the folder SUBMISSIONS against the real images in --reference.
+
+    Tarballs are read in memory, never extracted, within hard caps; each gets a row, graded or rejected with the reason.
+    Flags (duplicates, copies, shared images, missing denormalisation, low diversity) inform and never reject.
+    Writes leaderboard.csv, .json and .html. What is graded already is not graded again.
+    """
+    from facegen.stages.grade import grade as grade_stage
+
+    leaderboard = grade_stage(
+        submissions,
+        reference=reference,
+        train=train,
+        target=target,
+        out=out,
+        force=force,
+        extractor=extractor,
+        weights=weights,
+        dims=dims,
+        device=device,
+    ).leaderboard
+    if as_json:
+        console.result_json(leaderboard.to_json())
+    else:
+        console.result_table(_table(leaderboard))
+    if strict and leaderboard.rejected:
+        ctx.exit(1)
+
+
+def _table(leaderboard: Leaderboard) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(caption=leaderboard.description)
+    table.add_column("rank", justify="right")
+    table.add_column("submission", overflow="fold")
+    table.add_column("score", justify="right")
+    table.add_column("verdict")
+    table.add_column("remarks", overflow="fold")
+    for row in leaderboard.rows:
+        verdict = "graded" if row.passed is None else "passed" if row.passed else "not passed"
+        remarks = ", ".join(flag.name for flag in row.flags)
+        if row.outcome.rejection is not None:
+            verdict = "rejected"
+            remarks = f"{row.outcome.rejection.code.value}: {row.outcome.rejection.message}"
+        # Text, not markup: file names are the students'.
+        table.add_row(
+            "" if row.rank is None else str(row.rank),
+            Text(row.outcome.student_number or row.outcome.file),
+            "" if row.score is None else f"{row.score.value:.2f}",
+            verdict,
+            Text(remarks),
+        )
+    return table

@@ -1,0 +1,155 @@
+"""What is remembered of images in order to recognise them: a hash of the pixels and two perceptual hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from facegen.data.dataset import FaceDataset, is_dataset
+from facegen.data.decode import Unreadable
+from facegen.data.images import open_images
+from facegen.data.transform import resize_and_crop
+from facegen.errors import InputError
+from facegen.files import atomic_path
+from facegen.metrics.phash import Hashes, mirrored_hashes, nearest_within, perceptual_hashes
+from facegen.submission.rules import LIMITS
+
+#: Part of the name of every cached file: raise it when the hashes change.
+VERSION = 1
+_BATCH = 1024
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Of N images.
+
+    ``pixels``: uint64 [N], the start of their sha256; ``hashes`` and ``mirrored``: uint64 [N, 4], perceptual.
+    """
+
+    pixels: npt.NDArray[np.uint64]
+    hashes: Hashes
+    mirrored: Hashes
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class KnownFaces:
+    """A collection in which copies are looked for: its images' names and fingerprints."""
+
+    names: tuple[str, ...]
+    fingerprints: Fingerprints
+
+
+@dataclass(frozen=True)
+class Matches:
+    """For each of N images its nearest near-duplicate elsewhere.
+
+    ``row``: int64 [N], -1 where there is none; ``distance``: differing bits; ``exact``: the very same pixels;
+    ``mirrored``: the nearest is a mirror image.
+    """
+
+    row: npt.NDArray[np.int64]
+    distance: npt.NDArray[np.int64]
+    exact: npt.NDArray[np.bool_]
+    mirrored: npt.NDArray[np.bool_]
+
+    @property
+    def found(self) -> npt.NDArray[np.int64]:
+        """The rows of the images that have a match, rising."""
+        return np.flatnonzero(self.row >= 0)
+
+
+def fingerprint(images: npt.NDArray[np.uint8]) -> Fingerprints:
+    """Fingerprints of uint8 [N, 64, 64, 3] images."""
+    starts = b"".join(hashlib.sha256(image.tobytes()).digest()[:8] for image in images)
+    return Fingerprints(np.frombuffer(starts, dtype=np.uint64), perceptual_hashes(images), mirrored_hashes(images))
+
+
+def find_matches(images: Fingerprints, known: Fingerprints) -> Matches:
+    """Each image's nearest near-duplicate among ``known``, straight or mirrored; straight wins a tie."""
+    row, distance = nearest_within(images.hashes, known.hashes)
+    mirror_row, mirror_distance = nearest_within(images.mirrored, known.hashes)
+    mirrored = (mirror_row >= 0) & ((row < 0) | (mirror_distance < distance))
+    row, distance = np.where(mirrored, mirror_row, row), np.where(mirrored, mirror_distance, distance)
+    # The same pixels have the same hash, so an exact copy is among the matches; it may not be the first of them.
+    order = np.argsort(known.pixels, kind="stable")
+    place = np.minimum(np.searchsorted(known.pixels, images.pixels, sorter=order), len(known) - 1)
+    exact = known.pixels[order[place]] == images.pixels
+    return Matches(np.where(exact, order[place], row), np.where(exact, 0, distance), exact, mirrored & ~exact)
+
+
+def known_faces(path: Path, sha256: str, cache: Path) -> KnownFaces:
+    """The fingerprints of the images at ``path`` (whose content hash is ``sha256``), kept in the folder ``cache``.
+
+    Images of another size than a submission's are first brought to it as ``facegen prepare`` would.
+    """
+    kept = cache / f"faces-{VERSION}-{sha256[:32]}.npz"
+    if kept.is_file() and (known := _load(kept)) is not None:
+        return known
+    names: list[str] = []
+    parts: list[Fingerprints] = []
+    for batch_names, batch in _batches(path):
+        names += batch_names
+        parts.append(fingerprint(batch))
+    columns = (np.concatenate([getattr(part, key) for part in parts]) for key in ("pixels", "hashes", "mirrored"))
+    known = KnownFaces(tuple(names), Fingerprints(*columns))
+    _save(kept, known)
+    return known
+
+
+def _batches(path: Path) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
+    if is_dataset(path) and (dataset := FaceDataset.open(path)).size == LIMITS.size:
+        for start in range(0, len(dataset), _BATCH):
+            yield list(dataset.names[start : start + _BATCH]), dataset.images[start : start + _BATCH]
+        return
+    names: list[str] = []
+    faces: list[npt.NDArray[np.uint8]] = []
+    for name, face in _prepared(path, open_images(path)):
+        names.append(name)
+        faces.append(face)
+        if len(faces) == _BATCH:
+            yield names, np.stack(faces)
+            names, faces = [], []
+    if faces:
+        yield names, np.stack(faces)
+
+
+def _prepared(
+    path: Path, images: Iterable[tuple[str, npt.NDArray[np.uint8]]]
+) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    for name, image in images:
+        try:
+            yield name, resize_and_crop(Image.fromarray(image), LIMITS.size)
+        except Unreadable as problem:
+            raise InputError(f"Cannot use the image {name} in {path}: {problem.reason}.") from problem
+
+
+def _save(path: Path, known: KnownFaces) -> None:
+    prints = known.fingerprints
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            names=np.asarray(known.names, dtype=np.str_),
+            pixels=prints.pixels,
+            hashes=prints.hashes,
+            mirrored=prints.mirrored,
+        )
+
+
+def _load(path: Path) -> KnownFaces | None:
+    """What ``_save`` wrote; None where the file is damaged: it is only a cache, and is made again."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            prints = Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"])
+            return KnownFaces(tuple(map(str, stored["names"])), prints)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None

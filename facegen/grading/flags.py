@@ -1,0 +1,159 @@
+"""Flags: what a grader should know of a submission. They inform and never reject, and each says what it saw.
+
+The thresholds were set on CelebA at 64x64. 8,000 faces: JPEG (quality 50 to 95), blurred and noisy copies lie at
+most 18 bits of the 256 away, and the nearest two different photographs 46 (the few pairs below that are photographs
+that CelebA has twice). 1,000 faces: 1% of the values are exactly 0, 0.07% of neighbours differ by more than half the
+range, the median nearest neighbour is 86 bits away, and a pixel's standard deviation is 68 on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.grading.fingerprints import Fingerprints, KnownFaces, Matches, find_matches
+from facegen.metrics.phash import NEAR, hamming_distances
+
+#: Most examples that a flag lists.
+_EXAMPLES = 20
+
+#: Share of values that are exactly 0. Negative values clipped on saving make it 0.59 on CelebA.
+ZEROS = 0.25
+#: Share of neighbours differing by over half the range: values wrapped around on saving make it 0.05; pure noise, 0.25.
+JUMPS = (0.02, 0.15)
+#: The range that values use, from their 0.5th to their 99.5th percentile: denormalised twice, it starts at 127.
+DARKEST, SPAN = 100.0, 64.0
+#: Bits to the nearest neighbour, in the median: very smooth faces (20 principal components) still have 46.
+NEIGHBOUR = 32
+#: Mean standard deviation of a pixel over the images, in 0 to 255: the same smooth faces have 55.
+SPREAD = 25.0
+
+
+@dataclass(frozen=True)
+class Flag:
+    """``name`` as in the leaderboard, ``message`` for people, and ``details``: counts, examples and distances."""
+
+    name: str
+    message: str
+    details: dict[str, Any]
+
+
+def own_flags(images: npt.NDArray[np.uint8], prints: Fingerprints, names: Sequence[str]) -> list[Flag]:
+    """The flags that a submission earns by itself: uint8 [N, 64, 64, 3] images, their fingerprints and names."""
+    straight = hamming_distances(prints.hashes, prints.hashes).astype(np.int64)
+    np.fill_diagonal(straight, 257)
+    flags = (
+        _duplicate_images(straight, prints, names),
+        _not_denormalised(images),
+        _low_diversity(images, straight),
+    )
+    return [flag for flag in flags if flag is not None]
+
+
+def copied_from(name: str, what: str, known: KnownFaces, prints: Fingerprints, names: Sequence[str]) -> Flag | None:
+    """Images that are, exactly or nearly, among the ``known`` ones: ``what`` calls those in the message."""
+    return _copies(name, f"in {what}", find_matches(prints, known.fingerprints), names, known.names)
+
+
+def shared_with(student: str, matches: Matches, names: Sequence[str], others: Sequence[str]) -> Flag | None:
+    """Images that another submission has too."""
+    return _copies(f"shared_with:{student}", f"in the submission of {student}", matches, names, others)
+
+
+def _copies(name: str, where: str, matches: Matches, names: Sequence[str], others: Sequence[str]) -> Flag | None:
+    found = matches.found
+    if not len(found):
+        return None
+    exact, mirrored = int(matches.exact.sum()), int(matches.mirrored[found].sum())
+    ways = [f"{exact:,} exactly"] * bool(exact) + [f"{mirrored:,} mirrored"] * bool(mirrored)
+    examples = [
+        {
+            "image": names[i],
+            "match": others[matches.row[i]],
+            "distance": int(matches.distance[i]),
+            "mirrored": bool(matches.mirrored[i]),
+        }
+        for i in found[np.argsort(matches.distance[found], kind="stable")][:_EXAMPLES]
+    ]
+    message = f"{len(found):,} of {len(names):,} images are also {where}{_brackets(ways)}."
+    return Flag(name, message, {"images": len(found), "exact": exact, "mirrored": mirrored, "examples": examples})
+
+
+def _duplicate_images(straight: npt.NDArray[np.int64], prints: Fingerprints, names: Sequence[str]) -> Flag | None:
+    mirror = hamming_distances(prints.hashes, prints.mirrored).astype(np.int64)
+    np.fill_diagonal(mirror, 257)  # a symmetric face is its own mirror image
+    # Straight counts before mirrored; the matrix of the latter is symmetric but for rounding in the hashes.
+    near = np.triu(np.minimum(straight, np.minimum(mirror, mirror.T)) <= NEAR, k=1)
+    if not near.any():
+        return None
+    rows, columns = np.nonzero(near)
+    distance = np.minimum(straight, np.minimum(mirror, mirror.T))[rows, columns]
+    involved = len(np.union1d(rows, columns))
+    exact = len(prints) - len(np.unique(prints.pixels))
+    order = np.argsort(distance, kind="stable")[:_EXAMPLES]
+    examples = [
+        {
+            "image": names[rows[i]],
+            "match": names[columns[i]],
+            "distance": int(distance[i]),
+            "mirrored": bool(straight[rows[i], columns[i]] > NEAR),
+        }
+        for i in order
+    ]
+    message = (
+        f"{involved:,} of {len(names):,} images look the same as another one in it"
+        f"{_brackets([f'{exact:,} exact repeats'] * bool(exact))}."
+    )
+    return Flag(
+        "duplicate_images",
+        message,
+        {"images": involved, "exact": exact, "pairs": len(rows), "examples": examples},
+    )
+
+
+def _not_denormalised(images: npt.NDArray[np.uint8]) -> Flag | None:
+    zeros = float((images == 0).mean())
+    steps = np.maximum(images[:, :, 1:], images[:, :, :-1]) - np.minimum(images[:, :, 1:], images[:, :, :-1])
+    jumps = float((steps > 128).mean())
+    darkest, brightest = (float(value) for value in np.percentile(images, [0.5, 99.5]))
+    if zeros > ZEROS:
+        sign = f"{zeros:.0%} of all values are exactly 0, as when values below zero are clipped on saving"
+    elif JUMPS[0] < jumps < JUMPS[1]:
+        sign = f"{jumps:.1%} of neighbouring values jump by over half the range, as when values wrap around on saving"
+    elif darkest >= DARKEST:
+        sign = f"values start at {darkest:.0f} of 255, as when images are denormalised twice"
+    elif brightest - darkest < SPAN:
+        sign = f"values use {darkest:.0f} to {brightest:.0f} of 0 to 255 only"
+    else:
+        return None
+    return Flag(
+        "not_denormalised",
+        f"The generator's outputs seem to be saved without undoing their normalisation: {sign}.",
+        {
+            "zeros": round(zeros, 4),
+            "jumps": round(jumps, 4),
+            "percentile_0.5": darkest,
+            "percentile_99.5": brightest,
+        },
+    )
+
+
+def _low_diversity(images: npt.NDArray[np.uint8], distances: npt.NDArray[np.int64]) -> Flag | None:
+    neighbour = float(np.median(distances.min(axis=1)))
+    spread = float(np.mean([images[:, row].std(axis=0) for row in range(images.shape[1])]))
+    if neighbour >= NEIGHBOUR and spread >= SPREAD:
+        return None
+    return Flag(
+        "low_diversity",
+        "The images are much alike, as when a generator has collapsed: the median nearest neighbour is "
+        f"{neighbour:.0f} of 256 bits away (real faces: 86), a pixel varies by {spread:.0f} of 255 (real faces: 68).",
+        {"median_neighbour_bits": neighbour, "pixel_std": round(spread, 2)},
+    )
+
+
+def _brackets(parts: Sequence[str]) -> str:
+    return f" ({', '.join(parts)})" if parts else ""

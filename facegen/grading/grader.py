@@ -1,0 +1,206 @@
+"""Grades one tarball at a time, and remembers what it found by the tarball's contents."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import math
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from facegen import console
+from facegen.errors import FacegenError
+from facegen.files import atomic_path, sha256_file
+from facegen.grading.fingerprints import Fingerprints, KnownFaces, fingerprint
+from facegen.grading.flags import Flag, copied_from, own_flags
+from facegen.scoring.score import Score
+from facegen.submission.reader import Submission, read_submission
+from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
+
+#: Part of every cached result's key: raise it whenever a tarball could be graded differently.
+VERSION = 1
+_SHEET_COLUMNS, _SHEET_ROWS = 12, 2
+
+
+class Scores(Protocol):
+    """What a grader needs of a :class:`facegen.scoring.scorer.Scorer`."""
+
+    @property
+    def key(self) -> str: ...
+
+    def score(self, images: npt.NDArray[np.uint8]) -> Score: ...
+
+
+@dataclass(frozen=True)
+class Graded:
+    """What grading a valid submission found, apart from other submissions.
+
+    Attributes:
+        score: its distance to the reference.
+        flags: what it earned by itself.
+        prints: its images' fingerprints.
+        names: its images' names.
+        notes: what was passed over on reading.
+        sheet: a contact sheet, JPEG.
+    """
+
+    score: Score
+    flags: tuple[Flag, ...]
+    prints: Fingerprints
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+    sheet: bytes
+
+    @property
+    def sheet_uri(self) -> str:
+        return "data:image/jpeg;base64," + base64.b64encode(self.sheet).decode()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One tarball and either what grading it found or why it is rejected.
+
+    Attributes:
+        file: its file name.
+        student_number: None where the file name has none.
+        sha256: of its bytes; None where they were not read.
+        graded, rejection: exactly one of them is there.
+    """
+
+    file: str
+    student_number: str | None
+    sha256: str | None
+    graded: Graded | None = None
+    rejection: Rejection | None = None
+
+
+class Grader:
+    """Grades tarballs against one reference.
+
+    ``known`` maps the flags ``copied_from_…`` to what their collection is called and its faces. Finished results
+    are kept in the folder ``cache`` and used again for the same tarball, scorer and collections, unless ``force``.
+    """
+
+    def __init__(
+        self,
+        scorer: Scores,
+        known: Mapping[str, tuple[str, KnownFaces]],
+        cache: Path,
+        *,
+        force: bool = False,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self._scorer, self._known, self._cache = scorer, known, cache
+        self._force, self._limits = force, limits
+        collections = [
+            [name, hashlib.sha256(faces.fingerprints.pixels.tobytes()).hexdigest()]
+            for name, (_, faces) in known.items()
+        ]
+        self._key = json.dumps([VERSION, scorer.key, limits.count, limits.size, collections])
+
+    def grade(self, path: Path) -> Outcome:
+        """Grade the tarball at ``path``: an outcome whatever it holds. What the machine lacks is raised."""
+        file = path.name.encode("utf-8", "backslashreplace").decode()
+        student_number = sha256 = None
+        try:
+            student_number = student_number_of(file)
+            if path.is_file() and path.stat().st_size <= self._limits.compressed_bytes:
+                sha256 = sha256_file(path)
+            return Outcome(file, student_number, sha256, graded=self._grade(path, sha256))
+        except Rejection as problem:
+            rejection = problem
+        except FacegenError:
+            raise  # a missing extractor or a full disk is no submission's fault
+        except OSError as problem:
+            rejection = Rejection(Code.DAMAGED, f"The file cannot be read: {problem.strerror or problem}.")
+        except Exception as problem:  # noqa: BLE001
+            # The last resort that keeps one submission from costing the others their row; said aloud, never cached.
+            console.warn(f"{file}: unexpected {type(problem).__name__}: {problem}")
+            rejection = Rejection(
+                Code.BAD_IMAGE, f"Grading it failed unexpectedly ({type(problem).__name__}: {str(problem)[:160]})."
+            )
+        return Outcome(file, student_number, sha256, rejection=rejection)
+
+    def _grade(self, path: Path, sha256: str | None) -> Graded:
+        kept = self._cache / f"{hashlib.sha256(f'{self._key} {sha256}'.encode()).hexdigest()[:40]}.npz"
+        if not self._force and sha256 is not None and (graded := _load(kept)) is not None:
+            console.detail(f"{path.name}: graded before")
+            return graded
+        submission = read_submission(path, limits=self._limits)
+        graded = self._examine(submission)
+        _save(kept, graded)
+        return graded
+
+    def _examine(self, submission: Submission) -> Graded:
+        score = self._scorer.score(submission.images)
+        if not math.isfinite(score.value):
+            raise ArithmeticError(f"the score is {score.value}")
+        prints = fingerprint(submission.images)
+        flags = own_flags(submission.images, prints, submission.names)
+        for name, (what, faces) in self._known.items():
+            flag = copied_from(name, what, faces, prints, submission.names)
+            flags += [flag] if flag is not None else []
+        sheet = contact_sheet(submission.images)
+        return Graded(score, tuple(flags), prints, submission.names, submission.notes, sheet)
+
+
+def contact_sheet(images: npt.NDArray[np.uint8]) -> bytes:
+    """A JPEG of 12 x 2 images taken at equal steps from uint8 [N, S, S, 3]."""
+    wanted = min(len(images), _SHEET_COLUMNS * _SHEET_ROWS)
+    size = images.shape[1]
+    sheet = Image.new("RGB", (size * _SHEET_COLUMNS, size * -(-wanted // _SHEET_COLUMNS)))
+    for place, row in enumerate(np.linspace(0, len(images) - 1, wanted).astype(int)):
+        down, across = divmod(place, _SHEET_COLUMNS)
+        sheet.paste(Image.fromarray(images[row]), (across * size, down * size))
+    buffer = io.BytesIO()
+    sheet.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def _save(path: Path, graded: Graded) -> None:
+    text = json.dumps(
+        {
+            "score": graded.score.to_json(),
+            "flags": [[flag.name, flag.message, flag.details] for flag in graded.flags],
+            "names": graded.names,
+            "notes": graded.notes,
+        }
+    )
+    prints = graded.prints
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            text=np.frombuffer(text.encode(), dtype=np.uint8),
+            sheet=np.frombuffer(graded.sheet, dtype=np.uint8),
+            pixels=prints.pixels,
+            hashes=prints.hashes,
+            mirrored=prints.mirrored,
+        )
+
+
+def _load(path: Path) -> Graded | None:
+    """What ``_save`` wrote; None where there is nothing whole: it is only a cache, and is made again."""
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            text: dict[str, Any] = json.loads(stored["text"].tobytes())
+            return Graded(
+                Score.from_json(text["score"]),
+                tuple(Flag(*flag) for flag in text["flags"]),
+                Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"]),
+                tuple(text["names"]),
+                tuple(text["notes"]),
+                stored["sheet"].tobytes(),
+            )
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,199 @@
+"""Outcomes become rows: ranked, compared with one another, and rendered as JSON, CSV and HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from facegen.grading.fingerprints import find_matches
+from facegen.grading.flags import Flag, shared_with
+from facegen.grading.grader import Graded, Outcome
+from facegen.scoring.score import Score
+
+SCHEMA = 1
+_COLUMNS = (
+    "rank",
+    "student_number",
+    "file",
+    "status",
+    "reason",
+    "message",
+    "metric",
+    "extractor",
+    "value",
+    "n",
+    "passed",
+    "flags",
+    "sha256",
+)
+#: A cell that starts so is run as a formula by spreadsheets.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A tarball's line in the leaderboard.
+
+    Attributes:
+        outcome: what grading it found.
+        flags: all of them, those shared with other submissions too.
+        rank: 1 for the best; equal values share a rank. None for the rejected.
+    """
+
+    outcome: Outcome
+    flags: tuple[Flag, ...] = ()
+    rank: int | None = None
+
+    @property
+    def score(self) -> Score | None:
+        return self.outcome.graded.score if self.outcome.graded else None
+
+    @property
+    def passed(self) -> bool | None:
+        return self.score.passed if self.score else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The submission's object in ``leaderboard.json``."""
+        outcome, rejection = self.outcome, self.outcome.rejection
+        details = {flag.name: {"message": flag.message, **flag.details} for flag in self.flags}
+        return {
+            "student_number": outcome.student_number,
+            "file": outcome.file,
+            "sha256": outcome.sha256,
+            "status": "rejected" if rejection else "graded",
+            "reason": rejection.code.value if rejection else None,
+            "message": rejection.message if rejection else None,
+            "remedy": rejection.remedy if rejection else None,
+            "score": self.score.to_json() if self.score else None,
+            "rank": self.rank,
+            "passed": self.passed,
+            "flags": [flag.name for flag in self.flags],
+            "details": details,
+            "notes": list(outcome.graded.notes) if outcome.graded else [],
+        }
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """All rows in order, and what they were measured against.
+
+    Attributes:
+        rows: the graded by rising value, then the rejected by file name.
+        reference: ``name``, ``n`` (None where it is unknown) and ``sha256`` of the reference.
+        description: the measure in words.
+        target: the value to stay below; None where none is judged.
+    """
+
+    rows: tuple[Row, ...]
+    reference: dict[str, Any]
+    description: str
+    target: float | None
+
+    @property
+    def graded(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.rank is not None)
+
+    @property
+    def rejected(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.rank is None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object of ``leaderboard.json`` and ``facegen grade --json``."""
+        return {
+            "schema": SCHEMA,
+            "reference": self.reference,
+            "measure": self.description,
+            "target": self.target,
+            "submissions": [row.to_json() for row in self.rows],
+        }
+
+    def to_csv(self) -> str:
+        """A table for spreadsheets; no cell of it can run as a formula."""
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        for row in self.rows:
+            outcome, score, rejection = row.outcome, row.score, row.outcome.rejection
+            cells = [
+                row.rank,
+                outcome.student_number,
+                outcome.file,
+                "rejected" if rejection else "graded",
+                rejection.code.value if rejection else None,
+                rejection.message if rejection else None,
+                score.metric if score else None,
+                score.extractor if score else None,
+                f"{score.value:.4f}" if score else None,
+                score.n if score else None,
+                {True: "yes", False: "no", None: None}[row.passed],
+                " ".join(flag.name for flag in row.flags),
+                outcome.sha256,
+            ]
+            writer.writerow(["" if cell is None else _guarded(str(cell)) for cell in cells])
+        return table.getvalue()
+
+    def to_html(self) -> str:
+        """A page that stands alone: styles and contact sheets are in it, and nothing is fetched."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        templates = Environment(
+            loader=PackageLoader("facegen.grading"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        values = sorted(row.score.value for row in self.graded if row.score)
+        middle = len(values) // 2
+        median = (
+            None if not values else values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+        )
+        return templates.get_template("leaderboard.html").render(
+            board=self,
+            passed=sum(row.passed is True for row in self.rows),
+            flagged=sum(bool(row.flags) for row in self.rows),
+            best=values[0] if values else None,
+            median=median,
+            label=next((row.score.label for row in self.graded if row.score), "score"),
+            is_fid=all(row.score.metric == "fid" for row in self.graded if row.score),
+            scale=max(values, default=1.0) or 1.0,
+        )
+
+
+def rank(outcomes: Sequence[Outcome]) -> tuple[Row, ...]:
+    """Rows in the leaderboard's order: the graded by rising value, ties sharing a rank, then the rejected by name."""
+    graded = sorted(
+        ((outcome, outcome.graded) for outcome in outcomes if outcome.graded),
+        key=lambda pair: (pair[1].score.value, pair[0].file),
+    )
+    rows: list[Row] = []
+    shared = _shared_flags(graded)
+    for place, (outcome, found) in enumerate(graded, start=1):
+        tied = bool(rows) and rows[-1].score is not None and rows[-1].score.value == found.score.value
+        rows.append(Row(outcome, (*found.flags, *shared[place - 1]), rows[-1].rank if tied else place))
+    rejected = sorted((outcome for outcome in outcomes if outcome.rejection), key=lambda outcome: outcome.file)
+    return (*rows, *map(Row, rejected))
+
+
+def _shared_flags(graded: Sequence[tuple[Outcome, Graded]]) -> list[list[Flag]]:
+    """For each graded submission its flags for images that other submissions have too."""
+    flags: list[list[Flag]] = [[] for _ in graded]
+    for i, (outcome, found) in enumerate(graded):
+        for j, (other_outcome, other) in enumerate(graded[:i]):
+            matches = find_matches(found.prints, other.prints)
+            if not len(matches.found):
+                continue
+            back = find_matches(other.prints, found.prints)
+            for place, flag in (
+                (i, shared_with(str(other_outcome.student_number), matches, found.names, other.names)),
+                (j, shared_with(str(outcome.student_number), back, other.names, found.names)),
+            ):
+                flags[place] += [flag] if flag is not None else []
+    return flags
+
+
+def _guarded(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell

@@ -1,0 +1,140 @@
+"""The grade stage: a folder of tarballs becomes a leaderboard, one row a tarball whatever it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facegen import console
+from facegen.data.images import open_images
+from facegen.errors import InputError
+from facegen.files import sha256_file, write_json, write_text
+from facegen.grading.fingerprints import KnownFaces, known_faces
+from facegen.grading.grader import Grader, Outcome
+from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.scoring.scorer import open_scorer
+
+#: Beside tarballs in a folder these are no submissions.
+_NOT_SUBMISSIONS = frozenset({".md", ".txt", ".csv", ".json", ".html", ".pdf", ".log"})
+
+
+@dataclass(frozen=True)
+class GradeResult:
+    """A graded folder.
+
+    Attributes:
+        leaderboard: every row, in order.
+        csv, json, html: the files written.
+    """
+
+    leaderboard: Leaderboard
+    csv: Path
+    json: Path
+    html: Path
+
+
+def grade(
+    submissions: Path,
+    *,
+    reference: Path,
+    train: Path | None = None,
+    target: float | None = None,
+    out: Path = Path("grades"),
+    force: bool = False,
+    extractor: str | None = None,
+    weights: Path | None = None,
+    dims: int | None = None,
+    device: str = "auto",
+) -> GradeResult:
+    """Grade every tarball in the folder ``submissions`` (or that one file) into ``out/leaderboard.{csv,json,html}``.
+
+    Args:
+        submissions: a folder of ``<student_number>.tar.gz``, or one such file.
+        reference: real images, or their statistics as .npz; where it has images, copies of them are looked for.
+        train: images the generators were trained on, to look for copies.
+        target: pass below this value.
+        out: the folder to write to; it also keeps finished results, so that a second run goes on where one stopped.
+        force: grade again what has been graded before.
+        extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
+
+    Raises:
+        InputError: no submissions, or an unusable reference. What a submission holds never raises.
+    """
+    files = find_submissions(submissions)
+    scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
+    console.info(f"grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}")
+    cache = out / "cache"
+    source, known = _known(reference, train, cache)
+    grader = Grader(scorer, known, cache, force=force)
+
+    outcomes = []
+    with console.progress("grading", total=len(files), unit="submissions") as task:
+        for file in files:
+            task.note(file.name[:40])
+            try:
+                outcomes.append(grader.grade(file))
+            except KeyboardInterrupt:
+                console.warn(f"stopped after {len(outcomes)} of {len(files)}: run it again to go on from there")
+                raise
+            console.info(_line(outcomes[-1]))
+            task.advance()
+
+    leaderboard = Leaderboard(rank(outcomes), source, scorer.description, scorer.target)
+    result = GradeResult(leaderboard, *(out / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
+    write_text(result.csv, leaderboard.to_csv())
+    write_json(result.json, leaderboard.to_json())
+    write_text(result.html, leaderboard.to_html())
+    console.info(f"wrote {result.html} (also .csv and .json)")
+    return result
+
+
+def find_submissions(path: Path) -> list[Path]:
+    """The files to grade, by name. Whatever could be meant as a submission is one: a .zip earns a row that says why."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path} does not exist.", "Name the folder with the tarballs.")
+    files, ignored = [], []
+    for entry in sorted(path.iterdir()):
+        meant = entry.name.endswith(".tar.gz") or not entry.is_dir()
+        if entry.name.startswith(".") or entry.suffix.lower() in _NOT_SUBMISSIONS or not meant:
+            ignored.append(entry.name)
+        else:
+            files.append(entry)
+    if ignored:
+        shown = ", ".join(map(repr, ignored[:5])) + (f" and {len(ignored) - 5} more" if len(ignored) > 5 else "")
+        console.info(f"not submissions, ignored: {shown}")
+    if not files:
+        raise InputError(f"There is no submission in {path}.", "Submissions are files called <student_number>.tar.gz.")
+    return files
+
+
+def _known(
+    reference: Path, train: Path | None, cache: Path
+) -> tuple[dict[str, Any], dict[str, tuple[str, KnownFaces]]]:
+    """The reference in the leaderboard's words, and the collections in which copies are looked for."""
+    known: dict[str, tuple[str, KnownFaces]] = {}
+    if reference.suffix.lower() == ".npz":
+        source: dict[str, Any] = {"name": reference.name, "n": None, "sha256": sha256_file(reference)}
+        console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for")
+    else:
+        images = open_images(reference)
+        source = {"name": reference.name, "n": len(images), "sha256": images.sha256}
+        console.detail(f"looking at {len(images):,} reference images to recognise copies")
+        known["copied_from_reference"] = ("the reference", known_faces(reference, images.sha256, cache))
+    if train is not None:
+        faces = open_images(train)
+        console.detail(f"looking at {len(faces):,} training images to recognise copies")
+        known["copied_from_training"] = ("the training set", known_faces(train, faces.sha256, cache))
+    return source, known
+
+
+def _line(outcome: Outcome) -> str:
+    if outcome.rejection is not None:
+        return f"{outcome.file}: rejected ({outcome.rejection.code.value}) {outcome.rejection.message}"
+    assert outcome.graded is not None
+    flags = ", ".join(flag.name for flag in outcome.graded.flags)
+    return (
+        f"{outcome.file}: {outcome.graded.score.label} {outcome.graded.score.value:.2f}{'; ' + flags if flags else ''}"
+    )
