@@ -123,7 +123,8 @@ def download_weights(published: Published = INCEPTION) -> Installed:
     try:
         _fetch(published, partial)
     except (OSError, HTTPException) as problem:
-        reason = problem.reason if isinstance(problem, urllib.error.URLError) else problem
+        # An HTTPError is a URLError too, but says more by itself ("HTTP Error 404: Not Found").
+        reason = problem.reason if type(problem) is urllib.error.URLError else problem
         raise EnvironmentProblem(
             f"Cannot download {published.url}: {reason or type(problem).__name__}.", _by_hand(published)
         ) from problem

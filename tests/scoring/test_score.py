@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from facegen.scoring.score import Score
+
+FID = Score("fid", 12.345, 1000, 2048, "inception-2015-12-05", "6" * 64, 10_000, "a" * 64, 20.0, True)
+FD = Score("fd", 9.05, 1000, 1280, "effnet-lite0", "5" * 64, None, "b" * 64)
+
+
+def test_json_is_the_interfaces() -> None:
+    assert json.loads(json.dumps(FID.to_json())) == {
+        "schema": 1,
+        "metric": "fid",
+        "value": 12.345,
+        "n": 1000,
+        "dims": 2048,
+        "extractor": "inception-2015-12-05",
+        "weights_sha256": "6" * 64,
+        "reference": {"n": 10_000, "sha256": "a" * 64},
+        "target": 20.0,
+        "passed": True,
+        "floor": None,
+        "interval95": None,
+        "metrics": {},
+    }
+
+
+@pytest.mark.parametrize("score", [FID, FD, replace(FID, floor=9.0, interval95=(11.0, 13.0), metrics={"kid": 0.1})])
+def test_json_there_and_back(score: Score) -> None:
+    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
+
+
+@pytest.mark.parametrize("damage", [{"schema": 2}, {"reference": None}, {"reference": {}}])
+def test_json_of_something_else_is_refused(damage: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="score"):
+        Score.from_json({**FID.to_json(), **damage})
+
+
+def test_fid_is_named_fid_with_its_verdict() -> None:
+    assert FID.summary() == (
+        "FID 12.35: 1,000 images against 10,000, 2,048 dims of inception-2015-12-05; below the target of 20"
+    )
+
+
+def test_another_distance_says_that_it_is_not_fid() -> None:
+    assert FD.summary() == (
+        "effnet-lite0 FD 9.05 (not FID): 1,000 images against statistics of unknown size, 1,280 dims of effnet-lite0"
+    )
+
+
+def test_a_cut_inception_is_named_with_its_dims() -> None:
+    assert replace(FID, metric="fd", dims=64).label == "inception-2015-12-05 FD at 64 dims"
