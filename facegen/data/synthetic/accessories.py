@@ -21,10 +21,10 @@ _FRAMES: tuple[Colour, ...] = (
 def _lens(face: Face, x: Plane, y: Plane) -> Plane:
     """Depth in pixels inside one lens; x, y from its middle."""
     rx, ry = {Glasses.ROUND: (12.5, 11.5), Glasses.SQUARE: (14.0, 9.5), Glasses.SUN: (15.0, 11.5)}[face.glasses]
-    across, down = (x / np.float32(rx)) ** 2, (y / np.float32(ry)) ** 2
+    across, down = (x / rx) ** 2, (y / ry) ** 2
     if face.glasses == Glasses.ROUND:
-        return (1 - across - down) * np.float32(ry / 2)
-    return (1 - across * across - down * down) * np.float32(ry / 4)
+        return (1 - across - down) * (ry / 2)
+    return (1 - across * across - down * down) * (ry / 4)
 
 
 def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
@@ -42,7 +42,7 @@ def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
     for side in (-1, 1):
         near = 1 - 0.25 * side * look.turn
         lens = canvas.patch(side * EYE_X + slide, height, 17, 14)
-        depth = _lens(face, lens.x / np.float32(near), lens.y)
+        depth = _lens(face, lens.x / near, lens.y)
         glass = coverage(depth)
         if face.glasses == Glasses.SUN:
             lens.paint(0.93 * glass, (0.06, 0.055, 0.06))

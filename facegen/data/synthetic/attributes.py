@@ -43,6 +43,20 @@ class Glasses(IntEnum):
     SUN = 3
 
 
+class Backdrop(IntEnum):
+    STUDIO = 0
+    LIGHTS = 1
+    GARDEN = 2
+    WALL = 3
+
+
+class Clothes(IntEnum):
+    ROUND = 0  # the neckline
+    SUIT = 1
+    OPEN = 2
+    WIDE = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """One face. Lengths are pixels of the 178×218 picture, angles radians, the rest 0 to 1 unless it says otherwise."""
@@ -103,10 +117,10 @@ class Face:
     glasses: Glasses
     glasses_colour: int
     earrings: bool
-    clothes: int
+    clothes: Clothes
     clothes_hue: float
     clothes_value: float
-    backdrop: int
+    backdrop: Backdrop
     backdrop_hue: float
     backdrop_value: float
     texture: tuple[int, int, int, int]  # offsets into the noise tiles, so that no two share strands or bokeh
@@ -277,10 +291,10 @@ def sample_face(seed: int, index: int) -> Face:
         glasses=glasses,
         glasses_colour=dice.integer(5),
         earrings=not man and dice.chance(0.35),
-        clothes=dice.pick({0: 0.4, 1: 0.3 if man else 0.05, 2: 0.25, 3: 0.05 if man else 0.3}),
+        clothes=Clothes(dice.pick({0: 0.4, 1: 0.3 if man else 0.05, 2: 0.25, 3: 0.05 if man else 0.3})),
         clothes_hue=dice.uniform(),
         clothes_value=dice.uniform(),
-        backdrop=dice.pick({0: 0.36, 1: 0.20, 2: 0.18, 3: 0.26}),
+        backdrop=Backdrop(dice.pick({0: 0.36, 1: 0.20, 2: 0.18, 3: 0.26})),
         # Mostly warm walls and blue evenings.
         backdrop_hue=(0.08, 0.58, 0.95, 0.33, 0.76)[dice.pick({0: 0.36, 1: 0.34, 2: 0.12, 3: 0.10, 4: 0.08})]
         + dice.uniform(-0.06, 0.06),

@@ -23,9 +23,15 @@ Colour: TypeAlias = tuple[float, float, float]
 @cache
 def _grid() -> tuple[Plane, Plane]:
     """Pixel centres relative to the point between the eyes: x [1, W] and y [H, 1]."""
-    x = np.arange(WIDTH, dtype=np.float32)[None, :] - np.float32(EYES_X)
-    y = np.arange(HEIGHT, dtype=np.float32)[:, None] - np.float32(EYES_Y)
+    x = np.arange(WIDTH, dtype=np.float32)[None, :] - EYES_X
+    y = np.arange(HEIGHT, dtype=np.float32)[:, None] - EYES_Y
     return x, y
+
+
+@cache
+def _vignette() -> Plane:
+    x, y = _grid()
+    return 1 - 0.16 * np.minimum((x / 110) ** 2 * ((y + 2) / 130) ** 2 * 2 + ((x / 110) ** 2 + (y / 130) ** 2) * 0.3, 1)
 
 
 def mix(first: Colour, second: Colour, amount: float) -> Colour:
@@ -42,23 +48,24 @@ def scaled(colour: Colour, factor: float) -> Colour:
 
 def unit(values: Plane) -> Plane:
     """The values held within [0, 1]; on small boxes several times quicker than ``np.clip``."""
-    return np.minimum(np.maximum(values, 0), 1)
+    held = np.maximum(values, 0)
+    return np.minimum(held, 1, out=held)
 
 
 def coverage(depth: Plane, softness: float = 1.2) -> Plane:
     """How much of each pixel is inside: 0 to 1 across an edge ``softness`` pixels wide; ``depth`` is > 0 inside."""
-    return unit(depth * np.float32(1 / softness) + np.float32(0.5))
+    return unit(depth * (1 / softness) + 0.5)
 
 
 def radius2(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
     """Squared elliptical radius: 1 on the ellipse with half-axes ``rx``, ``ry``."""
-    across, down = x * np.float32(1 / rx), y * np.float32(1 / ry)
+    across, down = x * (1 / rx), y * (1 / ry)
     return across * across + down * down
 
 
 def ellipse(x: Plane, y: Plane, rx: float, ry: float, softness: float = 1.2) -> Plane:
     """Coverage of an ellipse (to first order in the distance from its edge)."""
-    return coverage((1 - radius2(x, y, rx, ry)) * np.float32(min(rx, ry) / 2), softness)
+    return coverage((1 - radius2(x, y, rx, ry)) * (min(rx, ry) / 2), softness)
 
 
 def bump(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
@@ -81,9 +88,12 @@ def _planes(colour: Colour | Plane) -> Plane:
 def ramp(level: Plane, stops: tuple[Colour, Colour, Colour], middle: float, end: float) -> Plane:
     """Colours [3, h, w] for ``level`` [h, w]: the first stop at 0, the second at ``middle``, the third at ``end``."""
     low, centre, high = (_planes(stop) for stop in stops)
-    dark = np.minimum(level, np.float32(middle)) * np.float32(1 / middle) - 1
-    bright = np.maximum(level - np.float32(middle), 0) * np.float32(1 / (end - middle))
-    return centre + dark * (centre - low) + bright * (high - centre)
+    dark = np.minimum(level, middle) * (1 / middle) - 1
+    bright = np.maximum(level - middle, 0) * (1 / (end - middle))
+    colours = dark * (centre - low)
+    colours += bright * (high - centre)
+    colours += centre
+    return colours
 
 
 @dataclass(slots=True)
@@ -98,15 +108,21 @@ class Patch:
 
     def paint(self, mask: Plane, colour: Colour | Plane) -> None:
         """Lay a colour (or a picture [3, h, w]) over the box where ``mask`` [h, w] is 1."""
-        self.pixels[:] += mask * (_planes(colour) - self.pixels)
+        change = _planes(colour) - self.pixels
+        change *= mask
+        self.pixels[...] += change
 
     def tint(self, mask: Plane, colour: Colour) -> None:
         """Multiply by ``colour`` where ``mask`` is 1: a shadow or a stain, which keeps what lies below."""
-        self.pixels[:] *= 1 + mask * (_planes(colour) - 1)
+        factor = mask * (_planes(colour) - 1)
+        factor += 1
+        self.pixels[...] *= factor
 
     def light(self, mask: Plane, colour: Colour) -> None:
         """Screen ``colour`` over the box: towards white by ``mask`` times ``colour``."""
-        self.pixels[:] += mask * _planes(colour) * (1 - self.pixels)
+        change = 1 - self.pixels
+        change *= mask * _planes(colour)
+        self.pixels[...] += change
 
 
 class Canvas:
@@ -119,7 +135,7 @@ class Canvas:
         self.pixels: Plane = np.empty((3, HEIGHT, WIDTH), np.float32)
         self._cos, self._sin = math.cos(roll), math.sin(roll)
         x, y = _grid()
-        cos, sin = np.float32(self._cos), np.float32(self._sin)
+        cos, sin = self._cos, self._sin
         self.x: Plane = x * cos + y * sin
         self.y: Plane = y * cos - x * sin
 
@@ -132,8 +148,8 @@ class Canvas:
         rows = slice(max(0, math.floor(row - half_height)), max(0, math.ceil(row + half_height) + 1))
         columns = slice(max(0, math.floor(column - half_width)), max(0, math.ceil(column + half_width) + 1))
         return Patch(
-            self.x[rows, columns] - np.float32(x),
-            self.y[rows, columns] - np.float32(y),
+            self.x[rows, columns] - x,
+            self.y[rows, columns] - y,
             self.pixels[:, rows, columns],
             rows,
             columns,
@@ -143,7 +159,11 @@ class Canvas:
         """The whole picture as one box, centred between the eyes."""
         return Patch(self.x, self.y, self.pixels, slice(0, HEIGHT), slice(0, WIDTH))
 
+    def grade(self, tint: Colour) -> None:
+        """One tint over everything, as of the light's own colour, and corners a little darker, as a lens draws them."""
+        self.pixels *= _vignette() * _planes(tint)
+
     def finish(self) -> npt.NDArray[np.uint8]:
         """The picture as uint8 [H, W, 3]."""
-        levels = (unit(self.pixels) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+        levels = (unit(self.pixels) * 255 + 0.5).astype(np.uint8)
         return np.ascontiguousarray(levels.transpose(1, 2, 0))

@@ -19,12 +19,12 @@ def draw_eye(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     half = face.eye_width * (1 - 0.38 * side * look.turn)
     eye = canvas.patch(side * EYE_X, 0, half + 4, 13)
     out = eye.x * side  # > 0 towards the temple
-    u = out * np.float32(1 / half)
+    u = out * (1 / half)
     arch = np.maximum(1 - u * u, 0)
-    corner = -np.float32(face.eye_tilt) * out
-    upper = corner - np.float32(face.eye_open) * arch * (1 + 0.12 * u) - 0.2
-    lower = corner + np.float32(0.52 * face.eye_open) * arch * (1 + 0.15 * u) + 0.2
-    within = coverage((1 - np.abs(u)) * np.float32(half), 2)
+    corner = -face.eye_tilt * out
+    upper = corner - face.eye_open * arch * (1 + 0.12 * u) - 0.2
+    lower = corner + (0.52 * face.eye_open) * arch * (1 + 0.15 * u) + 0.2
+    within = coverage((1 - np.abs(u)) * half, 2)
 
     if face.makeup > 0.35:
         lid = bump(eye.x - side * 1.5, eye.y + 4.5, half + 3, 7)
@@ -39,18 +39,18 @@ def draw_eye(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     eye.paint(opening, white)
     eye.tint(opening * np.clip(np.abs(u) * 1.1 - 0.25, 0, 1), (0.80, 0.70, 0.68))
     iris_x, iris_y = 3.6 * face.gaze_x, 2.2 * face.gaze_y - 0.22 * face.eye_open
-    gx, gy = eye.x - np.float32(iris_x), eye.y - np.float32(iris_y)
+    gx, gy = eye.x - iris_x, eye.y - iris_y
     eye.paint(opening * ellipse(gx, gy, 4.5, 4.5), scaled(look.iris, 0.42))
     eye.paint(opening * ellipse(gx, gy - 0.3, 3.5, 3.6, 1.6), look.iris)
     eye.light(opening * 0.45 * bump(gx, gy - 2, 3, 2.4), scaled(look.iris, 1.3))
     eye.paint(opening * ellipse(gx, gy, 1.7, 1.7), (0.03, 0.025, 0.025))
     eye.tint(opening * coverage(1.6 - (eye.y - upper), 2.4), (0.45, 0.40, 0.40))
     glint_x, glint_y = iris_x + 1.5 * look.light[0] / 0.6, iris_y - 1.4
-    eye.paint(opening * 0.95 * ellipse(eye.x - np.float32(glint_x), eye.y - np.float32(glint_y), 1.05, 1.05), (1, 1, 1))
+    eye.paint(opening * 0.95 * ellipse(eye.x - glint_x, eye.y - glint_y, 1.05, 1.05), (1, 1, 1))
 
     weight = 0.42 + 0.3 * (1 - face.masculine) + 0.55 * face.makeup
-    lashes = coverage(np.float32(weight) * (0.75 + 0.45 * u) - np.abs(eye.y - upper + 0.2), 1.2)
-    eye.paint(0.92 * lashes * coverage((1.06 - np.abs(u)) * np.float32(half), 1.5), _LASH)
+    lashes = coverage(weight * (0.75 + 0.45 * u) - np.abs(eye.y - upper + 0.2), 1.2)
+    eye.paint(0.92 * lashes * coverage((1.06 - np.abs(u)) * half, 1.5), _LASH)
     under = coverage(0.25 - np.abs(eye.y - lower), 1.4) * within
     eye.paint((0.28 + 0.30 * face.makeup) * under, mix(look.skin_shadow, _LASH, 0.6))
 
@@ -59,10 +59,10 @@ def draw_brow(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     """One brow: thick and soft at its root, thin towards the temple."""
     half = 11.6 * (1 - 0.25 * side * look.turn)
     brow = canvas.patch(side * (EYE_X + 0.5), -13.2 - face.brow_lift, half + 3, 9)
-    u = brow.x * np.float32(side / half)
-    line = -np.float32(face.brow_arch) * (0.45 - 0.5 * (u - 0.25) ** 2) + 0.6 + 0.5 * face.masculine
-    thick = np.float32(face.brow_thick) * np.clip(1.15 - 0.75 * np.maximum(u + 0.1, 0), 0, 1)
-    depth = np.minimum(thick - np.abs(brow.y - line), (1.02 - np.abs(u)) * np.float32(half * 0.7))
+    u = brow.x * (side / half)
+    line = -face.brow_arch * (0.45 - 0.5 * (u - 0.25) ** 2) + 0.6 + 0.5 * face.masculine
+    thick = face.brow_thick * np.clip(1.15 - 0.75 * np.maximum(u + 0.1, 0), 0, 1)
+    depth = np.minimum(thick - np.abs(brow.y - line), (1.02 - np.abs(u)) * (half * 0.7))
     depth += 0.35 * noise(*face.texture[2:], 0.9, 1.4)[brow.rows, brow.columns]
     brow.paint((0.80 + 0.12 * face.masculine) * coverage(depth, 2.0), look.brow)
 
@@ -88,16 +88,16 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
     half, open_ = face.mouth_width, face.mouth_open
     joy = max(0.0, face.smile)
     mouth = canvas.patch(4 * look.turn, face.mouth_y - 1.0 * joy, half + 4, 16)
-    u = mouth.x * np.float32(1 / half)
+    u = mouth.x * (1 / half)
     arch = np.maximum(1 - u * u, 0)
-    line = np.float32(-1.7 - 3.6 * face.smile) * (u * u - 0.35) - 0.5 * np.maximum(1 - 16 * u * u, 0) * (1 - open_)
+    line = (-1.7 - 3.6 * face.smile) * (u * u - 0.35) - 0.5 * np.maximum(1 - 16 * u * u, 0) * (1 - open_)
     gap = open_ * (3.2 + 1.6 * joy)
-    inner_top = line - np.float32(0.25 * gap) * arch
-    inner_bottom = line + np.float32(1.15 * gap) * arch * (0.6 + 0.4 * arch)
+    inner_top = line - (0.25 * gap) * arch
+    inner_bottom = line + (1.15 * gap) * arch * (0.6 + 0.4 * arch)
     bow = 1 - 0.20 * np.maximum(1 - 12 * u * u, 0)
-    top = inner_top - np.float32(face.upper_lip * (1 - 0.25 * joy)) * bow * arch**0.75
-    bottom = inner_bottom + np.float32(face.lower_lip * (1 - 0.2 * joy)) * arch**0.7
-    within = coverage((1 - np.abs(u)) * np.float32(half), 1.6)
+    top = inner_top - (face.upper_lip * (1 - 0.25 * joy)) * bow * arch**0.75
+    bottom = inner_bottom + (face.lower_lip * (1 - 0.2 * joy)) * arch**0.7
+    within = coverage((1 - np.abs(u)) * half, 1.6)
 
     lips = coverage(np.minimum(mouth.y - top, bottom - mouth.y), 1.5) * within
     mouth.paint(lips * (0.82 + 0.12 * face.makeup), look.lip)
@@ -115,7 +115,7 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
         mouth.paint(teeth, scaled((0.95, 0.93, 0.89), 0.97 - 0.1 * face.age))
         mouth.tint(inside * coverage(1.0 - (mouth.y - inner_top), 1.6), (0.66, 0.55, 0.53))
     else:
-        seam = coverage(0.35 - np.abs(mouth.y - line), 1.5) * coverage((1.05 - np.abs(u)) * np.float32(half), 1.6)
+        seam = coverage(0.35 - np.abs(mouth.y - line), 1.5) * coverage((1.05 - np.abs(u)) * half, 1.6)
         mouth.tint(0.9 * seam, (0.42, 0.28, 0.28))
     for side in (-1, 1):
         corner = canvas.patch(4 * look.turn + side * half, face.mouth_y - 1.0 * joy - 2.3 * face.smile - 1.1, 4, 4)

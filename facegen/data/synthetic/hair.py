@@ -6,7 +6,7 @@ import numpy as np
 
 from facegen.data.synthetic.attributes import Face, FacialHair, HairStyle
 from facegen.data.synthetic.canvas import Canvas, Patch, Plane, bump, coverage, ellipse, mix, ramp, unit
-from facegen.data.synthetic.head import head_radius2
+from facegen.data.synthetic.head import head_depth
 from facegen.data.synthetic.look import Look
 from facegen.data.synthetic.texture import noise, strands
 
@@ -29,7 +29,7 @@ def _volume(face: Face) -> tuple[float, float]:
 
 def _dome(x: Plane, y: Plane, wide: float, high: float) -> Plane:
     """Squared radius of a skull that goes straight down below its middle; 1 on the outline."""
-    up, across = np.minimum(y, 0) * np.float32(1 / high), x * np.float32(1 / wide)
+    up, across = np.minimum(y, 0) * (1 / high), x * (1 / wide)
     up = up * up
     return across * across + up * (0.5 + 0.5 * up)
 
@@ -38,17 +38,17 @@ def _outline(face: Face, x: Plane, y: Plane) -> Plane:
     """Depth in pixels inside the outline of the hair; x, y from the middle of the head."""
     side, top = _volume(face)
     wide, high = face.width + side, face.crown + top
-    dome = (1 - _dome(x, y, wide, high)) * np.float32(wide / 2)
+    dome = (1 - _dome(x, y, wide, high)) * (wide / 2)
     if face.hair_style == HairStyle.BOB:
         length = 46 + 14 * face.hair_volume
-        tuck = np.maximum(y - np.float32(length - 26), 0) ** 2 * np.float32(0.010)
-        return np.minimum(dome - tuck, np.float32(length) - y)
+        tuck = np.maximum(y - (length - 26), 0) ** 2 * 0.010
+        return np.minimum(dome - tuck, length - y)
     if face.hair_style in (HairStyle.LONG, HairStyle.WAVY):
         spread = 0.16 if face.hair_style == HairStyle.WAVY else 0.07
-        return np.minimum(dome + np.maximum(y, 0) * np.float32(spread), 150 - y)
+        return np.minimum(dome + np.maximum(y, 0) * spread, 150 - y)
     if face.hair_style == HairStyle.CURLY:
-        under = np.maximum(y, 0) / np.float32(0.9 * face.chin + side)
-        return dome - under * under * np.float32(wide / 2)
+        under = np.maximum(y, 0) / (0.9 * face.chin + side)
+        return dome - under * under * (wide / 2)
     # Cropped at the ears.
     return np.minimum(dome, (6 + 8 * face.masculine * face.hair_volume) - y)
 
@@ -61,15 +61,15 @@ def _opening(face: Face, x: Plane, y: Plane) -> Plane:
         hairline = -23.0 - 3 * face.hair_shade
     elif face.hair_style in _FALLING or face.hair_style == HairStyle.PARTED:
         # Two curtains fall from the parting.
-        fall = np.abs(x - np.float32(face.part * face.width * 0.55))
+        fall = np.abs(x - (face.part * face.width * 0.55))
         weight = 1 - 0.75 * face.masculine
-        y = y - fall * fall * np.float32(0.007 * weight) - fall * np.float32(0.10 * weight)
-    rise = np.minimum(y - 4, 0) * np.float32(1 / (4 - hairline))
+        y = y - fall * fall * (0.007 * weight) - fall * (0.10 * weight)
+    rise = np.minimum(y - 4, 0) * (1 / (4 - hairline))
     rise = rise * rise
     if face.bangs or face.hair_style in (HairStyle.SHORT, HairStyle.UPDO):
         rise = 0.45 * rise + 0.55 * rise * rise  # a straighter hairline
-    across = x * np.float32(1 / wide) * (1 + 0.12 * unit(y * np.float32(1 / face.chin)))
-    return (1 - across * across - rise) * np.float32(wide / 2)
+    across = x * (1 / wide) * (1 + 0.12 * unit(y * (1 / face.chin)))
+    return (1 - across * across - rise) * (wide / 2)
 
 
 def _strand_light(face: Face, x: Plane, y: Plane, patch: Patch) -> Plane:
@@ -78,15 +78,15 @@ def _strand_light(face: Face, x: Plane, y: Plane, patch: Patch) -> Plane:
         curls = noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
         return 1.2 * (1 - 1.25 * np.abs(curls)) + 0.3 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
     root_x = face.part * face.width * 0.55
-    below = np.maximum(y + np.float32(face.crown + 14), 3)
-    across = x - np.float32(root_x)
+    below = np.maximum(y + (face.crown + 14), 3)
+    across = x - root_x
     if face.hair_style == HairStyle.WAVY:
         swing = 0.6 + below * 0.045
         across = across + swing * np.sin(below * 0.11 + face.texture[0] + 0.03 * x)
     if face.hair_style == HairStyle.UPDO:
         number = across * 240 / (below + 40)  # combed back
     elif face.hair_style in (HairStyle.SHORT, HairStyle.PARTED):
-        number = (across + np.float32(8 * (0.5 if face.part < 0 else -0.5)) * below * 0.06) * 300 / (below + 30)
+        number = (across + (8 * (0.5 if face.part < 0 else -0.5)) * below * 0.06) * 300 / (below + 30)
     else:
         number = across * 34 / np.sqrt(below + 12)
     return strands(number, face.texture[1] * 8)
@@ -98,10 +98,10 @@ def _draw_strands(face: Face, look: Look, patch: Patch, mask: Plane, x: Plane, y
     lx, ly, _ = look.light
     dome = unit(1 - _dome(x, y, rx, ry))
     # A band of gloss runs round the skull where it faces the light.
-    band = np.maximum(1 - ((dome - 0.5) * 3) ** 2, 0) * unit(0.75 - y * 0.03 + x * np.float32(0.02 * lx))
-    level = 0.40 + x * np.float32(0.42 * lx / rx) + np.minimum(y, 0.6 * ry) * np.float32(0.30 * ly / ry) + 0.10 * dome
+    band = np.maximum(1 - ((dome - 0.5) * 3) ** 2, 0) * unit(0.75 - y * 0.03 + x * (0.02 * lx))
+    level = 0.40 + x * (0.42 * lx / rx) + np.minimum(y, 0.6 * ry) * (0.30 * ly / ry) + 0.10 * dome
     gloss = 0.10 if face.hair_style == HairStyle.CURLY else 0.26
-    level = (level + gloss * band) * np.float32(dim) + 0.105 * _strand_light(face, x, y, patch)
+    level = (level + gloss * band) * dim + 0.105 * _strand_light(face, x, y, patch)
     level = np.minimum(np.maximum(level, 0), 1.15)
     patch.paint(mask, ramp(level, (look.hair_shadow, look.hair, look.hair_light), middle=0.5, end=1.0))
 
@@ -149,8 +149,8 @@ def draw_hair_before(canvas: Canvas, face: Face, look: Look) -> None:
     lowest = {HairStyle.BOB: 64, HairStyle.LONG: 110, HairStyle.WAVY: 110}.get(face.hair_style, 32)
     middle = (highest + lowest) / 2
     patch = canvas.patch(look.head_x, look.head_y + middle, face.width + side + 22, (lowest - highest) / 2)
-    x, y = patch.x, patch.y + np.float32(middle)
-    shift = np.float32(look.head_x * 0.25)  # hair stands further back than the face
+    x, y = patch.x, patch.y + middle
+    shift = look.head_x * 0.25  # hair stands further back than the face
     opening = _opening(face, x, y)
     ragged = noise(*face.texture[2:], 5, 1.4)[patch.rows, patch.columns]
     opening += ragged * (1.6 if face.bangs else 0.7)
@@ -164,11 +164,6 @@ def draw_hair_before(canvas: Canvas, face: Face, look: Look) -> None:
     _draw_strands(face, look, patch, coverage(depth, soft), x, y, 1.0)
 
 
-def head_depth(face: Face, x: Plane, y: Plane) -> Plane:
-    """Depth in pixels inside the face's outline; x, y from the middle of the head."""
-    return (1 - head_radius2(face, x, y)) * np.float32(face.width / 2)
-
-
 def draw_facial_hair(canvas: Canvas, face: Face, look: Look) -> None:
     """Stubble, moustache, goatee or full beard, under the lips that are drawn next."""
     kind = face.facial_hair
@@ -177,17 +172,17 @@ def draw_facial_hair(canvas: Canvas, face: Face, look: Look) -> None:
     mouth_x, mouth_y, half = 4 * look.turn, face.mouth_y, face.mouth_width
     patch = canvas.patch(look.head_x, look.head_y + 32, face.width + 6, 42)
     x, y = patch.x, patch.y + 32
-    lx, ly = x + np.float32(look.head_x - mouth_x), y + np.float32(look.head_y - mouth_y)
+    lx, ly = x + (look.head_x - mouth_x), y + (look.head_y - mouth_y)
     away = np.abs(lx)
     length = 5 * face.hair_volume if kind == FacialHair.FULL else 0.5
-    inside = (1 - head_radius2(face, x, y, length)) * np.float32(face.width / 2)
-    moustache = np.minimum(4.6 - np.abs(ly + 7.5 - away * away * 0.022), np.float32(half + 4) - away)
+    inside = head_depth(face, x, y, length)
+    moustache = np.minimum(4.6 - np.abs(ly + 7.5 - away * away * 0.022), (half + 4) - away)
     # The cheek line climbs from the corner of the mouth to the ear.
     cheek = ly + 6 + np.maximum(away - 10, 0) * 1.15 - np.maximum(13 - away, 0) * 1.35
     if kind == FacialHair.MOUSTACHE:
         depth = moustache
     elif kind == FacialHair.GOATEE:
-        ring = np.minimum(np.float32(half + 3.5) - away, np.minimum(ly + 8, cheek + 6))
+        ring = np.minimum((half + 3.5) - away, np.minimum(ly + 8, cheek + 6))
         depth = np.maximum(moustache, ring)
     else:
         depth = np.maximum(moustache, cheek)
@@ -196,10 +191,7 @@ def draw_facial_hair(canvas: Canvas, face: Face, look: Look) -> None:
     if kind == FacialHair.STUBBLE:
         patch.tint((0.34 + 0.05 * grain) * coverage(depth - 1, 9), mix((0.60, 0.55, 0.55), look.brow, 0.35))
         return
-    lit = np.clip(0.40 + 0.5 * look.light[0] * x / np.float32(face.width) + 0.10 * grain, 0, 1)
-    tone = mix(look.hair, look.brow, 0.4)
-    colours = [
-        dark + (light - dark) * lit
-        for dark, light in zip(look.hair_shadow, mix(tone, look.hair_light, 0.3), strict=True)
-    ]
-    patch.paint(0.90 * coverage(depth + 0.8 * grain, 3.5), np.stack(colours))
+    lit = unit(0.40 + x * (0.5 * look.light[0] / face.width) + 0.10 * grain)
+    tone = mix(mix(look.hair, look.brow, 0.4), look.hair_light, 0.3)
+    colours = ramp(lit, (look.hair_shadow, mix(look.hair_shadow, tone, 0.5), tone), 0.5, 1)
+    patch.paint(0.90 * coverage(depth + 0.8 * grain, 3.5), colours)

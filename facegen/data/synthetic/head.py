@@ -15,20 +15,25 @@ def head_radius2(face: Face, x: Plane, y: Plane, grow: float = 0.0) -> Plane:
 
     Above the middle a full, flattened ellipse; below it the width narrows to the chin, the later the squarer the jaw.
     """
-    up = np.minimum(y, 0) * np.float32(1 / (face.crown + grow))
+    up = np.minimum(y, 0) * (1 / (face.crown + grow))
     up = up * up
-    down = np.maximum(y, 0) * np.float32(1 / (face.chin + grow))
+    down = np.maximum(y, 0) * (1 / (face.chin + grow))
     down = down * down
-    square = np.float32(0.25 + 0.45 * face.jaw)
-    across = x * np.float32(1 / (face.width + grow)) * (1 + np.float32(0.22 - 0.14 * face.jaw) * down)
+    square = 0.25 + 0.45 * face.jaw
+    across = x * (1 / (face.width + grow)) * (1 + (0.22 - 0.14 * face.jaw) * down)
     return across * across + up * (0.45 + 0.55 * up) + down * ((1 - square) + square * down)
+
+
+def head_depth(face: Face, x: Plane, y: Plane, grow: float = 0.0) -> Plane:
+    """Depth in pixels inside the face's outline, moved outwards by ``grow``; x, y from the middle of the head."""
+    return (1 - head_radius2(face, x, y, grow)) * (face.width / 2)
 
 
 def _relief(patch: Patch, rx: float, ry: float, height: float, light: tuple[float, float, float]) -> Plane:
     """Change of the light on a bump with half-axes ``rx``, ``ry``: its slopes against the light's direction."""
     hill = np.maximum(1 - radius2(patch.x, patch.y, rx, ry), 0)
-    slope = patch.x * np.float32(light[0] / rx) + patch.y * np.float32(light[1] / ry)
-    return np.float32(height) * hill * slope
+    slope = patch.x * (light[0] / rx) + patch.y * (light[1] / ry)
+    return height * hill * slope
 
 
 def _relieve(
@@ -40,7 +45,7 @@ def _relieve(
 
 def _brighten(canvas: Canvas, shade: Plane, at: tuple[float, float], size: tuple[float, float], amount: float) -> None:
     patch = canvas.patch(*at, *size)
-    shade[patch.rows, patch.columns] += np.float32(amount) * bump(patch.x, patch.y, *size)
+    shade[patch.rows, patch.columns] += amount * bump(patch.x, patch.y, *size)
 
 
 def draw_ears(canvas: Canvas, face: Face, look: Look) -> None:
@@ -61,7 +66,7 @@ def draw_head(canvas: Canvas, face: Face, look: Look) -> None:
     shade = np.zeros(canvas.x.shape, np.float32)
     facing = np.sqrt(np.maximum(1 - 0.86 * radius, 0.04))
     shade[patch.rows, patch.columns] = (
-        lz * facing + patch.x * np.float32(0.85 * lx / face.width) + patch.y * np.float32(0.5 * ly / face.chin)
+        lz * facing + patch.x * (0.85 * lx / face.width) + patch.y * (0.5 * ly / face.chin)
     )
     nose_x, tip = 12 * look.turn, face.nose_length
     mouth_x, mouth_y = 4 * look.turn, face.mouth_y
@@ -84,10 +89,10 @@ def draw_head(canvas: Canvas, face: Face, look: Look) -> None:
     _relieve(canvas, shade, (mouth_x, look.head_y + face.chin - 9), (13, 9), 0.40, look)
     _relieve(canvas, shade, (look.head_x * 0.6, -30), (30, 22), 0.35, look)  # forehead
     local = shade[patch.rows, patch.columns]
-    level = np.maximum(np.float32(0.36) + (local - 0.45) * np.float32(0.75 + 0.55 * face.contrast), 0)
+    level = np.maximum(0.36 + (local - 0.45) * (0.75 + 0.55 * face.contrast), 0)
     level += 0.012 * noise(*face.texture[:2], 1.2, 1.2)[patch.rows, patch.columns]
     colours = ramp(level, (look.skin_shadow, look.skin, look.skin_light), middle=0.7, end=1.1)
-    patch.paint(coverage((1 - radius) * np.float32(face.width / 2)), colours)
+    patch.paint(coverage((1 - radius) * (face.width / 2)), colours)
     _complexion(canvas, face, look)
 
 
@@ -112,7 +117,7 @@ def _fold(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     top, bottom = face.nose_length - 2, face.mouth_y + 1
     start, end = 12 * look.turn + side * (face.nose_width + 1.5), 4 * look.turn + side * (face.mouth_width + 4)
     fold = canvas.patch((start + end) / 2, (top + bottom) / 2, 10, (bottom - top) / 2 + 1)
-    along = fold.y * np.float32(1 / (bottom - top))
+    along = fold.y * (1 / (bottom - top))
     bow = side * 1.6 * (1 - 4 * along * along)
-    away = np.abs(fold.x - along * np.float32(end - start) - bow)
+    away = np.abs(fold.x - along * (end - start) - bow)
     fold.tint(strength * np.clip(1 - away * 0.45, 0, 1) * np.clip(2 - np.abs(along) * 4, 0, 1), (0.60, 0.45, 0.42))

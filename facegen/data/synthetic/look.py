@@ -70,13 +70,12 @@ class Look:
     head_x: float  # the middle of the head; what stands out of the face moves the other way
     head_y: float
     light: tuple[float, float, float]  # unit vector towards the light
+    glow: Colour  # the light's tint, around 1
 
 
 def look_of(face: Face) -> Look:
     """Derive the look of a face."""
     skin = _skin(face.skin_tone, face.skin_warmth)
-    glow: Colour = (1 + 0.03 * face.warmth, 1.0, 1 - 0.05 * face.warmth)
-    skin = (min(1.0, skin[0] * glow[0]), skin[1] * glow[1], skin[2] * glow[2])
     deep = 0.66 - 0.22 * face.contrast
     shadow = (skin[0] * deep * 1.02, skin[1] * deep * 0.80, skin[2] * deep * 0.74)
     hair = mix(*_HAIR[face.hair_colour], face.hair_shade)
@@ -98,5 +97,6 @@ def look_of(face: Face) -> Look:
         nod=nod,
         head_x=-20 * turn,
         head_y=7 - 10 * nod,
+        glow=(1 + 0.025 * face.warmth, 1.0, 1 - 0.06 * face.warmth),
         light=(face.light_x / length, face.light_y / length, 1 / length),
     )

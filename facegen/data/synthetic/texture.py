@@ -47,4 +47,4 @@ def _strand_table() -> Plane:
 
 def strands(across: Plane, offset: int) -> Plane:
     """Brightness of hair whose strands are numbered by ``across`` (about 4 to a pixel); mean 0, deviation about 1."""
-    return np.take(_strand_table(), (across + np.float32(offset)).astype(np.int32), mode="wrap")
+    return np.take(_strand_table(), (across + offset).astype(np.int32), mode="wrap")
