@@ -29,6 +29,9 @@ from facegen.files import sha256_file
 
 _TAR_DAMAGE = (tarfile.TarError, OSError, EOFError, ValueError, zlib.error)
 
+#: Hidden files and folders, and the resource forks that macOS packs beside the files.
+_LITTER = re.compile(r"(?:^|/)(?:\.|__MACOSX/)")
+
 
 class Member(Protocol):
     """One encoded image: its name in the container, and its bytes on demand."""
@@ -69,10 +72,7 @@ def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
 
 def is_image_name(name: str) -> bool:
     """Whether ``name`` (relative, forward slashes) ends like an image and no part of it is hidden or macOS litter."""
-    *folders, file = name.split("/")
-    if any(part.startswith(".") or part == "__MACOSX" for part in (*folders, file)):
-        return False
-    return os.path.splitext(file)[1].lower() in suffixes()  # noqa: PTH122 (Path is slow for 200,000 names)
+    return name[name.rfind(".") :].lower() in suffixes() and not _LITTER.search(name)
 
 
 # --- folder ---------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class Folder:
 # --- zip ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ZipMember:
     """Where a member lies in its zip, so that a worker reads it without parsing the directory of 200,000 others."""
 
