@@ -92,7 +92,7 @@ def result_table(table: RenderableType) -> None:
 class Task:
     """A running progress bar: ``advance`` it, and ``note`` short figures beside it."""
 
-    def __init__(self, progress: Progress | None, total: int | None, description: str, unit: str) -> None:
+    def __init__(self, progress: Progress | None, total: float | None, description: str, unit: str) -> None:
         self._progress = progress
         if progress is not None:
             self._id = progress.add_task(description, total=total, unit=unit, note="")
@@ -111,7 +111,7 @@ class Task:
 
 
 @contextmanager
-def progress(description: str, total: int | None, unit: str = "images") -> Iterator[Task]:
+def progress(description: str, total: float | None, unit: str = "images") -> Iterator[Task]:
     """A progress bar on stderr with count, rate (``unit``/s) and time left; nothing when quiet or not a terminal.
 
     Inside another progress display it is silent: one bar at a time tells the story.

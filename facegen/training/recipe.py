@@ -6,6 +6,7 @@ A run is its recipe, its dataset's hash and its seed.
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,9 +90,10 @@ class Recipe:
 
 def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -> None:
     limits = hyperparameter.metadata
-    kind = {"str": str, "int": int, "float": (int, float), "bool": bool}[str(hyperparameter.type)]
+    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
+    kind = kinds[str(hyperparameter.type)]
     wrong = None
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind != (bool,)):
         wrong = f"must be {hyperparameter.type}"
     elif "choices" in limits and value not in limits["choices"]:
         wrong = f"must be one of {', '.join(limits['choices'])}"
@@ -111,10 +113,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        # JSON's escapes are a subset of a TOML basic string's.
-        import json
-
-        return json.dumps(value, ensure_ascii=True)
+        # JSON's escapes are a TOML basic string's; TOML wants DEL escaped too.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)
 
 

@@ -1,0 +1,72 @@
+"""``facegen train``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facegen import console
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command(short_help="Train a GAN on a prepared dataset.")
+@click.argument("dataset", type=FOLDER)
+@click.argument("run", type=FOLDER)
+@click.option("--recipe", metavar="NAME|FILE", help="Recipe to train; by default the run's own, else dcgan.")
+@click.option("--kimg", type=float, help="Length: thousands of real images shown.")
+@click.option("--batch", type=int, help="Images a step, over all ranks together.")
+@click.option("--seed", type=int, help="Seed of weights, data order, flips and latents.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
+@click.option("--compile/--no-compile", "compile_", default=None, help="torch.compile the networks.")
+@click.option("--resume", is_flag=True, help="Fail if RUN has no checkpoint; going on is automatic when it has one.")
+@click.option("--fid-every", type=float, help="Score the averaged generator every so many kimg; 0 never.")
+@click.option("--checkpoint-every", type=float, help="Save every so many kimg.")
+@click.option("--extractor", type=click.Choice(["inception", "effnet-lite0"]), help="What the score measures with.")
+@click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="Inception weights for the score.")
+def train(
+    dataset: Path,
+    run: Path,
+    recipe: str | None,
+    kimg: float | None,
+    batch: int | None,
+    seed: int | None,
+    device: str,
+    precision: str | None,
+    compile_: bool | None,
+    resume: bool,
+    fid_every: float | None,
+    checkpoint_every: float | None,
+    extractor: str | None,
+    weights: Path | None,
+) -> None:
+    """Train on DATASET, writing to the folder RUN.
+
+    RUN receives recipe.toml, log.jsonl, TensorBoard events, samples/, checkpoints/, best.safetensors (when scores are
+    measured) and last.safetensors. When it already holds a run of the same recipe and dataset, training goes on.
+    Ctrl-C saves a checkpoint first. Under torchrun every rank trains: torchrun --nproc-per-node 2 -m facegen train ...
+    """
+    from facegen.stages.train import train as train_stage
+
+    overrides = {
+        "kimg": kimg,
+        "batch": batch,
+        "seed": seed,
+        "precision": precision,
+        "compile": compile_,
+        "fid_every": fid_every,
+        "checkpoint_every": checkpoint_every,
+    }
+    trained = train_stage(
+        dataset,
+        run,
+        recipe=recipe,
+        overrides=overrides,
+        device=device,
+        resume=resume,
+        extractor=extractor,
+        weights=weights,
+    )
+    console.result(str(trained.generator))

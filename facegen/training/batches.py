@@ -1,0 +1,91 @@
+"""Batches of real images: the dataset on the device, shuffled and flipped there."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from facegen.training.distributed import Ranks
+
+#: Streams of random numbers that must not coincide.
+ORDER, STEP = 1, 2
+
+
+def seeded(seed: int, stream: int, index: int) -> torch.Generator:
+    """A CPU generator for (seed, stream, index): what is drawn at a step depends on nothing that came before.
+
+    So a resumed run draws what it would have drawn, on any device and with any number of ranks.
+    """
+    # Odd multipliers spread neighbouring triples over the 64-bit seeds.
+    key = seed * 0x9E3779B97F4A7C15 + stream * 0xBF58476D1CE4E5B9 + index * 0x94D049BB133111EB + 1
+    return torch.Generator().manual_seed(key % 2**63)
+
+
+class RealImages:
+    """Endless batches of the dataset's images, each epoch in a new order, without a gap between epochs.
+
+    Args:
+        images: uint8 [N, S, S, 3], possibly memory-mapped. Held in device memory when they fit in half of what is
+            free there (2.5 GB for the whole of CelebA at 64×64), otherwise sent batch by batch.
+        rows: which rows to use.
+        batch: images of a global batch.
+    """
+
+    def __init__(
+        self,
+        images: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.int64],
+        *,
+        batch: int,
+        seed: int,
+        device: torch.device,
+        ranks: Ranks,
+    ) -> None:
+        self._batch, self._seed, self._device, self._ranks = batch, seed, device, ranks
+        self._rows = torch.from_numpy(rows)
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.int64)
+        self._memory_mapped = images
+        self._images: Tensor | None = None
+        wanted = len(rows) * int(np.prod(images.shape[1:]))
+        if device.type == "cuda" and wanted <= torch.cuda.mem_get_info(device)[0] // 2:
+            self._images = torch.from_numpy(images[rows]).to(device)
+
+    @property
+    def on_device(self) -> bool:
+        return self._images is not None
+
+    def _positions(self, first: int, last: int) -> Tensor:
+        """Positions in ``rows`` of the images ``first`` to ``last − 1`` of the endless sequence."""
+        count = len(self._rows)
+        parts = []
+        while first < last:
+            epoch, start = divmod(first, count)
+            if epoch != self._epoch:
+                self._order = torch.randperm(count, generator=seeded(self._seed, ORDER, epoch))
+                self._epoch = epoch
+            stop = min(count, start + last - first)
+            parts.append(self._order[start:stop])
+            first += stop - start
+        return torch.cat(parts)
+
+    def __call__(self, step: int, mirrored: Tensor | None) -> Tensor:
+        """This rank's share of batch ``step``: float32 [b, 3, S, S] in [−1, 1], channels_last.
+
+        ``mirrored``, bool [B] over the global batch, says which images are flipped left to right.
+        """
+        positions = self._ranks.shard(self._positions(step * self._batch, (step + 1) * self._batch))
+        if self._images is not None:
+            pixels = self._images[positions.to(self._device, non_blocking=True)]
+        else:
+            pixels = torch.from_numpy(self._memory_mapped[self._rows[positions].numpy()])
+            if self._device.type == "cuda":
+                pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+        # [b, H, W, 3] seen as [b, 3, H, W] is channels_last already.
+        images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        if mirrored is not None:
+            chosen = self._ranks.shard(mirrored).to(self._device, non_blocking=True)
+            images = torch.where(chosen[:, None, None, None], images.flip(3), images)
+        return images

@@ -1,0 +1,118 @@
+"""What a run leaves behind: checkpoints to go on from, and averaged generators to sample from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from facegen.errors import InputError
+from facegen.files import atomic_path
+from facegen.gan.generators import GENERATORS
+from facegen.training.recipe import Recipe, recipe_from_dict
+
+SCHEMA = 1
+CHECKPOINTS, BEST, LAST = "checkpoints", "best.safetensors", "last.safetensors"
+#: How many checkpoints stay: a damaged newest one leaves another to go on from.
+KEPT = 2
+
+
+def checkpoint_files(run: Path) -> list[Path]:
+    """A run's checkpoints, newest first."""
+    return sorted((run / CHECKPOINTS).glob("kimg-*.pt"), reverse=True)
+
+
+def save_checkpoint(run: Path, state: dict[str, Any]) -> Path:
+    """Write ``state`` (with ``images_seen``) whole or not at all, and delete all but the newest few."""
+    path = run / CHECKPOINTS / f"kimg-{state['images_seen'] / 1000:010.3f}.pt"
+    with atomic_path(path) as temporary:
+        torch.save({"schema": SCHEMA, **state}, temporary)
+    for old in checkpoint_files(run)[KEPT:]:
+        old.unlink()
+    return path
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's state, on the CPU. No pickled code is run: ``weights_only=True``.
+
+    Raises:
+        InputError: the file is damaged, or of another schema.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # whatever its zip and pickle readers raise
+        raise InputError(
+            f"The checkpoint {path} is damaged: {str(problem).splitlines()[0]}",
+            "Delete it to go on from the one before it.",
+        ) from problem
+    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+        raise InputError(f"The checkpoint {path} is not one of this version of facegen.", "Start a new run.")
+    return state
+
+
+def save_generator(
+    path: Path, ema: nn.Module, recipe: Recipe, *, size: int, dataset: str, images_seen: int, score: str | None
+) -> None:
+    """Write the averaged generator as safetensors, with all that is needed to build it again in the metadata.
+
+    Args:
+        dataset: content sha256 of the dataset it was trained on.
+        score: the score that made it the best, as JSON.
+    """
+    metadata = {
+        "format": "facegen-generator",
+        "schema": str(SCHEMA),
+        "recipe": json.dumps(recipe.to_dict()),
+        "size": str(size),
+        "dataset_sha256": dataset,
+        "kimg": f"{images_seen / 1000:g}",
+    }
+    if score is not None:
+        metadata["score"] = score
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in ema.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+@dataclass(frozen=True)
+class SavedGenerator:
+    """A generator read from a file: the network in eval mode on the CPU, and what its metadata says."""
+
+    network: nn.Module
+    recipe: Recipe
+    size: int
+    dataset_sha256: str
+    kimg: float
+
+
+def load_generator(path: Path) -> SavedGenerator:
+    """Read a generator that :func:`save_generator` wrote.
+
+    Raises:
+        InputError: absent, damaged, not facegen's, or its tensors do not fit its recipe.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no generator {path}.", "Name a run folder or a .safetensors file.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as problem:
+        raise InputError(f"The generator {path} is damaged or no safetensors file: {problem}.") from problem
+    if metadata.get("format") != "facegen-generator" or metadata.get("schema") != str(SCHEMA):
+        raise InputError(f"{path} holds no generator of this version of facegen.", "facegen train writes them.")
+    try:
+        recipe = recipe_from_dict(json.loads(metadata["recipe"]), f"the recipe in {path}")
+        size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
+        network = GENERATORS[recipe.generator](latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size)
+        network.load_state_dict(tensors)
+    except (KeyError, ValueError, RuntimeError) as problem:
+        first_line = str(problem).splitlines()[0]
+        raise InputError(f"The generator {path} does not fit its own recipe: {first_line}") from problem
+    return SavedGenerator(network.eval(), recipe, size, dataset, kimg)
