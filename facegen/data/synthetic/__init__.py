@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from facegen.data.synthetic.attributes import FacialHair, Glasses, sample_face
+from facegen.data.synthetic.attributes import FacialHair, Glasses, HairColour, HairStyle, sample_face
 from facegen.data.synthetic.canvas import HEIGHT, WIDTH
 from facegen.data.synthetic.portrait import draw
 
-__all__ = ["HEIGHT", "WIDTH", "face_attributes", "render_faces"]
+__all__ = ["HEIGHT", "WIDTH", "HairColour", "HairStyle", "face_attributes", "render_faces"]
 
 
 def render_faces(seed: int, indices: Sequence[int]) -> npt.NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegen.data.synthetic.attributes import Face, Glasses, HairStyle
+from facegen.data.synthetic.attributes import Face, Glasses
 from facegen.data.synthetic.canvas import Canvas, Colour, Plane, bump, coverage, ellipse
 from facegen.data.synthetic.features import EYE_X
 from facegen.data.synthetic.look import Look
@@ -56,7 +56,8 @@ def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
         lens.tint(0.30 * shadow, (0.60, 0.50, 0.48))
         lens.paint(coverage(thick - np.abs(depth), 1.1), colour)
         edge = side * (EYE_X + 13.5 * near) + slide
-        ear = look.head_x + side * face.width - 9 * look.turn
+        # The arms end at the ears, or under the hair.
+        ear = look.head_x + (side * 0.84 * face.width if face.ears_covered else side * face.width - 9 * look.turn)
         if (ear - edge) * side > 1:
             arm = canvas.patch((edge + ear) / 2, height - 3, abs(ear - edge) / 2, 3)
             arm.paint(coverage(thick + 0.2 - np.abs(arm.y)), colour)
@@ -64,7 +65,7 @@ def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
 
 def draw_earrings(canvas: Canvas, face: Face, look: Look) -> None:
     """Studs or drops where the ears show."""
-    if not face.earrings or face.hair_style in (HairStyle.LONG, HairStyle.WAVY, HairStyle.BOB):
+    if not face.earrings or face.ears_covered:
         return
     metal = ((0.86, 0.70, 0.36), (0.84, 0.85, 0.88))[face.glasses_colour % 2]
     size = 1.6 + 1.6 * face.clothes_hue

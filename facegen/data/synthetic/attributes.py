@@ -130,6 +130,15 @@ class Face:
         return self.smile > 0.4
 
     @property
+    def ears_covered(self) -> bool:
+        return self.hair_style in (HairStyle.CURLY, HairStyle.BOB, HairStyle.LONG, HairStyle.WAVY)
+
+    @property
+    def part_x(self) -> float:
+        """Where the parting stands, in pixels from the middle of the head."""
+        return 0.55 * self.part * self.width
+
+    @property
     def bearded(self) -> bool:
         return self.facial_hair in (FacialHair.GOATEE, FacialHair.FULL)
 
@@ -237,7 +246,7 @@ def sample_face(seed: int, index: int) -> Face:
     glasses = Glasses(
         dice.pick({Glasses.NONE: 0.83 - 0.1 * age, Glasses.ROUND: 0.06, Glasses.SQUARE: 0.07, Glasses.SUN: 0.04})
     )
-    smile = dice.uniform(0.5, 1) if dice.chance(0.5) else dice.uniform(-0.15, 0.35)
+    smile = dice.uniform(0.5, 1) if dice.chance(0.5) else dice.uniform(-0.1, 0.35)
     talking = dice.chance(0.7 if smile > 0.4 else 0.15)
     makeup = 0.0 if man else dice.uniform() ** 0.8
     blue_eyes = max(0.02, 0.5 - 1.3 * skin_tone)

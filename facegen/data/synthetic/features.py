@@ -90,7 +90,7 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
     mouth = canvas.patch(4 * look.turn, face.mouth_y - 1.0 * joy, half + 4, 16)
     u = mouth.x * (1 / half)
     arch = np.maximum(1 - u * u, 0)
-    line = (-1.7 - 3.6 * face.smile) * (u * u - 0.35) - 0.5 * np.maximum(1 - 16 * u * u, 0) * (1 - open_)
+    line = (-2.3 - 3.4 * face.smile) * (u * u - 0.35) - 0.5 * np.maximum(1 - 16 * u * u, 0) * (1 - open_)
     gap = open_ * (3.2 + 1.6 * joy)
     inner_top = line - (0.25 * gap) * arch
     inner_bottom = line + (1.15 * gap) * arch * (0.6 + 0.4 * arch)
@@ -102,7 +102,7 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
     lips = coverage(np.minimum(mouth.y - top, bottom - mouth.y), 1.5) * within
     mouth.paint(lips * (0.82 + 0.12 * face.makeup), look.lip)
     # The upper lip faces down and is darker; the lower catches the light.
-    mouth.tint(lips * coverage(inner_top - mouth.y, 1.4), (0.80, 0.72, 0.72))
+    mouth.tint(lips * coverage(inner_top - mouth.y, 1.4), (0.87, 0.80, 0.80))
     shine = bump(
         mouth.x - 2 * look.light[0], mouth.y - face.lower_lip * 0.45 - 1.15 * gap, half * 0.55, face.lower_lip * 0.55
     )
@@ -118,5 +118,5 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
         seam = coverage(0.35 - np.abs(mouth.y - line), 1.5) * coverage((1.05 - np.abs(u)) * half, 1.6)
         mouth.tint(0.9 * seam, (0.42, 0.28, 0.28))
     for side in (-1, 1):
-        corner = canvas.patch(4 * look.turn + side * half, face.mouth_y - 1.0 * joy - 2.3 * face.smile - 1.1, 4, 4)
-        corner.tint(0.5 * bump(corner.x, corner.y, 3.6, 3.6), (0.55, 0.40, 0.38))
+        corner = canvas.patch(4 * look.turn + side * half, face.mouth_y - 1.0 * joy - 2.2 * face.smile - 1.5, 4, 4)
+        corner.tint(0.35 * bump(corner.x, corner.y, 3.6, 3.6), (0.55, 0.40, 0.38))

@@ -61,7 +61,7 @@ def _opening(face: Face, x: Plane, y: Plane) -> Plane:
         hairline = -23.0 - 3 * face.hair_shade
     elif face.hair_style in _FALLING or face.hair_style == HairStyle.PARTED:
         # Two curtains fall from the parting.
-        fall = np.abs(x - (face.part * face.width * 0.55))
+        fall = np.abs(x - face.part_x)
         weight = 1 - 0.75 * face.masculine
         y = y - fall * fall * (0.007 * weight) - fall * (0.10 * weight)
     rise = np.minimum(y - 4, 0) * (1 / (4 - hairline))
@@ -77,16 +77,15 @@ def _strand_light(face: Face, x: Plane, y: Plane, patch: Patch) -> Plane:
     if face.hair_style == HairStyle.CURLY:
         curls = noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
         return 1.2 * (1 - 1.25 * np.abs(curls)) + 0.3 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
-    root_x = face.part * face.width * 0.55
     below = np.maximum(y + (face.crown + 14), 3)
-    across = x - root_x
+    across = x - face.part_x
     if face.hair_style == HairStyle.WAVY:
         swing = 0.6 + below * 0.045
         across = across + swing * np.sin(below * 0.11 + face.texture[0] + 0.03 * x)
     if face.hair_style == HairStyle.UPDO:
         number = across * 240 / (below + 40)  # combed back
     elif face.hair_style in (HairStyle.SHORT, HairStyle.PARTED):
-        number = (across + (8 * (0.5 if face.part < 0 else -0.5)) * below * 0.06) * 300 / (below + 30)
+        number = (across + (0.24 if face.part < 0 else -0.24) * below) * 380 / (below + 60)
     else:
         number = across * 34 / np.sqrt(below + 12)
     return strands(number, face.texture[1] * 8)
@@ -135,7 +134,7 @@ def _frayed(face: Face, depth: Plane, patch: Patch) -> Plane:
     if face.hair_style == HairStyle.WAVY:
         loose = np.clip(patch.y * 0.02 + 0.4, 0.15, 1)
         return depth + 2.4 * loose * noise(*face.texture[:2], 9, 5)[patch.rows, patch.columns]
-    return depth + 0.4 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
+    return depth + 0.25 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
 
 
 def draw_hair_before(canvas: Canvas, face: Face, look: Look) -> None:

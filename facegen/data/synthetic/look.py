@@ -89,7 +89,7 @@ def look_of(face: Face) -> Look:
         skin_light=mix(skin, (1.0, 0.97, 0.93), 0.30 - 0.12 * face.skin_tone),
         lip=mix(natural_lip, scaled(_LIPSTICK[face.lipstick], 1 - 0.35 * face.skin_tone), painted),
         hair=hair,
-        hair_shadow=scaled(hair, 0.34),
+        hair_shadow=(hair[0] * 0.37, hair[1] * 0.325, hair[2] * 0.30),
         hair_light=mix(scaled(hair, 1.45), (1.0, 0.95, 0.88), 0.12),
         brow=mix(scaled(hair, 0.62), shadow, 0.18),
         iris=_EYES[face.eye_colour],

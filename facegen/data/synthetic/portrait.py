@@ -37,5 +37,4 @@ def draw(face: Face) -> npt.NDArray[np.uint8]:
     draw_earrings(canvas, face, look)
     draw_hair_before(canvas, face, look)
     draw_glasses(canvas, face, look)
-    canvas.grade(look.glow)
-    return canvas.finish()
+    return canvas.finish(look.glow)

@@ -76,7 +76,7 @@ def draw_shoulders(canvas: Canvas, face: Face, look: Look) -> None:
     neck = canvas.patch(across, down, 64, 42)
     x, y = neck.x, neck.y + 10  # from the chin
     away = np.abs(x)
-    width = 20 + 5 * face.masculine
+    width = 18 + 6.5 * face.masculine
     # The trapezius widens from the neck into the shoulder.
     column = np.minimum(width - away + unit((y - 2) / 22) ** 2 * 24, y + 40)
     lit = unit(0.52 + x * (0.5 * look.light[0] / width))
