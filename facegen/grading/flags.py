@@ -56,12 +56,12 @@ def own_flags(images: npt.NDArray[np.uint8], prints: Fingerprints, names: Sequen
 
 def copied_from(name: str, what: str, known: KnownFaces, prints: Fingerprints, names: Sequence[str]) -> Flag | None:
     """Images that are, exactly or nearly, among the ``known`` ones: ``what`` calls those in the message."""
-    return _copies(name, f"in {what}", find_matches(prints, known.fingerprints), names, known.names)
+    return _copies(name, f"one in {what}", find_matches(prints, known.fingerprints), names, known.names)
 
 
 def shared_with(student: str, matches: Matches, names: Sequence[str], others: Sequence[str]) -> Flag | None:
     """Images that another submission has too."""
-    return _copies(f"shared_with:{student}", f"in the submission of {student}", matches, names, others)
+    return _copies(f"shared_with:{student}", f"one of {student}'s", matches, names, others)
 
 
 def _copies(name: str, where: str, matches: Matches, names: Sequence[str], others: Sequence[str]) -> Flag | None:
@@ -69,7 +69,7 @@ def _copies(name: str, where: str, matches: Matches, names: Sequence[str], other
     if not len(found):
         return None
     exact, mirrored = int(matches.exact.sum()), int(matches.mirrored[found].sum())
-    ways = [f"{exact:,} exactly"] * bool(exact) + [f"{mirrored:,} mirrored"] * bool(mirrored)
+    ways = [f"{exact:,} pixel for pixel"] * bool(exact) + [f"{mirrored:,} mirrored"] * bool(mirrored)
     examples = [
         {
             "image": names[i],
@@ -79,7 +79,7 @@ def _copies(name: str, where: str, matches: Matches, names: Sequence[str], other
         }
         for i in found[np.argsort(matches.distance[found], kind="stable")][:_EXAMPLES]
     ]
-    message = f"{len(found):,} of {len(names):,} images are also {where}{_brackets(ways)}."
+    message = f"{_images(len(found), names)} the same as {where}{_brackets(ways)}."
     return Flag(name, message, {"images": len(found), "exact": exact, "mirrored": mirrored, "examples": examples})
 
 
@@ -105,7 +105,7 @@ def _duplicate_images(straight: npt.NDArray[np.int64], prints: Fingerprints, nam
         for i in order
     ]
     message = (
-        f"{involved:,} of {len(names):,} images look the same as another one in it"
+        f"{_images(involved, names)} the same as another of them"
         f"{_brackets([f'{exact:,} exact repeats'] * bool(exact))}."
     )
     return Flag(
@@ -153,6 +153,10 @@ def _low_diversity(images: npt.NDArray[np.uint8], distances: npt.NDArray[np.int6
         f"{neighbour:.0f} of 256 bits away (real faces: 86), a pixel varies by {spread:.0f} of 255 (real faces: 68).",
         {"median_neighbour_bits": neighbour, "pixel_std": round(spread, 2)},
     )
+
+
+def _images(count: int, names: Sequence[str]) -> str:
+    return f"{count:,} of {len(names):,} images look{'s' * (count == 1)}"
 
 
 def _brackets(parts: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ def decode_image(data: bytes, path: str, limits: Limits) -> npt.NDArray[np.uint8
 
 
 def _check_png(data: bytes, name: str, limits: Limits) -> None:
-    """What Pillow does not tell: the bit depth (it reads 16-bit RGB as RGB), animation, and each chunk's CRC."""
+    """What Pillow does not tell: the bit depth (it reads 16-bit RGB as RGB), animation, CRCs, and missing rows."""
     if len(data) < 33 or data[12:16] != b"IHDR":
         raise Rejection(Code.BAD_IMAGE, f"{name} is a PNG without its header.")
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
@@ -65,7 +65,7 @@ def _check_png(data: bytes, name: str, limits: Limits) -> None:
     if depth != 8 or colour != _RGB:
         what = _COLOUR_TYPES.get(colour, f"colour type {colour}")
         raise Rejection(Code.WRONG_MODE, f"{name} is {depth}-bit {what}, not 8-bit RGB.")
-    start, kind = len(_PNG), b""
+    start, kind, compressed = len(_PNG), b"", []
     while kind != b"IEND":
         if start + 12 > len(data):
             raise Rejection(Code.BAD_IMAGE, f"{name} is cut off.")
@@ -75,7 +75,18 @@ def _check_png(data: bytes, name: str, limits: Limits) -> None:
             raise Rejection(Code.WRONG_FORMAT, f"{name} is an animation, not a still image.")
         if data[start + 8 + length : start + 12 + length] != zlib.crc32(body).to_bytes(4, "big"):
             raise Rejection(Code.BAD_IMAGE, f"{name} is cut off or corrupt (a PNG chunk's CRC is wrong).")
+        if kind == b"IDAT":
+            compressed.append(body[4:])
         start += 12 + length
+    # Pillow fills missing rows with black. A row is a filter byte and its pixels; interlacing only has more rows.
+    rows = height * (1 + 3 * width)
+    stream = zlib.decompressobj()
+    try:
+        found = len(stream.decompress(b"".join(compressed), 2 * rows))
+    except zlib.error as problem:
+        raise Rejection(Code.BAD_IMAGE, f"{name} has corrupt pixel data ({problem}).") from problem
+    if found < rows or not stream.eof:
+        raise Rejection(Code.BAD_IMAGE, f"{name} has pixel data for another size than its header's.")
 
 
 def _check_size(width: int, height: int, name: str, limits: Limits) -> None:

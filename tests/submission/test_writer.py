@@ -1,0 +1,61 @@
+"""Tarballs are the same bytes each time, and hold what the folder holds."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from facegen.submission.rules import Limits, Rejection
+from facegen.submission.writer import find_files, write_tarball
+
+
+def _folder(path: Path, names: list[str]) -> Path:
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(name.encode())
+    return path
+
+
+def test_bytes_depend_on_names_and_contents_alone(tmp_path: Path) -> None:
+    names = ["b.png", "a.png", "sub/c.png"]
+    first, second = _folder(tmp_path / "1", names), _folder(tmp_path / "2", names[::-1])
+    os.utime(second / "a.png", (1, 1))
+    (second / "b.png").chmod(0o600)
+    for folder in (first, second):
+        write_tarball(find_files(folder)[0], folder.with_suffix(".tar.gz"))
+    assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
+
+
+def test_headers_tell_nothing_of_the_machine(tmp_path: Path) -> None:
+    files, _ = find_files(_folder(tmp_path / "images", ["b.png", "a.png", "é.png"]))
+    write_tarball(files, tmp_path / "x.tar.gz")
+    with tarfile.open(tmp_path / "x.tar.gz") as tar:
+        members = tar.getmembers()
+    assert [member.name for member in members] == ["a.png", "b.png", "é.png"]
+    for member in members:
+        told = (member.mode, member.uid, member.gid, member.uname, member.gname, member.mtime)
+        assert told == (0o644, 0, 0, "", "", 0)
+    assert (tmp_path / "x.tar.gz").read_bytes()[3:8] == bytes(5)  # no file name, no date
+
+
+def test_plain_names_make_a_plain_ustar(tmp_path: Path) -> None:
+    files, _ = find_files(_folder(tmp_path / "images", ["0001.png"]))
+    write_tarball(files, tmp_path / "x.tar.gz")
+    with tarfile.open(tmp_path / "x.tar.gz") as tar:
+        assert tar.getmembers()[0].pax_headers == {}
+
+
+def test_junk_is_left_out(tmp_path: Path) -> None:
+    names = ["a.png", ".DS_Store", "._a.png", "__MACOSX/._a.png", "Thumbs.db"]
+    files, junk = find_files(_folder(tmp_path, names))
+    assert (list(files), junk) == (["a.png"], 4)
+
+
+@pytest.mark.parametrize(("limits", "code"), [(Limits(members=2), "too_many_members"), (Limits(bytes=10), "too_large")])
+def test_a_huge_folder_is_refused_early(tmp_path: Path, limits: Limits, code: str) -> None:
+    with pytest.raises(Rejection) as caught:
+        find_files(_folder(tmp_path, ["a.png", "b.png", "c.png"]), limits)
+    assert caught.value.code.value == code
