@@ -15,7 +15,8 @@ How to get CelebA (202,599 aligned faces, 1.4 GB; for non-commercial research on
              and Eval/list_eval_partition.txt. Keep both in one folder and name the zip:
              nothing needs unpacking, and the partition beside it is found.
   Python     torchvision.datasets.CelebA(ROOT, download=True), then name ROOT (needs gdown)
-  Kaggle     kaggle.com/datasets/jessicali9530/celeba-dataset, then name the zip
+  Kaggle     kaggle.com/datasets/jessicali9530/celeba-dataset, then name the zip,
+             and its list_eval_partition.csv with --partition
 When Drive's download quota is used up it serves an HTML page under the zip's name: facegen says so.
 Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 """

@@ -70,6 +70,11 @@ def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
     return [(int(part), part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
+def printable(name: str) -> str:
+    """``name`` with the bytes that are not UTF-8 spelt out, so that it can be written to a text file."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def is_image_name(name: str) -> bool:
     """Whether ``name`` (relative, forward slashes) ends like an image and no part of it is hidden or macOS litter."""
     return name[name.rfind(".") :].lower() in suffixes() and not _LITTER.search(name)
@@ -97,7 +102,8 @@ class Folder:
 
     def __init__(self, path: Path, within: str = "") -> None:
         self.path = path
-        self.names = sorted(self._walk(within), key=natural_key)
+        self._real_names = {printable(name): name for name in self._walk(within)}
+        self.names = sorted(self._real_names, key=natural_key)
 
     def _walk(self, within: str) -> Iterator[str]:
         def give_up(problem: OSError) -> None:
@@ -114,12 +120,19 @@ class Folder:
         """Of the names, sizes and modification times: reading every byte would cost as much as preparing them."""
         digest = hashlib.sha256()
         for name in self.names:
-            status = (self.path / name).stat()
-            digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+            try:
+                status = self._file(name).stat()
+                state = f"{status.st_size}\0{status.st_mtime_ns}"
+            except OSError:  # a dangling link, say: unreadable when its turn comes
+                state = "unreadable"
+            digest.update(f"{name}\0{state}\0".encode())
         return digest.hexdigest()
 
+    def _file(self, name: str) -> Path:
+        return self.path / self._real_names[name]
+
     def members(self, names: Sequence[str]) -> Iterator[FileMember]:
-        return (FileMember(name, self.path / name) for name in names)
+        return (FileMember(name, self._file(name)) for name in names)
 
 
 # --- zip ------------------------------------------------------------------------------------------------------------
@@ -238,7 +251,7 @@ class Tar:
             with self._archive() as archive:
                 while (entry := archive.next()) is not None:
                     archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
-                    name = entry.name.removeprefix("./")
+                    name = printable(entry.name.removeprefix("./"))
                     if entry.isreg() and not entry.issparse() and is_image_name(name):
                         self._places[name] = (entry.offset_data, entry.size)
                 # tarfile takes a cut or damaged header for the end; the true end is a block of zeros, or none.

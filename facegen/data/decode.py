@@ -45,7 +45,7 @@ _EXIF_ORIENTATION = 0x0112
 
 COMPOSITED = "composited on white"
 SIXTEEN_BIT = "reduced from 16 to 8 bits"
-TURNED = "EXIF orientation not applied"
+TURNED = "kept as stored, EXIF orientation not applied"
 
 
 class Unreadable(Exception):

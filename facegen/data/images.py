@@ -60,7 +60,7 @@ class ImageCollection:
             except Unreadable as problem:
                 raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
             # Lengths first, so that no two folders run together to the same bytes.
-            name = member.name.encode("utf-8", "surrogateescape")
+            name = member.name.encode()
             digest.update(len(name).to_bytes(8, "big") + name + len(data).to_bytes(8, "big") + data)
         return digest.hexdigest()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facegen import console
 from facegen.data.partition import find_partition, knows_any, read_partition, splits_of
-from facegen.data.sources import StoredImages, SyntheticFaces
+from facegen.data.sources import Source, StoredImages
 from facegen.errors import InputError
 from facegen.files import sha256_file
 
@@ -27,7 +27,7 @@ class Selection:
     partition_sha256: str | None
 
 
-def select(source: StoredImages | SyntheticFaces, partition: Path | None, split: str, limit: int | None) -> Selection:
+def select(source: Source, partition: Path | None, split: str, limit: int | None) -> Selection:
     """The first ``limit`` images of ``split`` (``"all"``: of any) by ``partition``, or by the one beside the images.
 
     Without a partition every image is train. InputError when the partition does not fit or the split is empty.

@@ -13,6 +13,7 @@ from typing import Protocol
 from PIL import Image
 
 from facegen.data.containers import Container, Folder, Member, Tar, Zip
+from facegen.data.dataset import is_dataset
 from facegen.data.decode import Decoded, Unreadable, decode, suffixes
 from facegen.errors import InputError
 
@@ -117,10 +118,12 @@ class SyntheticFaces:
         return (_DrawnChunk(self.seed, tuple(names[at : at + CHUNK])) for at in range(0, len(names), CHUNK))
 
 
-def open_source(source: str | Path, seed: int = 0) -> StoredImages | SyntheticFaces:
+def open_source(source: str | Path, seed: int = 0) -> Source:
     """Open what the words of SOURCE say: ``synthetic``, ``synthetic:N`` (drawn from ``seed``) or a path."""
     word, _, number = str(source).partition(":")
     if isinstance(source, Path) or word != SYNTHETIC:
+        if is_dataset(Path(source)):
+            raise InputError(f"{source} is a prepared dataset already.", "Name the photographs it was made from.")
         return StoredImages(open_container(Path(source)))
     if not number and str(source) == SYNTHETIC:
         return SyntheticFaces(SYNTHETIC_COUNT, seed)
@@ -140,9 +143,19 @@ def open_container(path: Path) -> Container:
         what = {"folder": "the folder and its subfolders", "zip": "the zip", "tar": "the tar"}[container.kind]
         raise InputError(
             f"No image found in {path}: looked through {what} for files ending in .jpg, .jpeg, .png, .webp, .bmp, "
-            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), hidden files aside."
+            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), hidden files aside.",
+            _archive_inside(path),
         )
     return container
+
+
+def _archive_inside(folder: Path) -> str | None:
+    """The remedy for a folder that holds the images' archive instead of the images."""
+    if not folder.is_dir():
+        return None
+    inside = (entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in (".zip", ".tar", ".tgz", ".gz"))
+    archive = next(inside, None)
+    return None if archive is None else f"Name the archive in it instead: {archive}"
 
 
 def _open(path: Path) -> Container:

@@ -19,7 +19,7 @@ from facegen import console
 from facegen.data.dataset import SPLITS, FaceDataset, is_dataset, new_dataset
 from facegen.data.pool import default_workers, transform_chunks
 from facegen.data.selection import Selection, select
-from facegen.data.sources import CHUNK, StoredImages, SyntheticFaces, open_source
+from facegen.data.sources import CHUNK, Source, StoredImages, open_source
 from facegen.errors import EnvironmentProblem, InputError
 
 _SHOWN_SKIPS = 5
@@ -86,8 +86,9 @@ def prepare(
     """
     began = time.perf_counter()
     dataset = Path(dataset)
-    _check_options(source, dataset, size, limit, split)
+    _check_options(size, limit, split)
     images = open_source(source, seed)
+    _check_destination(dataset, images)
     selection = select(images, partition, split, limit)
     fingerprint = _fingerprint(images, selection, size, split, limit)
     if not force and (manifest := _already_there(dataset, fingerprint, strict)):
@@ -138,21 +139,21 @@ def prepare(
     return prepared
 
 
-def _check_options(source: str | Path, dataset: Path, size: int, limit: int | None, split: str) -> None:
+def _check_options(size: int, limit: int | None, split: str) -> None:
     if size < 1 or (limit is not None and limit < 1):
         raise InputError("The size and the limit must be at least 1.")
     if split not in (*SPLITS, "all"):
         raise InputError(f"There is no split {split!r}.", f"There are {', '.join(SPLITS)} and all.")
-    place = dataset.resolve()
-    if Path(source).exists() and place in (Path(source).resolve(), *Path(source).resolve().parents):
-        raise InputError(f"The dataset {dataset} would replace its source {source}.", "Name another folder for it.")
-    if is_dataset(Path(source)):
-        raise InputError(f"{source} is a prepared dataset already.", "Name the photographs it was made from.")
 
 
-def _fingerprint(
-    images: StoredImages | SyntheticFaces, selection: Selection, size: int, split: str, limit: int | None
-) -> str:
+def _check_destination(dataset: Path, images: Source) -> None:
+    if isinstance(images, StoredImages):
+        path = images.container.path
+        if dataset.resolve() in (path.resolve(), *path.resolve().parents):
+            raise InputError(f"The dataset {dataset} would replace its source {path}.", "Name another folder for it.")
+
+
+def _fingerprint(images: Source, selection: Selection, size: int, split: str, limit: int | None) -> str:
     """Hash of all that decides the dataset's content: equal means that preparing again would give the same."""
     deciding = [images.kind, images.label, images.identity, selection.partition_sha256, size, split, limit]
     return hashlib.sha256(json.dumps([facegen.__version__, *deciding]).encode()).hexdigest()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -46,6 +48,20 @@ def test_litter_is_passed_over(store: Store, png: Png, form: str) -> None:
 def test_no_image_says_what_was_looked_for(store: Store, form: str) -> None:
     with pytest.raises(InputError, match=r"No image found in .*\.jpg.*\.png"):
         open_container(store(form, {"notes.txt": b"hello"}))
+
+
+def test_a_folder_with_the_archive_in_it_names_the_archive(store: Store, png: Png, tmp_path: Path) -> None:
+    store("downloads.zip", {"1.png": png(1)})
+    with pytest.raises(InputError, match=r"Name the archive in it instead: .*downloads\.zip"):
+        open_container(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")
+@pytest.mark.parametrize("form", ["faces", "faces.tar"])
+def test_a_name_that_is_not_utf8_is_spelt_out(store: Store, png: Png, form: str) -> None:
+    container = open_container(store(form, {os.fsdecode(b"\xe9t\xe9.png"): png(1)}))
+    (member,) = container.members(container.names)
+    assert (member.name.encode(), member.read()) == (rb"\udce9t\udce9.png", png(1))
 
 
 def test_windows_separators_in_a_zip(tmp_path: Path, png: Png) -> None:
@@ -141,6 +157,19 @@ def test_truncated_tar_is_told(store: Store, png: Png, form: str) -> None:
 def test_absent_source_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.zip does not exist"):
         open_container(tmp_path / "nowhere.zip")
+
+
+def test_dangling_link_is_unreadable(store: Store, png: Png) -> None:
+    path = store("faces", {"1.png": png(1)})
+    try:
+        (path / "2.png").symlink_to("nowhere.png")
+    except OSError:
+        pytest.skip("this account may not make links")
+    container = open_container(path)
+    assert container.identity
+    _, link = container.members(container.names)
+    with pytest.raises(Unreadable, match="cannot be read"):
+        link.read()
 
 
 @pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar"])

@@ -185,6 +185,14 @@ def test_synthetic_goes_through_like_any_source(tmp_path: Path) -> None:
     assert one.sha256 != other.sha256
 
 
+def test_a_dataset_called_synthetic_is_not_taken_for_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prepare("synthetic:2", Path("synthetic"), size=8)
+    assert not prepare("synthetic:2", Path("synthetic"), size=9).reused
+
+
 def test_the_same_again_is_reused(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     first = prepare(archive, tmp_path / "out", size=8)
     written = (tmp_path / "out" / format.IMAGES).stat().st_mtime_ns
