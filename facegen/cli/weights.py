@@ -25,7 +25,10 @@ def weights(source: Path | None, as_json: bool) -> None:
     Where they are missing they are downloaded (96 MB), going on from a partial download; FACEGEN_OFFLINE=1 forbids it.
     A copy that pytorch-fid left in torch hub's folder is used where it is. Exit code 0: they are there and right.
     """
-    found = install_weights(source) if source is not None else find_weights() or ensure_weights()
+    if source is not None:
+        found = install_weights(source, INCEPTION)
+    else:
+        found = find_weights(INCEPTION) or ensure_weights(INCEPTION)
     if as_json:
         answer = {"path": str(found.path), "sha256": found.sha256, "right": found.right}
         console.result_json({"schema": 1, **answer, "name": INCEPTION.name, "published_sha256": INCEPTION.sha256})

@@ -51,7 +51,7 @@ class Installed:
     right: bool
 
 
-def weights_path(published: Published = INCEPTION) -> Path:
+def weights_path(published: Published) -> Path:
     """Where facegen keeps the file."""
     return cache_folder() / "weights" / published.name
 
@@ -63,7 +63,7 @@ def _torch_hub_path(published: Published) -> Path:
     return Path(home) / "hub" / "checkpoints" / published.name
 
 
-def find_weights(published: Published = INCEPTION) -> Installed | None:
+def find_weights(published: Published) -> Installed | None:
     """The installed file, a right one before a wrong one; None where there is none."""
     wrong = None
     for path in (weights_path(published), _torch_hub_path(published)):
@@ -76,7 +76,7 @@ def find_weights(published: Published = INCEPTION) -> Installed | None:
     return wrong
 
 
-def install_weights(source: Path, published: Published = INCEPTION) -> Installed:
+def install_weights(source: Path, published: Published) -> Installed:
     """Copy ``source`` to where facegen keeps the file. InputError when it is not the published one by its sha256."""
     if not source.is_file():
         raise InputError(f"{source} is not a file.", f"Download {published.url} and name that file.")
@@ -93,7 +93,7 @@ def install_weights(source: Path, published: Published = INCEPTION) -> Installed
     return Installed(target, sha256, right=True)
 
 
-def ensure_weights(published: Published = INCEPTION) -> Installed:
+def ensure_weights(published: Published) -> Installed:
     """The right file: the installed one, or downloaded now. EnvironmentProblem where neither is possible."""
     found = find_weights(published)
     if found is not None and found.right:
@@ -107,7 +107,7 @@ def ensure_weights(published: Published = INCEPTION) -> Installed:
     return download_weights(published)
 
 
-def download_weights(published: Published = INCEPTION) -> Installed:
+def download_weights(published: Published) -> Installed:
     """Download the file to where facegen keeps it, going on from a partial download where the server allows it.
 
     The file takes its name only when its sha256 is right. A broken-off download leaves ``NAME.part``, from which the

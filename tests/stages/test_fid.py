@@ -1,0 +1,176 @@
+"""The score against pytorch-fid's own code, on its own network with seeded random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facegen.errors import InputError
+from facegen.metrics.inception import build_network
+from facegen.scoring import extractors
+from facegen.scoring.scorer import open_scorer
+from facegen.stages.fid import fid
+
+pytorch_inception = pytest.importorskip("pytorch_fid.inception")
+fid_score = pytest.importorskip("pytorch_fid.fid_score")
+
+FEW, MANY = (5, 6), (66, 68)
+
+
+def random_weights() -> dict[str, torch.Tensor]:
+    """A state dict as pytorch-fid publishes it, with He-normal convolutions and BatchNorms that do something."""
+    random = torch.Generator().manual_seed(0)
+    weights = {}
+    for key, value in build_network().state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            weights[key] = torch.tensor(0)
+        elif value.ndim == 4:
+            weights[key] = torch.randn(value.shape, generator=random) * (2 / value[0].numel()) ** 0.5
+        elif key.endswith(("bn.weight", "running_var")):
+            weights[key] = 0.5 + torch.rand(value.shape, generator=random)
+        else:
+            weights[key] = torch.randn(value.shape, generator=random) / 10
+    return {**weights, "fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save(random_weights(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Folders of 5, 6, 66 and 68 smooth random pictures, 64×64."""
+    folders = {}
+    for n in (*FEW, *MANY):
+        random = np.random.default_rng(n)
+        folders[n] = tmp_path_factory.mktemp(f"images{n}")
+        for index in range(n):
+            coarse = random.integers(0, 256, (5 + n % 3, 5, 3), dtype=np.uint8)
+            Image.fromarray(coarse).resize((64, 64), Image.Resampling.BICUBIC).save(folders[n] / f"{index:03}.png")
+    return folders
+
+
+@pytest.fixture(scope="module")
+def theirs(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> pytorch_inception.InceptionV3:
+    """pytorch-fid's network at every cut, built by its own code from our weights instead of a download."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            pytorch_inception, "load_state_dict_from_url", lambda *_, **__: torch.load(weights, weights_only=True)
+        )
+        return pytorch_inception.InceptionV3([0, 1, 2, 3])
+
+
+def their_features(network: torch.nn.Module, folder: Path, dims: int) -> np.ndarray:
+    """pytorch-fid's features of a folder: its dataset, its batches of 50, its pooling."""
+    network.output_blocks = [pytorch_inception.InceptionV3.BLOCK_INDEX_BY_DIM[dims]]
+    network.last_needed_block = network.output_blocks[0]
+    return fid_score.get_activations(sorted(folder.glob("*.png")), network, 50, dims, "cpu", num_workers=0)
+
+
+def their_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """pytorch-fid's distance. Few features span a small space: in coordinates of that space the distance is the same
+    (it does not change under isometries) and its matrix root takes milliseconds instead of a minute.
+    """
+    both = np.concatenate([first, second])
+    if len(both) < both.shape[1]:
+        basis, _ = np.linalg.qr(both.T)
+        first, second = first @ basis, second @ basis
+    moments = [m for x in (first, second) for m in (x.mean(0), np.cov(x, rowvar=False))]
+    try:
+        return float(fid_score.calculate_frechet_distance(*moments))
+    except TypeError:
+        pytest.skip("pytorch-fid 0.3.0 calls sqrtm(disp=...), which this SciPy no longer has")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Matrix is:RuntimeWarning")
+@pytest.mark.parametrize(
+    ("dims", "counts"), [(64, FEW), (192, FEW), (768, FEW), (2048, FEW), (64, MANY)], ids=lambda value: str(value)
+)
+def test_equals_pytorch_fid(
+    dims: int, counts: tuple[int, int], weights: Path, folders: dict[int, Path], theirs: torch.nn.Module
+) -> None:
+    first, second = (folders[n] for n in counts)
+    expected = their_distance(their_features(theirs, first, dims), their_features(theirs, second, dims))
+    score = fid(first, second, weights=weights, dims=dims, device="cpu")
+    assert score.value == pytest.approx(expected, rel=1e-4)
+    assert (score.n, score.reference_n, score.dims) == (*counts, dims)
+    assert (score.metric, score.extractor, score.target, score.passed) == ("fd", "inception-custom", None, None)
+
+
+def test_takes_pytorch_fids_statistics(
+    weights: Path, folders: dict[int, Path], theirs: torch.nn.Module, tmp_path: Path
+) -> None:
+    features = their_features(theirs, folders[6], 64)
+    np.savez_compressed(tmp_path / "stats.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
+    by_statistics = fid(folders[5], tmp_path / "stats.npz", weights=weights, dims=64, device="cpu")
+    by_images = fid(folders[5], folders[6], weights=weights, dims=64, device="cpu")
+    assert by_statistics.value == pytest.approx(by_images.value, rel=1e-5)
+    assert by_statistics.reference_n is None
+
+
+def test_half_precision_weights_without_a_classifier_are_widened(
+    weights: Path, folders: dict[int, Path], tmp_path: Path
+) -> None:
+    full = torch.load(weights, weights_only=True)
+    half = {key: value.half() for key, value in full.items() if not key.startswith("fc.") and value.ndim}
+    torch.save(half, tmp_path / "half.pth")
+    torch.save({**full, **{key: value.float() for key, value in half.items()}}, tmp_path / "widened.pth")
+    values = [
+        fid(folders[5], folders[6], weights=tmp_path / f"{name}.pth", dims=64, device="cpu").value
+        for name in ("half", "widened")
+    ]
+    assert values[0] == values[1]
+
+
+@pytest.mark.parametrize(("published", "name", "target"), [(True, "FID", 20.0), (False, "inception-custom FD", None)])
+def test_only_the_published_weights_are_fid(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: bool, name: str, target: float | None
+) -> None:
+    if published:
+        random = replace(extractors.INCEPTION, sha256=extractors.sha256_file(weights))
+        monkeypatch.setattr(extractors, "INCEPTION", random)
+    np.savez(tmp_path / "stats.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    scorer = open_scorer(tmp_path / "stats.npz", weights=weights, device="cpu")
+    assert (scorer.extractor.label, scorer.target) == (name, target)
+
+
+def test_a_batch_of_any_size_gives_the_same_value(
+    weights: Path, folders: dict[int, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = fid(folders[6], folders[5], weights=weights, dims=64, device="cpu").value
+    monkeypatch.setattr(extractors, "CPU_BATCH", 3)
+    assert fid(folders[6], folders[5], weights=weights, dims=64, device="cpu").value == pytest.approx(at_once, rel=1e-5)
+
+
+def test_saved_statistics_score_like_the_images(weights: Path, folders: dict[int, Path], tmp_path: Path) -> None:
+    saved = tmp_path / "reference.npz"
+    by_images = fid(folders[5], folders[6], weights=weights, dims=64, device="cpu", save_stats=saved)
+    by_statistics = fid(folders[5], saved, weights=weights, dims=64, device="cpu")
+    assert (by_statistics.value, by_statistics.reference_n) == (by_images.value, 6)
+
+
+def test_statistics_are_not_saved_under_another_suffix(folders: dict[int, Path], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"reference\.txt does not end in \.npz"):
+        fid(folders[5], folders[6], save_stats=tmp_path / "reference.txt")
+
+
+def test_a_corrupt_image_is_named(weights: Path, folders: dict[int, Path], tmp_path: Path) -> None:
+    for source in folders[5].iterdir():
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    (tmp_path / "003.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing more")
+    with pytest.raises(InputError, match=r"003\.png"):
+        fid(tmp_path, folders[6], weights=weights, dims=64, device="cpu")
+
+
+def test_one_image_is_refused_before_the_reference_is_read(folders: dict[int, Path], tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes((folders[5] / "000.png").read_bytes())
+    with pytest.raises(InputError, match="has 1 image:"):
+        fid(tmp_path, tmp_path / "absent", extractor="effnet-lite0")
