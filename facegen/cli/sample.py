@@ -1,0 +1,28 @@
+"""``facegen sample``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facegen import console
+
+
+@click.command(short_help="Draw images from a trained generator.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", type=click.Path(path_type=Path))
+@click.option("-n", "n", type=click.IntRange(min=1), default=1000, help="How many images.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="The same seed gives the same images.")
+@click.option("--truncation", type=float, default=1.0, help="Factor on the latents; below 1: more typical faces.")
+@click.option("--batch", type=click.IntRange(min=1), default=256, help="Images held in memory; changes no image.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
+def sample(run: Path, images: Path, n: int, seed: int, truncation: float, batch: int, device: str) -> None:
+    """Draw images from RUN, a run folder or a .safetensors file, into the folder IMAGES.
+
+    They are 8-bit RGB PNGs named 0001.png, 0002.png and so on; a preview, grid.png, is written beside the folder.
+    """
+    from facegen.stages.sample import sample as sample_stage
+
+    drawn = sample_stage(run, images, n=n, seed=seed, truncation=truncation, batch=batch, device=device)
+    console.result(str(drawn.images))

@@ -1,0 +1,159 @@
+"""Run: the whole corridor, from photographs to a graded tarball. A stage whose output is there already is skipped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facegen import console
+from facegen.data.images import open_images
+from facegen.files import sha256_file, write_json
+from facegen.scoring.score import Score
+from facegen.scoring.scorer import open_scorer
+from facegen.stages.grade import GradeResult, grade
+from facegen.stages.pack import PackResult, pack
+from facegen.stages.prepare import prepare
+from facegen.stages.sample import sample
+from facegen.stages.train import train
+from facegen.submission.rules import LIMITS
+from facegen.training.device import choose_device
+
+#: What finished stages were made from, so that they are skipped only for the same inputs.
+STATE = "state.json"
+STEPS = 6
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What the chain made."""
+
+    work: Path
+    generator: Path
+    images: Path
+    grid: Path
+    score: Score
+    tarball: Path
+    leaderboard: GradeResult
+
+
+def run(
+    source: str | Path = "synthetic",
+    *,
+    work: Path = Path("work"),
+    student_number: str = "0000000",
+    recipe: str | Path | None = None,
+    kimg: float | None = None,
+    device: str = "auto",
+    extractor: str | None = None,
+    weights: Path | None = None,
+) -> Ran:
+    """Prepare, train, sample, score, pack and grade, into ``work``.
+
+    Args:
+        source: as for :func:`facegen.prepare`.
+        work: gets ``dataset``, ``run``, ``images``, ``grid.png``, ``score.json``, ``submissions`` and ``grades``.
+        student_number: what the tarball is called.
+        recipe: a name or file; by default ``dcgan`` where there is a GPU, else ``quick``.
+        kimg: replaces the recipe's length.
+        device, extractor, weights: as for :func:`facegen.train` and :func:`facegen.fid`.
+
+    Raises:
+        FacegenError: whatever the stage at hand cannot use, in its words. Finished stages stay: run it again to go on.
+    """
+    if recipe is None:
+        recipe = "dcgan" if choose_device(device).type == "cuda" else "quick"
+    state = _State(work / STATE)
+    dataset, images = work / "dataset", work / "images"
+
+    _headline(1, f"prepare {source}")
+    prepare(source, dataset)
+
+    _headline(2, f"train {recipe}")
+    trained = train(
+        dataset,
+        work / "run",
+        recipe=recipe,
+        overrides={"kimg": kimg},
+        device=device,
+        extractor=extractor,
+        weights=weights,
+    )
+
+    _headline(3, f"sample {LIMITS.count:,} images")
+    drawn_from = {"generator": sha256_file(trained.generator), "n": LIMITS.count}
+    if state.holds("sample", drawn_from, _contents(images)):
+        console.info(f"Already sampled: {images}")
+    else:
+        sample(trained.generator, images, n=LIMITS.count, device=device)
+        state.keep("sample", drawn_from, _contents(images))
+
+    _headline(4, "score them against the dataset")
+    scorer = open_scorer(dataset, extractor=extractor, weights=weights, device=device)
+    scored_from = {"images": _contents(images), "scorer": scorer.key}
+    score_file = work / "score.json"
+    if state.holds("fid", scored_from, _contents(score_file)):
+        score = Score.from_json(json.loads(score_file.read_text(encoding="utf-8")))
+        console.info("Already scored.")
+    else:
+        collection = open_images(images)
+        score = scorer.score((image for _, image in collection), description=str(images), total=len(collection))
+        write_json(score_file, score.to_json())
+        state.keep("fid", scored_from, _contents(score_file))
+    console.info(score.summary())
+
+    _headline(5, f"pack as {student_number}")
+    submissions = work / "submissions"
+    packed_from = {"images": _contents(images), "student_number": student_number}
+    tarball = submissions / f"{student_number}.tar.gz"
+    if state.holds("pack", packed_from, _contents(tarball)):
+        console.info(f"Already packed: {tarball}")
+    else:
+        packed: PackResult = pack(images, student_number, out=submissions)
+        tarball = packed.path
+        state.keep("pack", packed_from, _contents(tarball))
+
+    _headline(6, "grade it")
+    graded = grade(
+        submissions,
+        reference=dataset,
+        train=dataset,
+        out=work / "grades",
+        extractor=extractor,
+        weights=weights,
+        device=device,
+    )
+    return Ran(work, trained.generator, images, images.with_name("grid.png"), score, tarball, graded)
+
+
+def _headline(step: int, words: str) -> None:
+    console.info(f"[{step}/{STEPS}] {words}")
+
+
+def _contents(path: Path) -> str | None:
+    """A content hash of a file or of a folder of images; None where there is none."""
+    if path.is_dir():
+        return open_images(path).sha256 if any(path.iterdir()) else None
+    return sha256_file(path) if path.is_file() else None
+
+
+class _State:
+    """Remembers, for each stage, what its output was made from and what it was."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stages: dict[str, Any] = {}
+        if path.is_file():
+            try:
+                self._stages = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                console.warn(f"{path} is damaged; its stages are done again.")
+
+    def holds(self, stage: str, inputs: dict[str, Any], output: str | None) -> bool:
+        """Whether the output that is there now is the one that ``stage`` made from these inputs."""
+        return output is not None and self._stages.get(stage) == {"inputs": inputs, "output": output}
+
+    def keep(self, stage: str, inputs: dict[str, Any], output: str | None) -> None:
+        self._stages[stage] = {"inputs": inputs, "output": output}
+        write_json(self._path, self._stages)
