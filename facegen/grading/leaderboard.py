@@ -196,4 +196,5 @@ def _shared_flags(graded: Sequence[tuple[Outcome, Graded]]) -> list[list[Flag]]:
 
 
 def _guarded(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    """``cell`` behind a ' where a spreadsheet would run it; a carriage return, which would end the line, is a space."""
+    return (f"'{cell}" if cell.startswith(_FORMULA) else cell).replace("\r", " ")

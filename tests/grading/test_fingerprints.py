@@ -1,0 +1,47 @@
+"""Known faces are the same from every kind of collection, brought to 64x64 as prepare does, and cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from facegen.data.dataset import new_dataset
+from facegen.data.transform import resize_and_crop
+from facegen.grading.fingerprints import fingerprint, known_faces
+
+Smooth = Callable[..., npt.NDArray[np.uint8]]
+
+
+def test_a_dataset_and_its_photographs_have_the_same_fingerprints(smooth: Smooth, tmp_path: Path) -> None:
+    photographs = [Image.fromarray(image).resize((178, 218)) for image in smooth(5)]
+    (tmp_path / "photographs").mkdir()
+    for i, photograph in enumerate(photographs):
+        photograph.save(tmp_path / "photographs" / f"{i}.png")
+    faces = np.stack([resize_and_crop(photograph, 64) for photograph in photographs])
+    with new_dataset(tmp_path / "dataset", 64) as writer:
+        writer.append(faces, [f"{i}.png" for i in range(5)], ["train"] * 5)
+        writer.finish({})
+    truth = fingerprint(faces)
+    for name in ("photographs", "dataset"):
+        known = known_faces(tmp_path / name, name, tmp_path / "cache")
+        assert known.names == ("0.png", "1.png", "2.png", "3.png", "4.png")
+        for key in ("pixels", "hashes", "mirrored"):
+            np.testing.assert_array_equal(getattr(known.fingerprints, key), getattr(truth, key))
+
+
+def test_fingerprints_are_kept_and_a_damaged_cache_is_made_again(smooth: Smooth, tmp_path: Path) -> None:
+    with new_dataset(tmp_path / "dataset", 64) as writer:
+        writer.append(smooth(3), ["a", "b", "c"], ["train"] * 3)
+        writer.finish({})
+    first = known_faces(tmp_path / "dataset", "sha", tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    (tmp_path / "dataset").rename(tmp_path / "gone")
+    assert known_faces(tmp_path / "dataset", "sha", tmp_path / "cache").names == first.names
+    (tmp_path / "gone").rename(tmp_path / "dataset")
+    kept.write_bytes(kept.read_bytes()[:100])
+    again = known_faces(tmp_path / "dataset", "sha", tmp_path / "cache")
+    np.testing.assert_array_equal(again.fingerprints.hashes, first.fingerprints.hashes)

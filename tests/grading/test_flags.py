@@ -1,0 +1,142 @@
+"""Each flag is raised by what it is named after, and by nothing honest."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image, ImageFilter
+
+from facegen.data.transform import resize_and_crop
+from facegen.grading.fingerprints import KnownFaces, find_matches, fingerprint
+from facegen.grading.flags import Flag, copied_from, own_flags, shared_with
+
+Images = npt.NDArray[np.uint8]
+Smooth = Callable[..., Images]
+
+
+def own(images: Images) -> dict[str, Flag]:
+    names = [f"{i}.png" for i in range(len(images))]
+    return {flag.name: flag for flag in own_flags(images, fingerprint(images), names)}
+
+
+def jpeg(image: Images, quality: int = 75) -> Images:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer))
+
+
+def blurred(image: Images) -> Images:
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(1)))
+
+
+def noisy(image: Images) -> Images:
+    return np.clip(image + np.random.default_rng(0).normal(0, 5, image.shape), 0, 255).astype(np.uint8)
+
+
+def mirrored(image: Images) -> Images:
+    return image[:, ::-1]
+
+
+def same(image: Images) -> Images:
+    return image
+
+
+WAYS = [same, jpeg, blurred, noisy, mirrored]
+
+
+def test_varied_images_earn_no_flag(smooth: Smooth) -> None:
+    assert own(smooth(60)) == {}
+
+
+@pytest.mark.parametrize("change", WAYS)
+def test_duplicates_are_counted(change: Callable[[Images], Images], smooth: Smooth) -> None:
+    images = smooth(30)
+    images[20:23] = [change(image) for image in images[:3]]
+    flag = own(images)["duplicate_images"]
+    assert (flag.details["images"], flag.details["pairs"]) == (6, 3)
+    assert flag.details["exact"] == (3 if change is same else 0)
+    assert {(e["image"], e["match"]) for e in flag.details["examples"]} == {
+        (f"{i}.png", f"{20 + i}.png") for i in range(3)
+    }
+    assert all(e["mirrored"] == (change is mirrored) for e in flag.details["examples"])
+
+
+@pytest.mark.parametrize("change", WAYS)
+def test_copies_are_found_among_known_faces(change: Callable[[Images], Images], smooth: Smooth) -> None:
+    known, images = smooth(50, seed=1), smooth(20, seed=2)
+    images[5] = change(known[42])
+    faces = KnownFaces(tuple(f"{i:06d}.jpg" for i in range(50)), fingerprint(known))
+    flag = copied_from(
+        "copied_from_training", "the training set", faces, fingerprint(images), [str(i) for i in range(20)]
+    )
+    assert flag is not None
+    (example,) = flag.details["examples"]
+    assert (example["image"], example["match"], example["mirrored"]) == ("5", "000042.jpg", change is mirrored)
+    assert flag.details["exact"] == (change is same)
+    assert "1 of 20 images looks the same" in flag.message
+
+
+def test_strangers_are_no_copies(smooth: Smooth) -> None:
+    faces = KnownFaces(("a",) * 50, fingerprint(smooth(50, seed=1)))
+    assert copied_from("copied_from_training", "it", faces, fingerprint(smooth(20, seed=2)), ["x"] * 20) is None
+
+
+def test_an_exact_copy_wins_over_an_earlier_look_alike(smooth: Smooth) -> None:
+    image = smooth(1)
+    known = np.concatenate([image ^ 1, image])
+    matches = find_matches(fingerprint(image), fingerprint(known))
+    assert (matches.row[0], bool(matches.exact[0])) == (1, True)
+
+
+def test_shared_images_name_the_other_student(smooth: Smooth) -> None:
+    images = smooth(5)
+    flag = shared_with("s7", find_matches(fingerprint(images), fingerprint(images[2:])), "abcde", "xyz")
+    assert flag is not None
+    assert flag.name == "shared_with:s7"
+    assert [(e["image"], e["match"]) for e in flag.details["examples"]] == [("c", "x"), ("d", "y"), ("e", "z")]
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda tanh: np.clip(tanh * 255, 0, 255),  # torchvision's save_image without normalize
+        lambda tanh: np.clip(tanh * 127.5, 0, 255),
+        lambda tanh: (tanh * 127.5).astype(np.int64) % 256,  # a cast to uint8
+        lambda tanh: (tanh + 3) / 4 * 255,  # denormalised twice
+        lambda tanh: (tanh + 1) / 2,  # 0 to 1, cast
+        lambda tanh: 100 + 20 * tanh,
+    ],
+)
+def test_normalised_values_are_recognised(save: Callable[[npt.NDArray[np.float64]], Images], smooth: Smooth) -> None:
+    tanh = smooth(30) / 127.5 - 1
+    assert "not_denormalised" in own(np.asarray(save(tanh)).astype(np.uint8))
+
+
+def test_noise_is_not_called_unnormalised() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (30, 64, 64, 3), dtype=np.uint8)
+    assert "not_denormalised" not in own(noise)
+
+
+def test_a_collapsed_generator_has_low_diversity(smooth: Smooth) -> None:
+    modes = np.repeat(smooth(4), 10, axis=0)
+    noise = np.random.default_rng(0).normal(0, 4, modes.shape)
+    assert "low_diversity" in own(np.clip(modes + noise, 1, 255).astype(np.uint8))
+
+
+def test_one_face_with_variations_has_low_diversity(smooth: Smooth) -> None:
+    images = np.clip(smooth(1) + (smooth(40, seed=3) - 128.0) * 0.3, 1, 255).astype(np.uint8)
+    assert set(own(images)) >= {"low_diversity"}
+
+
+def test_real_faces_are_diverse_and_denormalised(celeba: Path) -> None:
+    with ZipFile(celeba / "img_align_celeba.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:400]
+        opened = (Image.open(io.BytesIO(archive.read(name))) for name in names)
+        faces = np.stack([resize_and_crop(image.convert("RGB"), 64) for image in opened])
+    assert not set(own(faces)) & {"low_diversity", "not_denormalised"}

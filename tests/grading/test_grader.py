@@ -1,0 +1,122 @@
+"""One outcome a tarball whatever happens, remembered by its contents."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from facegen.errors import EnvironmentProblem
+from facegen.grading.fingerprints import KnownFaces, fingerprint
+from facegen.grading.grader import Grader
+from facegen.scoring.score import Score
+from facegen.submission.rules import Limits
+
+Images = npt.NDArray[np.uint8]
+Smooth = Callable[..., Images]
+Submit = Callable[[str, Images], Path]
+
+
+def test_a_submission_is_scored_and_remembered(
+    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    images = smooth(40)
+    path = submit("s1", images)
+    outcomes = [Grader(scorer, {}, tmp_path / "cache", limits=limits).grade(path) for _ in range(2)]
+    assert scorer.calls == 1
+    first, second = (outcome.graded for outcome in outcomes)
+    assert first is not None and second is not None
+    assert first.score == second.score and first.score.value == pytest.approx(images.mean())
+    for key in ("flags", "names", "notes", "sheet"):
+        assert getattr(first, key) == getattr(second, key)
+    np.testing.assert_array_equal(first.prints.hashes, second.prints.hashes)
+
+
+def test_the_cache_goes_by_contents_not_by_name(
+    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    grader = Grader(scorer, {}, tmp_path / "cache", limits=limits)
+    path = submit("s1", smooth(40))
+    grader.grade(path)
+    outcome = grader.grade(Path(shutil.copy(path, path.with_name("s2.tar.gz"))))
+    assert (scorer.calls, outcome.student_number, outcome.file) == (1, "s2", "s2.tar.gz")
+
+
+@pytest.mark.parametrize("change", ["force", "scorer", "known", "damaged"])
+def test_what_could_change_a_result_has_it_made_again(
+    change: str, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    path, cache = submit("s1", smooth(40)), tmp_path / "cache"
+    Grader(scorer, {}, cache, limits=limits).grade(path)
+    known = {}
+    if change == "scorer":
+        scorer.key = "another"
+    if change == "known":
+        known["copied_from_training"] = ("it", KnownFaces(("x",) * 3, fingerprint(smooth(3, 9))))
+    if change == "damaged":
+        for file in cache.iterdir():
+            file.write_bytes(file.read_bytes()[:-50])
+    assert Grader(scorer, known, cache, force=change == "force", limits=limits).grade(path).graded
+    assert scorer.calls == 2
+
+
+def test_copies_are_looked_for_in_each_collection(
+    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    images, known = smooth(40), smooth(10, seed=5)
+    images[3] = known[7]
+    faces = KnownFaces(tuple("abcdefghij"), fingerprint(known))
+    grader = Grader(scorer, {"copied_from_reference": ("the reference", faces)}, tmp_path / "cache", limits=limits)
+    graded = grader.grade(submit("s1", images)).graded
+    assert graded is not None
+    assert [flag.name for flag in graded.flags] == ["copied_from_reference"]
+
+
+def test_a_broken_tarball_is_a_rejected_outcome(scorer: Any, limits: Limits, tmp_path: Path) -> None:
+    path = tmp_path / "s1.tar.gz"
+    path.write_bytes(b"\x1f\x8b nonsense")
+    outcome = Grader(scorer, {}, tmp_path / "cache", limits=limits).grade(path)
+    assert outcome.rejection is not None
+    assert (outcome.rejection.code.value, outcome.student_number) == ("damaged", "s1")
+    assert outcome.sha256 is not None and len(outcome.sha256) == 64
+
+
+@pytest.mark.parametrize("broken", ["not a number", "raises"])
+def test_an_unexpected_failure_is_an_outcome_too_and_not_remembered(
+    broken: str,
+    smooth: Smooth,
+    submit: Submit,
+    scorer: Any,
+    limits: Limits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(images: Images) -> Score:
+        if broken == "raises":
+            raise ZeroDivisionError("by zero")
+        return replace(type(scorer)().score(images), value=float("nan"))
+
+    path = submit("s1", smooth(40))
+    grader = Grader(scorer, {}, tmp_path / "cache", limits=limits)
+    with monkeypatch.context() as patch:
+        patch.setattr(scorer, "score", fail)
+        outcome = grader.grade(path)
+    assert outcome.rejection is not None and "unexpectedly" in outcome.rejection.message
+    assert grader.grade(path).graded is not None
+
+
+def test_what_the_machine_lacks_is_raised(
+    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(images: Images) -> Any:
+        raise EnvironmentProblem("The weights are gone.")
+
+    monkeypatch.setattr(scorer, "score", fail)
+    with pytest.raises(EnvironmentProblem):
+        Grader(scorer, {}, tmp_path / "cache", limits=limits).grade(submit("s1", smooth(40)))

@@ -1,0 +1,115 @@
+"""Ranks, and the three renderings, harmless whatever the file names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from facegen.grading.fingerprints import fingerprint
+from facegen.grading.grader import Graded, Outcome, contact_sheet
+from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.scoring.score import Score
+from facegen.submission.rules import Code, Rejection
+
+Images = npt.NDArray[np.uint8]
+Smooth = Callable[..., Images]
+
+
+@pytest.fixture
+def graded(smooth: Smooth) -> Callable[..., Outcome]:
+    """An outcome: ``graded("s1", 12.5, seed=3)``; another seed, other images."""
+
+    def make(student: str, value: float, seed: int, metric: str = "fid") -> Outcome:
+        images = smooth(24, seed)
+        score = Score(metric, value, 24, 2048, "inception-2015-12-05", "0" * 64, 9, "1" * 64, 20.0, value < 20.0)
+        names = tuple(f"{i}.png" for i in range(24))
+        found = Graded(score, (), fingerprint(images), names, ("a note",), contact_sheet(images))
+        return Outcome(f"{student}.tar.gz", student, "2" * 64, graded=found)
+
+    return make
+
+
+def rejected(file: str, code: Code = Code.BAD_NAME, message: str = "It is bad.") -> Outcome:
+    return Outcome(file, None, None, rejection=Rejection(code, message))
+
+
+def board(*outcomes: Outcome) -> Leaderboard:
+    return Leaderboard(rank(outcomes), {"name": "real", "n": 9, "sha256": "1" * 64}, "FID against 9 images", 20.0)
+
+
+def test_graded_by_value_then_rejected_by_name(graded: Callable[..., Outcome]) -> None:
+    rows = rank([rejected("z"), graded("b", 30.0, 1), rejected("a"), graded("c", 7.0, 2), graded("d", 7.0, 3)])
+    assert [row.outcome.file for row in rows] == ["c.tar.gz", "d.tar.gz", "b.tar.gz", "a", "z"]
+    assert [row.rank for row in rows] == [1, 1, 3, None, None]
+    assert [row.passed for row in rows] == [True, True, False, None, None]
+
+
+def test_shared_images_flag_both_sides(graded: Callable[..., Outcome]) -> None:
+    rows = rank([graded("a", 1.0, 1), graded("b", 2.0, 1), graded("c", 3.0, 2)])
+    assert [[flag.name for flag in row.flags] for row in rows] == [["shared_with:b"], ["shared_with:a"], []]
+
+
+def test_json_has_the_documented_keys(graded: Callable[..., Outcome]) -> None:
+    value = json.loads(json.dumps(board(graded("a", 1.0, 1), rejected("x.zip")).to_json(), allow_nan=False))
+    assert (value["schema"], value["target"], value["reference"]["n"]) == (1, 20.0, 9)
+    first, last = value["submissions"]
+    keys = {"student_number", "file", "sha256", "status", "reason", "message", "score", "rank", "passed", "flags"}
+    assert keys <= first.keys() == last.keys()
+    assert (first["status"], first["rank"], first["passed"], first["reason"]) == ("graded", 1, True, None)
+    assert Score.from_json(first["score"]).value == 1.0
+    assert (last["status"], last["reason"], last["score"], last["rank"]) == ("rejected", "bad_name", None, None)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_csv_cell_runs_as_a_formula(start: str) -> None:
+    text = board(rejected(f"{start}cmd|' /C calc'!A0", message=f"{start}1")).to_csv()
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    assert [row[2] for row in rows[1:]] == [f"'{start}cmd|' /C calc'!A0".replace("\r", " ")]
+    assert not [cell for row in rows for cell in row if cell.startswith(start)]
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def test_html_stands_alone_and_escapes(graded: Callable[..., Outcome]) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>.zip"
+    page = board(graded("a", 1.0, 1), graded("b", 2.0, 1), rejected(evil, message=evil)).to_html()
+    parser = _Tags()
+    parser.feed(page)
+    names = [tag for tag, _ in parser.tags]
+    assert "script" not in names and "link" not in names
+    images = [attributes for tag, attributes in parser.tags if tag == "img"]
+    assert len(images) == 2
+    assert all(str(image["src"]).startswith("data:image/jpeg;base64,") and image["alt"] for image in images)
+    assert not [key for _, attributes in parser.tags for key in attributes if key.startswith("on")]
+    assert not re.search(r"https?://", page)
+    assert "shared with b" in page and "A note." in page
+
+
+def test_html_of_rejected_alone() -> None:
+    page = board(rejected("x.zip")).to_html()
+    assert "Rejected" in page and 'id="graded"' not in page
+
+
+def test_html_says_when_it_is_not_fid(graded: Callable[..., Outcome]) -> None:
+    assert "not FID" in board(graded("a", 1.0, 1, "fd")).to_html()
+    assert "not FID" not in board(graded("a", 1.0, 1, "fid")).to_html()
+
+
+def test_the_same_outcomes_give_the_same_bytes(graded: Callable[..., Outcome]) -> None:
+    first, second = (board(graded("a", 1.0, 1), rejected("x")) for _ in range(2))
+    assert (first.to_html(), first.to_csv(), first.to_json()) == (second.to_html(), second.to_csv(), second.to_json())

@@ -1,0 +1,176 @@
+"""The grade stage and command, from tarballs on disk to the leaderboard, with a scorer that needs no network."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from click.testing import Result
+from PIL import Image
+
+from facegen.data.dataset import new_dataset
+from facegen.errors import InputError
+from facegen.scoring.score import Score
+from facegen.stages import grade as stage
+from facegen.submission.writer import write_tarball
+
+CommandLine = Callable[..., Result]
+Images = npt.NDArray[np.uint8]
+
+
+class MeanScorer:
+    """Scores images by their mean value; remembers how often it was asked."""
+
+    key, description, target = "mean", "mean against 3 images", 128.0
+    calls = 0
+
+    def score(self, images: Images) -> Score:
+        MeanScorer.calls += 1
+        value = float(images.mean())
+        return Score("fd", value, len(images), 1, "mean", "0" * 64, 3, "1" * 64, 128.0, value < 128.0)
+
+
+@pytest.fixture(autouse=True)
+def _mean_scorer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MeanScorer, "calls", 0)
+    monkeypatch.setattr(stage, "open_scorer", lambda *words, **options: MeanScorer())
+
+
+def _images(count: int, seed: int) -> Images:
+    """Coarse random patterns: quick to make and to compress, far from one another."""
+    coarse = np.random.default_rng(seed).integers(64, 192, (count, 16, 16, 3), dtype=np.uint8)
+    return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def _dataset(path: Path, images: Images) -> Path:
+    with new_dataset(path, 64) as writer:
+        writer.append(images, [f"{i:06d}.jpg" for i in range(len(images))], ["train"] * len(images))
+        writer.finish({})
+    return path
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tarball of 1,000 images of seed 1."""
+    folder = tmp_path_factory.mktemp("packed")
+    files = {}
+    for i, image in enumerate(_images(1000, 1)):
+        files[f"{i:04d}.png"] = folder / f"{i:04d}.png"
+        Image.fromarray(image).save(folder / f"{i:04d}.png", compress_level=1)
+    write_tarball(files, folder / "s1.tar.gz")
+    return folder / "s1.tar.gz"
+
+
+@pytest.fixture
+def submissions(packed: Path, tmp_path: Path) -> Path:
+    """One good submission, three bad ones, and things that are none."""
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    (folder / "s1.tar.gz").write_bytes(packed.read_bytes())
+    (folder / "s2.tar.gz").write_bytes(packed.read_bytes()[:5000])
+    (folder / "s3.tar.gz").write_bytes(gzip.compress(bytes(1024)))
+    (folder / "s4.zip").write_bytes(b"PK")
+    (folder / "README.md").write_text("no submission")
+    (folder / ".hidden").write_text("no submission")
+    (folder / "notes").mkdir()
+    return folder
+
+
+@pytest.fixture
+def reference(tmp_path: Path) -> Path:
+    return _dataset(tmp_path / "reference", _images(3, 2))
+
+
+def test_every_tarball_gets_a_row(submissions: Path, reference: Path, tmp_path: Path) -> None:
+    result = stage.grade(submissions, reference=reference, out=tmp_path / "grades")
+    rows = [(row.outcome.file, row.rank) for row in result.leaderboard.rows]
+    assert rows == [("s1.tar.gz", 1), ("s2.tar.gz", None), ("s3.tar.gz", None), ("s4.zip", None)]
+    reasons = [row["reason"] for row in json.loads(result.json.read_text(encoding="utf-8"))["submissions"]]
+    assert reasons == [None, "damaged", "empty", "bad_name"]
+    with result.csv.open(newline="", encoding="utf-8") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["graded", "rejected", "rejected", "rejected"]
+    assert "<!doctype html>" in result.html.read_text(encoding="utf-8")
+
+
+def test_a_second_run_grades_nothing_again_and_writes_the_same(
+    submissions: Path, reference: Path, tmp_path: Path
+) -> None:
+    written = []
+    for force, calls in ((False, 1), (False, 1), (True, 2)):
+        result = stage.grade(submissions, reference=reference, out=tmp_path / "grades", force=force)
+        assert MeanScorer.calls == calls
+        written.append([path.read_bytes() for path in (result.csv, result.json, result.html)])
+    assert written[0] == written[1] == written[2]
+
+
+def test_copies_of_training_and_reference_are_flagged(submissions: Path, tmp_path: Path) -> None:
+    train, reference = (_dataset(tmp_path / name, _images(1000, 1)[rows]) for name, rows in (("t", [4]), ("r", [7, 8])))
+    result = stage.grade(submissions / "s1.tar.gz", reference=reference, train=train, out=tmp_path / "grades")
+    (row,) = json.loads(result.json.read_text(encoding="utf-8"))["submissions"]
+    assert row["flags"] == ["copied_from_reference", "copied_from_training"]
+    assert row["details"]["copied_from_training"]["examples"][0]["image"] == "0004.png"
+    assert row["details"]["copied_from_reference"]["images"] == 2
+
+
+def test_statistics_alone_are_a_reference(submissions: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "reference.npz", mu=np.zeros(1), sigma=np.eye(1))
+    result = stage.grade(submissions, reference=tmp_path / "reference.npz", out=tmp_path / "grades")
+    assert result.leaderboard.reference["name"] == "reference.npz"
+
+
+def test_an_interrupted_run_keeps_its_rows(
+    submissions: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facegen: CommandLine
+) -> None:
+    words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades")
+    with monkeypatch.context() as patch:
+        grade = stage.Grader.grade
+
+        def interrupted(self: stage.Grader, path: Path) -> object:
+            if path.name == "s2.tar.gz":
+                raise KeyboardInterrupt
+            return grade(self, path)
+
+        patch.setattr(stage.Grader, "grade", interrupted)
+        outcome = facegen(*words)
+    assert outcome.exit_code == 130
+    assert "after 1 of 4" in outcome.stderr
+    assert facegen(*words).exit_code == 0
+    assert MeanScorer.calls == 1
+
+
+@pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])
+def test_no_submissions_is_an_error(make: Callable[[Path], None], reference: Path, tmp_path: Path) -> None:
+    make(tmp_path / "nothing")
+    with pytest.raises(InputError):
+        stage.grade(tmp_path / "nothing", reference=reference, out=tmp_path / "grades")
+
+
+def test_json_on_stdout_is_the_leaderboard(
+    submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    outcome = facegen("grade", submissions, "--reference", reference, "--out", tmp_path / "grades", "--json")
+    assert outcome.exit_code == 0
+    written = json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))
+    assert json.load(io.StringIO(outcome.stdout)) == written
+
+
+def test_strict_fails_on_a_rejected_submission_alone(
+    submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    words = ("--reference", reference, "--out", tmp_path / "grades", "--strict")
+    assert facegen("grade", submissions, *words).exit_code == 1
+    assert facegen("grade", submissions / "s1.tar.gz", *words).exit_code == 0
+
+
+def test_the_table_shows_each_row(submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine) -> None:
+    (submissions / "[red]x.tar.gz").write_bytes(b"")
+    outcome = facegen("grade", submissions, "--reference", reference, "--out", tmp_path / "grades")
+    for words in ("s1", "passed", "rejected", "damaged", "[red]x.tar.gz"):
+        assert words in outcome.stdout
