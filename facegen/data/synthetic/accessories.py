@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facegen.data.synthetic.attributes import Face, Glasses
-from facegen.data.synthetic.canvas import Canvas, Colour, Plane, bump, coverage, ellipse
+from facegen.data.synthetic.canvas import Canvas, Colour, Plane, bump, coverage, ellipse, unit
 from facegen.data.synthetic.features import EYE_X
 from facegen.data.synthetic.look import Look
 
@@ -46,11 +46,11 @@ def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
         glass = coverage(depth)
         if face.glasses == Glasses.SUN:
             lens.paint(0.93 * glass, (0.06, 0.055, 0.06))
-            sheen = np.clip((lens.x * 0.4 - lens.y) * 0.05 + 0.2, 0, 0.45)
+            sheen = ((lens.x * 0.4 - lens.y) * 0.05 + 0.2).clip(0, 0.45)
             lens.light(glass * sheen, (0.75, 0.72, 0.70))
         else:
             lens.tint(glass * 0.5, (0.93, 0.95, 0.96))
-            streak = np.clip(1 - np.abs(lens.x + 0.6 * lens.y - side * 3) * 0.3, 0, 1)
+            streak = unit(1 - np.abs(lens.x + 0.6 * lens.y - side * 3) * 0.3)
             lens.light(glass * 0.10 * streak, (1, 1, 1))
         shadow = coverage(thick + 0.4 - np.abs(depth + 1.6), 2.5)
         lens.tint(0.30 * shadow, (0.60, 0.50, 0.48))

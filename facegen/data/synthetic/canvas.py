@@ -46,10 +46,22 @@ def scaled(colour: Colour, factor: float) -> Colour:
     return r, g, b
 
 
-def unit(values: Plane, out: Plane | None = None) -> Plane:
-    """The values held within [0, 1]; on small boxes several times quicker than ``np.clip``."""
-    held = np.maximum(values, 0, out=out)
-    return np.minimum(held, 1, out=held)
+# One pass of ``clip`` is some four times quicker than NumPy's maximum or minimum with a number.
+
+
+def unit(values: Plane) -> Plane:
+    """The values held within [0, 1]."""
+    return values.clip(0, 1)
+
+
+def positive(values: Plane) -> Plane:
+    """The values, 0 where they are below it."""
+    return values.clip(0, math.inf)
+
+
+def negative(values: Plane) -> Plane:
+    """The values, 0 where they are above it."""
+    return values.clip(-math.inf, 0)
 
 
 def coverage(depth: Plane, softness: float = 1.2) -> Plane:
@@ -70,7 +82,7 @@ def ellipse(x: Plane, y: Plane, rx: float, ry: float, softness: float = 1.2) -> 
 
 def bump(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
     """A smooth hill, 1 in the middle and 0 from the ellipse on: (1 − r²)², a Gaussian with an end."""
-    hill = np.maximum(1 - radius2(x, y, rx, ry), 0)
+    hill = positive(1 - radius2(x, y, rx, ry))
     return hill * hill
 
 
@@ -88,8 +100,8 @@ def _planes(colour: Colour | Plane) -> Plane:
 def ramp(level: Plane, stops: tuple[Colour, Colour, Colour], middle: float, end: float) -> Plane:
     """Colours [3, h, w] for ``level`` [h, w]: the first stop at 0, the second at ``middle``, the third at ``end``."""
     low, centre, high = (_planes(stop) for stop in stops)
-    dark = np.minimum(level, middle) * (1 / middle) - 1
-    bright = np.maximum(level - middle, 0) * (1 / (end - middle))
+    dark = level.clip(-math.inf, middle) * (1 / middle) - 1
+    bright = positive(level - middle) * (1 / (end - middle))
     colours = dark * (centre - low)
     colours += bright * (high - centre)
     colours += centre
@@ -162,7 +174,7 @@ class Canvas:
     def finish(self, tint: Colour) -> npt.NDArray[np.uint8]:
         """The picture as uint8 [H, W, 3], under the tint of the light, its corners darker as a lens draws them."""
         levels: Plane = self.pixels * (_vignette() * _planes(tint))
-        unit(levels, out=levels)
+        levels.clip(0, 1, out=levels)
         levels *= 255
         levels += 0.5
         return np.stack(tuple(levels.astype(np.uint8)), axis=-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from facegen.data.synthetic.attributes import Face
-from facegen.data.synthetic.canvas import Canvas, bump, coverage, ellipse, mix, scaled
+from facegen.data.synthetic.canvas import Canvas, bump, coverage, ellipse, mix, positive, scaled, unit
 from facegen.data.synthetic.look import Look, hsv
 from facegen.data.synthetic.texture import noise
 
@@ -20,7 +20,7 @@ def draw_eye(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     eye = canvas.patch(side * EYE_X, 0, half + 4, 13)
     out = eye.x * side  # > 0 towards the temple
     u = out * (1 / half)
-    arch = np.maximum(1 - u * u, 0)
+    arch = positive(1 - u * u)
     corner = -face.eye_tilt * out
     upper = corner - face.eye_open * arch * (1 + 0.12 * u) - 0.2
     lower = corner + (0.52 * face.eye_open) * arch * (1 + 0.15 * u) + 0.2
@@ -37,7 +37,7 @@ def draw_eye(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     opening = coverage(np.minimum(eye.y - upper, lower - eye.y), 1.1) * within
     white = scaled((0.93, 0.90, 0.885), 0.97 - 0.08 * face.skin_tone)
     eye.paint(opening, white)
-    eye.tint(opening * np.clip(np.abs(u) * 1.1 - 0.25, 0, 1), (0.80, 0.70, 0.68))
+    eye.tint(opening * unit(np.abs(u) * 1.1 - 0.25), (0.80, 0.70, 0.68))
     iris_x, iris_y = 3.6 * face.gaze_x, 2.2 * face.gaze_y - 0.22 * face.eye_open
     gx, gy = eye.x - iris_x, eye.y - iris_y
     eye.paint(opening * ellipse(gx, gy, 4.5, 4.5), scaled(look.iris, 0.42))
@@ -61,7 +61,7 @@ def draw_brow(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     brow = canvas.patch(side * (EYE_X + 0.5), -13.2 - face.brow_lift, half + 3, 9)
     u = brow.x * (side / half)
     line = -face.brow_arch * (0.45 - 0.5 * (u - 0.25) ** 2) + 0.6 + 0.5 * face.masculine
-    thick = face.brow_thick * np.clip(1.15 - 0.75 * np.maximum(u + 0.1, 0), 0, 1)
+    thick = face.brow_thick * unit(1.15 - 0.75 * positive(u + 0.1))
     depth = np.minimum(thick - np.abs(brow.y - line), (1.02 - np.abs(u)) * (half * 0.7))
     depth += 0.35 * noise(*face.texture[2:], 0.9, 1.4)[brow.rows, brow.columns]
     brow.paint((0.80 + 0.12 * face.masculine) * coverage(depth, 2.0), look.brow)
@@ -78,7 +78,7 @@ def draw_nose(canvas: Canvas, face: Face, look: Look) -> None:
         )
         wing = canvas.patch(x + side * wide * near, tip - 1.5, 4, 6)
         away = np.abs(wing.x * side - 0.5 + 0.10 * (wing.y + 1) ** 2)
-        wing.tint(0.5 * np.clip(1.1 - away * 0.75, 0, 1) * bump(wing.x, wing.y, 5, 6), (0.55, 0.38, 0.35))
+        wing.tint(0.5 * unit(1.1 - away * 0.75) * bump(wing.x, wing.y, 5, 6), (0.55, 0.38, 0.35))
     base = canvas.patch(x, tip + 2.6, wide, 3)
     base.tint(0.4 * bump(base.x, base.y, wide, 3), (0.58, 0.42, 0.40))
 
@@ -89,12 +89,12 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
     joy = max(0.0, face.smile)
     mouth = canvas.patch(4 * look.turn, face.mouth_y - 1.0 * joy, half + 4, 16)
     u = mouth.x * (1 / half)
-    arch = np.maximum(1 - u * u, 0)
-    line = (-2.3 - 3.4 * face.smile) * (u * u - 0.35) - 0.5 * np.maximum(1 - 16 * u * u, 0) * (1 - open_)
+    arch = positive(1 - u * u)
+    line = (-2.3 - 3.4 * face.smile) * (u * u - 0.35) - 0.5 * positive(1 - 16 * u * u) * (1 - open_)
     gap = open_ * (3.2 + 1.6 * joy)
     inner_top = line - (0.25 * gap) * arch
     inner_bottom = line + (1.15 * gap) * arch * (0.6 + 0.4 * arch)
-    bow = 1 - 0.20 * np.maximum(1 - 12 * u * u, 0)
+    bow = 1 - 0.20 * positive(1 - 12 * u * u)
     top = inner_top - (face.upper_lip * (1 - 0.25 * joy)) * bow * arch**0.75
     bottom = inner_bottom + (face.lower_lip * (1 - 0.2 * joy)) * arch**0.7
     within = coverage((1 - np.abs(u)) * half, 1.6)
@@ -111,7 +111,7 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
         inside = coverage(np.minimum(mouth.y - inner_top, inner_bottom - mouth.y), 1.1) * within
         mouth.paint(inside, (0.22, 0.07, 0.07))
         reach = inner_top + (0.35 + 0.5 * joy) * (inner_bottom - inner_top)
-        teeth = inside * coverage(reach - mouth.y, 1.2) * np.clip(2.6 - 2.5 * np.abs(u), 0, 1)
+        teeth = inside * coverage(reach - mouth.y, 1.2) * unit(2.6 - 2.5 * np.abs(u))
         mouth.paint(teeth, scaled((0.95, 0.93, 0.89), 0.97 - 0.1 * face.age))
         mouth.tint(inside * coverage(1.0 - (mouth.y - inner_top), 1.6), (0.66, 0.55, 0.53))
     else:

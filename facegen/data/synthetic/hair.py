@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from facegen.data.synthetic.attributes import Face, FacialHair, HairStyle
-from facegen.data.synthetic.canvas import Canvas, Patch, Plane, bump, coverage, ellipse, mix, ramp, unit
+from facegen.data.synthetic.canvas import (
+    Canvas,
+    Patch,
+    Plane,
+    bump,
+    coverage,
+    ellipse,
+    mix,
+    negative,
+    positive,
+    ramp,
+    unit,
+)
 from facegen.data.synthetic.head import head_depth
 from facegen.data.synthetic.look import Look
 from facegen.data.synthetic.texture import noise, strands
@@ -29,7 +43,7 @@ def _volume(face: Face) -> tuple[float, float]:
 
 def _dome(x: Plane, y: Plane, wide: float, high: float) -> Plane:
     """Squared radius of a skull that goes straight down below its middle; 1 on the outline."""
-    up, across = np.minimum(y, 0) * (1 / high), x * (1 / wide)
+    up, across = negative(y) * (1 / high), x * (1 / wide)
     up = up * up
     return across * across + up * (0.5 + 0.5 * up)
 
@@ -41,13 +55,13 @@ def _outline(face: Face, x: Plane, y: Plane) -> Plane:
     dome = (1 - _dome(x, y, wide, high)) * (wide / 2)
     if face.hair_style == HairStyle.BOB:
         length = 46 + 14 * face.hair_volume
-        tuck = np.maximum(y - (length - 26), 0) ** 2 * 0.010
+        tuck = positive(y - (length - 26)) ** 2 * 0.010
         return np.minimum(dome - tuck, length - y)
     if face.hair_style in (HairStyle.LONG, HairStyle.WAVY):
         spread = 0.16 if face.hair_style == HairStyle.WAVY else 0.07
-        return np.minimum(dome + np.maximum(y, 0) * spread, 150 - y)
+        return np.minimum(dome + positive(y) * spread, 150 - y)
     if face.hair_style == HairStyle.CURLY:
-        under = np.maximum(y, 0) / (0.9 * face.chin + side)
+        under = positive(y) / (0.9 * face.chin + side)
         return dome - under * under * (wide / 2)
     # Cropped at the ears.
     return np.minimum(dome, (6 + 8 * face.masculine * face.hair_volume) - y)
@@ -64,7 +78,7 @@ def _opening(face: Face, x: Plane, y: Plane) -> Plane:
         fall = np.abs(x - face.part_x)
         weight = 1 - 0.75 * face.masculine
         y = y - fall * fall * (0.007 * weight) - fall * (0.10 * weight)
-    rise = np.minimum(y - 4, 0) * (1 / (4 - hairline))
+    rise = negative(y - 4) * (1 / (4 - hairline))
     rise = rise * rise
     if face.bangs or face.hair_style in (HairStyle.SHORT, HairStyle.UPDO):
         rise = 0.45 * rise + 0.55 * rise * rise  # a straighter hairline
@@ -77,7 +91,7 @@ def _strand_light(face: Face, x: Plane, y: Plane, patch: Patch) -> Plane:
     if face.hair_style == HairStyle.CURLY:
         curls = noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
         return 1.2 * (1 - 1.25 * np.abs(curls)) + 0.3 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
-    below = np.maximum(y + (face.crown + 14), 3)
+    below = (y + (face.crown + 14)).clip(3, math.inf)
     across = x - face.part_x
     if face.hair_style == HairStyle.WAVY:
         swing = 0.6 + below * 0.045
@@ -97,11 +111,11 @@ def _draw_strands(face: Face, look: Look, patch: Patch, mask: Plane, x: Plane, y
     lx, ly, _ = look.light
     dome = unit(1 - _dome(x, y, rx, ry))
     # A band of gloss runs round the skull where it faces the light.
-    band = np.maximum(1 - ((dome - 0.5) * 3) ** 2, 0) * unit(0.75 - y * 0.03 + x * (0.02 * lx))
-    level = 0.40 + x * (0.42 * lx / rx) + np.minimum(y, 0.6 * ry) * (0.30 * ly / ry) + 0.10 * dome
+    band = positive(1 - ((dome - 0.5) * 3) ** 2) * unit(0.75 - y * 0.03 + x * (0.02 * lx))
+    level = 0.40 + x * (0.42 * lx / rx) + y.clip(-math.inf, 0.6 * ry) * (0.30 * ly / ry) + 0.10 * dome
     gloss = 0.10 if face.hair_style == HairStyle.CURLY else 0.26
     level = (level + gloss * band) * dim + 0.105 * _strand_light(face, x, y, patch)
-    level = np.minimum(np.maximum(level, 0), 1.15)
+    level = level.clip(0, 1.15)
     patch.paint(mask, ramp(level, (look.hair_shadow, look.hair, look.hair_light), middle=0.5, end=1.0))
 
 
@@ -132,7 +146,7 @@ def _frayed(face: Face, depth: Plane, patch: Patch) -> Plane:
     if face.hair_style == HairStyle.CURLY:
         return depth + 1.5 * noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
     if face.hair_style == HairStyle.WAVY:
-        loose = np.clip(patch.y * 0.02 + 0.4, 0.15, 1)
+        loose = (patch.y * 0.02 + 0.4).clip(0.15, 1)
         return depth + 2.4 * loose * noise(*face.texture[:2], 9, 5)[patch.rows, patch.columns]
     return depth + 0.25 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
 
@@ -177,7 +191,7 @@ def draw_facial_hair(canvas: Canvas, face: Face, look: Look) -> None:
     inside = head_depth(face, x, y, length)
     moustache = np.minimum(4.6 - np.abs(ly + 7.5 - away * away * 0.022), (half + 4) - away)
     # The cheek line climbs from the corner of the mouth to the ear.
-    cheek = ly + 6 + np.maximum(away - 10, 0) * 1.15 - np.maximum(13 - away, 0) * 1.35
+    cheek = ly + 6 + positive(away - 10) * 1.15 - positive(13 - away) * 1.35
     if kind == FacialHair.MOUSTACHE:
         depth = moustache
     elif kind == FacialHair.GOATEE:

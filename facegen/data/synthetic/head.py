@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from facegen.data.synthetic.attributes import Face
-from facegen.data.synthetic.canvas import Canvas, Patch, Plane, bump, coverage, ellipse, radius2, ramp
+from facegen.data.synthetic.canvas import (
+    Canvas,
+    Patch,
+    Plane,
+    bump,
+    coverage,
+    ellipse,
+    negative,
+    positive,
+    radius2,
+    ramp,
+    unit,
+)
 from facegen.data.synthetic.look import Look
 from facegen.data.synthetic.texture import noise
 
@@ -15,9 +27,9 @@ def head_radius2(face: Face, x: Plane, y: Plane, grow: float = 0.0) -> Plane:
 
     Above the middle a full, flattened ellipse; below it the width narrows to the chin, the later the squarer the jaw.
     """
-    up = np.minimum(y, 0) * (1 / (face.crown + grow))
+    up = negative(y) * (1 / (face.crown + grow))
     up = up * up
-    down = np.maximum(y, 0) * (1 / (face.chin + grow))
+    down = positive(y) * (1 / (face.chin + grow))
     down = down * down
     square = 0.25 + 0.45 * face.jaw
     across = x * (1 / (face.width + grow)) * (1 + (0.22 - 0.14 * face.jaw) * down)
@@ -31,7 +43,7 @@ def head_depth(face: Face, x: Plane, y: Plane, grow: float = 0.0) -> Plane:
 
 def _relief(patch: Patch, rx: float, ry: float, height: float, light: tuple[float, float, float]) -> Plane:
     """Change of the light on a bump with half-axes ``rx``, ``ry``: its slopes against the light's direction."""
-    hill = np.maximum(1 - radius2(patch.x, patch.y, rx, ry), 0)
+    hill = positive(1 - radius2(patch.x, patch.y, rx, ry))
     slope = patch.x * (light[0] / rx) + patch.y * (light[1] / ry)
     return height * hill * slope
 
@@ -64,7 +76,7 @@ def draw_head(canvas: Canvas, face: Face, look: Look) -> None:
     radius = head_radius2(face, patch.x, patch.y)
     lx, ly, lz = look.light
     shade = np.zeros(canvas.x.shape, np.float32)
-    facing = np.sqrt(np.maximum(1 - 0.86 * radius, 0.04))
+    facing = np.sqrt((1 - 0.86 * radius).clip(0.04, 1))
     shade[patch.rows, patch.columns] = (
         lz * facing + patch.x * (0.85 * lx / face.width) + patch.y * (0.5 * ly / face.chin)
     )
@@ -89,7 +101,7 @@ def draw_head(canvas: Canvas, face: Face, look: Look) -> None:
     _relieve(canvas, shade, (mouth_x, look.head_y + face.chin - 9), (13, 9), 0.40, look)
     _relieve(canvas, shade, (look.head_x * 0.6, -30), (30, 22), 0.35, look)  # forehead
     local = shade[patch.rows, patch.columns]
-    level = np.maximum(0.36 + (local - 0.45) * (0.75 + 0.55 * face.contrast), 0)
+    level = positive(0.36 + (local - 0.45) * (0.75 + 0.55 * face.contrast))
     level += 0.012 * noise(*face.texture[:2], 1.2, 1.2)[patch.rows, patch.columns]
     colours = ramp(level, (look.skin_shadow, look.skin, look.skin_light), middle=0.7, end=1.1)
     patch.paint(coverage((1 - radius) * (face.width / 2)), colours)
@@ -103,11 +115,11 @@ def _complexion(canvas: Canvas, face: Face, look: Look) -> None:
         cheek.tint(rosy * bump(cheek.x, cheek.y, 15, 11), (1.0, 0.76, 0.76))
         if face.freckles:
             dots = noise(*face.texture[2:], 0.9, 0.9)[cheek.rows, cheek.columns]
-            cheek.tint(np.clip(dots - 1.1, 0, 1) * bump(cheek.x, cheek.y, 17, 12) * face.freckles, (0.72, 0.55, 0.45))
+            cheek.tint(unit(dots - 1.1) * bump(cheek.x, cheek.y, 17, 12) * face.freckles, (0.72, 0.55, 0.45))
         _fold(canvas, face, look, side)
     if face.age > 0.5:
         brow = canvas.patch(look.head_x * 0.6, -30, 24, 9)
-        lines = np.maximum(np.sin(brow.y * 0.95 + 0.0018 * brow.x * brow.x), 0)
+        lines = positive(np.sin(brow.y * 0.95 + 0.0018 * brow.x * brow.x))
         brow.tint((face.age - 0.5) * 0.5 * lines * bump(brow.x, brow.y, 24, 9), (0.70, 0.58, 0.54))
 
 
@@ -120,4 +132,4 @@ def _fold(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     along = fold.y * (1 / (bottom - top))
     bow = side * 1.6 * (1 - 4 * along * along)
     away = np.abs(fold.x - along * (end - start) - bow)
-    fold.tint(strength * np.clip(1 - away * 0.45, 0, 1) * np.clip(2 - np.abs(along) * 4, 0, 1), (0.60, 0.45, 0.42))
+    fold.tint(strength * unit(1 - away * 0.45) * unit(2 - np.abs(along) * 4), (0.60, 0.45, 0.42))
