@@ -38,7 +38,7 @@ class ImageCollection:
         """Yield (name, uint8 [H, W, 3] RGB); memory stays constant. InputError names an image that is unreadable."""
         if isinstance(self._content, FaceDataset):
             # A dataset keeps the order in which it was prepared, which is natural order already.
-            yield from zip(self._content.names, map(np.asarray, self._content.images), strict=True)
+            yield from zip(self._content.names, map(np.array, self._content.images), strict=True)
             return
         for member in self._content.members(self._content.names):
             try:

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from PIL import Image
 
-from facegen.data.containers import Container, Folder, Member, Tar, Zip
+from facegen.data.archives import Tar, Zip
+from facegen.data.containers import Container, Folder, Member
 from facegen.data.dataset import is_dataset
 from facegen.data.decode import Decoded, Unreadable, decode, suffixes
 from facegen.errors import InputError

@@ -24,7 +24,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from facegen import console
-from facegen.data.containers import Zip
+from facegen.data.archives import Zip
 from facegen.data.dataset import FaceDataset
 from facegen.stages.prepare import prepare
 

@@ -209,6 +209,10 @@ def test_numbers_in_names_sort_as_numbers(numbers: list[int]) -> None:
     assert sorted(names, key=natural_key) == [f"face {number}.png" for number in sorted(numbers)]
 
 
+def test_zeros_before_a_number_do_not_count() -> None:
+    assert sorted(["10.png", "009.png", "0.png", "9" * 5000], key=natural_key)[:3] == ["0.png", "009.png", "10.png"]
+
+
 @given(st.lists(st.text(max_size=12), max_size=8))
 @settings(deadline=None, max_examples=100, derandomize=True)
 def test_any_names_sort_the_same_from_any_order(names: list[str]) -> None:

@@ -121,6 +121,18 @@ def test_sixteen_bit_gray_keeps_its_high_byte(format: str) -> None:
     np.testing.assert_array_equal(np.asarray(decoded.image)[..., 1], pixels >> 8)
 
 
+def test_big_endian_sixteen_bit_gray_keeps_its_high_byte() -> None:
+    pixels = picture(9, 8, dtype=np.uint16)
+    image = Image.frombytes("I;16B", (8, 9), pixels.astype(">u2").tobytes())
+    np.testing.assert_array_equal(np.asarray(decode(encoded(image, "TIFF")).image)[..., 2], pixels >> 8)
+
+
+def test_a_transparent_colour_of_rgb_is_composited_on_white() -> None:
+    pixels = np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8)
+    decoded = decode(encoded(Image.fromarray(pixels), "PNG", transparency=(4, 5, 6)))
+    assert np.asarray(decoded.image).tolist() == [[[1, 2, 3], [255, 255, 255]]]
+
+
 def test_sixteen_bit_rgb_keeps_its_high_byte() -> None:
     pixels = picture(9, 8, 3, dtype=np.uint16)
     decoded = decode(png(colour_type=2, depth=16, rows=pixels.astype(">u2")))
