@@ -1,0 +1,116 @@
+"""The DCGAN networks against the published architecture: the table of the authors' code and its PyTorch example."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from facegen.gan.discriminators import DCGANDiscriminator
+from facegen.gan.generators import DCGANGenerator, latents_for, standing_statistics, to_uint8
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def outputs(layers: list[nn.Module], x: torch.Tensor) -> list[tuple[int, ...]]:
+    shapes = []
+    for layer in layers:
+        x = layer(x)
+        shapes.append(tuple(x.shape[1:]))
+    return shapes
+
+
+def published(nz: int = 100, ngf: int = 64, ndf: int = 64) -> tuple[nn.Sequential, nn.Sequential]:
+    """Section 3's guidelines at the authors' widths, written out layer by layer in plain torch."""
+    up = [(nz, 8 * ngf, 1, 0), (8 * ngf, 4 * ngf, 2, 1), (4 * ngf, 2 * ngf, 2, 1), (2 * ngf, ngf, 2, 1)]
+    generator: list[nn.Module] = []
+    for inputs, channels, stride, padding in up:
+        generator += [nn.ConvTranspose2d(inputs, channels, 4, stride, padding, bias=False)]
+        generator += [nn.BatchNorm2d(channels), nn.ReLU()]
+    generator += [nn.ConvTranspose2d(ngf, 3, 4, 2, 1, bias=False), nn.Tanh()]
+    discriminator: list[nn.Module] = [nn.Conv2d(3, ndf, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+    for factor in (1, 2, 4):
+        discriminator += [nn.Conv2d(ndf * factor, 2 * ndf * factor, 4, 2, 1, bias=False)]
+        discriminator += [nn.BatchNorm2d(2 * ndf * factor), nn.LeakyReLU(0.2)]
+    discriminator += [nn.Conv2d(8 * ndf, 1, 4, 1, 0, bias=False)]
+    return nn.Sequential(*generator), nn.Sequential(*discriminator)
+
+
+def test_parameter_counts_are_the_published_ones() -> None:
+    assert parameters(DCGANGenerator()) == 3_576_704
+    assert parameters(DCGANDiscriminator()) == 2_765_568
+
+
+def test_generator_layer_shapes_are_the_published_ones() -> None:
+    generator = DCGANGenerator()
+    shapes = outputs([generator.project, *generator.blocks], torch.randn(2, 100, 1, 1))
+    assert shapes == [(512, 4, 4), (256, 8, 8), (128, 16, 16), (64, 32, 32), (3, 64, 64)]
+
+
+def test_discriminator_layer_shapes_are_the_published_ones() -> None:
+    discriminator = DCGANDiscriminator()
+    shapes = outputs([*discriminator.blocks, discriminator.logit], torch.randn(2, 3, 64, 64))
+    assert shapes == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4), (1, 1, 1)]
+
+
+def test_outputs_equal_the_published_layers_with_the_same_weights() -> None:
+    for ours, theirs, x in zip(
+        (DCGANGenerator(), DCGANDiscriminator()),
+        published(),
+        (torch.randn(4, 100), torch.randn(4, 3, 64, 64)),
+        strict=True,
+    ):
+        theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+        reference = theirs(x[:, :, None, None] if x.ndim == 2 else x).reshape(ours(x).shape)
+        torch.testing.assert_close(ours(x), reference)
+
+
+def test_weights_start_as_normal_with_deviation_0_02() -> None:
+    torch.manual_seed(0)
+    for network in (DCGANGenerator(), DCGANDiscriminator()):
+        convolutions = torch.cat([p.flatten() for p in network.parameters() if p.ndim == 4])
+        assert abs(convolutions.mean()) < 1e-4 and abs(convolutions.std() - 0.02) < 1e-4
+
+
+@pytest.mark.parametrize("size", [8, 32, 128])
+def test_other_powers_of_two(size: int) -> None:
+    images = DCGANGenerator(width=2, size=size)(torch.randn(2, 100))
+    assert images.shape == (2, 3, size, size)
+    assert DCGANDiscriminator(width=2, size=size)(images).shape == (2,)
+
+
+def test_a_size_that_doubling_cannot_reach_is_an_error() -> None:
+    with pytest.raises(ValueError, match="48×48"):
+        DCGANGenerator(size=48)
+
+
+def test_a_latent_depends_on_seed_and_index_only() -> None:
+    whole = latents_for(7, 0, 10, 100)
+    assert torch.equal(whole[4:6], latents_for(7, 4, 2, 100))
+    assert not torch.equal(whole, latents_for(8, 0, 10, 100))
+
+
+def test_latents_are_standard_normal_and_uncorrelated() -> None:
+    latents = latents_for(0, 0, 2000, 100)
+    assert abs(latents.mean()) < 0.01 and abs(latents.std() - 1) < 0.01
+    neighbours = (latents[1:] * latents[:-1]).sum(1) / 100
+    assert abs(neighbours.mean()) < 0.01
+
+
+def test_denormalisation_inverts_the_normalisation_of_every_pixel_value() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(1, 16, 16, 3)
+    normalised = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert torch.equal(to_uint8(normalised), pixels)
+
+
+def test_standing_statistics_are_those_of_the_latents() -> None:
+    torch.manual_seed(0)
+    generator = DCGANGenerator(latent_dim=4, width=2, size=8).eval()
+    latents = torch.randn(64, 4)
+    standing_statistics(generator, latents, batch=64)
+    projected = generator.project.conv(latents[:, :, None, None])
+    torch.testing.assert_close(generator.project.norm.running_mean, projected.mean((0, 2, 3)))
+    torch.testing.assert_close(generator.project.norm.running_var, projected.var((0, 2, 3)))
+    assert not generator.training and generator.project.norm.momentum == 0.1
