@@ -86,12 +86,6 @@ def bump(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
     return hill * hill
 
 
-def smoothstep(t: Plane) -> Plane:
-    """0 below 0, 1 above 1, 3t² − 2t³ between."""
-    t = unit(t)
-    return t * t * (3 - 2 * t)
-
-
 def _planes(colour: Colour | Plane) -> Plane:
     """A colour as [3, 1, 1], ready to meet a box [3, h, w]; a picture as it is."""
     return np.array(colour, dtype=np.float32).reshape(3, 1, 1) if isinstance(colour, tuple) else colour

@@ -7,7 +7,6 @@ import numpy as np
 from facegen.data.synthetic.attributes import Face
 from facegen.data.synthetic.canvas import (
     Canvas,
-    Patch,
     Plane,
     bump,
     coverage,
@@ -41,21 +40,17 @@ def head_depth(face: Face, x: Plane, y: Plane, grow: float = 0.0) -> Plane:
     return (1 - head_radius2(face, x, y, grow)) * (face.width / 2)
 
 
-def _relief(patch: Patch, rx: float, ry: float, height: float, light: tuple[float, float, float]) -> Plane:
-    """Change of the light on a bump with half-axes ``rx``, ``ry``: its slopes against the light's direction."""
-    hill = positive(1 - radius2(patch.x, patch.y, rx, ry))
-    slope = patch.x * (light[0] / rx) + patch.y * (light[1] / ry)
-    return height * hill * slope
-
-
 def _relieve(
     canvas: Canvas, shade: Plane, at: tuple[float, float], size: tuple[float, float], height: float, look: Look
 ) -> None:
+    """Raise a bump with half-axes ``size``: its slopes turn towards the light or away from it."""
     patch = canvas.patch(*at, *size)
-    shade[patch.rows, patch.columns] += _relief(patch, *size, height, look.light)
+    slope = patch.x * (look.light[0] / size[0]) + patch.y * (look.light[1] / size[1])
+    shade[patch.rows, patch.columns] += height * positive(1 - radius2(patch.x, patch.y, *size)) * slope
 
 
 def _brighten(canvas: Canvas, shade: Plane, at: tuple[float, float], size: tuple[float, float], amount: float) -> None:
+    """Lighten a spot with half-axes ``size``; darken it where ``amount`` is below 0, as a hollow is."""
     patch = canvas.patch(*at, *size)
     shade[patch.rows, patch.columns] += amount * bump(patch.x, patch.y, *size)
 
