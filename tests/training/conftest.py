@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegen.data.dataset import FaceDataset, new_dataset
+from facegen.training.recipe import Recipe, load_recipe
+
+
+@pytest.fixture
+def tiny_recipe() -> Recipe:
+    """A game of a few thousand weights: a step takes milliseconds."""
+    return load_recipe("quick").with_overrides(
+        {
+            "name": "tiny",
+            "generator_width": 2,
+            "discriminator_width": 2,
+            "latent_dim": 4,
+            "batch": 8,
+            "kimg": 0.096,
+            "tick_kimg": 0.032,
+            "checkpoint_every": 0.048,
+            "fid_images": 4,
+        }
+    )
+
+
+@pytest.fixture
+def tiny_dataset(tmp_path: Path) -> FaceDataset:
+    """20 images of 16×16: 18 to train, 2 held out."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    with new_dataset(tmp_path / "dataset", 16) as writer:
+        writer.append(pixels, [f"{index}.png" for index in range(20)], ["train"] * 18 + ["valid"] * 2)
+        writer.finish({})
+    return FaceDataset.open(tmp_path / "dataset")

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from facegen.errors import InputError
+from facegen.training.checkpoint import (
+    KEPT,
+    checkpoint_files,
+    load_checkpoint,
+    load_generator,
+    save_checkpoint,
+    save_generator,
+)
+from facegen.training.recipe import Recipe
+from facegen.training.step import build_networks
+
+
+def test_only_the_newest_few_stay(tmp_path: Path) -> None:
+    for images in (1000, 2000, 100_000):
+        save_checkpoint(tmp_path, {"images_seen": images})
+    assert [load_checkpoint(path)["images_seen"] for path in checkpoint_files(tmp_path)] == [100_000, 2000][:KEPT]
+
+
+def test_a_truncated_checkpoint_is_said_with_its_remedy(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, {"images_seen": 1, "weights": torch.zeros(1000)})
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"kimg-.*\.pt is damaged.*Delete it"):
+        load_checkpoint(path)
+
+
+def test_no_pickled_code_runs(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path(tmp_path / "ran").touch, ())
+
+    buffer = io.BytesIO()
+    torch.save({"schema": 1, "images_seen": Evil()}, buffer, pickle_module=pickle)
+    (tmp_path / "evil.pt").write_bytes(buffer.getvalue())
+    with pytest.raises(InputError, match="damaged"):
+        load_checkpoint(tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_generator_comes_back_whole(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    generator, _ = build_networks(tiny_recipe, 16)
+    path = tmp_path / "g.safetensors"
+    save_generator(path, generator, tiny_recipe, size=16, dataset="ab", images_seen=1500, score=None)
+    saved = load_generator(path)
+    assert (saved.recipe, saved.size, saved.dataset_sha256, saved.kimg) == (tiny_recipe, 16, "ab", 1.5)
+    torch.testing.assert_close(saved.network.state_dict(), generator.state_dict(), rtol=0, atol=0)
+    assert not saved.network.training
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64])
+def test_a_damaged_generator_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "g.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"g\.safetensors is damaged"):
+        load_generator(tmp_path / "g.safetensors")
+
+
+def test_a_strangers_safetensors_is_said(tmp_path: Path) -> None:
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="no generator of this version"):
+        load_generator(tmp_path / "other.safetensors")
+
+
+def test_tensors_that_do_not_fit_the_recipe_are_said(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    generator, _ = build_networks(tiny_recipe, 16)
+    path = tmp_path / "g.safetensors"
+    wider = tiny_recipe.with_overrides({"generator_width": 3})
+    save_generator(path, generator, wider, size=16, dataset="ab", images_seen=0, score=None)
+    with pytest.raises(InputError, match="does not fit its own recipe"):
+        load_generator(path)
