@@ -29,7 +29,7 @@ def test_pixels_are_scaled_as_the_network_was_trained() -> None:
     images = torch.tensor([0, 127, 255], dtype=torch.uint8).reshape(3, 1, 1, 1).expand(3, 3, 2, 2)
     resized = extractor.resize(images)
     assert resized.shape == (3, 3, 224, 224)
-    assert resized[:, 0, 100, 100].tolist() == [-127 / 128, 0.0, 1.0]
+    assert resized[:, 0, 100, 100].tolist() == pytest.approx([-127 / 128, 0.0, 1.0], abs=1e-6)
 
 
 def test_another_networks_weights_are_refused() -> None:

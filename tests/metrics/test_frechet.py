@@ -65,12 +65,14 @@ def test_features_of_another_width_are_refused() -> None:
         RunningStatistics(4).update(np.zeros((2, 5)))
 
 
+@pytest.mark.filterwarnings("ignore:Matrix is:RuntimeWarning")
 @pytest.mark.parametrize("n", [(300, 400), (10, 300), (300, 10), (10, 15), (2, 2), (24, 25)])
 def test_equals_the_definition(n: tuple[int, int]) -> None:
     x, y = features(0, n[0]), features(1, n[1], shift=0.2)
     assert frechet_distance(frechet_statistics(x), frechet_statistics(y)) == pytest.approx(by_sqrtm(x, y), rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_equals_pytorch_fid() -> None:
     fid_score = pytest.importorskip("pytorch_fid.fid_score")
     x, y = features(0, 300), features(1, 20, shift=0.2)
