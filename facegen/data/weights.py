@@ -77,7 +77,7 @@ def find_weights(published: Published) -> Installed | None:
 
 
 def install_weights(source: Path, published: Published) -> Installed:
-    """Copy ``source`` to where facegen keeps the file. InputError when it is not the published one by its sha256."""
+    """Copy ``source`` to where facegen keeps the file. InputError when it is another file by its sha256."""
     if not source.is_file():
         raise InputError(f"{source} is not a file.", f"Download {published.url} and name that file.")
     sha256 = sha256_file(source)
@@ -88,8 +88,13 @@ def install_weights(source: Path, published: Published) -> Installed:
             f"Download {published.url} again.",
         )
     target = weights_path(published)
-    with atomic_path(target) as temporary:
-        shutil.copyfile(source, temporary)
+    try:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+    except OSError as problem:
+        raise EnvironmentProblem(
+            f"Cannot write {target}: {problem.strerror or problem}.", "FACEGEN_CACHE names another cache folder."
+        ) from problem
     return Installed(target, sha256, right=True)
 
 
@@ -118,9 +123,9 @@ def download_weights(published: Published) -> Installed:
     """
     target = weights_path(published)
     partial = target.with_name(f"{target.name}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
     console.info(f"Downloading {published.name} ({published.size / 1e6:.0f} MB) from {published.url}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(published, partial)
     except (OSError, HTTPException) as problem:
         # An HTTPError is a URLError too, but says more by itself ("HTTP Error 404: Not Found").

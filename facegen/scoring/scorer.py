@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from facegen.errors import InputError
 from facegen.metrics.frechet import frechet_distance
 from facegen.scoring.extractors import FeatureExtractor, open_extractor
 from facegen.scoring.features import feature_statistics
@@ -77,8 +79,14 @@ class Scorer:
         )
 
     def save_reference(self, target: Path) -> None:
-        """Write the reference's statistics as an ``.npz`` that can be given as a reference later."""
-        save_reference(self.reference, self.extractor, target)
+        """Write the reference's statistics as an ``.npz`` that can be given as a reference later.
+
+        InputError where ``target`` cannot be written.
+        """
+        try:
+            save_reference(self.reference, self.extractor, target)
+        except OSError as problem:
+            raise InputError(f"Cannot write {target}: {problem.strerror or problem}.") from problem
 
 
 def open_scorer(
@@ -95,6 +103,8 @@ def open_scorer(
     ``target`` None means 20 for FID and no target for anything else: 20 in another network's features is another
     distance. For the other options and errors see :func:`facegen.scoring.extractors.open_extractor`.
     """
+    if target is not None and not (math.isfinite(target) and target > 0):
+        raise InputError(f"The target is {target} and should be a number above 0.")
     network = open_extractor(extractor, weights=weights, dims=dims, device=device)
     if target is None and is_fid(network.name, network.dims):
         target = FID_TARGET

@@ -65,3 +65,15 @@ def test_20_is_no_target_for_another_distance_than_fid(folder: Path) -> None:
     scorer = open_scorer(folder, extractor="effnet-lite0", device="cpu")
     assert scorer.target is None
     assert scorer.description == "effnet-lite0 FD against 20 images"
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, float("nan"), float("inf")])
+def test_targets_that_judge_nothing(folder: Path, target: float) -> None:
+    with pytest.raises(InputError, match="target"):
+        open_scorer(folder, extractor="effnet-lite0", target=target)
+
+
+def test_a_place_that_cannot_be_written_is_named(scorer: Scorer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(InputError, match=r"Cannot write .*stats\.npz"):
+        scorer.save_reference(tmp_path / "file" / "stats.npz")
