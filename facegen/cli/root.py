@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -117,6 +119,9 @@ def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) ->
     From photographs to a graded tarball: prepare, train, sample, fid, pack, grade; `facegen run` does it all.
     Every option can also come from the environment as FACEGEN_<COMMAND>_<OPTION>.
     """
+    if threading.current_thread() is threading.main_thread():
+        # A cluster's SIGTERM ends like Ctrl-C: nothing half-written stays behind.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet exclude each other.")
     console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+
+from facegen.scoring.score import Score
+from facegen.training.recipe import load_recipe
+
+Run = Callable[..., Result]
+
+
+class MeanColour:
+    """Stands in for the scorer, whose network would take a minute: the distance of the mean colour from grey."""
+
+    key, description, target = "mean-colour", "mean colour", None
+
+    def score(self, images: Iterable[np.ndarray], **words: Any) -> Score:
+        means = np.array([image.mean() for image in images])
+        value = float(abs(means.mean() - 127.5))
+        return Score("fd", value, len(means), 1, "mean-colour", "0" * 64, 24, "0" * 64)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    small = {"generator_width": 2, "discriminator_width": 2, "batch": 8, "kimg": 0.032, "tick_kimg": 0.016}
+    path = tmp_path / "tiny.toml"
+    path.write_text(load_recipe("quick").with_overrides(small).to_toml(), encoding="utf-8")
+    return path
+
+
+def test_the_chain_ends_in_a_graded_tarball_and_a_second_time_skips_it_all(
+    facegen: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("run", "grade"):
+        monkeypatch.setattr(f"facegen.stages.{stage}.open_scorer", lambda *words, **options: MeanColour())
+    work = tmp_path / "work"
+    words = ["run", "synthetic:24", "--work", work, "--recipe", recipe, "--student-number", "s123"]
+    first = facegen(*words)
+    assert first.exit_code == 0, first.stderr
+    assert first.stdout.strip() == str(work / "submissions" / "s123.tar.gz")
+    score = json.loads((work / "score.json").read_text())
+    (row,) = json.loads((work / "grades" / "leaderboard.json").read_text())["submissions"]
+    assert (row["student_number"], row["status"], row["score"]) == ("s123", "graded", score)
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+
+    second = facegen(*words)
+    assert second.exit_code == 0
+    for words_said in ("lready prepared", "Already trained", "Already sampled", "Already scored", "Already packed"):
+        assert words_said in second.stderr
+    # The leaderboard is written anew each time; all else is left as it was.
+    changed = {path.relative_to(work).parts[0] for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert changed <= {"grades"}
+
+
+def test_a_changed_image_is_drawn_again(
+    facegen: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage in ("run", "grade"):
+        monkeypatch.setattr(f"facegen.stages.{stage}.open_scorer", lambda *words, **options: MeanColour())
+    work = tmp_path / "work"
+    words = ["run", "synthetic:24", "--work", work, "--recipe", recipe]
+    facegen(*words)
+    (work / "images" / "0001.png").write_bytes((work / "images" / "0002.png").read_bytes())
+    second = facegen(*words)
+    assert "Already trained" in second.stderr
+    # The images are not what the generator drew, so they are drawn again; they are then the same as ever.
+    assert "Already sampled" not in second.stderr and "Already scored" in second.stderr

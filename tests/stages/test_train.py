@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+
+from facegen.data.dataset import new_dataset
+from facegen.training.checkpoint import checkpoint_files, load_checkpoint
+from facegen.training.log import read_log
+from facegen.training.recipe import load_recipe
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    with new_dataset(tmp_path / "dataset", 16) as writer:
+        writer.append(pixels, [f"{index}.png" for index in range(20)], ["train"] * 20)
+        writer.finish({})
+    return tmp_path / "dataset"
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    small = {"generator_width": 2, "discriminator_width": 2, "batch": 8, "kimg": 0.032, "tick_kimg": 0.016}
+    path = tmp_path / "tiny.toml"
+    path.write_text(load_recipe("quick").with_overrides(small).to_toml(), encoding="utf-8")
+    return path
+
+
+def test_trains_and_then_goes_on_by_itself(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first = facegen("train", dataset, run, "--recipe", recipe, "--device", "cpu")
+    assert first.exit_code == 0 and first.stdout.strip() == str(run / "last.safetensors")
+    assert (run / "recipe.toml").is_file()
+    assert [json.loads(line)["kimg"] for line in (run / "log.jsonl").read_text().splitlines()] == [0.016, 0.032]
+
+    again = facegen("train", dataset, run)
+    assert again.exit_code == 0 and "Already trained" in again.stderr
+
+    longer = facegen("train", dataset, run, "--kimg", "0.064", "--resume")
+    assert longer.exit_code == 0 and "from kimg 0.032" in longer.stderr
+    assert read_log(run)[-1]["kimg"] == 0.064
+
+
+def test_another_recipe_or_dataset_is_refused_and_nothing_lost(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    facegen("train", dataset, run, "--recipe", recipe)
+    before = (run / "last.safetensors").read_bytes()
+    other = facegen("train", dataset, run, "--recipe", recipe, "--seed", "1", "--kimg", "1")
+    assert other.exit_code == 2 and "seed 0 (now 1)" in other.stderr
+    assert (run / "last.safetensors").read_bytes() == before
+
+
+def test_resume_without_a_checkpoint_is_an_error(facegen: Run, dataset: Path, tmp_path: Path) -> None:
+    outcome = facegen("train", dataset, tmp_path / "run", "--resume")
+    assert outcome.exit_code == 2 and "no checkpoint" in outcome.stderr
+
+
+def test_a_folder_that_is_no_run_is_left_alone(facegen: Run, dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    outcome = facegen("train", dataset, tmp_path / "mine")
+    assert outcome.exit_code == 2 and "is not a run" in outcome.stderr
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--recipe", "dcgam"], "Did you mean 'dcgan'"),
+        (["--batch", "1"], "batch = 1"),
+        (["--kimg", "-3"], "kimg = -3.0"),
+    ],
+)
+def test_bad_options_are_one_sentence(facegen: Run, dataset: Path, tmp_path: Path, words: list[str], says: str) -> None:
+    outcome = facegen("train", dataset, tmp_path / "run", *words)
+    assert outcome.exit_code == 2 and says in outcome.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_dataset_says_how_to_make_one(facegen: Run, tmp_path: Path) -> None:
+    outcome = facegen("train", tmp_path / "nothing", tmp_path / "run")
+    assert outcome.exit_code == 2 and "facegen prepare" in outcome.stderr
+
+
+def test_a_damaged_newest_checkpoint_is_said(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    facegen("train", dataset, run, "--recipe", recipe)
+    checkpoint_files(run)[0].write_bytes(b"\0" * 100)
+    outcome = facegen("train", dataset, run, "--kimg", "1")
+    assert outcome.exit_code == 2 and "is damaged" in outcome.stderr and "Delete it" in outcome.stderr
+
+
+def test_two_ranks_train_the_same_weights(dataset: Path, recipe: Path, tmp_path: Path) -> None:
+    """Started as torchrun starts them; norm-free gradients are averaged, so both ranks hold the same networks."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    code = (
+        "import sys, torch\n"
+        "from facegen.training import loop\n"
+        "kept = []\n"
+        "class Kept(loop.Game):\n"
+        "    def __init__(self, *a):\n"
+        "        super().__init__(*a); kept.append(self)\n"
+        "loop.Game = Kept\n"
+        "from facegen.stages.train import train\n"
+        "from pathlib import Path\n"
+        "train(Path(sys.argv[1]), Path(sys.argv[2]), recipe=sys.argv[3], device='cpu')\n"
+        "torch.save({k: v for k, v in kept[0].generator.named_parameters()}, sys.argv[4])\n"
+    )
+    ranks = []
+    for rank in range(2):
+        environment = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        words = [sys.executable, "-c", code, dataset, tmp_path / "run", recipe, tmp_path / f"rank{rank}.pt"]
+        ranks.append(subprocess.Popen([str(word) for word in words], env={**os.environ, **environment}))
+    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    assert load_checkpoint(checkpoint_files(tmp_path / "run")[0])["images_seen"] == 32
