@@ -38,5 +38,6 @@ def celeba() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keeps tests away from the user's cache of weights and reference statistics."""
+    """Keeps tests away from the user's cache of weights and reference statistics, and from the network."""
+    monkeypatch.setenv("FACEGEN_OFFLINE", "1")
     monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path_factory.mktemp("cache")))

@@ -7,10 +7,8 @@ from pathlib import Path
 import click
 
 from facegen import console
+from facegen.cli.options import device_option, extractor_option, weights_option
 from facegen.errors import Refused
-
-#: Scoring's own names, repeated here because importing scoring would import torch before it is needed.
-EXTRACTORS = ("inception", "effnet-lite0")
 
 
 @click.command()
@@ -21,23 +19,14 @@ EXTRACTORS = ("inception", "effnet-lite0")
     required=True,
     help="Real images: a folder, .zip, .tar.gz or prepared dataset; or an .npz with mu and sigma.",
 )
-@click.option(
-    "--extractor",
-    type=click.Choice(EXTRACTORS),
-    show_default="inception where its weights can be had, else effnet-lite0",
-    help="The network whose features are compared.",
-)
+@extractor_option
 @click.option(
     "--dims",
     type=int,
     show_default="2048 of inception, 1280 of effnet-lite0",
     help="Features an image: 64, 192, 768 or 2048 of Inception.",
 )
-@click.option(
-    "--weights",
-    type=click.Path(path_type=Path),
-    help="Inception weights to use instead of the published file; the distance is then called FD.",
-)
+@weights_option
 @click.option(
     "--target",
     type=click.FloatRange(min=0, min_open=True),
@@ -49,7 +38,7 @@ EXTRACTORS = ("inception", "effnet-lite0")
     type=click.Path(path_type=Path),
     help="Write the reference's statistics to this .npz, which can be given as --reference later.",
 )
-@click.option("--device", default="auto", help="auto (a GPU where there is one), cpu or cuda.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the score as JSON.")
 def fid(
     images: Path,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen import console
+from facegen.cli.options import device_option, extractor_option, weights_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     help="Folder for the leaderboard and for what lets an interrupted run go on.",
 )
 @click.option("--force", is_flag=True, help="Grade again what has been graded before.")
-@click.option("--extractor", type=click.Choice(["inception", "effnet-lite0"]), help="What to measure with.")
-@click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="Inception weights to measure with.")
+@extractor_option
+@weights_option
 @click.option("--dims", type=int, help="Features to compare.  [default: all that the extractor has]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
+@device_option
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
 @click.pass_context

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
+from facegen.cli.options import device_option, extractor_option, weights_option
 
 
 @click.command(short_help="The whole chain, from photographs to a graded tarball.")
@@ -19,9 +20,9 @@ from facegen import console
     "--recipe", metavar="NAME|FILE", show_default="dcgan where there is a GPU, else quick", help="What to train."
 )
 @click.option("--kimg", type=float, help="Length of the training: thousands of images shown.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
-@click.option("--extractor", type=click.Choice(["inception", "effnet-lite0"]), help="What the score measures with.")
-@click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="Inception weights for the score.")
+@device_option
+@extractor_option
+@weights_option
 def run(
     source: str,
     work: Path,

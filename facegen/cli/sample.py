@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
+from facegen.cli.options import device_option
 
 
 @click.command(short_help="Draw images from a trained generator.")
@@ -16,7 +17,7 @@ from facegen import console
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The same seed gives the same images.")
 @click.option("--truncation", type=float, default=1.0, help="Factor on the latents; below 1: more typical faces.")
 @click.option("--batch", type=click.IntRange(min=1), default=256, help="Images held in memory; changes no image.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
+@device_option
 def sample(run: Path, images: Path, n: int, seed: int, truncation: float, batch: int, device: str) -> None:
     """Draw images from RUN, a run folder or a .safetensors file, into the folder IMAGES.
 

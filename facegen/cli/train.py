@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
+from facegen.cli.options import device_option, extractor_option, weights_option
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -18,14 +19,14 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--kimg", type=float, help="Length: thousands of real images shown.")
 @click.option("--batch", type=int, help="Images a step, over all ranks together.")
 @click.option("--seed", type=int, help="Seed of weights, data order, flips and latents.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", help="Where to compute.")
+@device_option
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
 @click.option("--compile/--no-compile", "compile_", default=None, help="torch.compile the networks.")
 @click.option("--resume", is_flag=True, help="Fail if RUN has no checkpoint; going on is automatic when it has one.")
 @click.option("--fid-every", type=float, help="Score the averaged generator every so many kimg; 0 never.")
 @click.option("--checkpoint-every", type=float, help="Save every so many kimg.")
-@click.option("--extractor", type=click.Choice(["inception", "effnet-lite0"]), help="What the score measures with.")
-@click.option("--weights", type=click.Path(path_type=Path, dir_okay=False), help="Inception weights for the score.")
+@extractor_option
+@weights_option
 def train(
     dataset: Path,
     run: Path,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facegen import console
 from facegen.data.weights import INCEPTION, ensure_weights
+from facegen.device import choose_device
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import sha256_file
 from facegen.metrics import effnet_lite0
@@ -99,7 +100,7 @@ def open_extractor(
             installed or can be downloaded, otherwise effnet-lite0, which is said on stderr.
         weights: a state dict of pytorch-fid's Inception to use instead of the published one; implies ``"inception"``.
         dims: 64, 192, 768 or 2048 (the default) with Inception; effnet-lite0 has 1280.
-        device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        device: ``"auto"`` (a GPU where there is one), ``"cpu"`` or ``"cuda"``.
 
     Raises:
         InputError: an option or a weights file that cannot be used.
@@ -143,21 +144,6 @@ def _published_weights() -> Path | None:
         console.detail(str(problem))
         _failed_download = problem
         return None
-
-
-def choose_device(device: str) -> torch.device:
-    """The torch device of that name; EnvironmentProblem where the machine has none, InputError for no device's name."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as problem:
-        raise InputError(f"There is no device {device!r}.", "Choose auto, cpu or cuda.") from problem
-    if chosen.type not in ("cpu", "cuda"):
-        raise InputError(f"Scores are computed on cpu or cuda, not on {device!r}.", "Choose auto, cpu or cuda.")
-    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
-        raise EnvironmentProblem(f"PyTorch sees no device {device!r} here.", "Choose --device cpu or auto.")
-    return chosen
 
 
 def _inception(path: Path, dims: int | None, device: torch.device) -> FeatureExtractor:

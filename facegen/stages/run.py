@@ -9,6 +9,7 @@ from typing import Any
 
 from facegen import console
 from facegen.data.images import open_images
+from facegen.device import choose_device
 from facegen.files import sha256_file, write_json
 from facegen.scoring.score import Score
 from facegen.scoring.scorer import open_scorer
@@ -18,7 +19,6 @@ from facegen.stages.prepare import prepare
 from facegen.stages.sample import sample
 from facegen.stages.train import train
 from facegen.submission.rules import LIMITS
-from facegen.training.device import choose_device
 
 #: What finished stages were made from, so that they are skipped only for the same inputs.
 STATE = "state.json"

@@ -13,11 +13,11 @@ from PIL import Image
 
 from facegen import console
 from facegen.data.grid import contact_sheet, save_png
+from facegen.device import choose_device
 from facegen.errors import InputError
 from facegen.files import atomic_folder
 from facegen.gan.generators import latents_for, to_uint8
 from facegen.training.checkpoint import BEST, LAST, load_generator
-from facegen.training.device import choose_device
 
 #: The network is always given this many latents at once, padded where fewer are left. Kernels round differently for
 #: other batch sizes, by up to a pixel value, so this alone makes an image depend on its seed and index only.

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from facegen import console
 from facegen.data.dataset import FaceDataset
+from facegen.device import choose_device, choose_precision
 from facegen.errors import InputError
 from facegen.files import write_text
 from facegen.scoring.scorer import open_scorer
 from facegen.training.checkpoint import BEST, LAST, checkpoint_files, load_checkpoint
-from facegen.training.device import choose_device, choose_precision
 from facegen.training.distributed import joined_ranks
 from facegen.training.loop import Measure, training_loop
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict

@@ -8,7 +8,7 @@ import torch
 from facegen.data.weights import Published
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.scoring import extractors
-from facegen.scoring.extractors import choose_device, open_extractor
+from facegen.scoring.extractors import open_extractor
 
 
 @pytest.fixture(autouse=True)
@@ -122,15 +122,3 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 def test_dims_that_inception_has_not(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no 100 dims.*64, 192, 768, 2048"):
         open_extractor(weights=tmp_path / "any.pth", dims=100)
-
-
-@pytest.mark.parametrize("device", ["tpu", "cuda:x", "meta"])
-def test_names_of_no_device(device: str) -> None:
-    with pytest.raises(InputError):
-        choose_device(device)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
-def test_a_gpu_that_is_not_there() -> None:
-    with pytest.raises(EnvironmentProblem, match="sees no device 'cuda'"):
-        choose_device("cuda")

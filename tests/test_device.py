@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facegen.errors import EnvironmentProblem
-from facegen.training.device import choose_device, choose_precision
+from facegen.device import choose_device, choose_precision
+from facegen.errors import EnvironmentProblem, InputError
 
 
 def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,3 +32,9 @@ def test_auto_precision_fits_the_gpu(
 
 def test_auto_precision_on_a_cpu_is_float32() -> None:
     assert choose_precision("auto", torch.device("cpu")) == torch.float32
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:1", ""])
+def test_names_of_no_device(name: str) -> None:
+    with pytest.raises(InputError, match="Choose auto, cpu, cuda"):
+        choose_device(name)

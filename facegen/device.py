@@ -6,15 +6,20 @@ import os
 
 import torch
 
-from facegen.errors import EnvironmentProblem
+from facegen.errors import EnvironmentProblem, InputError
+
+DEVICES = ("auto", "cpu", "cuda")
 
 
 def choose_device(name: str) -> torch.device:
     """``"auto"``: the GPU where there is one, else the CPU. Under torchrun each rank takes the GPU of its local rank.
 
     Raises:
+        InputError: no such name.
         EnvironmentProblem: ``"cuda"`` on a machine where torch sees no GPU.
     """
+    if name not in DEVICES:
+        raise InputError(f"There is no device {name!r}.", f"Choose {', '.join(DEVICES)}.")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
