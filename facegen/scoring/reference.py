@@ -54,6 +54,7 @@ def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
         else:
             console.detail(f"reference statistics of {path} from {kept}")
             return Reference(path, statistics, collection.sha256)
+    console.info(f"Computing {extractor.name} statistics of {path}, {len(collection):,} images; they are kept.")
     statistics = feature_statistics(
         (image for _, image in collection), extractor, f"The reference {path}", len(collection)
     )

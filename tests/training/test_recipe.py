@@ -41,7 +41,7 @@ def test_a_misspelt_key_names_the_near_one(tmp_path: Path) -> None:
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text(load_recipe("quick").to_toml().replace("batch = 64\n", ""), encoding="utf-8")
+    path.write_text(load_recipe("quick").to_toml().replace("batch = 32\n", ""), encoding="utf-8")
     with pytest.raises(InputError, match=r"lacks batch"):
         load_recipe(path)
 

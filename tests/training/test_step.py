@@ -33,7 +33,8 @@ def test_a_step_is_the_dcgan_examples_arithmetic(tiny_recipe: Recipe, tiny_datas
     real = RealImages(tiny_dataset.images, rows, batch=8, seed=0, device=CPU, ranks=Ranks())(0, mirrored)
 
     adam = [
-        torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999)) for network in (generator, discriminator)
+        torch.optim.Adam(network.parameters(), lr=tiny_recipe.generator_lr, betas=(0.5, 0.999))
+        for network in (generator, discriminator)
     ]
     fake = generator(latents)
     ones, zeros = torch.ones(8), torch.zeros(8)
