@@ -92,10 +92,10 @@ def result_table(table: RenderableType) -> None:
 class Task:
     """A running progress bar: ``advance`` it, and ``note`` short figures beside it."""
 
-    def __init__(self, progress: Progress | None, total: float | None, description: str, unit: str) -> None:
+    def __init__(self, progress: Progress | None, total: float | None, description: str, unit: str, done: int) -> None:
         self._progress = progress
         if progress is not None:
-            self._id = progress.add_task(description, total=total, unit=unit, note="")
+            self._id = progress.add_task(description, total=total, completed=done, unit=unit, note="")
 
     def advance(self, steps: float = 1) -> None:
         if self._progress is not None:
@@ -105,20 +105,17 @@ class Task:
         if self._progress is not None:
             self._progress.update(self._id, note=text)
 
-    def set_total(self, total: int) -> None:
-        if self._progress is not None:
-            self._progress.update(self._id, total=total)
-
 
 @contextmanager
-def progress(description: str, total: float | None, unit: str = "images") -> Iterator[Task]:
+def progress(description: str, total: float | None, unit: str = "images", done: int = 0) -> Iterator[Task]:
     """A progress bar on stderr with count, rate (``unit``/s) and time left; nothing when quiet or not a terminal.
 
+    ``done`` of the ``total`` were done before, and do not count towards the rate.
     Inside another progress display it is silent: one bar at a time tells the story.
     """
     global _live
     if is_quiet() or not sys.stderr.isatty():
-        yield Task(None, total, description, unit)
+        yield Task(None, total, description, unit, done)
         return
     from rich.console import Console
     from rich.progress import (
@@ -139,7 +136,7 @@ def progress(description: str, total: float | None, unit: str = "images") -> Ite
 
     if _live is not None:
         # Rich runs one live display at a time; the outer bar goes on and the inner work is silent.
-        yield Task(None, total, description, unit)
+        yield Task(None, total, description, unit, done)
         return
     console = Console(stderr=True, highlight=False)
     columns = [
@@ -154,6 +151,6 @@ def progress(description: str, total: float | None, unit: str = "images") -> Ite
     with bar:
         _live = console
         try:
-            yield Task(bar, total, description, unit)
+            yield Task(bar, total, description, unit, done)
         finally:
             _live = None

@@ -83,8 +83,7 @@ def training_loop(
         stop = stack.enter_context(_stop_requests())
         if ranks.is_writer:
             log = stack.enter_context(TrainingLog(run, seen / 1000))
-            bar = stack.enter_context(console.progress(f"train {recipe.name}", recipe.total_images / 1000, "kimg"))
-            bar.advance(seen / 1000)
+            bar = stack.enter_context(console.progress(f"train {recipe.name}", recipe.total_images, done=seen))
             place = "device" if real.on_device else "main"
             console.detail(f"{device}, {precision}, {len(rows):,} images in {place} memory")
         tick_started, tick_seen = time.perf_counter(), seen
@@ -93,7 +92,7 @@ def training_loop(
             pending.append(game(seen // recipe.batch))
             seen += recipe.batch
             if ranks.is_writer:
-                bar.advance(recipe.batch / 1000)
+                bar.advance(recipe.batch)
             due = _due(recipe, seen)
             # One process may stop at any step; several must agree, which they do at ticks.
             stopping = stop.is_set() if ranks.world == 1 else bool(due) and ranks.any(stop.is_set())

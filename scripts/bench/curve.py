@@ -1,0 +1,89 @@
+#!/usr/bin/env python
+"""The Fréchet distance of generators against kimg, with the floor of held-out real images: a table, JSON and a plot.
+
+    python scripts/bench/curve.py snapshots/*.safetensors --reference train --heldout valid --out docs/curve
+
+Each generator draws 1,000 images (seed 0), which are scored as `facegen fid` does. The floor is the mean score of
+disjoint draws of 1,000 held-out real images against the same reference. The plot needs matplotlib (`pip install -e
+'.[dev]'`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from facegen import sample
+from facegen.data.dataset import FaceDataset
+from facegen.data.images import open_images
+from facegen.scoring.scorer import Scorer, open_scorer
+from facegen.training.checkpoint import load_generator
+
+N = 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("generators", nargs="+", type=Path)
+    parser.add_argument("--reference", type=Path, required=True)
+    parser.add_argument("--heldout", type=Path, help="a dataset of real images that are not in the reference")
+    parser.add_argument("--extractor", choices=("inception", "effnet-lite0"), default="effnet-lite0")
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.png")
+    options = parser.parse_args()
+    extractor = None if options.weights else options.extractor
+    scorer = open_scorer(options.reference, extractor=extractor, weights=options.weights)
+    print(f"{scorer.description}, {N:,} images each", flush=True)
+    floor = heldout_floor(scorer, options.heldout) if options.heldout else None
+    if floor:
+        print(
+            f"floor {np.mean(floor):.2f}: held-out real images, draws {[round(value, 2) for value in floor]}",
+            flush=True,
+        )
+    points = []
+    for path in options.generators:
+        points.append((load_generator(path).kimg, score(scorer, path)))
+        print(f"kimg {points[-1][0]:8.3f}  {points[-1][1]:8.2f}", flush=True)
+    points.sort()
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    record = {"measure": scorer.description, "n": N, "floor": floor, "points": points}
+    options.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    plot(points, floor, scorer, options.out.with_suffix(".png"))
+
+
+def heldout_floor(scorer: Scorer, heldout: Path) -> list[float]:
+    """Scores of as many disjoint draws as the held-out images allow."""
+    images = FaceDataset.open(heldout).images
+    order = np.random.default_rng(0).permutation(len(images))
+    draws = [np.sort(order[first : first + N]) for first in range(0, len(order) - N + 1, N)]
+    return [scorer.score(images[rows]).value for rows in draws]
+
+
+def score(scorer: Scorer, generator: Path) -> float:
+    with tempfile.TemporaryDirectory() as work:
+        drawn = sample(generator, Path(work) / "images", n=N)
+        return scorer.score(image for _, image in open_images(drawn.images)).value
+
+
+def plot(points: list[tuple[float, float]], floor: list[float] | None, scorer: Scorer, path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    axes.plot(*zip(*points, strict=True), marker="o", label="1,000 generated images")
+    if floor:
+        axes.axhline(float(np.mean(floor)), color="grey", linestyle="--", label="1,000 held-out real images")
+    axes.set(xlabel="kimg", ylabel=scorer.description.split(" against")[0], yscale="log", title=scorer.description)
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

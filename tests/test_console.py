@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from facegen import console
+from facegen.errors import InputError
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _normal() -> Iterator[None]:
+    console.set_verbosity(console.NORMAL)
+    yield
+    console.set_verbosity(console.NORMAL)
+
+
+def say_everything() -> None:
+    console.detail("a detail")
+    console.info("a line")
+    console.warn("mind this")
+    console.result("the result")
+
+
+@pytest.mark.parametrize(
+    ("level", "heard"),
+    [
+        (console.QUIET, ["warning: mind this"]),
+        (console.NORMAL, ["a line", "warning: mind this"]),
+        (console.VERBOSE, ["a detail", "a line", "warning: mind this"]),
+    ],
+)
+def test_results_go_to_stdout_and_the_rest_to_stderr_by_level(
+    level: int, heard: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.set_verbosity(level)
+    say_everything()
+    captured = capsys.readouterr()
+    assert captured.out == "the result\n" and captured.err.splitlines() == heard
+
+
+def test_an_error_is_its_sentence_and_remedy_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    console.error(InputError(f"{'long/' * 50}x.png is no image [sic].", "Use another."))
+    assert capsys.readouterr().err == f"error: {'long/' * 50}x.png is no image [sic]. Use another.\n"
+
+
+def test_json_refuses_what_is_not_json() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        console.result_json({"value": float("nan")})
+
+
+def test_a_terminal_sees_count_rate_and_messages_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with console.progress("work", 10, done=4) as task:
+        task.advance(3)
+        console.info("above")
+        task.advance(3)
+    shown = terminal.getvalue()
+    assert "work" in shown and "10/10" in shown and "above" in shown and "images/s" in shown
+
+
+def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    console.warn("plain")
+    assert "\x1b[3" not in terminal.getvalue()
+
+
+def test_a_file_sees_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress("work", 10) as task:
+        task.advance(10)
+        task.note("x")
+    assert capsys.readouterr().err == ""
