@@ -37,6 +37,10 @@ class _Corridor(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"facegen.cli.{cmd_name}"), cmd_name)
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                # By the word a user types: a parameter may be called otherwise, as --json is.
+                parameter.envvar = f"FACEGEN_{cmd_name}_{_word(parameter)}".upper().replace("-", "_")
         return command
 
     def resolve_command(
@@ -62,6 +66,11 @@ class _Corridor(click.Group):
             ctx.exit(INTERRUPTED)
 
 
+def _word(option: click.Option) -> str:
+    """What a user calls an option: ``fid-every`` for ``--fid-every``, ``n`` for ``-n``."""
+    return max(option.opts, key=len).lstrip("-")
+
+
 def _load_config(path: Path) -> dict[str, dict[str, Any]]:
     """Read TOML defaults: a table a command, keys named like its options (``fid-every = 10``)."""
     try:
@@ -80,18 +89,17 @@ def _load_config(path: Path) -> dict[str, dict[str, Any]]:
             )
         command = _Corridor().get_command(click.Context(main), command_name)
         assert command is not None
-        known = {parameter.name for parameter in command.params}
-        values = {key.replace("-", "_"): value for key, value in table.items()}
-        for key in values:
-            if key not in known:
-                near = get_close_matches(key, [name for name in known if name], n=1)
-                hint = f"Did you mean {near[0].replace('_', '-')!r}?" if near else None
+        known = {_word(option): option.name for option in command.params if isinstance(option, click.Option)}
+        defaults[command_name] = {}
+        for key, value in table.items():
+            name = known.get(key.replace("_", "-"))
+            if name is None:
+                near = get_close_matches(key, known, n=1)
                 raise InputError(
-                    f"The configuration {path} sets {key.replace('_', '-')!r} for '{command_name}', "
-                    "which has no such option.",
-                    hint,
+                    f"The configuration {path} sets {key!r} for '{command_name}', which has no such option.",
+                    f"Did you mean {near[0]!r}?" if near else None,
                 )
-        defaults[command_name] = values
+            defaults[command_name][name] = value
     return defaults
 
 

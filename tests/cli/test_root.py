@@ -119,6 +119,14 @@ class TestConfiguration:
         assert outcome.exit_code == 2 and says in outcome.stderr and "mine.toml" in outcome.stderr
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_can_come_from_the_environment_by_its_own_word(name: str) -> None:
+    for option in command(name).params:
+        if isinstance(option, click.Option):
+            word = max(option.opts, key=len).lstrip("-")
+            assert option.envvar == f"FACEGEN_{name}_{word}".replace("-", "_").upper()
+
+
 def test_quiet_and_verbose_exclude_each_other(facegen: Run) -> None:
     assert facegen("-q", "-v", "weights").exit_code == 2
 
