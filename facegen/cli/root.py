@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import threading
@@ -14,7 +15,7 @@ import click
 
 import facegen
 from facegen import console
-from facegen.errors import FacegenError, InputError
+from facegen.errors import EnvironmentProblem, FacegenError, InputError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,6 +25,8 @@ else:
 #: In the order of the corridor, which is the order of ``facegen --help``.
 COMMANDS = ("run", "prepare", "train", "sample", "fid", "pack", "grade", "weights")
 INTERRUPTED = 130
+#: A full disk, a quota, or a place that may not be written: no defect, wherever it strikes.
+_MACHINES_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 PROJECT_CONFIG = Path("facegen.toml")
 
 
@@ -64,6 +67,15 @@ class _Corridor(click.Group):
         except KeyboardInterrupt:
             console.warn("interrupted")
             ctx.exit(INTERRUPTED)
+        except OSError as problem:
+            if problem.errno not in _MACHINES_FAULT:
+                raise
+            where = f" {problem.filename}" if problem.filename else ""
+            failure = EnvironmentProblem(
+                f"Cannot write{where}: {problem.strerror}.", "Make room, or name another place."
+            )
+            console.error(failure)
+            ctx.exit(failure.exit_code)
 
 
 def _word(option: click.Option) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from facegen import console
 from facegen.data.dataset import FaceDataset
 from facegen.device import choose_device, choose_precision
-from facegen.errors import InputError
+from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import write_text
 from facegen.scoring.scorer import open_scorer
 from facegen.training.checkpoint import BEST, LAST, checkpoint_files, load_checkpoint
@@ -60,7 +61,7 @@ def train(
 
     Raises:
         InputError: no such dataset or recipe; a run of another recipe or dataset; nothing to resume.
-        EnvironmentProblem: ``"cuda"`` without a GPU.
+        EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, or no compiler.
         Diverged: a loss is no longer finite.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with a checkpoint written.
     """
@@ -100,6 +101,16 @@ def train(
         except KeyboardInterrupt:
             console.info(f"Saved. Go on with: facegen train {dataset} {run} --resume")
             raise
+        except torch.cuda.OutOfMemoryError as problem:
+            raise EnvironmentProblem(
+                f"A batch of {chosen.batch} images does not fit into the memory of the GPU.", "Use a smaller --batch."
+            ) from problem
+        except RuntimeError as problem:
+            if not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            raise EnvironmentProblem(
+                f"torch.compile does not work on this machine: {str(problem).splitlines()[0]}", "Use --no-compile."
+            ) from problem
     return _trained(run, chosen.total_images, best, reused=False)
 
 

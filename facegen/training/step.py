@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facegen.errors import InputError
 from facegen.gan.discriminators import DISCRIMINATORS
 from facegen.gan.generators import GENERATORS
 from facegen.gan.losses import LOSSES
@@ -26,11 +27,20 @@ EMA_RAMP = 0.05
 
 
 def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, nn.Module]:
-    """G and D of a recipe for ``size``×``size`` images, initialised from its seed."""
+    """G and D of a recipe for ``size``×``size`` images, initialised from its seed.
+
+    Raises:
+        InputError: the architecture cannot make images of that size.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        generator = GENERATORS[recipe.generator](latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size)
-        discriminator = DISCRIMINATORS[recipe.discriminator](width=recipe.discriminator_width, size=size)
+        try:
+            generator = GENERATORS[recipe.generator](
+                latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size
+            )
+            discriminator = DISCRIMINATORS[recipe.discriminator](width=recipe.discriminator_width, size=size)
+        except ValueError as problem:
+            raise InputError(f"The recipe {recipe.name} does not fit the dataset: {problem}.") from problem
     return generator, discriminator
 
 

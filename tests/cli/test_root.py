@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -60,6 +61,7 @@ def test_a_misspelt_command_names_the_near_one(facegen: Run) -> None:
         (InputError("x.png is no image.", "Use another."), 2, "error: x.png is no image. Use another."),
         (Refused("No."), 1, "error: No."),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2, "error: Cannot write x.png: No space left"),
     ],
 )
 def test_failures_end_in_a_sentence_and_their_exit_code(

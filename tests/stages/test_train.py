@@ -19,6 +19,8 @@ from facegen.training.log import read_log
 from facegen.training.recipe import load_recipe
 
 Run = Callable[..., Result]
+#: What torch.compile raises has other classes from version to version, all of them RuntimeErrors of these packages.
+COMPILER_FAILED = type("BackendCompilerFailed", (RuntimeError,), {"__module__": "torch._dynamo.exc"})
 
 
 @pytest.fixture
@@ -94,6 +96,38 @@ def test_bad_options_are_one_sentence(facegen: Run, dataset: Path, tmp_path: Pat
 def test_a_missing_dataset_says_how_to_make_one(facegen: Run, tmp_path: Path) -> None:
     outcome = facegen("train", tmp_path / "nothing", tmp_path / "run")
     assert outcome.exit_code == 2 and "facegen prepare" in outcome.stderr
+
+
+def test_a_size_that_dcgan_cannot_make_is_said(facegen: Run, tmp_path: Path) -> None:
+    with new_dataset(tmp_path / "odd", 12) as writer:
+        writer.append(np.zeros((4, 12, 12, 3), np.uint8), list("abcd"), ["train"] * 4)
+        writer.finish({})
+    outcome = facegen("train", tmp_path / "odd", tmp_path / "run", "--recipe", "quick")
+    assert outcome.exit_code == 2 and "12×12" in outcome.stderr and "64" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("failure", "remedy"),
+    [
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), "smaller --batch"),
+        (COMPILER_FAILED("no C++ compiler"), "--no-compile"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_with_the_remedy(
+    facegen: Run,
+    dataset: Path,
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    remedy: str,
+) -> None:
+    def fail(*words: object, **options: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("facegen.stages.train.training_loop", fail)
+    outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe)
+    assert outcome.exit_code == 2 and remedy in outcome.stderr
 
 
 def test_a_damaged_newest_checkpoint_is_said(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
