@@ -77,9 +77,12 @@ class Health:
     SURE = 0.99
     #: Mean standard deviation over latents of a pixel in [−1, 1]; real faces have about 0.5.
     ALIKE = 0.05
+    #: Ticks in which an untrained G's images may still be alike.
+    GRACE = 5
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
+        self._ticks, self._differed = 0, False
 
     def _episode(self, name: str, present: bool, words: str) -> None:
         if present and name not in self._warned:
@@ -89,6 +92,8 @@ class Health:
     def check(self, figures: dict[str, float | None]) -> None:
         real, fake, spread = figures["d_real"], figures["d_fake"], figures["spread"]
         assert real is not None and fake is not None and spread is not None
+        self._ticks += 1
+        self._differed = self._differed or spread >= self.ALIKE
         self._episode(
             "d_won",
             real > self.SURE and fake < 1 - self.SURE,
@@ -103,7 +108,7 @@ class Health:
         )
         self._episode(
             "g_collapsed",
-            spread < self.ALIKE,
+            spread < self.ALIKE and (self._differed or self._ticks > self.GRACE),
             f"the generator has collapsed: its images differ by only {spread:.3f} (standard deviation of a pixel in "
             "[−1, 1] over latents; real faces have about 0.5). Start again with a lower learning rate or another seed.",
         )

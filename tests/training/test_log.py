@@ -30,6 +30,12 @@ def test_each_collapse_is_said_once_an_episode(
     assert len(warnings) == 2 and all(words in warning for warning in warnings)
 
 
+def test_images_may_be_alike_at_the_start_but_not_for_long(capsys: pytest.CaptureFixture[str]) -> None:
+    alike: dict[str, float | None] = {**WELL, "spread": 0.01}
+    assert warnings_of([alike] * Health.GRACE, capsys) == []
+    assert len(warnings_of([alike] * (Health.GRACE + 1), capsys)) == 1
+
+
 def test_a_healthy_game_is_not_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
     assert warnings_of([WELL] * 3, capsys) == []
 
