@@ -83,7 +83,7 @@ def training_loop(
         stop = stack.enter_context(_stop_requests())
         if ranks.is_writer:
             log = stack.enter_context(TrainingLog(run, seen / 1000))
-            bar = stack.enter_context(console.progress(f"train {recipe.name}", recipe.total_images, done=seen))
+            bar = stack.enter_context(console.progress(f"train {recipe.name}", _whole_batches(recipe), done=seen))
             place = "device" if real.on_device else "main"
             console.detail(f"{device}, {precision}, {len(rows):,} images in {place} memory")
         tick_started, tick_seen = time.perf_counter(), seen
@@ -131,6 +131,11 @@ def training_loop(
                 raise KeyboardInterrupt
             tick_started, tick_seen = time.perf_counter(), seen
     return best
+
+
+def _whole_batches(recipe: Recipe) -> int:
+    """The images that are shown in all: the last batch is whole."""
+    return -(-recipe.total_images // recipe.batch) * recipe.batch
 
 
 def _due(recipe: Recipe, seen: int) -> set[str]:

@@ -73,9 +73,10 @@ def test_equals_the_definition(n: tuple[int, int]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_equals_pytorch_fid() -> None:
+@pytest.mark.parametrize(("dims", "n"), [(24, (300, 20)), (768, (800, 900))])
+def test_equals_pytorch_fid(dims: int, n: tuple[int, int]) -> None:
     fid_score = pytest.importorskip("pytorch_fid.fid_score")
-    x, y = features(0, 300), features(1, 20, shift=0.2)
+    x, y = features(0, n[0], dims=dims), features(1, n[1], dims=dims, shift=0.2)
     moments = [m for z in (x, y) for m in (z.mean(0), np.cov(z, rowvar=False))]
     try:
         theirs = fid_score.calculate_frechet_distance(*moments)
