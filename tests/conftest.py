@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,17 @@ from facegen.cli import main
 #: Set FACEGEN_CELEBA to a folder with img_align_celeba.zip to run the tests on real faces.
 CELEBA = Path(os.environ.get("FACEGEN_CELEBA", Path(__file__).parents[2] / "shared" / "celeba"))
 
+#: Click before 8.2 mixes stderr into stdout unless told not to; since then it cannot.
+MIXES = "mix_stderr" in inspect.signature(CliRunner).parameters
+RUNNER = CliRunner(mix_stderr=False) if MIXES else CliRunner()
+
 
 @pytest.fixture
 def facegen() -> Callable[..., Result]:
     """Runs the command line in this process: ``facegen("fid", images, "--json")``; results on ``.stdout``."""
 
     def run(*words: object) -> Result:
-        outcome = CliRunner().invoke(main, [str(word) for word in words], prog_name="facegen")
+        outcome = RUNNER.invoke(main, [str(word) for word in words], prog_name="facegen")
         if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
             raise outcome.exception
         return outcome
