@@ -10,7 +10,6 @@ import pytest
 from click.testing import Result
 
 from facegen.scoring.score import Score
-from facegen.training.recipe import load_recipe
 
 Run = Callable[..., Result]
 
@@ -24,14 +23,6 @@ class MeanColour:
         means = np.array([image.mean() for image in images])
         value = float(abs(means.mean() - 127.5))
         return Score("fd", value, len(means), 1, "mean-colour", "0" * 64, 24, "0" * 64)
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    small = {"generator_width": 2, "discriminator_width": 2, "batch": 8, "kimg": 0.032, "tick_kimg": 0.016}
-    path = tmp_path / "tiny.toml"
-    path.write_text(load_recipe("quick").with_overrides(small).to_toml(), encoding="utf-8")
-    return path
 
 
 def test_the_chain_ends_in_a_graded_tarball_and_a_second_time_skips_it_all(

@@ -16,7 +16,6 @@ from click.testing import Result
 from facegen.data.dataset import new_dataset
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.log import read_log
-from facegen.training.recipe import load_recipe
 
 Run = Callable[..., Result]
 #: What torch.compile raises has other classes from version to version, all of them RuntimeErrors of these packages.
@@ -30,14 +29,6 @@ def dataset(tmp_path: Path) -> Path:
         writer.append(pixels, [f"{index}.png" for index in range(20)], ["train"] * 20)
         writer.finish({})
     return tmp_path / "dataset"
-
-
-@pytest.fixture
-def recipe(tmp_path: Path) -> Path:
-    small = {"generator_width": 2, "discriminator_width": 2, "batch": 8, "kimg": 0.032, "tick_kimg": 0.016}
-    path = tmp_path / "tiny.toml"
-    path.write_text(load_recipe("quick").with_overrides(small).to_toml(), encoding="utf-8")
-    return path
 
 
 def test_trains_and_then_goes_on_by_itself(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
