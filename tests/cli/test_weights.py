@@ -21,7 +21,6 @@ def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A published file of 16 bytes, out of reach."""
     stand_in = replace(INCEPTION, size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
     monkeypatch.setattr(import_module("facegen.cli.weights"), "INCEPTION", stand_in)
-    monkeypatch.setenv("FACEGEN_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 

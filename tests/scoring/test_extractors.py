@@ -13,8 +13,7 @@ from facegen.scoring.extractors import open_extractor
 
 @pytest.fixture(autouse=True)
 def _nothing_in_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No Inception weights, no network, and no memory of a failed download."""
-    monkeypatch.setenv("FACEGEN_OFFLINE", "1")
+    """No Inception weights, and no memory of a failed download."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(extractors, "_failed_download", None)
 
