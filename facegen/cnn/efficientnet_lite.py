@@ -7,14 +7,17 @@ https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-effici
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.blocks import InvertedResidual
-from facegen.cnn.layers import ConvNormAct
+from facegen.cnn.architecture import Architecture
+from facegen.cnn.blocks.inverted_residual import InvertedResidual
+from facegen.cnn.classifier import SMALL, Classifier, scaled
+from facegen.cnn.layers import ConvNormAct, Norm
+from facegen.cnn.pooling import GlobalPool
 
 #: (repeats, kernel, stride of the first repeat, expansion, output channels): arXiv:1905.11946, table 1, stages 2-8.
 STAGES = (
@@ -40,7 +43,9 @@ class StridedConv(ConvNormAct):
     [B, C, H, W] → [B, K, ⌈H/2⌉, ⌈W/2⌉].
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, groups: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, *, groups: int = 1, norm: Norm = _batch_norm
+    ) -> None:
         super().__init__(
             in_channels,
             out_channels,
@@ -48,7 +53,7 @@ class StridedConv(ConvNormAct):
             stride=2,
             padding=0,
             groups=groups,
-            norm=_batch_norm,
+            norm=norm,
             activation="relu6",
         )
         self.kernel_size = kernel_size
@@ -58,64 +63,98 @@ class StridedConv(ConvNormAct):
         return super().forward(F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2)))
 
 
-class EfficientNetLite0(nn.Module):
-    """ImageNet classifier with 4.65 M parameters. [B, 3, H, W] → logits [B, classes].
+class EfficientNetLite0(Classifier):
+    """ImageNet classifier with 4.65 M parameters, trained on 224×224 RGB pixels scaled to ``(x − 127)/128``.
 
-    It was trained on 224×224 RGB pixels scaled to ``(x − 127)/128``.
+    ======== ========================================= ============ ==========
+    stage    block, repeats                            output       parameters
+    ======== ========================================= ============ ==========
+    stem     3×3, stride 2                             32 × 112²    928
+    stage1   inverted residual 3×3, ×1, no expansion   16 × 112²    896
+    stage2   inverted residual 3×3, ×2                 24 × 56²     14,640
+    stage3   inverted residual 5×5, ×2                 40 × 28²     42,104
+    stage4   inverted residual 3×3, ×3                 80 × 14²     215,040
+    stage5   inverted residual 5×5, ×3                 112 × 14²    458,032
+    stage6   inverted residual 5×5, ×4                 192 × 7²     1,487,232
+    stage7   inverted residual 3×3, ×1                 320 × 7²     740,000
+    head     1×1                                       1280 × 7²    412,160
+    linear   global average, dropout                   1000         1,281,000
+    total                                                           4,652,008
+    ======== ========================================= ============ ==========
+
+    Args:
+        classes: logits.
+        in_channels: of the images.
+        width: channels after the stem.
+        size: side of the images. Up to 96 pixels, the stem and the first strided stage keep their size.
+        norm: see :func:`facegen.cnn.layers.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
+        dropout: probability before the classifier.
     """
 
-    def __init__(self, classes: int = 1000, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        *,
+        classes: int = 1000,
+        in_channels: int = 3,
+        width: int = STEM,
+        size: int = 224,
+        norm: Norm = _batch_norm,
+        dropout: float = 0.2,
+    ) -> None:
         super().__init__()
-        self.stem = StridedConv(3, STEM, 3)
-        self.blocks = nn.Sequential(*_blocks())
-        self.head = ConvNormAct(STAGES[-1][-1], FEATURES, 1, norm=_batch_norm, activation="relu6")
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(FEATURES, classes)
-
-    def features(self, x: Tensor) -> Tensor:
-        """What the classifier sees: the head's activations averaged over positions, [B, 1280], each in [0, 6]."""
-        return self.head(self.blocks(self.stem(x))).mean((2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.dropout(self.features(x)))
-
-
-def _blocks() -> Iterator[InvertedResidual]:
-    channels = STEM
-    for repeats, kernel_size, stride, expansion, out_channels in STAGES:
-        for repeat in range(repeats):
-            step = stride if repeat == 0 else 1
-            block = InvertedResidual(
-                channels, out_channels, kernel_size, stride=step, expansion=expansion, norm=_batch_norm
-            )
-            if step == 2:
-                width = channels * expansion
-                block.depthwise = StridedConv(width, width, kernel_size, groups=width)
-            yield block
-            channels = out_channels
+        self.features = nn.Sequential()
+        if size > SMALL:
+            self.features.add_module("stem", StridedConv(in_channels, width, 3, norm=norm))
+        else:
+            self.features.add_module("stem", ConvNormAct(in_channels, width, 3, norm=norm, activation="relu6"))
+        channels, small_strides = width, 0 if size > SMALL else 1
+        for index, (repeats, kernel_size, stride, expansion, out_channels) in enumerate(STAGES, 1):
+            if stride == 2 and small_strides:
+                stride, small_strides = 1, small_strides - 1
+            wide = scaled(out_channels, width, STEM)
+            stage = nn.Sequential(*_blocks(channels, wide, kernel_size, stride, expansion, repeats, norm))
+            self.features.add_module(f"stage{index}", stage)
+            channels = wide
+        embedding = scaled(FEATURES, width, STEM)
+        self.features.add_module("head", ConvNormAct(channels, embedding, 1, norm=norm, activation="relu6"))
+        self.pool = GlobalPool()
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(embedding, classes))
 
 
-def from_efficientnet_lite_pytorch(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the keys of an ``efficientnet_lite_pytorch`` state dict to those of :class:`EfficientNetLite0`.
+def _blocks(
+    channels: int, out_channels: int, kernel_size: int, stride: int, expansion: int, repeats: int, norm: Norm
+) -> Iterator[InvertedResidual]:
+    for repeat in range(repeats):
+        step = stride if repeat == 0 else 1
+        block = InvertedResidual(channels, out_channels, kernel_size, stride=step, expansion=expansion, norm=norm)
+        if step == 2:
+            wide = channels * expansion
+            block.depthwise = StridedConv(wide, wide, kernel_size, groups=wide, norm=norm)
+        yield block
+        channels = out_channels
 
-    Its stem is ``_conv_stem``/``_bn0`` and its head ``_conv_head``/``_bn1``; block *i* has ``_expand_conv``/``_bn0``
-    (but for the first block), ``_depthwise_conv``/``_bn1`` and ``_project_conv``/``_bn2``; the classifier is ``_fc``.
-    Shapes agree as they are. Names it does not know are kept, so that ``load_state_dict`` reports them.
-    """
-    layers = {"_conv_stem": "stem.conv", "_bn0": "stem.norm", "_conv_head": "head.conv", "_bn1": "head.norm"}
-    layers["_fc"] = "classifier"
-    for index in range(sum(stage[0] for stage in STAGES)):
-        theirs, ours = f"_blocks.{index}", f"blocks.{index}"
-        layers |= {
-            f"{theirs}._expand_conv": f"{ours}.expand.conv",
-            f"{theirs}._bn0": f"{ours}.expand.norm",
-            f"{theirs}._depthwise_conv": f"{ours}.depthwise.conv",
-            f"{theirs}._bn1": f"{ours}.depthwise.norm",
-            f"{theirs}._project_conv": f"{ours}.project.conv",
-            f"{theirs}._bn2": f"{ours}.project.norm",
-        }
-    renamed = {}
-    for key, tensor in state_dict.items():
-        layer, _, parameter = key.rpartition(".")
-        renamed[f"{layers.get(layer, layer)}.{parameter}"] = tensor
-    return renamed
+
+def _key_rules() -> Iterator[tuple[str, str]]:
+    """From ``efficientnet_lite_pytorch``, which numbers its blocks through and its norms within a block."""
+    yield r"^_conv_stem\.", "features.stem.conv."
+    yield r"^_bn0\.", "features.stem.norm."
+    yield r"^_conv_head\.", "features.head.conv."
+    yield r"^_bn1\.", "features.head.norm."
+    yield r"^_fc\.", "classifier.1."
+    blocks = ((stage, repeat) for stage, (repeats, *_) in enumerate(STAGES, 1) for repeat in range(repeats))
+    for index, (stage, repeat) in enumerate(blocks):
+        yield rf"^_blocks\.{index}\.", f"features.stage{stage}.{repeat}."
+    for layer, norm in (("expand", 0), ("depthwise", 1), ("project", 2)):
+        yield rf"\._{layer}_conv\.", f".{layer}.conv."
+        yield rf"\._bn{norm}\.", f".{layer}.norm."
+
+
+ARCHITECTURES = (
+    Architecture(
+        "efficientnet_lite0",
+        EfficientNetLite0,
+        (3, 224, 224),
+        "Tan and Le, EfficientNet, arXiv:1905.11946, table 1, in TensorFlow's Lite variant",
+        keys=tuple(_key_rules()),
+    ),
+)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.cnn.shapes import same_padding
 
@@ -24,6 +26,9 @@ _INSTANCE_NORMS: dict[int, type[nn.Module]] = {1: nn.InstanceNorm1d, 2: nn.Insta
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
     "relu6": lambda: nn.ReLU6(inplace=True),
+    "silu": lambda: nn.SiLU(inplace=True),
+    "gelu": nn.GELU,
+    "elu": lambda: nn.ELU(inplace=True),
     "leaky_relu": lambda: nn.LeakyReLU(0.2, inplace=True),
     "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
@@ -37,14 +42,17 @@ def make_norm(norm: Norm, channels: int, dims: int = 2) -> nn.Module | None:
         norm: ``"batch"`` (Ioffe and Szegedy, arXiv:1502.03167), ``"instance"`` (Ulyanov et al., arXiv:1607.08022),
             ``"group"`` (Wu and He, arXiv:1803.08494; 32 groups, fewer where they do not divide), ``"layer"``
             (Ba et al., arXiv:1607.06450; over channels and positions, which is one group), a constructor that takes
-            the number of channels, or None.
+            the number of channels, or None. ``"spectral"`` (Miyato et al., arXiv:1802.05957) normalises weights, not
+            activations: it adds no layer here, and :func:`parametrised` applies it.
         dims: 1, 2 or 3 spatial dimensions.
 
     Raises:
         ValueError: an unknown name.
     """
-    if norm is None or callable(norm):
-        return norm(channels) if norm else None
+    if norm is None or norm == "spectral":
+        return None
+    if callable(norm):
+        return norm(channels)
     if norm == "batch":
         return _BATCH_NORMS[dims](channels)
     if norm == "instance":
@@ -54,7 +62,12 @@ def make_norm(norm: Norm, channels: int, dims: int = 2) -> nn.Module | None:
     if norm == "group":
         groups = max(count for count in range(1, min(32, channels) + 1) if channels % count == 0)
         return nn.GroupNorm(groups, channels)
-    raise ValueError(f"unknown norm {norm!r}: batch, layer, instance, group or None")
+    raise ValueError(f"unknown norm {norm!r}: batch, layer, instance, group, spectral or None")
+
+
+def parametrised(layer: nn.Module, norm: Norm) -> nn.Module:
+    """``layer``, with its weight divided by its largest singular value where ``norm`` is ``"spectral"``."""
+    return spectral_norm(layer) if norm == "spectral" else layer
 
 
 def make_activation(activation: Activation) -> nn.Module | None:
@@ -75,7 +88,7 @@ class ConvNormAct(nn.Sequential):
         stride, dilation, groups: as torch's convolution.
         padding: in pixels; None keeps the size at stride 1, which needs an odd kernel.
         norm: see :func:`make_norm`. Before a batch or instance norm a bias would be subtracted again, so the
-            convolution has one only where ``norm`` is None, unless ``bias`` says otherwise.
+            convolution has one only where no norm follows, unless ``bias`` says otherwise.
         activation: see :func:`make_activation`.
         dims: 1 (sentences, time series), 2 (images) or 3 (video, CT).
         transposed: the transposed ("fractionally strided") convolution, which up-samples by its stride.
@@ -102,7 +115,7 @@ class ConvNormAct(nn.Sequential):
             padding = tuple(same_padding(kernel, dilation=dilation) for kernel in kernels)
         convolution = (TRANSPOSED if transposed else CONVOLUTIONS)[dims]
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        layers["conv"] = convolution(
+        conv = convolution(
             in_channels,
             out_channels,
             kernel_size,
@@ -110,8 +123,9 @@ class ConvNormAct(nn.Sequential):
             padding=padding,
             dilation=dilation,
             groups=groups,
-            bias=(norm is None) if bias is None else bias,
+            bias=norm in (None, "spectral") if bias is None else bias,
         )
+        layers["conv"] = parametrised(conv, norm)
         if (layer := make_norm(norm, out_channels, dims)) is not None:
             layers["norm"] = layer
         if (layer := make_activation(activation)) is not None:
@@ -119,16 +133,42 @@ class ConvNormAct(nn.Sequential):
         super().__init__(layers)
 
 
-def init_normal_(module: nn.Module, std: float = 0.02) -> None:
-    """DCGAN's initialisation, in place: convolutions N(0, 0.02), no bias; BatchNorm scales N(1, 0.02), shifts 0.
+class NormActConv(nn.Sequential):
+    """Norm → activation → convolution, as children ``norm``, ``act`` and ``conv``: the pre-activation order.
 
-    Radford et al., arXiv:1511.06434, section 4; the BatchNorm scales as in the authors' own code.
+    He et al., arXiv:1603.05027, figure 1b. The padding is "same" for odd kernels, the convolution has no bias.
+    [B, C, ...] → [B, K, ⌈·/stride⌉, ...].
     """
-    for layer in module.modules():
-        if isinstance(layer, (_ConvNd, nn.Linear)):
-            nn.init.normal_(layer.weight, 0.0, std)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
-        elif isinstance(layer, _BatchNorm):
-            nn.init.normal_(layer.weight, 1.0, std)
-            nn.init.zeros_(layer.bias)
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+        dims: int = 2,
+    ) -> None:
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        if (layer := make_norm(norm, in_channels, dims)) is not None:
+            layers["norm"] = layer
+        if (layer := make_activation(activation)) is not None:
+            layers["act"] = layer
+        conv = CONVOLUTIONS[dims](
+            in_channels, out_channels, kernel_size, stride=stride, padding=same_padding(kernel_size), bias=False
+        )
+        layers["conv"] = parametrised(conv, norm)
+        super().__init__(layers)
+
+
+class Concat(nn.Module):
+    """Branches of one input, their outputs concatenated along the channels: what inception modules are made of."""
+
+    def __init__(self, *branches: nn.Module) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([branch(x) for branch in self.branches], 1)

@@ -1,53 +1,37 @@
-"""Discriminators: images in [−1, 1] in, one logit each out (positive: real)."""
+"""Discriminators: images in [−1, 1] in, one logit each out (positive: real). The networks are ``facegen.cnn``'s."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import Tensor, nn
 
-from facegen.cnn.blocks import DownBlock
-from facegen.cnn.layers import ConvNormAct, init_normal_
-from facegen.gan.generators import doublings
+from facegen.cnn.architecture import CLASSIFIER, DISCRIMINATOR
+from facegen.cnn.registry import ARCHITECTURES, find_architecture
+
+#: What a recipe can name: every network of single images.
+DISCRIMINATORS = tuple(
+    name
+    for name, architecture in ARCHITECTURES.items()
+    if architecture.role in (CLASSIFIER, DISCRIMINATOR) and len(architecture.input) == 3
+)
 
 
-class DCGANDiscriminator(nn.Module):
-    """DCGAN's discriminator. Radford, Metz and Chintala, arXiv:1511.06434, section 3.
+class Discriminator(nn.Module):
+    """A network with one class, read as D's logit."""
 
-    Each block halves the size and doubles the channels; LeakyReLU(0.2) everywhere, BatchNorm everywhere but in the
-    first and last layers. The paper's sigmoid belongs to the loss here. At 64×64 with width 64:
-
-    ======= ================= ============
-    layer   output            parameters
-    ======= ================= ============
-    down 1  64 × 32 × 32      3,072
-    down 2  128 × 16 × 16     131,328
-    down 3  256 × 8 × 8       524,800
-    down 4  512 × 4 × 4       2,098,176
-    logit   1 × 1 × 1         8,192
-    total                     2,765,568
-    ======= ================= ============
-
-    Args:
-        width: channels after the first block; they double from block to block.
-        size: side of the images, a power of two.
-    """
-
-    def __init__(self, *, width: int = 64, size: int = 64) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        steps = doublings(size)
-        self.blocks = nn.Sequential(
-            DownBlock(3, width, norm=None),
-            *(DownBlock(width * 2**step, width * 2 ** (step + 1)) for step in range(steps - 1)),
-        )
-        self.logit = ConvNormAct(width * 2 ** (steps - 1), 1, 4, padding=0, bias=False, norm=None, activation=None)
-        init_normal_(self)
+        self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
         """Float [B, 3, size, size] in [−1, 1] → logits [B]."""
-        logits: Tensor = self.logit(self.blocks(images))
+        logits: Tensor = self.network(images)
         return logits.flatten()
 
 
-#: What a recipe can name: each takes ``width`` and ``size``.
-DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {"dcgan": DCGANDiscriminator}
+def build_discriminator(name: str, *, width: int, size: int) -> Discriminator:
+    """The architecture ``name`` as a discriminator of RGB images, its strides laid out for ``size``×``size``.
+
+    Args:
+        width: channels after the first convolution; the others keep the published proportion.
+    """
+    return Discriminator(find_architecture(name).build(classes=1, in_channels=3, width=width, size=size))

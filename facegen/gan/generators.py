@@ -1,69 +1,24 @@
-"""Generators: latents in, images in [−1, 1] out."""
+"""Generators: latents in, images in [−1, 1] out. The networks are ``facegen.cnn``'s."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from math import log2
 
 import torch
 from torch import Tensor, nn
 
-from facegen.cnn.blocks import UpBlock
-from facegen.cnn.layers import ConvNormAct, init_normal_
+from facegen.cnn.architecture import GENERATOR
+from facegen.cnn.registry import ARCHITECTURES, find_architecture
+
+#: What a recipe can name.
+GENERATORS = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.role == GENERATOR)
 
 
-def doublings(size: int) -> int:
-    """How often 4×4 doubles to reach ``size``; ValueError unless it is a power of two from 8 to 1,024."""
-    steps = log2(size / 4)
-    if not 8 <= size <= 1024 or steps != int(steps):
-        raise ValueError(f"images of {size}×{size} cannot be built by doubling 4×4: use 8, 16, 32, 64, 128, …")
-    return int(steps)
-
-
-class DCGANGenerator(nn.Module):
-    """DCGAN's generator. Radford, Metz and Chintala, arXiv:1511.06434, figure 1 and section 3.
-
-    A transposed 4×4 convolution projects the latent to 4×4, then each block doubles the size and halves the
-    channels; BatchNorm and ReLU everywhere but in the last layer, which has neither norm nor bias and ends in tanh.
-    At 64×64 with width 64 (the authors' code; figure 1 draws width 128):
-
-    ======= ================= ============
-    layer   output            parameters
-    ======= ================= ============
-    project 512 × 4 × 4       820,224
-    up 1    256 × 8 × 8       2,097,664
-    up 2    128 × 16 × 16     524,544
-    up 3    64 × 32 × 32      131,200
-    image   3 × 64 × 64       3,072
-    total                     3,576,704
-    ======= ================= ============
+def build_generator(name: str, *, latent_dim: int, width: int, size: int) -> nn.Module:
+    """The architecture ``name`` as a generator of RGB images: latents [B, latent_dim] → [B, 3, size, size].
 
     Args:
-        latent_dim: entries of a latent.
-        width: channels before the last layer; they double towards the latent.
-        size: side of the images, a power of two.
+        width: channels before the last layer.
     """
-
-    def __init__(self, *, latent_dim: int = 100, width: int = 64, size: int = 64) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-        steps = doublings(size)
-        channels = [width * 2**step for step in reversed(range(steps))]
-        self.project = ConvNormAct(latent_dim, channels[0], 4, padding=0, transposed=True)
-        self.blocks = nn.Sequential(
-            *(UpBlock(channels[step], channels[step + 1]) for step in range(steps - 1)),
-            UpBlock(channels[-1], 3, norm=None, activation="tanh"),
-        )
-        init_normal_(self)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Float [B, latent_dim] ~ N(0, 1) → [B, 3, size, size] in [−1, 1]."""
-        images: Tensor = self.blocks(self.project(latents[:, :, None, None]))
-        return images
-
-
-#: What a recipe can name: each takes ``latent_dim``, ``width`` and ``size``, and has an attribute ``latent_dim``.
-GENERATORS: dict[str, Callable[..., nn.Module]] = {"dcgan": DCGANGenerator}
+    return find_architecture(name).build(latent_dim=latent_dim, width=width, size=size)
 
 
 def latents_for(seed: int, first: int, count: int, latent_dim: int) -> Tensor:

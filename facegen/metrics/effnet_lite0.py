@@ -12,8 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.efficientnet_lite import FEATURES, EfficientNetLite0, from_efficientnet_lite_pytorch
+from facegen.cnn.classifier import Classifier
+from facegen.cnn.efficientnet_lite import FEATURES
 from facegen.cnn.fuse import fuse
+from facegen.cnn.registry import find_architecture
 
 SIZE = 224
 DIMS = FEATURES
@@ -31,13 +33,14 @@ class EffnetLite0Features(nn.Module):
 
     def __init__(self, state_dict: Mapping[str, Tensor]) -> None:
         super().__init__()
-        network = EfficientNetLite0().eval()
+        architecture = find_architecture("efficientnet_lite0")
+        network = architecture.build().eval()
         try:
-            network.load_state_dict(from_efficientnet_lite_pytorch(state_dict))
+            network.load_state_dict(architecture.convert(state_dict))
         except RuntimeError as problem:
             raise ValueError(f"it does not fit EfficientNet-Lite0: {problem}") from problem
         fused = fuse(network)
-        assert isinstance(fused, EfficientNetLite0)
+        assert isinstance(fused, Classifier)
         self.network = fused.to(memory_format=torch.channels_last)
         self.requires_grad_(False)
 
@@ -48,4 +51,4 @@ class EffnetLite0Features(nn.Module):
 
     def forward(self, resized: Tensor) -> Tensor:
         """What ``resize`` made → float32 [n, 1280]."""
-        return self.network.features(resized.contiguous(memory_format=torch.channels_last))
+        return self.network.embed(resized.contiguous(memory_format=torch.channels_last))

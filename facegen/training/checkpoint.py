@@ -14,7 +14,7 @@ from torch import nn
 
 from facegen.errors import InputError
 from facegen.files import atomic_path
-from facegen.gan.generators import GENERATORS
+from facegen.gan.generators import build_generator
 from facegen.training.recipe import Recipe, recipe_from_dict
 
 SCHEMA = 1
@@ -110,7 +110,9 @@ def load_generator(path: Path) -> SavedGenerator:
     try:
         recipe = recipe_from_dict(json.loads(metadata["recipe"]), f"the recipe in {path}")
         size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
-        network = GENERATORS[recipe.generator](latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size)
+        network = build_generator(
+            recipe.generator, latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size
+        )
         network.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError) as problem:
         first_line = str(problem).splitlines()[0]

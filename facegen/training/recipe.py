@@ -38,10 +38,10 @@ class Recipe:
     """Every hyperparameter of a run. Construction checks each field and raises InputError with its name."""
 
     name: str = _hyperparameter("what the run calls itself")
-    generator: str = _hyperparameter("architecture of G", choices=tuple(GENERATORS))
+    generator: str = _hyperparameter("architecture of G", choices=GENERATORS)
     generator_width: int = _hyperparameter("channels before G's last layer", least=1)
     latent_dim: int = _hyperparameter("entries of a latent", least=1)
-    discriminator: str = _hyperparameter("architecture of D", choices=tuple(DISCRIMINATORS))
+    discriminator: str = _hyperparameter("architecture of D", choices=DISCRIMINATORS)
     discriminator_width: int = _hyperparameter("channels after D's first block", least=1)
     loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
     batch: int = _hyperparameter("images a step, over all ranks together", least=2)

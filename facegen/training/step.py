@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from facegen.errors import InputError
-from facegen.gan.discriminators import DISCRIMINATORS
-from facegen.gan.generators import GENERATORS
+from facegen.gan.discriminators import build_discriminator
+from facegen.gan.generators import build_generator
 from facegen.gan.losses import LOSSES
 from facegen.training.batches import STEP, RealImages, seeded
 from facegen.training.distributed import Ranks
@@ -35,10 +35,10 @@ def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         try:
-            generator = GENERATORS[recipe.generator](
-                latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size
+            generator = build_generator(
+                recipe.generator, latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size
             )
-            discriminator = DISCRIMINATORS[recipe.discriminator](width=recipe.discriminator_width, size=size)
+            discriminator = build_discriminator(recipe.discriminator, width=recipe.discriminator_width, size=size)
         except ValueError as problem:
             raise InputError(f"The recipe {recipe.name} does not fit the dataset: {problem}.") from problem
     return generator, discriminator

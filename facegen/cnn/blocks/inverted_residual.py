@@ -1,0 +1,42 @@
+"""The inverted residual block of MobileNetV2 and EfficientNet."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from facegen.cnn.layers import Activation, ConvNormAct, Norm
+
+
+class InvertedResidual(nn.Module):
+    """1×1 expansion, depthwise k×k, linear 1×1 projection; a shortcut where shapes agree.
+
+    Sandler et al., MobileNetV2, arXiv:1801.04381, figure 3; EfficientNet-Lite's block, which drops
+    squeeze-and-excitation and uses ReLU6. ``expansion`` 1 has no expansion convolution.
+    [B, C, H, W] → [B, K, ⌈H/stride⌉, ⌈W/stride⌉].
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        *,
+        stride: int = 1,
+        expansion: int = 6,
+        norm: Norm = "batch",
+        activation: Activation = "relu6",
+    ) -> None:
+        super().__init__()
+        width = in_channels * expansion
+        self.expand = (
+            ConvNormAct(in_channels, width, 1, norm=norm, activation=activation) if expansion != 1 else nn.Identity()
+        )
+        self.depthwise = ConvNormAct(
+            width, width, kernel_size, stride=stride, groups=width, norm=norm, activation=activation
+        )
+        self.project = ConvNormAct(width, out_channels, 1, norm=norm, activation=None)
+        self.has_shortcut = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.has_shortcut else y

@@ -1,0 +1,92 @@
+"""Pooling and dropout by name, in 1-D, 2-D and 3-D."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from facegen.cnn.layers import Size
+
+_MAX: dict[int, Callable[..., nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_AVERAGE: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_ADAPTIVE_MAX: dict[int, Callable[..., nn.Module]] = {
+    1: nn.AdaptiveMaxPool1d,
+    2: nn.AdaptiveMaxPool2d,
+    3: nn.AdaptiveMaxPool3d,
+}
+_ADAPTIVE_AVERAGE: dict[int, Callable[..., nn.Module]] = {
+    1: nn.AdaptiveAvgPool1d,
+    2: nn.AdaptiveAvgPool2d,
+    3: nn.AdaptiveAvgPool3d,
+}
+_SPATIAL_DROPOUT: dict[int, Callable[..., nn.Module]] = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
+
+
+def make_pool(
+    kind: str,
+    kernel_size: Size,
+    *,
+    stride: Size | None = None,
+    padding: Size = 0,
+    ceil_mode: bool = False,
+    dims: int = 2,
+) -> nn.Module:
+    """The maximum or average of windows: [B, C, ...] → [B, C, ...].
+
+    Args:
+        kind: ``"max"`` or ``"average"``; an average counts its zero padding, as torch's does by default.
+        kernel_size: of one dimension for all, or a sequence.
+        stride: None for the kernel's size, so that windows do not overlap.
+        padding, ceil_mode: as torch's pooling; see :func:`facegen.cnn.shapes.output_size`.
+        dims: 1, 2 or 3 spatial dimensions.
+
+    Raises:
+        ValueError: an unknown kind.
+    """
+    _check(kind)
+    pools = _MAX if kind == "max" else _AVERAGE
+    return pools[dims](kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode)
+
+
+def make_adaptive_pool(kind: str, output_size: Size, *, dims: int = 2) -> nn.Module:
+    """Windows laid out so that ``output_size`` positions are left, whatever the input's size."""
+    _check(kind)
+    pools = _ADAPTIVE_MAX if kind == "max" else _ADAPTIVE_AVERAGE
+    return pools[dims](output_size)
+
+
+class GlobalPool(nn.Module):
+    """The average or maximum over all positions: [B, C, ...] → [B, C].
+
+    Lin, Chen and Yan, Network in Network, arXiv:1312.4400, section 3.2; over time, Kim, arXiv:1408.5882.
+
+    Args:
+        kind: ``"average"`` or ``"max"``. ValueError for another.
+    """
+
+    def __init__(self, kind: str = "average") -> None:
+        super().__init__()
+        _check(kind)
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        positions = tuple(range(2, x.ndim))
+        return x.amax(positions) if self.kind == "max" else x.mean(positions)
+
+    def extra_repr(self) -> str:
+        return self.kind
+
+
+def make_dropout(probability: float, *, spatial: bool = False, dims: int = 2) -> nn.Module:
+    """Dropout of single activations, or of whole channels where ``spatial``.
+
+    Srivastava et al., JMLR 15 (2014); Tompson et al., arXiv:1411.4280, for channels: neighbours are so alike that
+    dropping one of them alone regularises little.
+    """
+    return _SPATIAL_DROPOUT[dims](probability) if spatial else nn.Dropout(probability)
+
+
+def _check(kind: str) -> None:
+    if kind not in ("max", "average"):
+        raise ValueError(f"unknown pooling {kind!r}: max or average")
