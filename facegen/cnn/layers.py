@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrizations import spectral_norm
 
-from facegen.cnn.shapes import same_padding
+from facegen.cnn.shapes import Size, per_dimension, same_padding
 
 #: A name from NORMS or ACTIVATIONS, a constructor, or None for none.
 Norm = str | Callable[[int], nn.Module] | None
 Activation = str | Callable[[], nn.Module] | None
-Size = int | Sequence[int]
 
 CONVOLUTIONS: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 TRANSPOSED: dict[int, Callable[..., _ConvNd]] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
@@ -111,8 +110,7 @@ class ConvNormAct(nn.Sequential):
         transposed: bool = False,
     ) -> None:
         if padding is None:
-            kernels = [kernel_size] * dims if isinstance(kernel_size, int) else kernel_size
-            padding = tuple(same_padding(kernel, dilation=dilation) for kernel in kernels)
+            padding = tuple(same_padding(kernel, dilation=dilation) for kernel in per_dimension(kernel_size, dims))
         convolution = (TRANSPOSED if transposed else CONVOLUTIONS)[dims]
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         conv = convolution(

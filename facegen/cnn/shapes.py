@@ -1,7 +1,8 @@
-"""The arithmetic of convolutional networks: sizes, receptive fields, parameters and activation memory.
+"""The arithmetic of convolutional networks: sizes, receptive fields, parameters, multiply-adds, activation memory.
 
-Plain integers in and out, one dimension at a time: a 2-D layer is two calls. The formulas are those of
-Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (arXiv:1603.07285).
+Plain integers in and out. ``*_size`` and :class:`ReceptiveField` are about one dimension, as a slide has it;
+``*_shape`` about all dimensions of an image or a video, where one number stands for the same in each. The formulas are
+those of Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (arXiv:1603.07285).
 """
 
 from __future__ import annotations
@@ -10,33 +11,68 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
+#: One number for all dimensions, or one each.
+Size = int | Sequence[int]
+
 
 def output_size(
-    size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1, exact: bool = False
+    size: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    ceil_mode: bool = False,
+    exact: bool = False,
 ) -> int:
     """Positions of a convolution or pooling window along one dimension: ``floor((W − F + 2P)/S) + 1``.
 
-    With dilation D the window spans ``D(F − 1) + 1`` pixels. ``exact`` makes a stride that does not fit an error,
-    as on the lecture's slide, where torch would drop the remainder.
+    With dilation D the window spans ``D(F − 1) + 1`` pixels.
+
+    Args:
+        ceil_mode: round up instead, as pooling can: one more window, which sticks out of the padded input, where it
+            still starts on the input or the padding before it.
+        exact: make a stride that does not fit an error, as on the lecture's slide, where torch drops the remainder.
 
     Raises:
-        ValueError: the window is larger than the padded input, or ``exact`` and the stride does not fit; the
-            message shows the arithmetic.
+        ValueError: no window fits the padded input, or ``exact`` and the stride does not fit; the message shows
+            the arithmetic.
     """
     span = dilation * (kernel - 1) + 1
     room = size - span + 2 * padding
-    if room < 0:
-        raise ValueError(
-            f"cannot apply a filter spanning {span} to size {size} with padding {padding}: "
-            f"{size} + 2·{padding} is smaller than {span}"
-        )
-    if exact and room % stride:
+    if exact and room >= 0 and room % stride:
         raise ValueError(
             f"cannot apply a {kernel}×{kernel} filter at stride {stride} to {size}×{size}"
             f"{f' with padding {padding}' if padding else ''}: "
             f"({size} − {span}{f' + 2·{padding}' if padding else ''})/{stride} + 1 = {room / stride + 1:.2f}"
         )
-    return room // stride + 1
+    result = room // stride + 1
+    if ceil_mode and room % stride and result * stride < size + padding:
+        result += 1
+    if result < 1:
+        raise ValueError(
+            f"cannot apply a filter spanning {span} to size {size} with padding {padding}: "
+            f"{size} + 2·{padding} is smaller than {span}"
+        )
+    return result
+
+
+def output_shape(
+    shape: Sequence[int],
+    kernel: Size,
+    *,
+    stride: Size = 1,
+    padding: Size = 0,
+    dilation: Size = 1,
+    ceil_mode: bool = False,
+    exact: bool = False,
+) -> tuple[int, ...]:
+    """:func:`output_size` along every dimension: ``output_shape((224, 224), 7, stride=2, padding=3) == (112, 112)``."""
+    settings = (per_dimension(value, len(shape)) for value in (kernel, stride, padding, dilation))
+    return tuple(
+        output_size(size, k, stride=s, padding=p, dilation=d, ceil_mode=ceil_mode, exact=exact)
+        for size, k, s, p, d in zip(shape, *settings, strict=True)
+    )
 
 
 def transposed_output_size(
@@ -55,6 +91,23 @@ def transposed_output_size(
     return result
 
 
+def transposed_output_shape(
+    shape: Sequence[int],
+    kernel: Size,
+    *,
+    stride: Size = 1,
+    padding: Size = 0,
+    output_padding: Size = 0,
+    dilation: Size = 1,
+) -> tuple[int, ...]:
+    """:func:`transposed_output_size` along every dimension."""
+    settings = (per_dimension(value, len(shape)) for value in (kernel, stride, padding, output_padding, dilation))
+    return tuple(
+        transposed_output_size(size, k, stride=s, padding=p, output_padding=extra, dilation=d)
+        for size, k, s, p, extra, d in zip(shape, *settings, strict=True)
+    )
+
+
 def same_padding(kernel: int, *, dilation: int = 1) -> int:
     """The padding that keeps the size at stride 1: ``D(F − 1)/2``.
 
@@ -67,20 +120,47 @@ def same_padding(kernel: int, *, dilation: int = 1) -> int:
     return reach // 2
 
 
+def per_dimension(value: Size, dims: int) -> tuple[int, ...]:
+    """``value`` once for each of ``dims`` dimensions; ValueError if it is a sequence of another length."""
+    values = (value,) * dims if isinstance(value, int) else tuple(value)
+    if len(values) != dims:
+        raise ValueError(f"{len(values)} numbers {values} for {dims} dimensions")
+    return values
+
+
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How much of the input one output unit sees: its ``size`` in pixels, and the ``stride`` between neighbours."""
+    """How much of the input one unit sees, along one dimension.
+
+    Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks (Distill 2019). Transposed
+    convolutions have none here: of their outputs, neighbours can see different numbers of inputs.
+
+    Attributes:
+        size: pixels from the first to the last that matter.
+        stride: pixels between the fields of neighbours.
+        start: the first unit's first pixel, negative where it lies on padding.
+    """
 
     size: int = 1
     stride: int = 1
+    start: int = 0
 
-    def through(self, kernel: int, *, stride: int = 1, dilation: int = 1) -> ReceptiveField:
+    @property
+    def centre(self) -> float:
+        """The middle of the first unit's field; 0 is the middle of the first pixel."""
+        return self.start + (self.size - 1) / 2
+
+    def through(self, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> ReceptiveField:
         """After one more convolution or pooling: the field grows by ``D(F − 1)`` times the stride so far."""
-        return ReceptiveField(self.size + dilation * (kernel - 1) * self.stride, self.stride * stride)
+        return ReceptiveField(
+            self.size + dilation * (kernel - 1) * self.stride,
+            self.stride * stride,
+            self.start - padding * self.stride,
+        )
 
 
 def receptive_field(layers: Iterable[tuple[int, int]]) -> ReceptiveField:
-    """The receptive field of a chain of (kernel, stride) layers, first layer first."""
+    """The receptive field of a chain of (kernel, stride) layers without padding, first layer first."""
     field = ReceptiveField()
     for kernel, stride in layers:
         field = field.through(kernel, stride=stride)
@@ -90,14 +170,20 @@ def receptive_field(layers: Iterable[tuple[int, int]]) -> ReceptiveField:
 def convolution_parameters(
     in_channels: int, out_channels: int, kernel: Sequence[int], *, groups: int = 1, bias: bool = True
 ) -> int:
-    """Weights and biases of a convolution: ``F²CK/groups + K`` for a square 2-D kernel, any dimension here."""
+    """Weights and biases of a convolution: ``F²CK/groups + K`` for a square 2-D kernel, any dimension here.
+
+    A transposed convolution has as many. A linear layer is the convolution whose kernel is ``()``.
+    """
     return prod(kernel) * in_channels * out_channels // groups + (out_channels if bias else 0)
 
 
 def convolution_macs(
     in_channels: int, out_channels: int, kernel: Sequence[int], output: Sequence[int], *, groups: int = 1
 ) -> int:
-    """Multiply-adds of a convolution for one image: its weights, once for every output position."""
+    """Multiply-adds of a convolution for one image: its weights, once for every position of ``output``.
+
+    A transposed convolution uses its weights once for every position of its input: pass that as ``output``.
+    """
     return convolution_parameters(in_channels, out_channels, kernel, groups=groups, bias=False) * prod(output)
 
 
