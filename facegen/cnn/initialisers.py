@@ -49,6 +49,15 @@ def init_xavier_(module: nn.Module) -> None:
         nn.init.uniform_(weight, -bound, bound)
 
 
+def init_truncated_normal_(module: nn.Module, std: float) -> None:
+    """Weights N(0, std²) cut off at two deviations, biases 0, BatchNorm the identity, in place: Inception's.
+
+    TensorFlow's ``truncated_normal``, as its authors' code for arXiv:1409.4842 and arXiv:1512.00567 has it.
+    """
+    for _, weight in _weights(module):
+        nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
+
+
 def fans(layer: _ConvNd | nn.Linear) -> tuple[int, int]:
     """How many inputs an output sums over, and how many outputs an input takes part in, at stride 1.
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facegen.cnn.initialisers import fans, init_he_, init_normal_, init_xavier_
+from facegen.cnn.initialisers import fans, init_he_, init_normal_, init_truncated_normal_, init_xavier_
 from facegen.cnn.layers import ConvNormAct
 
-INITIALISERS = [init_normal_, init_he_, init_xavier_]
+INITIALISERS = [init_normal_, init_he_, init_xavier_, partial(init_truncated_normal_, std=0.1)]
 
 
 def drawn(initialise: Callable[[nn.Module], None], layer: nn.Module) -> Tensor:
@@ -40,6 +40,13 @@ def test_xavier_has_the_range_of_torchs_xavier_uniform() -> None:
     weight = drawn(init_xavier_, CONV())
     assert weight.abs().max().item() == pytest.approx(expected.abs().max().item(), rel=1e-3)
     assert weight.std().item() == pytest.approx(expected.std().item(), rel=0.02)
+
+
+def test_a_truncated_normal_ends_at_two_deviations() -> None:
+    weight = drawn(partial(init_truncated_normal_, std=0.1), CONV())
+    # A normal cut off at ±2 keeps 0.8796 of its deviation.
+    assert weight.std().item() == pytest.approx(0.08796, rel=0.02)
+    assert 0.19 < weight.abs().max().item() <= 0.2
 
 
 def test_he_takes_the_fan_in_of_a_linear_layer() -> None:
