@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from facegen.cnn import dcgan, efficientnet_lite
+from facegen.cnn import dcgan, densenet, efficientnet_lite, resnet
 from facegen.cnn.architecture import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for family in (
+        resnet,
+        densenet,
         efficientnet_lite,
         dcgan,
     )

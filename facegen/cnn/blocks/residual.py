@@ -2,41 +2,86 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.layers import Activation, ConvNormAct, Norm, make_activation
+from facegen.cnn.layers import Activation, ConvNormAct, Norm, make_activation, make_norm, parametrised
+
+#: ``"projection"``, ``"pad"``, or None for no shortcut: see :func:`make_shortcut`.
+Shortcut = str | None
 
 
-def _shortcut(in_channels: int, out_channels: int, stride: int, norm: Norm) -> nn.Module:
-    """ResNet's option B: the identity where shapes agree, else a 1×1 projection."""
+class PadShortcut(nn.Module):
+    """Every ``stride``-th pixel, and zeros for the channels that the input lacks: ResNet's option A.
+
+    He et al., arXiv:1512.03385, section 3.3. No parameters. [B, C, H, W] → [B, K, ⌈H/stride⌉, ⌈W/stride⌉].
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+        super().__init__()
+        self.missing, self.stride = out_channels - in_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.missing))
+
+    def extra_repr(self) -> str:
+        return f"channels=+{self.missing}, stride={self.stride}"
+
+
+def make_shortcut(
+    shortcut: Shortcut, in_channels: int, out_channels: int, *, stride: int, norm: Norm
+) -> nn.Module | None:
+    """The identity where shapes agree, else what makes them agree. He et al., arXiv:1512.03385, section 3.3.
+
+    Args:
+        shortcut: ``"projection"``, a 1×1 convolution and its norm (option B); ``"pad"``, without parameters
+            (option A); or None for the paper's plain networks, which have no shortcut anywhere.
+        in_channels, out_channels, stride: of the convolutions beside the shortcut.
+        norm: of the projection, see :func:`facegen.cnn.layers.make_norm`.
+
+    Raises:
+        ValueError: an unknown shortcut.
+    """
+    if shortcut not in ("projection", "pad", None):
+        raise ValueError(f"unknown shortcut {shortcut!r}: projection, pad or None")
+    if shortcut is None:
+        return None
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
-    return ConvNormAct(in_channels, out_channels, 1, stride=stride, norm=norm, activation=None)
+    if shortcut == "pad":
+        return PadShortcut(in_channels, out_channels, stride=stride)
+    return ConvNormAct(in_channels, out_channels, 1, stride=stride, bias=False, norm=norm, activation=None)
 
 
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut: y = act(F(x) + x). He et al., arXiv:1512.03385, figure 5 left.
 
-    [B, C, H, W] → [B, K, ⌈H/stride⌉, ⌈W/stride⌉].
+    [B, C, H, W] → [B, width, ⌈H/stride⌉, ⌈W/stride⌉].
     """
+
+    expansion = 1
 
     def __init__(
         self,
         in_channels: int,
-        out_channels: int,
+        width: int,
         *,
         stride: int = 1,
+        shortcut: Shortcut = "projection",
         norm: Norm = "batch",
         activation: Activation = "relu",
     ) -> None:
         super().__init__()
-        self.conv1 = ConvNormAct(in_channels, out_channels, 3, stride=stride, norm=norm, activation=activation)
-        self.conv2 = ConvNormAct(out_channels, out_channels, 3, norm=norm, activation=None)
-        self.shortcut = _shortcut(in_channels, out_channels, stride, norm)
+        self.conv1 = ConvNormAct(in_channels, width, 3, stride=stride, norm=norm, activation=activation)
+        self.conv2 = ConvNormAct(width, width, 3, norm=norm, activation=None)
+        self.shortcut = make_shortcut(shortcut, in_channels, width, stride=stride, norm=norm)
         self.act = make_activation(activation) or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.conv2(self.conv1(x)) + self.shortcut(x))
+        y = self.conv2(self.conv1(x))
+        return self.act(y if self.shortcut is None else y + self.shortcut(x))
 
 
 class Bottleneck(nn.Module):
@@ -48,15 +93,115 @@ class Bottleneck(nn.Module):
     expansion = 4
 
     def __init__(
-        self, in_channels: int, width: int, *, stride: int = 1, norm: Norm = "batch", activation: Activation = "relu"
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        shortcut: Shortcut = "projection",
+        norm: Norm = "batch",
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         out_channels = self.expansion * width
         self.conv1 = ConvNormAct(in_channels, width, 1, norm=norm, activation=activation)
         self.conv2 = ConvNormAct(width, width, 3, stride=stride, norm=norm, activation=activation)
         self.conv3 = ConvNormAct(width, out_channels, 1, norm=norm, activation=None)
-        self.shortcut = _shortcut(in_channels, out_channels, stride, norm)
+        self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride=stride, norm=norm)
         self.act = make_activation(activation) or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.conv3(self.conv2(self.conv1(x))) + self.shortcut(x))
+        y = self.conv3(self.conv2(self.conv1(x)))
+        return self.act(y if self.shortcut is None else y + self.shortcut(x))
+
+
+class PreActivation(nn.Sequential):
+    """Norm → activation, as children ``norm`` and ``act``: what comes before a block's convolutions.
+
+    He et al., arXiv:1603.05027, figure 1b. It leaves its input as it was, which the shortcut needs.
+    [B, C, ...] → [B, C, ...].
+    """
+
+    def __init__(self, channels: int, *, norm: Norm = "batch", activation: Activation = "relu") -> None:
+        layers = OrderedDict(norm=make_norm(norm, channels), act=make_activation(activation))
+        super().__init__(OrderedDict((name, layer) for name, layer in layers.items() if layer is not None))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Without a norm, an activation that works in place would change the input itself.
+        activated: Tensor = super().forward(x if hasattr(self, "norm") else x.clone())
+        return activated
+
+
+class PreActBasicBlock(nn.Module):
+    """:class:`BasicBlock` with norm and activation before each convolution: y = x + F(act(norm(x))).
+
+    He et al., arXiv:1603.05027, figure 1b. Where shapes change, the shortcut too starts from act(norm(x)), and its
+    projection has no norm (the authors' https://github.com/KaimingHe/resnet-1k-layers).
+    [B, C, H, W] → [B, width, ⌈H/stride⌉, ⌈W/stride⌉].
+    """
+
+    expansion = 1
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        shortcut: Shortcut = "projection",
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.preact = PreActivation(in_channels, norm=norm, activation=activation)
+        self.conv1 = ConvNormAct(in_channels, width, 3, stride=stride, norm=norm, activation=activation)
+        self.conv2 = parametrised(nn.Conv2d(width, width, 3, padding=1, bias=False), norm)
+        self.shortcut = make_shortcut(shortcut, in_channels, width, stride=stride, norm=_norm_of_weights(norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.preact(x)
+        return _add(self.shortcut, x, activated, self.conv2(self.conv1(activated)))
+
+
+class PreActBottleneck(nn.Module):
+    """:class:`Bottleneck` with norm and activation before each convolution: y = x + F(act(norm(x))).
+
+    He et al., arXiv:1603.05027, figure 1b; the shortcut is :class:`PreActBasicBlock`'s, the stride sits on the 3×3.
+    [B, C, H, W] → [B, 4·width, ⌈H/s⌉, ⌈W/s⌉].
+    """
+
+    expansion = 4
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int,
+        *,
+        stride: int = 1,
+        shortcut: Shortcut = "projection",
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        out_channels = self.expansion * width
+        self.preact = PreActivation(in_channels, norm=norm, activation=activation)
+        self.conv1 = ConvNormAct(in_channels, width, 1, norm=norm, activation=activation)
+        self.conv2 = ConvNormAct(width, width, 3, stride=stride, norm=norm, activation=activation)
+        self.conv3 = parametrised(nn.Conv2d(width, out_channels, 1, bias=False), norm)
+        self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride=stride, norm=_norm_of_weights(norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = self.preact(x)
+        return _add(self.shortcut, x, activated, self.conv3(self.conv2(self.conv1(activated))))
+
+
+def _norm_of_weights(norm: Norm) -> Norm:
+    """What is left of ``norm`` for a convolution that stands alone."""
+    return "spectral" if norm == "spectral" else None
+
+
+def _add(shortcut: nn.Module | None, x: Tensor, activated: Tensor, y: Tensor) -> Tensor:
+    """y and what the shortcut brings: the input itself, or something made of the activated input."""
+    if shortcut is None:
+        return y
+    return y + (x if isinstance(shortcut, nn.Identity) else shortcut(activated))

@@ -1,0 +1,43 @@
+"""DenseNet's layer and transition. Huang et al., arXiv:1608.06993."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from facegen.cnn.blocks.residual import PreActivation
+from facegen.cnn.layers import Activation, ConvNormAct, Norm, NormActConv, parametrised
+from facegen.cnn.pooling import make_pool
+
+
+class DenseLayer(nn.Module):
+    """Adds ``growth`` channels made of all that came before: y = [x, F(x)]. Huang et al., arXiv:1608.06993, section 3.
+
+    F is norm, activation, 1×1 to ``4 × growth`` (the bottleneck), then norm, activation, 3×3.
+    [B, C, H, W] → [B, C + growth, H, W].
+    """
+
+    bottleneck = 4
+
+    def __init__(self, in_channels: int, growth: int, *, norm: Norm = "batch", activation: Activation = "relu") -> None:
+        super().__init__()
+        width = self.bottleneck * growth
+        self.preact = PreActivation(in_channels, norm=norm, activation=activation)
+        self.conv1 = ConvNormAct(in_channels, width, 1, norm=norm, activation=activation)
+        self.conv2 = parametrised(nn.Conv2d(width, growth, 3, padding=1, bias=False), norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, self.conv2(self.conv1(self.preact(x)))], 1)
+
+
+class Transition(NormActConv):
+    """Norm, activation, a 1×1 convolution and the average of 2×2. Huang et al., arXiv:1608.06993, section 3.
+
+    [B, C, H, W] → [B, K, H/2, W/2]; ``out_channels`` is C/2 in the paper's networks.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, norm: Norm = "batch", activation: Activation = "relu"
+    ) -> None:
+        super().__init__(in_channels, out_channels, 1, norm=norm, activation=activation)
+        self.add_module("pool", make_pool("average", 2))
