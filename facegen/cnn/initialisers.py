@@ -58,6 +58,16 @@ def init_truncated_normal_(module: nn.Module, std: float) -> None:
         nn.init.trunc_normal_(weight, std=std, a=-2 * std, b=2 * std)
 
 
+def init_lecun_(module: nn.Module) -> None:
+    """Weights U(−2.4/F, 2.4/F) for a fan-in of F, biases 0, BatchNorm the identity, in place: LeNet-5's.
+
+    LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to Document Recognition (1998), appendix A.
+    """
+    for layer, weight in _weights(module):
+        bound = 2.4 / fans(layer)[0]
+        nn.init.uniform_(weight, -bound, bound)
+
+
 def fans(layer: _ConvNd | nn.Linear) -> tuple[int, int]:
     """How many inputs an output sums over, and how many outputs an input takes part in, at stride 1.
 

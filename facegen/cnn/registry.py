@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from facegen.cnn import dcgan, densenet, efficientnet_lite, resnet
+from facegen.cnn import alexnet, c3d, dcgan, densenet, efficientnet_lite, lenet, resnet, textcnn, vgg
 from facegen.cnn.architecture import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
     for family in (
+        lenet,
+        alexnet,
+        vgg,
         resnet,
         densenet,
+        textcnn,
+        c3d,
         efficientnet_lite,
         dcgan,
     )
