@@ -27,7 +27,7 @@ CONNECTIONS = (
 
 
 class ScaledTanh(nn.Module):
-    """1.7159 tanh(2x/3), which maps ±1 to ±1. LeCun et al. 1998, equation 6 and appendix A."""
+    """1.7159 tanh(2x/3), which maps ±1 to ±1. LeCun et al. 1998, section II.B and appendix A."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 1.7159 * torch.tanh(2 / 3 * x)
@@ -89,7 +89,7 @@ class LeNet5(Classifier):
         original: the paper's connections, subsampling, squashing and initialisation.
 
     Raises:
-        ValueError: ``original`` with ``width`` 1, where table I leaves maps of C3 without an input.
+        ValueError: ``original`` with a ``width`` below 3, where table I leaves maps of C3 without an input.
     """
 
     def __init__(
@@ -103,23 +103,22 @@ class LeNet5(Classifier):
         original: bool = False,
     ) -> None:
         super().__init__()
-        if original and width < 2:
-            raise ValueError(f"the connections of table I need a width of at least 2, not {width}")
+        if original and width < 3:
+            raise ValueError(f"the connections of table I need a width of at least 3, not {width}")
         c3, c5, f6 = (scaled(channels, width, C1) for channels in (C3, C5, F6))
         activation: Callable[[], nn.Module] = ScaledTanh if original else nn.ReLU
         conv = partial(ConvNormAct, kernel_size=5, norm=norm, activation=activation)
-        self.features = nn.Sequential(
-            OrderedDict(
-                c1=conv(in_channels, width, padding=2 if size < 32 else 0),
-                s2=Subsampling(width, activation) if original else make_pool("max", 2),
-                c3=Concat(
-                    *(nn.Sequential(Select(maps), conv(len(maps), 1, padding=0)) for maps in connections(width, c3))
-                )
-                if original
-                else conv(width, c3, padding=0),
-                s4=Subsampling(c3, activation) if original else make_pool("max", 2),
-            )
-        )
+        layers: OrderedDict[str, nn.Module] = OrderedDict(c1=conv(in_channels, width, padding=2 if size < 32 else 0))
+        if original:
+            layers["s2"] = Subsampling(width, activation)
+            seen = connections(width, c3)
+            layers["c3"] = Concat(*(nn.Sequential(Select(maps), conv(len(maps), 1, padding=0)) for maps in seen))
+            layers["s4"] = Subsampling(c3, activation)
+        else:
+            layers["s2"] = make_pool("max", 2)
+            layers["c3"] = conv(width, c3, padding=0)
+            layers["s4"] = make_pool("max", 2)
+        self.features = nn.Sequential(layers)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(5), nn.Flatten())
         self.classifier = nn.Sequential(
             OrderedDict(
