@@ -58,8 +58,8 @@ class ResNet(Classifier):
     total           269,722   464,154   658,586   853,018   1,727,962
     ====== ======== ========= ========= ========= ========= ==========
 
-    With pre-activation blocks (He et al., arXiv:1603.05027) the stem's activation serves as the first block's, and a
-    norm and activation, ``postact``, follow the last.
+    With pre-activation blocks the stem's activation serves as the first block's, and a norm and activation,
+    ``postact``, follow the last (He et al., arXiv:1603.05027, appendix).
 
     Args:
         block: one of ``facegen.cnn.blocks.residual``.
