@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from facegen.cnn import alexnet, c3d, dcgan, densenet, efficientnet_lite, lenet, resnet, textcnn, vgg
+from facegen.cnn import (
+    alexnet,
+    c3d,
+    dcgan,
+    densenet,
+    efficientnet_lite,
+    googlenet,
+    hand_filters,
+    inception,
+    lenet,
+    resnet,
+    textcnn,
+    vgg,
+)
 from facegen.cnn.architecture import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -13,12 +26,15 @@ ARCHITECTURES: dict[str, Architecture] = {
         lenet,
         alexnet,
         vgg,
+        googlenet,
+        inception,
         resnet,
         densenet,
         textcnn,
         c3d,
         efficientnet_lite,
         dcgan,
+        hand_filters,
     )
     for architecture in family.ARCHITECTURES
 }
