@@ -3,67 +3,129 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.fx import Tracer
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import type_before_parametrizations
 
-
-def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
-    # A transposed convolution's channels lie elsewhere in its weight; none here is ever folded.
-    return isinstance(conv, _ConvNd) and not conv.transposed and isinstance(norm, _BatchNorm)
+#: torch's own, of which it is known what their forward does with their weight.
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def fold_batch_norm(conv: _ConvNd, norm: _BatchNorm) -> _ConvNd:
-    """A convolution equal to ``norm(conv(x))`` in eval mode.
+    """A convolution, transposed or not, equal to ``norm(conv(x))`` in eval mode.
 
     With running mean μ and variance σ², scale γ and shift β: W' = Wγ/√(σ²+ε), b' = (b − μ)γ/√(σ²+ε) + β (Ioffe and
-    Szegedy, arXiv:1502.03167, algorithm 2 line 11). Computed in float64, so that only the result is rounded.
+    Szegedy, arXiv:1502.03167, algorithm 2 line 11). Computed in float64, so that only the result is rounded. Of a
+    parametrized weight (spectral norm) the value is folded, and the parametrization is gone.
 
     Raises:
         ValueError: training mode, where the statistics are the batch's and nothing can be folded; a norm without
             running statistics; or layers that are not a convolution and a BatchNorm.
     """
-    if not _foldable(conv, norm):
+    if type_before_parametrizations(conv) not in CONVOLUTIONS or not isinstance(norm, _BatchNorm):
         raise ValueError(f"cannot fold {type(norm).__name__} into {type(conv).__name__}")
     if conv.training or norm.training:
         raise ValueError("BatchNorm can be folded in eval mode only: call .eval() first")
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("this BatchNorm keeps no running statistics, so there is nothing to fold")
     with torch.no_grad():
-        scale = 1.0 / torch.sqrt(norm.running_var.double() + norm.eps)
+        scale = torch.rsqrt(norm.running_var.double() + norm.eps)
+        shift = -norm.running_mean.double()
+        if conv.bias is not None:
+            shift = shift + conv.bias.double()
         if norm.affine:
             scale = scale * norm.weight.double()
-        bias = -norm.running_mean.double() if conv.bias is None else conv.bias.double() - norm.running_mean.double()
-        bias = bias * scale
+        shift = shift * scale
         if norm.affine:
-            bias = bias + norm.bias.double()
-        folded = copy.deepcopy(conv)
-        weight = conv.weight.double() * scale.reshape(-1, *[1] * (conv.weight.ndim - 1))
-        folded.weight = nn.Parameter(weight.to(conv.weight.dtype), requires_grad=conv.weight.requires_grad)
-        folded.bias = nn.Parameter(bias.to(conv.weight.dtype), requires_grad=conv.weight.requires_grad)
-    return folded
+            shift = shift + norm.bias.double()
+        weight = conv.weight
+        # Output channels come first in a group's part of the weight, second in a transposed convolution's.
+        channels = (1, -1) if conv.transposed else (-1, 1)
+        scale = scale.reshape(conv.groups, *channels, *[1] * len(conv.kernel_size))
+        scaled = (weight.double().unflatten(0, (conv.groups, -1)) * scale).flatten(0, 1)
+    folded: _ConvNd = type_before_parametrizations(conv)(
+        conv.in_channels,
+        conv.out_channels,
+        conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
+        groups=conv.groups,
+        padding_mode=conv.padding_mode,
+        device="meta",  # its parameters come now
+        **({"output_padding": conv.output_padding} if conv.transposed else {}),
+    )
+    folded.weight = nn.Parameter(scaled.to(weight.dtype), requires_grad=weight.requires_grad)
+    folded.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=weight.requires_grad)
+    return folded.eval()
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """A copy of ``network`` with every BatchNorm that directly follows a convolution folded into it.
+    """A copy of ``network`` with every BatchNorm whose only input is a convolution's output folded into it.
 
-    "Follows" means the next child of the same parent, which is how ``ConvNormAct`` and torchvision's networks lay
-    them out: parents that run their children in another order must not be given to this function.
+    What follows what is read from the order of an ``nn.Sequential``, and from the graph (torch.fx) of any other
+    parent's ``forward``, which must be the one that calls them. A BatchNorm stays where folding would change what
+    comes out: where its convolution's output has other uses, where either layer is called or registered more than
+    once or has hooks, where it keeps no running statistics, where the convolution is a subclass of torch's, or where
+    ``forward`` cannot be traced.
 
     Raises:
-        ValueError: ``network`` is in training mode.
+        ValueError: ``network``, or a layer to fold, is in training mode.
     """
     if network.training:
         raise ValueError("BatchNorm can be folded in eval mode only: call .eval() first")
     network = copy.deepcopy(network)
+    registered = Counter(child for parent in network.modules() for child in parent._modules.values())
     for parent in list(network.modules()):
-        children = list(parent.named_children())
-        for (conv_name, conv), (norm_name, norm) in pairwise(children):
-            if _foldable(conv, norm):
+        pairs = _pairs_of_sequential(parent) if isinstance(parent, nn.Sequential) else _pairs_of_graph(parent)
+        for conv_name, norm_name in list(pairs):
+            conv, norm = parent.get_submodule(conv_name), parent.get_submodule(norm_name)
+            if _foldable(conv, norm) and registered[conv] == registered[norm] == 1:
                 assert isinstance(conv, _ConvNd) and isinstance(norm, _BatchNorm)
                 setattr(parent, conv_name, fold_batch_norm(conv, norm))
                 setattr(parent, norm_name, nn.Identity())
     return network
+
+
+def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
+    if type_before_parametrizations(conv) not in CONVOLUTIONS or not isinstance(norm, _BatchNorm):
+        return False
+    # A hook may look at what flows between the two, or change it, or the weight.
+    hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in (conv, norm))
+    return norm.running_mean is not None and not hooked
+
+
+def _pairs_of_sequential(parent: nn.Sequential) -> Iterator[tuple[str, str]]:
+    # Not named_children, which skips what it has seen: an activation shared by two places, say.
+    return pairwise(parent._modules)
+
+
+def _pairs_of_graph(parent: nn.Module) -> Iterator[tuple[str, str]]:
+    """Children of which the second has the first's output as its input, which nothing else uses."""
+    if not any(isinstance(child, _BatchNorm) for child in parent.children()):
+        return
+    try:
+        graph = _OwnForward().trace(parent)
+    except Exception:  # noqa: BLE001 - mostly control flow that depends on the input; whatever it is, the norms stay
+        return
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    children = {name for name, _ in parent.named_children()}
+    for node in graph.nodes:
+        before, *others = node.all_input_nodes or [node]
+        known = not others and {before.target, node.target} <= children
+        if known and len(before.users) == calls[before.target] == calls[node.target] == 1:
+            yield before.target, node.target
+
+
+class _OwnForward(Tracer):
+    """Traces what a module does with its children, and not what these do."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from facegen.cnn.architecture import Architecture
 from facegen.cnn.registry import find_architecture
 
 Randomise = Callable[[nn.Module], nn.Module]
@@ -28,6 +30,21 @@ def _randomise(module: nn.Module) -> nn.Module:
 def randomise() -> Randomise:
     """Gives every BatchNorm statistics and an affine map as training would leave them; returns it in eval mode."""
     return _randomise
+
+
+@pytest.fixture
+def build_small() -> Callable[..., tuple[nn.Module, tuple[int, ...]]]:
+    """``build_small(architecture, **options)``: its network as narrow as it comes, and the shape of small inputs."""
+
+    def build(architecture: Architecture, **options: object) -> tuple[nn.Module, tuple[int, ...]]:
+        taken = inspect.signature(architecture.build).parameters
+        least = {option: value for option, value in {"width": 8, "size": 32}.items() if option in taken}
+        channels, *positions = architecture.input
+        if "size" in least and positions:
+            channels, positions = int(options.get("in_channels", channels)), [*positions[:-2], 32, 32]  # type: ignore[call-overload]
+        return architecture.build(**least, **options), (channels, *positions)
+
+    return build
 
 
 @pytest.fixture
