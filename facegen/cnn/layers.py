@@ -160,6 +160,11 @@ class NormActConv(nn.Sequential):
         layers["conv"] = parametrised(conv, norm)
         super().__init__(layers)
 
+    def forward(self, x: Tensor) -> Tensor:
+        # Without a norm, an activation that works in place would change the input itself.
+        y: Tensor = super().forward(x if hasattr(self, "norm") else x.clone())
+        return y
+
 
 class Concat(nn.Module):
     """Branches of one input, their outputs concatenated along the channels: what inception modules are made of."""
