@@ -20,8 +20,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 SIDES = ("pytorch-fid", "facegen")
 REFERENCE_FEATURES = 4000
@@ -70,11 +74,9 @@ def random_weights() -> dict[str, object]:
     """He-normal convolutions and BatchNorms that change nothing: only the work counts here."""
     import torch
 
-    from facegen.metrics.inception import build_network
-
     random = torch.Generator().manual_seed(0)
     weights: dict[str, object] = {}
-    for key, value in build_network().state_dict().items():
+    for key, value in published_names().items():
         if value.ndim == 4:
             weights[key] = torch.randn(value.shape, generator=random) * (2 / value[0].numel()) ** 0.5
         else:
@@ -86,13 +88,22 @@ def complete(state_dict: dict[str, object]) -> dict[str, object]:
     """pytorch-fid insists on every tensor, also on those that the features do not need."""
     import torch
 
-    from facegen.metrics.inception import build_network
-
     tensors = {key: value.float() for key, value in state_dict.items() if isinstance(value, torch.Tensor)}
-    for key in build_network().state_dict():
-        if key.endswith("num_batches_tracked"):
-            tensors[key] = torch.tensor(0)
-    return {**tensors, "fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
+    unused = {
+        key: torch.zeros(value.shape, dtype=value.dtype)
+        for key, value in published_names().items()
+        if key.startswith("fc.") or key.endswith("num_batches_tracked")
+    }
+    return {**tensors, **unused}
+
+
+def published_names() -> dict[str, torch.Tensor]:
+    """Every tensor that pytorch-fid's network has, without values: its names and shapes are torchvision's."""
+    import torch
+    from torchvision.models import inception_v3
+
+    with torch.device("meta"):
+        return inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
 
 
 def measure_pytorch_fid(work: Path, dims: int) -> dict[str, float]:

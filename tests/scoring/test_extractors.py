@@ -88,7 +88,7 @@ def test_files_that_are_no_weights(tmp_path: Path, content: bytes, words: str) -
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({}, "tensors are missing, the first is 'Conv2d_1a_3x3.bn.bias'"),
+        ({}, "tensors are missing, the first is 'features.conv1a.conv.weight'"),
         ({"conv1.weight": torch.zeros(1)}, "tensors are missing"),
         ([torch.zeros(1)], "holds no state dict"),
         ({"epoch": 3}, "holds no state dict"),

@@ -1,0 +1,93 @@
+"""FID's features against pytorch-fid's own network with seeded random weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torchvision.models import inception_v3
+
+from facegen.cnn.registry import find_architecture
+from facegen.metrics.inception import DIMS, InceptionFeatures
+
+pytorch_inception = pytest.importorskip("pytorch_fid.inception")
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    """As pytorch-fid publishes them, but random: its names and shapes are torchvision's."""
+    with torch.device("meta"):
+        shapes = inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
+    random = torch.Generator().manual_seed(0)
+    weights = {}
+    for key, value in shapes.items():
+        if value.ndim == 4:
+            weights[key] = torch.randn(value.shape, generator=random) * (2 / value[0].numel()) ** 0.5
+        elif key.endswith(("bn.weight", "running_var")):
+            weights[key] = 0.5 + torch.rand(value.shape, generator=random)
+        else:
+            weights[key] = torch.randn(value.shape, generator=random) / 10
+    return weights
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.randint(256, (2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module")
+def expected(weights: dict[str, Tensor], images: Tensor) -> dict[int, Tensor]:
+    """pytorch-fid's features at its four cuts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pytorch_inception, "load_state_dict_from_url", lambda *_, **__: weights)
+        network = pytorch_inception.InceptionV3([0, 1, 2, 3]).eval()
+    with torch.inference_mode():
+        maps = network(images / 255)
+    return {cut.shape[1]: cut.mean((2, 3)) for cut in maps}
+
+
+@pytest.mark.parametrize("dims", DIMS)
+def test_features_are_pytorch_fids(
+    dims: int, weights: dict[str, Tensor], images: Tensor, expected: dict[int, Tensor]
+) -> None:
+    network = InceptionFeatures(weights, dims)
+    with torch.inference_mode():
+        features = network(network.resize(images))
+    assert features.shape == (2, dims)
+    assert (features - expected[dims]).abs().max() <= 1e-5 * expected[dims].abs().max()
+
+
+def test_weights_under_our_own_names_are_the_same_weights(weights: dict[str, Tensor]) -> None:
+    ours = find_architecture("inception_v3_fid").convert(weights)
+    by_ours, by_theirs = InceptionFeatures(ours, 64), InceptionFeatures(weights, 64)
+    for key, value in by_theirs.state_dict().items():
+        assert torch.equal(by_ours.state_dict()[key], value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"Mixed_5b.branch1x1.conv.weight": None}, "1 of its 470 tensors are missing, the first is 'features.mixed5b"),
+        ({"AuxLogits.fc.bias": torch.zeros(1008)}, "1 tensors of another network, the first is 'AuxLogits.fc.bias'"),
+        ({"Mixed_7c.branch_pool.bn.bias": torch.zeros(9)}, r"'Mixed_7c.branch_pool.bn.bias' is \[9\] and should be"),
+        ({"Mixed_6e.branch7x7_3.bn.bias": torch.full((192,), torch.nan)}, "'Mixed_6e.branch7x7_3.bn.bias' holds NaN"),
+    ],
+    ids=["missing", "unknown", "shape", "NaN"],
+)
+def test_a_tensor_that_does_not_fit_is_named(
+    weights: dict[str, Tensor], changes: dict[str, Tensor | None], words: str
+) -> None:
+    damaged = {key: value for key, value in {**weights, **changes}.items() if value is not None}
+    with pytest.raises(ValueError, match=words):
+        InceptionFeatures(damaged)
+
+
+def test_the_classifier_and_the_counters_may_be_absent(weights: dict[str, Tensor]) -> None:
+    needed = {key: v for key, v in weights.items() if not key.startswith("fc.") and "num_batches" not in key}
+    assert len(needed) == 470
+    InceptionFeatures(needed, 64)
+
+
+def test_other_dims_are_an_error(weights: dict[str, Tensor]) -> None:
+    with pytest.raises(ValueError, match="no cut at 100 dims: 64, 192, 768, 2048"):
+        InceptionFeatures(weights, 100)
