@@ -13,7 +13,7 @@ from torch import nn
 from facegen.cnn.architecture import Architecture
 from facegen.cnn.blocks.fully_connected import FullyConnected
 from facegen.cnn.classifier import SMALL, Classifier, scaled
-from facegen.cnn.initialisers import init_normal_
+from facegen.cnn.initialisers import init_he_, init_normal_
 from facegen.cnn.layers import ConvNormAct, Norm
 
 
@@ -66,8 +66,8 @@ class AlexNet(Classifier):
         classes: logits.
         in_channels: of the images.
         width: channels after conv1; fc6 and fc7 scale with it too.
-        size: side of the images. Up to 96 pixels, conv1 is 3×3 and keeps the size, and fc6 sees a map of 3×3 at 32 and
-            of 6×6 from 56. Other sizes than 227 (224 for torchvision's) are averaged to what fc6 sees.
+        size: side of the images. Up to 96 pixels, conv1 is 3×3 and keeps the size, fc6 sees a map of 3×3 at 32 and of
+            6×6 from 56, and weights start as He's. Other maps are averaged to what fc6 sees.
         norm: see :func:`facegen.cnn.layers.make_norm`; None for the published one, any other takes its place.
         dropout: probability after fc6 and fc7 (torchvision's is before them, which is the same in eval mode).
         groups: of conv2, conv4 and conv5. ValueError unless it divides ``width``.
@@ -114,7 +114,11 @@ class AlexNet(Classifier):
         )
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(positions), nn.Flatten())
         self.classifier = FullyConnected(fifth * positions**2, scaled(HIDDEN, width, base), classes, dropout=dropout)
-        self._initialise(base / width)
+        if size > SMALL:
+            self._initialise(base / width)
+        else:
+            # A deviation of 0.01 suits the published layers; with so few inputs the images would drown in the biases.
+            init_he_(self, fan="in")
 
     def _initialise(self, narrower: float) -> None:
         """Section 5: N(0, 0.01), and biases of 1 where ReLUs then start with positive inputs.

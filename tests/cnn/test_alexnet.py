@@ -83,6 +83,14 @@ def test_a_narrow_network_starts_with_sums_as_large_as_the_published_one() -> No
     assert AlexNet(width=24, classes=2).classifier.fc7.weight.std().item() == pytest.approx(0.01 * sqrt(4), rel=0.01)
 
 
+def test_logits_of_a_layout_for_small_images_start_with_a_deviation_over_a_tenth() -> None:
+    torch.manual_seed(0)
+    network = AlexNet(width=24, classes=10, size=64).eval()
+    with torch.inference_mode():
+        # With the paper's initialisation it would be 4e-5.
+        assert 0.1 < network(torch.randn(16, 3, 64, 64)).std(0).mean() < 10
+
+
 @pytest.mark.parametrize(("size", "positions"), [(32, 3), (48, 5), (64, 6), (96, 6)])
 def test_fc6_of_small_images_sees_up_to_6x6_positions(size: int, positions: int) -> None:
     network = AlexNet(width=8, classes=2, size=size)
