@@ -64,7 +64,9 @@ class StridedConv(ConvNormAct):
 
 
 class EfficientNetLite0(Classifier):
-    """ImageNet classifier with 4.65 M parameters, trained on 224×224 RGB pixels scaled to ``(x − 127)/128``.
+    """Inverted residuals without the parts that quantise badly. Tan and Le, arXiv:1905.11946, table 1.
+
+    The published weights were trained on ImageNet at 224×224, RGB pixels scaled to ``(x − 127)/128``.
 
     ======== ========================================= ============ ==========
     stage    block, repeats                            output       parameters

@@ -32,7 +32,7 @@ def randomise() -> Randomise:
     return _randomise
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def build_small() -> Callable[..., tuple[nn.Module, tuple[int, ...]]]:
     """``build_small(architecture, **options)``: its network as narrow as it comes, and the shape of small inputs."""
 
