@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain, groupby
 
 import torch
 from torch import Tensor, nn
@@ -111,8 +112,13 @@ class LeNet5(Classifier):
         layers: OrderedDict[str, nn.Module] = OrderedDict(c1=conv(in_channels, width, padding=2 if size < 32 else 0))
         if original:
             layers["s2"] = Subsampling(width, activation)
-            seen = connections(width, c3)
-            layers["c3"] = Concat(*(nn.Sequential(Select(maps), conv(len(maps), 1, padding=0)) for maps in seen))
+            branches = []
+            # Maps in a row that see equally many others are one grouped convolution: 6 of 3, 9 of 4 and 1 of 6.
+            for inputs, maps in groupby(connections(width, c3), len):
+                seen = list(maps)
+                grouped = conv(inputs * len(seen), len(seen), groups=len(seen), padding=0)
+                branches.append(nn.Sequential(Select(list(chain(*seen))), grouped))
+            layers["c3"] = Concat(*branches)
             layers["s4"] = Subsampling(c3, activation)
         else:
             layers["s2"] = make_pool("max", 2)
