@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +18,10 @@ from facegen.data.weights import INCEPTION, ensure_weights
 from facegen.device import choose_device
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import sha256_file
-from facegen.metrics import effnet_lite0
+from facegen.metrics import effnet_lite0, inception
 from facegen.metrics.effnet_lite0 import EffnetLite0Features
+from facegen.metrics.inception import InceptionFeatures
 from facegen.scoring.score import FID_DIMS, FID_EXTRACTOR, metric_label
-
-if TYPE_CHECKING:
-    from facegen.metrics.inception import InceptionFeatures
 
 Images = npt.NDArray[np.uint8]
 
@@ -148,12 +145,9 @@ def _published_weights() -> Path | None:
 
 
 def _inception(path: Path, dims: int | None, device: torch.device) -> FeatureExtractor:
-    # Imported where it is used: it brings torchvision, which takes longer to import than effnet-lite0 to load.
-    from facegen.metrics.inception import DIMS, InceptionFeatures
-
     dims = FID_DIMS if dims is None else dims
-    if dims not in DIMS:
-        raise InputError(f"Inception has no {dims} dims.", f"Choose one of: {', '.join(map(str, DIMS))}.")
+    if dims not in inception.DIMS:
+        raise InputError(f"Inception has no {dims} dims.", f"Choose one of: {', '.join(map(str, inception.DIMS))}.")
     state_dict = read_state_dict(path)
     try:
         network = InceptionFeatures(state_dict, dims)
