@@ -1,8 +1,8 @@
 """facegen: face generation with GANs, and its honest measurement.
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
-:func:`pack`, :func:`grade` and :func:`run`, each with the result type named in ``__all__``. They load lazily:
-``import facegen`` costs nothing until one is used.
+:func:`pack`, :func:`grade` and :func:`run`, and :func:`inspect` of a network, each with the result type named in
+``__all__``. They load lazily: ``import facegen`` costs nothing until one is used.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _EXPORTS = {
     "pack": "facegen.stages.pack",
     "grade": "facegen.stages.grade",
     "run": "facegen.stages.run",
+    "inspect": "facegen.stages.inspect",
     "FaceDataset": "facegen.data.dataset",
     "Recipe": "facegen.training.recipe",
     "Score": "facegen.scoring.score",
@@ -32,6 +33,7 @@ __all__ = [
     "Score",
     "fid",
     "grade",
+    "inspect",
     "pack",
     "prepare",
     "run",

@@ -210,5 +210,5 @@ def feature_maps(network: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
     if not seen:
         raise ValueError("this layer does not run at test time")
     if seen[0].ndim < 3:
-        raise ValueError(f"this layer puts out {tuple(seen[0].shape[1:])} values, not maps")
+        raise ValueError(f"this layer puts out {seen[0][0].numel():,} values without positions, not maps")
     return seen[0]

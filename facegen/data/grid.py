@@ -1,13 +1,14 @@
-"""Contact sheets: many small images as one."""
+"""Contact sheets and figures: many images as one."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from facegen.files import atomic_path
 
@@ -30,3 +31,34 @@ def save_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
     """Write a uint8 [H, W, 3] image as PNG, whole or not at all."""
     with atomic_path(path) as temporary:
         Image.fromarray(image).save(temporary, format="PNG")
+
+
+def figure(panels: Sequence[tuple[str, npt.NDArray[np.uint8]]], *, gap: int = 16) -> npt.NDArray[np.uint8]:
+    """uint8 [H, W, 3] images side by side on white, each below its caption."""
+    font = ImageFont.load_default(size=14)
+    captions = [_wrapped(caption, font, image.shape[1]) for caption, image in panels]
+    line = 18
+    top = gap + line * max(len(lines) for lines in captions) + 4
+    height = top + max(image.shape[0] for _, image in panels) + gap
+    width = gap + sum(image.shape[1] + gap for _, image in panels)
+    page = Image.new("RGB", (width, height), "white")
+    draw, left = ImageDraw.Draw(page), gap
+    for lines, (_, image) in zip(captions, panels, strict=True):
+        for index, text in enumerate(lines):
+            # The last line stands right above its picture.
+            draw.text((left, top - 4 - line * (len(lines) - index)), text, fill="black", font=font)
+        page.paste(Image.fromarray(image), (left, top))
+        draw.rectangle((left - 1, top - 1, left + image.shape[1], top + image.shape[0]), outline="lightgrey")
+        left += image.shape[1] + gap
+    return np.asarray(page)
+
+
+def _wrapped(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

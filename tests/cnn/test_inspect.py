@@ -222,5 +222,5 @@ class TestLayers:
         assert torch.equal(feature_maps(self.network, conv, x), F.conv2d(x, conv.weight))
 
     def test_vectors_are_no_maps(self) -> None:
-        with pytest.raises(ValueError, match=r"puts out \(1,\) values"):
+        with pytest.raises(ValueError, match=r"puts out 1 values without positions"):
             feature_maps(self.network, self.network.classifier, torch.randn(1, 1, 2, 2))
