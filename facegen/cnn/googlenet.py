@@ -84,7 +84,7 @@ class GoogLeNet(AuxiliaryClassifier):
     =============== ============= =========== ==========
 
     The two auxiliary heads look at 4a and 4d. The paper adds 0.3 of each one's loss to the loss in training, and
-    leaves the heads away afterwards.
+    drops the heads afterwards.
 
     Args:
         classes: logits.

@@ -146,7 +146,7 @@ def _auxiliary_head(in_channels: int, classes: int, width: int, norm: Norm, padd
 
 
 def _pool_as_fid(features: nn.Module) -> None:
-    """TensorFlow's averages leave padding out, and the last module takes maxima: an error that made history."""
+    """TensorFlow's averages leave padding out, and the last module takes maxima, an error that every FID shares."""
     for layer in features.modules():
         if isinstance(layer, nn.AvgPool2d):
             layer.count_include_pad = False
