@@ -104,7 +104,7 @@ def inspect(
     if image is not None:
         if out is None or as_json:
             raise click.UsageError("--image needs --out, the PNG to write, and prints no --json.")
-        from facegen.stages.inspect import draw
+        from facegen.stages.draw import draw
 
         drawn = draw(architecture, image, out, layer=layer, weights=weights, input=shape, width=width, size=size)
         console.result(str(drawn))

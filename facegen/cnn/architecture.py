@@ -5,12 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 #: (regular expression, replacement) applied to each key in turn, as by :func:`re.sub`.
 KeyRules = Sequence[tuple[str, str]]
+
+
+class Pixels(NamedTuple):
+    """The inputs that weights were trained on: ``(x − mean) / std`` of RGB pixels x in [0, 1]."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+IMAGENET = Pixels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+#: In [−1, 1].
+CENTRED = Pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+UNIT = Pixels((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 CLASSIFIER, GENERATOR, DISCRIMINATOR, FILTER = ROLES = ("classifier", "generator", "discriminator", "filter")
 
@@ -29,6 +43,7 @@ class Architecture:
         source: the paper, and the table or figure in it.
         role: one of ``ROLES``.
         keys: rules from another project's state dict to this one's, or None where no other has such a network.
+        pixels: of images, what the published weights were trained on.
         vocabulary: inputs are int64 tokens in [0, vocabulary); None: they are floats.
     """
 
@@ -38,6 +53,7 @@ class Architecture:
     source: str
     role: str = CLASSIFIER
     keys: KeyRules | None = None
+    pixels: Pixels = IMAGENET
     vocabulary: int | None = None
 
     def random_input(self, batch: int = 1, shape: Sequence[int] | None = None) -> Tensor:

@@ -7,7 +7,7 @@ from math import log2
 
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import DISCRIMINATOR, GENERATOR, Architecture
+from facegen.cnn.architecture import CENTRED, DISCRIMINATOR, GENERATOR, Architecture
 from facegen.cnn.blocks.gan import DownBlock, UpBlock
 from facegen.cnn.classifier import Classifier
 from facegen.cnn.initialisers import init_normal_
@@ -119,5 +119,6 @@ ARCHITECTURES = (
         (3, 64, 64),
         "Radford, Metz and Chintala, Unsupervised Representation Learning with DCGANs, arXiv:1511.06434, section 3",
         DISCRIMINATOR,
+        pixels=CENTRED,
     ),
 )

@@ -13,7 +13,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import Architecture
+from facegen.cnn.architecture import Architecture, Pixels
 from facegen.cnn.blocks.inverted_residual import InvertedResidual
 from facegen.cnn.classifier import SMALL, Classifier, scaled
 from facegen.cnn.layers import ConvNormAct, Norm
@@ -158,5 +158,6 @@ ARCHITECTURES = (
         (3, 224, 224),
         "Tan and Le, EfficientNet, arXiv:1905.11946, table 1, in TensorFlow's Lite variant",
         keys=tuple(_key_rules()),
+        pixels=Pixels((127 / 255,) * 3, (128 / 255,) * 3),
     ),
 )

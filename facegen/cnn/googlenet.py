@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import Architecture
+from facegen.cnn.architecture import CENTRED, Architecture
 from facegen.cnn.blocks.inception import Inception
 from facegen.cnn.classifier import SMALL, Classifier, scaled
 from facegen.cnn.initialisers import init_truncated_normal_, init_xavier_
@@ -186,6 +186,7 @@ ARCHITECTURES = (
         (3, 224, 224),
         "Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842, table 1, with torchvision's BatchNorm",
         keys=KEYS,
+        pixels=CENTRED,
     ),
     Architecture(
         "googlenet_paper",

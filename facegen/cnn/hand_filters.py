@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import FILTER, Architecture
+from facegen.cnn.architecture import FILTER, UNIT, Architecture
 
 BOX = ((1 / 25,) * 5,) * 5
 #: Prewitt's: the mean over three rows of the difference between right and left, times three.
@@ -51,7 +51,14 @@ class HandFilter(nn.Module):
 
 
 ARCHITECTURES = tuple(
-    Architecture(name, partial(HandFilter, kernel=kernel, each_channel=each_channel), (3, 128, 128), source, FILTER)
+    Architecture(
+        name,
+        partial(HandFilter, kernel=kernel, each_channel=each_channel),
+        (3, 128, 128),
+        source,
+        FILTER,
+        pixels=UNIT,
+    )
     for name, kernel, each_channel, source in (
         ("blur", BOX, True, "the mean of 5×5 pixels"),
         ("vertical_edge", VERTICAL_EDGE, False, "Prewitt, Object Enhancement and Extraction, 1970"),

@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import nn
 
-from facegen.cnn.architecture import Architecture
+from facegen.cnn.architecture import CENTRED, Architecture
 from facegen.cnn.blocks.inception import (
     InceptionA,
     InceptionB,
@@ -195,6 +195,7 @@ ARCHITECTURES = (
         (3, 299, 299),
         "Szegedy et al., Rethinking the Inception Architecture, arXiv:1512.00567, table 1",
         keys=KEYS,
+        pixels=CENTRED,
     ),
     Architecture(
         "inception_v3_fid",
@@ -202,5 +203,6 @@ ARCHITECTURES = (
         (3, 299, 299),
         "Szegedy et al., arXiv:1512.00567, in TensorFlow's network of 2015-12-05; Heusel et al., arXiv:1706.08500",
         keys=KEYS,
+        pixels=CENTRED,
     ),
 )

@@ -1,33 +1,19 @@
-"""Inspect: a network by name becomes a table of its layers, or a picture of its filters and feature maps."""
+"""Inspect: a network by name becomes a table of its layers."""
 
 from __future__ import annotations
 
 import inspect as introspection
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from facegen import console
-from facegen.cnn.architecture import CLASSIFIER, FILTER, Architecture
-from facegen.cnn.inspect import LayerRow, feature_maps, find_layer, first_convolution, layer_table
+from facegen.cnn.architecture import Architecture
+from facegen.cnn.inspect import LayerRow, layer_table
 from facegen.cnn.registry import find_architecture
-from facegen.data.decode import Unreadable, decode
-from facegen.data.grid import figure, save_png
-from facegen.data.maps import enlarge, filter_sheet, map_sheet
-from facegen.data.state_dicts import effnet_lite0_path, read_state_dict
-from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
-
-#: Those whose published weights expect pixels in [−1, 1]; the other classifiers', ImageNet's mean and deviation.
-_CENTRED = ("efficientnet_lite0", "googlenet", "inception_v3", "inception_v3_fid")
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_PANEL = 448  # pixels; feature maps get twice that
 
 
 @dataclass(frozen=True)
@@ -100,69 +86,11 @@ def inspect(
     Raises:
         InputError: no such architecture, an option it does not take, or an input that it cannot take.
     """
-    found, shape, options = _settings(architecture, input, width, size)
-    return Inspection(found.name, shape, batch, tuple(_layers(found, shape, options)))
+    found, shape, options = settings(architecture, input, width, size)
+    return Inspection(found.name, shape, batch, tuple(layers_of(found, shape, options)))
 
 
-def draw(
-    architecture: str,
-    image: Path,
-    out: Path,
-    *,
-    layer: str | None = None,
-    weights: Path | None = None,
-    input: tuple[int, ...] | None = None,
-    width: int | None = None,
-    size: int | None = None,
-) -> Path:
-    """Draw what a layer makes of an image, and its first convolution's filters, into the PNG ``out``.
-
-    The image's shorter side is resized to the input, its centre cut out. Pixels are normalised as the weights expect
-    them: in [0, 1] for filters set by hand, by ImageNet's mean and deviation for most classifiers, else in [−1, 1].
-
-    Args:
-        architecture, input, width, size: as in :func:`inspect`.
-        layer: its name, where a leading ``features.`` may be left out; None is the first convolution.
-        weights: a state dict, ``.safetensors`` or by ``torch.save``, with facegen's names or torchvision's. None is
-            ImageNet's for efficientnet_lite0, and random ones for the others, which is said on stderr.
-
-    Raises:
-        InputError: an option, image, layer or weights file that cannot be used.
-    """
-    if out.suffix.lower() != ".png":
-        raise InputError(f"--out {out} does not end in .png.", f"Call it {out.with_suffix('.png')}, for example.")
-    found, shape, options = _settings(architecture, input, width, size)
-    if len(found.input) != 3 or found.vocabulary is not None:
-        raise InputError(f"{found.name} takes no images, so there is nothing to draw.", "Choose a network of images.")
-    if shape[0] not in (1, 3) or shape[1] != shape[2]:
-        raise InputError(f"A picture cannot be an input of {times(shape)}.", "Use --input 3xNxN, or 1xNxN for grey.")
-    pixels = _read_square(image, shape[1])
-    _layers(found, shape, options)  # tells in words of an input that does not fit
-    try:
-        # Before any weights are made, which can take a while.
-        name = _name_of_layer(found, options, layer)
-        network = _with_weights(found, options, weights)
-        module = network.get_submodule(name)
-        maps = feature_maps(network, module, _normalised(pixels, found, shape[0]))[0].numpy()
-    except ValueError as problem:
-        raise InputError(f"Cannot draw {layer or name} of {found.name}: {problem}.") from problem
-    panels = [(f"{image.name}, {times(shape, 'x')}", enlarge(pixels, _PANEL))]
-    if (convolution := first_convolution(module)) is not None:
-        below, conv = convolution
-        filters = conv.weight.detach().numpy()
-        # One set by hand is the same for every channel.
-        sheet, shown = filter_sheet(filters[:1, :1] if found.role == FILTER else filters, _PANEL)
-        panels.append((f"{'.'.join(filter(None, (name, below)))}: {shown}", sheet))
-    if found.role == FILTER and len(maps) == 3:
-        panels.append((f"{name}: the image, filtered", enlarge(_to_pixels(maps), _PANEL)))
-    else:
-        sheet, shown = map_sheet(maps, _PANEL if len(maps) == 1 else 2 * _PANEL)
-        panels.append((f"{name}: {shown}", sheet))
-    save_png(out, figure(panels))
-    return out
-
-
-def _settings(
+def settings(
     name: str, shape: tuple[int, ...] | None, width: int | None, size: int | None
 ) -> tuple[Architecture, tuple[int, ...], dict[str, int]]:
     """The architecture, the shape of its input, and what to build it with."""
@@ -194,7 +122,7 @@ def _settings(
     return found, shape, options
 
 
-def _build(architecture: Architecture, options: Mapping[str, int]) -> nn.Module:
+def build(architecture: Architecture, options: Mapping[str, int]) -> nn.Module:
     """The network in eval mode: a table and a picture show what it does at test time."""
     try:
         return architecture.build(**options).eval()
@@ -202,7 +130,7 @@ def _build(architecture: Architecture, options: Mapping[str, int]) -> nn.Module:
         raise InputError(f"{architecture.name} cannot be built like that: {problem}.") from problem
 
 
-def _layers(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> list[LayerRow]:
+def layers_of(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> list[LayerRow]:
     try:
         return _table(architecture, shape, options)
     except ValueError as problem:
@@ -214,7 +142,7 @@ def _layers(architecture: Architecture, shape: tuple[int, ...], options: Mapping
 
 def _table(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> list[LayerRow]:
     with torch.device("meta"):
-        return layer_table(_build(architecture, options), architecture.random_input(1, shape))
+        return layer_table(build(architecture, options), architecture.random_input(1, shape))
 
 
 def _fits(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> bool:
@@ -224,71 +152,6 @@ def _fits(architecture: Architecture, shape: tuple[int, ...], options: Mapping[s
         return bool(_table(architecture, shape, options))
     except (ValueError, InputError):
         return False
-
-
-def _name_of_layer(architecture: Architecture, options: Mapping[str, int], layer: str | None) -> str:
-    """The layer's full name; that of the first convolution for None."""
-    with torch.device("meta"):
-        network = _build(architecture, options)
-    if layer is not None:
-        return find_layer(network, layer)[0]
-    convolution = first_convolution(network)
-    assert convolution is not None  # every network of images has one
-    return convolution[0]
-
-
-def _with_weights(architecture: Architecture, options: dict[str, int], path: Path | None) -> nn.Module:
-    """The network with the weights of the file; without one, with ImageNet's where they are installed, or random."""
-    published = architecture.name == "efficientnet_lite0" and options.get("in_channels", 3) == 3
-    if path is None and published and "width" not in options:
-        path = effnet_lite0_path()
-    if path is None:
-        if architecture.role != FILTER:
-            console.warn(f"{architecture.name} has random weights here: its filters are not learned (see --weights)")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return _build(architecture, options)
-    state_dict = architecture.convert(read_state_dict(path))
-    # Heads for training only, which no picture sees.
-    state_dict = {key: tensor for key, tensor in state_dict.items() if not key.lower().startswith("aux")}
-    with torch.device("meta"):
-        network = _build(architecture, options)
-        last = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1:]
-        if last and f"{last[0]}.weight" in state_dict:
-            network = _build(architecture, {**options, "classes": len(state_dict[f"{last[0]}.weight"])})
-    try:
-        network.load_state_dict(state_dict, assign=True)
-    except RuntimeError as problem:
-        reason = " ".join(str(problem).splitlines()[1:2]).strip().rstrip(".")
-        raise InputError(
-            f"{path} does not fit {architecture.name}: {reason[:200]}.",
-            "Name a state dict with facegen's names or torchvision's.",
-        ) from problem
-    return network.eval()
-
-
-def _read_square(path: Path, side: int) -> npt.NDArray[np.uint8]:
-    try:
-        return resize_and_crop(decode(path.read_bytes()).image, side)
-    except (Unreadable, OSError) as problem:
-        reason = problem.reason if isinstance(problem, Unreadable) else problem.strerror
-        raise InputError(f"Cannot read the image {path}: {reason}.") from problem
-
-
-def _normalised(pixels: npt.NDArray[np.uint8], architecture: Architecture, channels: int) -> Tensor:
-    """uint8 [H, W, 3] → float32 [1, channels, H, W] in the range that the weights expect; grey is the mean."""
-    x = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
-    if channels == 1:
-        x = x.mean(1, keepdim=True)
-    if architecture.role == FILTER:
-        return x
-    if architecture.role == CLASSIFIER and architecture.name not in _CENTRED and channels == 3:
-        return (x - torch.tensor(IMAGENET_MEAN)[:, None, None]) / torch.tensor(IMAGENET_STD)[:, None, None]
-    return 2 * x - 1
-
-
-def _to_pixels(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return (maps.transpose(1, 2, 0).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _one_or_all(sizes: tuple[int, ...]) -> int | tuple[int, ...] | None:

@@ -11,7 +11,8 @@ from torchvision.models import alexnet
 from facegen.cnn.registry import find_architecture
 from facegen.data.synthetic import render_faces
 from facegen.errors import InputError
-from facegen.stages.inspect import draw, inspect
+from facegen.stages.draw import draw
+from facegen.stages.inspect import inspect
 
 
 @pytest.fixture(scope="module")
