@@ -1,0 +1,233 @@
+#!/usr/bin/env python
+"""Every family of classifiers learns a short, real task on a CPU: test accuracy, cost and speed, as JSON and Markdown.
+
+    OMP_NUM_THREADS=2 python scripts/bench/classify.py --out docs/classifiers           # about half an hour
+    OMP_NUM_THREADS=2 python scripts/bench/classify.py --out docs/classifiers --speed   # only images/s: 2 minutes
+    python scripts/bench/classify.py --out docs/classifiers --only resnet18 vgg11
+
+Networks named with --only replace their own rows in OUT.json; OUT.md is written anew from it. Needs scikit-learn
+(`pip install -e '.[dev]'`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from learning import FRAME_SIZE, VOCABULARY, Task, accuracy, digits, faces, find_direction, find_trigram, learn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+from torch.utils.flop_counter import FlopCounterMode
+
+from facegen.cnn.architecture import Architecture
+from facegen.cnn.registry import find_architecture
+
+#: The same for every network: what it is shown, how fast it learns, and how much a forward pass may cost.
+STEPS, BATCH, SEED, LEARNING_RATE = 250, 64, 0, 1e-3
+WIDTHS, MOST_MACS = (64, 48, 32, 24, 16, 8, 4), 66_000_000
+
+SPEED_WARM_UP, SPEED_STEPS = 3, 20
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tasks with one kind of input, and the networks that learn them."""
+
+    title: str
+    tasks: Mapping[str, Callable[[], Task]]
+    networks: Sequence[str]
+    options: Mapping[str, int] = field(default_factory=dict)
+
+
+GROUPS = (
+    Group(
+        "Images",
+        {"digits": digits, "faces": faces},
+        (
+            "lenet5", "alexnet", "vgg11", "vgg11_bn", "googlenet", "inception_v3", "resnet18", "resnet20",
+            "preact_resnet18", "densenet121", "efficientnet_lite0", "dcgan_discriminator",
+        ),
+    ),
+    Group("Sentences", {"trigram": find_trigram}, ("textcnn",), {"in_channels": 32, "vocabulary": VOCABULARY}),
+    Group("Clips", {"direction": find_direction}, ("c3d",), {"in_channels": 1, "size": FRAME_SIZE}),
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.md")
+    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="these networks alone")
+    parser.add_argument("--speed", action="store_true", help="measure the rows' images a second again, nothing else")
+    options = parser.parse_args()
+    path = options.out.with_suffix(".json")
+    record: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    for group in GROUPS:
+        names = [name for name in group.networks if not options.only or name in options.only]
+        if not names:
+            continue
+        tasks = {name: make() for name, make in group.tasks.items()}
+        rows = {row["network"]: row for row in record.get(group.title, [])}
+        if not options.speed and not options.only:
+            rows = {row["network"]: row for row in baselines(tasks)}
+        for name in names:
+            if options.speed:
+                rows[name]["images_per_s"] = speed(group, name, tasks)
+            else:
+                rows[name] = run(group, name, tasks)
+            print(json.dumps(rows[name]), flush=True)
+            record[group.title] = list(rows.values())
+            path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    options.out.with_suffix(".md").write_text("\n".join(markdown(record)) + "\n")
+
+
+def build(group: Group, architecture: Architecture, task: Task, width: int) -> nn.Module:
+    """The network for the task's own inputs."""
+    options = dict(group.options)
+    if not options:
+        options = dict(zip(("in_channels", "size"), task.train.inputs.shape[1:3], strict=True))
+    return architecture.build(classes=task.classes, width=width, **options)
+
+
+def choose_width(group: Group, architecture: Architecture, task: Task) -> int:
+    """The widest that costs at most MOST_MACS an input and is not wider than published."""
+    published = inspect.signature(architecture.build).parameters["width"].default
+    for width in (published, *WIDTHS):
+        if width <= published:
+            with torch.device("meta"):
+                network = build(group, architecture, task, width)
+            if multiply_adds(network, task.train.inputs[:1]) <= MOST_MACS:
+                return width
+    raise ValueError(f"{architecture.name} is too large at width {WIDTHS[-1]}")
+
+
+def multiply_adds(network: nn.Module, x: Tensor) -> int:
+    """Of one forward pass, counted on the meta device by torch."""
+    with FlopCounterMode(display=False) as counter:
+        network.to("meta").eval()(x.to("meta"))
+    return counter.get_total_flops() // 2
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def training(group: Group, architecture: Architecture, task: Task, width: int) -> tuple[nn.Module, Iterator[Any]]:
+    """A new network and its training steps."""
+    torch.manual_seed(SEED)
+    network = build(group, architecture, task, width)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE)
+    schedule = OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS + 1)
+    return network, learn(network, task, optimizer, schedule, batch=BATCH, seed=SEED)
+
+
+def run(group: Group, name: str, tasks: Mapping[str, Task]) -> Row:
+    """Train on every task of the group in turn. Sizes are those for the last task, as is the width for all."""
+    architecture = find_architecture(name)
+    *_, last = tasks.values()
+    width = choose_width(group, architecture, last)
+    answers: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    for title, task in tasks.items():
+        began = time.perf_counter()
+        network, steps = training(group, architecture, task, width)
+        for _ in islice(steps, STEPS):
+            pass
+        seconds[title] = round(time.perf_counter() - began, 1)
+        answers |= accuracy(network, task)
+    with torch.device("meta"):
+        published = architecture.build()
+    return {
+        "network": name,
+        "accuracy": answers,
+        "width": width,
+        "parameters": parameters(network),
+        "macs": multiply_adds(network, last.train.inputs[:1]),
+        "seconds": seconds,
+        "published_parameters": parameters(published),
+        "published_macs": multiply_adds(published, architecture.random_input()),
+    }
+
+
+def speed(group: Group, name: str, tasks: Mapping[str, Task]) -> float:
+    """Training images a second on the last task."""
+    architecture = find_architecture(name)
+    *_, task = tasks.values()
+    _, steps = training(group, architecture, task, choose_width(group, architecture, task))
+    for _ in islice(steps, SPEED_WARM_UP):
+        pass
+    began = time.perf_counter()
+    for _ in islice(steps, SPEED_STEPS):
+        pass
+    return round(SPEED_STEPS * BATCH / (time.perf_counter() - began), 1)
+
+
+def baselines(tasks: Mapping[str, Task]) -> list[Row]:
+    """The most frequent class, and logistic regression on what a linear model can use."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    models = {
+        "most frequent class": DummyClassifier(),
+        "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(C=1e-3, max_iter=300)),
+    }
+    rows = []
+    for title, model in models.items():
+        answers = {}
+        for task in tasks.values():
+            train, test = (flat(part.inputs).numpy() for part in (task.train, task.test))
+            for column, question in enumerate(task.questions):
+                model.fit(train, task.train.labels[:, column])
+                answers[question] = float(model.score(test, task.test.labels[:, column]))
+        rows.append({"network": title, "accuracy": answers})
+        print(json.dumps(rows[-1]), flush=True)
+    return rows
+
+
+def flat(inputs: Tensor) -> Tensor:
+    """Pixels as they come; for tokens, how often each occurs."""
+    if inputs.is_floating_point():
+        return inputs.flatten(1)
+    return nn.functional.one_hot(inputs, VOCABULARY).sum(1).float()
+
+
+def markdown(record: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    yield from HEAD.splitlines()
+    for title, rows in record.items():
+        questions = list(rows[0]["accuracy"])
+        columns = ["network", *questions, *COLUMNS]
+        yield from ("", f"## {title}", "", f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}")
+        for row in rows:
+            cells = [row["network"], *(f"{100 * row['accuracy'][question]:.1f}" for question in questions)]
+            cells += [f"{row[key] / unit:{style}}" if key in row else "" for key, unit, style in COLUMNS.values()]
+            yield f"| {' | '.join(cells)} |"
+
+
+#: Heading: (key of a row, unit, format).
+COLUMNS = {
+    "width": ("width", 1, "d"),
+    "parameters": ("parameters", 1, ",.0f"),
+    "M multiply-adds": ("macs", 1e6, ",.2f"),
+    "training images/s": ("images_per_s", 1, ",.0f"),
+    "published: M parameters": ("published_parameters", 1e6, ",.2f"),
+    "M multiply-adds ": ("published_macs", 1e6, ",.1f"),
+}
+
+HEAD = """\
+# The classifiers learn
+"""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+#!/usr/bin/env python
+"""What shortcuts do for depth, and BatchNorm for training, measured on small digits: two plots and their numbers.
+
+    OMP_NUM_THREADS=2 python scripts/bench/depth.py --out docs      # about a quarter of an hour
+    python scripts/bench/depth.py --out docs --plot                 # draw OUT/depth-*.json again
+
+1. He et al., arXiv:1512.03385, figures 1 and 6: a plain network of 56 layers has a higher *training* error than the one
+   of 20 layers, so overfitting is not why; with shortcuts it has not.
+2. Ioffe and Szegedy, arXiv:1502.03167: with BatchNorm the same plain network learns faster, and at rates at which it
+   would not learn without.
+
+All start from He's initialisation and learn by SGD with momentum 0.9 and weight decay 1e-4, as in the first paper, at
+one rate throughout. Writes OUT/depth-residual.json and OUT/residual-against-plain.png, OUT/depth-batchnorm.json and
+OUT/batchnorm.png. Needs scikit-learn and matplotlib (`pip install -e '.[dev]'`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from learning import Task, digits, learn
+from torch.optim import SGD
+
+from facegen.cnn.registry import find_architecture
+
+#: Images are 16×16, which the networks bring down to maps of 4×4.
+SIZE, BATCH, EPOCHS, SEEDS = 16, 64, 20, (0, 1)
+
+#: For each seed, the mean loss and error of each epoch.
+Curves = Sequence[Mapping[str, Sequence[float]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A network, how it learns, and how its curves are drawn."""
+
+    network: str
+    style: str
+    rate: float = 0.1
+    norm: str | None = "batch"
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Runs by their legend, and which of their figures is drawn."""
+
+    picture: str
+    quantity: str
+    axis: str
+    runs: Mapping[str, Run]
+
+
+PLOTS = {
+    "depth-residual": Plot(
+        "residual-against-plain",
+        "error",
+        "training error, %",
+        {
+            "plain, 20 layers": Run("plain20", "C1--"),
+            "plain, 56 layers": Run("plain56", "C1-"),
+            "residual, 20 layers": Run("resnet20", "C0--"),
+            "residual, 56 layers": Run("resnet56", "C0-"),
+        },
+    ),
+    "depth-batchnorm": Plot(
+        "batchnorm",
+        "loss",
+        "training loss",
+        {
+            "BatchNorm, rate 0.1": Run("plain20", "C0-"),
+            "BatchNorm, rate 0.01": Run("plain20", "C0--", 0.01),
+            "no norm, rate 0.1": Run("plain20", "C1-", 0.1, None),
+            "no norm, rate 0.01": Run("plain20", "C1--", 0.01, None),
+        },
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the JSON and PNG files")
+    parser.add_argument("--plot", action="store_true", help="draw what was measured before")
+    options = parser.parse_args()
+    task = digits(SIZE)
+    for name, plot in PLOTS.items():
+        path = options.out / f"{name}.json"
+        if not options.plot:
+            curves = {legend: [follow(run, task, seed) for seed in SEEDS] for legend, run in plot.runs.items()}
+            path.write_text(json.dumps(curves, indent=1) + "\n")
+        draw(plot, json.loads(path.read_text()), options.out / f"{plot.picture}.png")
+
+
+def follow(run: Run, task: Task, seed: int) -> dict[str, list[float]]:
+    """Train once: the mean loss and error of each epoch, over its own batches as they are met."""
+    torch.manual_seed(seed)
+    network = find_architecture(run.network).build(classes=task.classes, in_channels=1, norm=run.norm)
+    optimizer = SGD(network.parameters(), lr=run.rate, momentum=0.9, weight_decay=1e-4)
+    steps = learn(network, task, optimizer, batch=BATCH, seed=seed)
+    epochs = [torch.tensor(list(islice(steps, len(task.train.inputs) // BATCH))).mean(0) for _ in range(EPOCHS)]
+    loss, error = (torch.stack(epochs).T).tolist()
+    print(f"{run}, seed {seed}: training loss {loss[-1]:.3f}, error {100 * error[-1]:.1f}%", flush=True)
+    return {"loss": [round(value, 4) for value in loss], "error": [round(value, 4) for value in error]}
+
+
+def draw(plot: Plot, curves: Mapping[str, Curves], path: Path) -> None:
+    """One thin line a seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
+    unit = 100 if plot.quantity == "error" else 1
+    for legend, seeds in curves.items():
+        for number, seed in enumerate(seeds):
+            values = [unit * value for value in seed[plot.quantity]]
+            label = legend if number == 0 else None
+            axes.plot(range(1, len(values) + 1), values, plot.runs[legend].style, linewidth=1.2, label=label)
+    axes.set(xlabel="epoch", ylabel=plot.axis, ylim=(0, None), xlim=(1, EPOCHS))
+    axes.grid(visible=True, alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
