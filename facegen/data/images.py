@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,30 +25,59 @@ class ImageCollection:
     Attributes:
         path: the folder or archive they come from.
         kind: ``"folder"``, ``"zip"``, ``"tar"`` or ``"dataset"``.
+        rows: which of them these are, rising; None where they are all.
     """
 
     path: Path
     kind: str
     _content: Container | FaceDataset
+    rows: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return len(self._content.names)
+        return len(self._content.names) if self.rows is None else len(self.rows)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The images' names, in the order in which they are yielded."""
+        names = self._content.names
+        return names if self.rows is None else [names[row] for row in self.rows]
+
+    def take(self, rows: npt.ArrayLike) -> ImageCollection:
+        """The images in these rows of the collection. ValueError unless they rise: archives are read front to back."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        if len(chosen) and (chosen[0] < 0 or chosen[-1] >= len(self) or (np.diff(chosen) <= 0).any()):
+            raise ValueError(f"the rows do not rise from 0 to {len(self) - 1}")
+        return replace(self, rows=chosen if self.rows is None else self.rows[chosen])
 
     def __iter__(self) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
         """Yield (name, uint8 [H, W, 3] RGB); memory stays constant. InputError names an image that is unreadable."""
         if isinstance(self._content, FaceDataset):
             # A dataset keeps the order in which it was prepared, which is natural order already.
-            yield from zip(self._content.names, map(np.array, self._content.images), strict=True)
+            pixels = self._content.images
+            chosen = pixels if self.rows is None else (pixels[row] for row in self.rows)
+            yield from zip(self.names, map(np.array, chosen), strict=True)
             return
-        for member in self._content.members(self._content.names):
+        for member in self._content.members(self.names):
             try:
                 yield member.name, np.array(decode(member.read()).image)
             except Unreadable as problem:
                 raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
 
+    @property
+    def splits(self) -> npt.NDArray[np.object_]:
+        """The split of each image, of :data:`facegen.data.dataset.SPLITS`; ``"train"`` where no dataset tells."""
+        known = self._content.splits if isinstance(self._content, FaceDataset) else ["train"] * len(self._content.names)
+        return np.asarray(known, dtype=object)[slice(None) if self.rows is None else self.rows]
+
     @cached_property
     def sha256(self) -> str:
-        """Content hash: a dataset's own, an archive file's, or over a folder's sorted names and bytes."""
+        """Content hash: a dataset's own, an archive file's, or over a folder's sorted names and bytes.
+
+        That of some of the rows is made from the whole's and the rows.
+        """
+        if self.rows is not None:
+            whole = replace(self, rows=None).sha256
+            return hashlib.sha256(whole.encode() + self.rows.astype("<i8").tobytes()).hexdigest()
         if isinstance(self._content, FaceDataset):
             return self._content.sha256
         if self.kind != "folder":

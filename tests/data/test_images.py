@@ -73,3 +73,29 @@ def test_an_empty_dataset_is_told(tmp_path: Path) -> None:
         writer.finish({})
     with pytest.raises(InputError, match="holds no image"):
         open_images(tmp_path / "faces")
+
+
+@pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar.gz"])
+def test_some_rows_are_a_collection_too(store: Store, png: Png, form: str) -> None:
+    whole = open_images(store(form, {f"{at}.png": png(at) for at in range(6)}))
+    some = whole.take([1, 3, 4]).take([0, 2])
+    assert (len(some), [name for name, _ in some], list(some.names)) == (2, ["1.png", "4.png"], ["1.png", "4.png"])
+    assert some.sha256 == whole.take([1, 4]).sha256
+    assert len({whole.sha256, some.sha256, whole.take([1, 3]).sha256}) == 3
+
+
+def test_a_datasets_splits_go_with_its_rows(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 4 * 4 * 3, dtype=np.uint8).reshape(3, 4, 4, 3)
+    with new_dataset(tmp_path / "faces", 4) as writer:
+        writer.append(pixels, ["1", "2", "3"], ["train", "valid", "test"])
+        writer.finish({})
+    images = open_images(tmp_path / "faces")
+    rest = images.take(np.flatnonzero(images.splits != "train"))
+    assert list(rest.splits) == ["valid", "test"]
+    np.testing.assert_array_equal(np.stack([image for _, image in rest]), pixels[1:])
+
+
+@pytest.mark.parametrize("rows", [[1, 0], [0, 0], [0, 3], [-1, 0]])
+def test_rows_that_do_not_rise_are_refused(store: Store, png: Png, rows: list[int]) -> None:
+    with pytest.raises(ValueError, match="do not rise"):
+        open_images(store("faces", {f"{at}.png": png(at) for at in range(3)})).take(rows)
