@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from facegen.cnn.architecture import CLASSIFIER, DISCRIMINATOR
 from facegen.cnn.registry import ARCHITECTURES, find_architecture
@@ -28,10 +30,21 @@ class Discriminator(nn.Module):
         return logits.flatten()
 
 
-def build_discriminator(name: str, *, width: int, size: int) -> Discriminator:
+#: What a recipe can name as D's norm: the architecture's own, or one of :func:`facegen.cnn.layers.make_norm`.
+NORMS = ("published", "batch", "layer", "instance", "group", "spectral", "none")
+
+
+def build_discriminator(name: str, *, width: int, size: int, norm: str = "published") -> Discriminator:
     """The architecture ``name`` as a discriminator of RGB images, its strides laid out for ``size``×``size``.
 
     Args:
         width: channels after the first convolution; the others keep the published proportion.
+        norm: one of ``NORMS``. Spectral norm reaches the last layer too, which has no norm of its own.
     """
-    return Discriminator(find_architecture(name).build(classes=1, in_channels=3, width=width, size=size))
+    options = {} if norm == "published" else {"norm": None if norm == "none" else norm}
+    network = find_architecture(name).build(classes=1, in_channels=3, width=width, size=size, **options)
+    if norm == "spectral":
+        for layer in network.get_submodule("classifier").modules():
+            if isinstance(layer, nn.Linear) and not is_parametrized(layer):
+                spectral_norm(layer)
+    return Discriminator(network)

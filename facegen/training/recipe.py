@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from facegen.errors import InputError
-from facegen.gan.discriminators import DISCRIMINATORS
+from facegen.gan.discriminators import DISCRIMINATORS, NORMS
 from facegen.gan.generators import GENERATORS
 from facegen.gan.losses import LOSSES
 
@@ -43,6 +43,7 @@ class Recipe:
     latent_dim: int = _hyperparameter("entries of a latent", least=1)
     discriminator: str = _hyperparameter("architecture of D", choices=DISCRIMINATORS)
     discriminator_width: int = _hyperparameter("channels after D's first block", least=1)
+    discriminator_norm: str = _hyperparameter("D's norm, or the one it was published with", choices=NORMS)
     loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
     batch: int = _hyperparameter("images a step, over all ranks together", least=2)
     kimg: float = _hyperparameter("length: thousands of real images shown to D", above=0)

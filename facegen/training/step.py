@@ -38,7 +38,12 @@ def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, nn.Module]:
             generator = build_generator(
                 recipe.generator, latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size
             )
-            discriminator = build_discriminator(recipe.discriminator, width=recipe.discriminator_width, size=size)
+            discriminator = build_discriminator(
+                recipe.discriminator,
+                width=recipe.discriminator_width,
+                size=size,
+                norm=recipe.discriminator_norm,
+            )
         except ValueError as problem:
             raise InputError(f"The recipe {recipe.name} does not fit the dataset: {problem}.") from problem
     return generator, discriminator

@@ -134,3 +134,20 @@ def test_every_backbone_is_a_discriminator_of_64x64(name: str) -> None:
 def test_backbones_keep_positions_enough_for_64x64(name: str) -> None:
     features = build_discriminator(name, width=8, size=64).network.features
     assert features(torch.randn(2, 3, 64, 64)).shape[-1] >= 4
+
+
+@pytest.mark.parametrize("name", ["dcgan_discriminator", "vgg11", "resnet20", "densenet121", "googlenet"])
+def test_spectral_norm_bounds_every_layer_of_a_backbone(name: str) -> None:
+    torch.manual_seed(0)
+    discriminator = build_discriminator(name, width=8, size=64, norm="spectral")
+    assert not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in discriminator.modules())
+    layers = [layer for layer in discriminator.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
+    for _ in range(20):  # each forward pass in training mode takes one step of the power iteration
+        discriminator(torch.randn(2, 3, 64, 64))
+    for layer in layers:
+        assert torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2).item() == pytest.approx(1, abs=0.3)
+
+
+def test_a_norm_can_be_left_out() -> None:
+    discriminator = build_discriminator("resnet20", width=8, size=64, norm="none")
+    assert not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in discriminator.modules())
