@@ -2,8 +2,8 @@
 
 The thresholds were set on CelebA at 64x64. 8,000 faces: JPEG (quality 50 to 95), blurred and noisy copies lie at
 most 18 bits of the 256 away, and the nearest two different photographs 46 (the few pairs below that are photographs
-that CelebA has twice). 1,000 faces: 1% of the values are exactly 0, 0.07% of neighbours differ by more than half the
-range, the median nearest neighbour is 86 bits away, and a pixel's standard deviation is 68 on average.
+that CelebA has twice). 1,000 faces: the median nearest neighbour is 86 bits away, and a pixel's standard deviation is
+68 on average.
 """
 
 from __future__ import annotations
@@ -16,17 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from facegen.grading.fingerprints import Fingerprints, KnownFaces, Matches, find_matches
+from facegen.metrics.denormalisation import PixelValues
 from facegen.metrics.phash import NEAR, hamming_distances
 
 #: Most examples that a flag lists.
 _EXAMPLES = 20
 
-#: Share of values that are exactly 0. Negative values clipped on saving make it 0.59 on CelebA.
-ZEROS = 0.25
-#: Share of neighbours differing by over half the range: values wrapped around on saving make it 0.05; pure noise, 0.25.
-JUMPS = (0.02, 0.15)
-#: The range that values use, from their 0.5th to their 99.5th percentile: denormalised twice, it starts at 127.
-DARKEST, SPAN = 100.0, 64.0
 #: Bits to the nearest neighbour, in the median: very smooth faces (20 principal components) still have 46.
 NEIGHBOUR = 32
 #: Mean standard deviation of a pixel over the images, in 0 to 255: the same smooth faces have 55.
@@ -116,28 +111,19 @@ def _duplicate_images(straight: npt.NDArray[np.int64], prints: Fingerprints, nam
 
 
 def _not_denormalised(images: npt.NDArray[np.uint8]) -> Flag | None:
-    zeros = float((images == 0).mean())
-    steps = np.maximum(images[:, :, 1:], images[:, :, :-1]) - np.minimum(images[:, :, 1:], images[:, :, :-1])
-    jumps = float((steps > 128).mean())
-    darkest, brightest = (float(value) for value in np.percentile(images, [0.5, 99.5]))
-    if zeros > ZEROS:
-        sign = f"{zeros:.0%} of all values are exactly 0, as when values below zero are clipped on saving"
-    elif JUMPS[0] < jumps < JUMPS[1]:
-        sign = f"{jumps:.1%} of neighbouring values jump by over half the range, as when values wrap around on saving"
-    elif darkest >= DARKEST:
-        sign = f"values start at {darkest:.0f} of 255, as when images are denormalised twice"
-    elif brightest - darkest < SPAN:
-        sign = f"values use {darkest:.0f} to {brightest:.0f} of 0 to 255 only"
-    else:
+    values = PixelValues()
+    values.update(images)
+    sign = values.sign()
+    if sign is None:
         return None
     return Flag(
         "not_denormalised",
         f"The generator's outputs seem to be saved without undoing their normalisation: {sign}.",
         {
-            "zeros": round(zeros, 4),
-            "jumps": round(jumps, 4),
-            "percentile_0.5": darkest,
-            "percentile_99.5": brightest,
+            "zeros": round(values.zeros, 4),
+            "jumps": round(values.jumps, 4),
+            "percentile_0.5": values.percentile(0.5),
+            "percentile_99.5": values.percentile(99.5),
         },
     )
 
