@@ -1,0 +1,50 @@
+"""Nearest neighbours among features, exact and by brute force: in 2,048 dimensions no index is quicker."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.metrics.pairs import Floats, feature_rows, require_same_width, row_blocks, squared_distances
+
+Features = npt.NDArray[np.floating]
+Rows = npt.NDArray[np.int64]
+
+_POINTS = 4_096  # at a time
+
+
+def nearest(queries: Features, points: Features, k: int) -> tuple[Floats, Rows]:
+    """The ``k`` nearest rows of ``points`` [m, D] for each row of ``queries`` [n, D].
+
+    Returns their Euclidean distances, [n, k], rising, 0 for copies, and their rows, [n, k].
+    Only a few blocks of rows are float64 at a time, so float32 features may stay in a mapped file.
+
+    Raises:
+        ValueError: k is not 1 to m, widths differ, or features are not finite.
+    """
+    if not 1 <= k <= len(points):
+        raise ValueError(f"there are {len(points)} features, so k must be 1 to {len(points)}, got {k}")
+    distances, neighbours = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+    for block in row_blocks(len(queries), _POINTS):
+        rows = feature_rows(queries[block], "query", 1)
+        squares, known = np.empty((len(rows), 0)), np.empty((len(rows), 0), dtype=np.int64)
+        for start in range(0, len(points), _POINTS):
+            some = feature_rows(points[start : start + _POINTS], "point", 1)
+            require_same_width(rows, some)
+            found, where = _least(squared_distances(rows, some), k)
+            squares, known = np.hstack([squares, found]), np.hstack([known, where + start])
+            squares, best = _least(squares, k)
+            known = np.take_along_axis(known, best, axis=1)
+        distances[block], neighbours[block] = np.sqrt(squares), known
+    return distances, neighbours
+
+
+def _least(squares: Floats, k: int) -> tuple[Floats, Rows]:
+    """The k least of each row, or all if there are fewer, rising, and their columns."""
+    if squares.shape[1] > k:
+        columns = np.argpartition(squares, k - 1, axis=1)[:, :k]
+        squares = np.take_along_axis(squares, columns, axis=1)
+        order = np.argsort(squares, axis=1)
+        return np.take_along_axis(squares, order, axis=1), np.take_along_axis(columns, order, axis=1)
+    order = np.argsort(squares, axis=1)
+    return np.take_along_axis(squares, order, axis=1), order

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+
+from facegen.metrics.duplicates import near_duplicates
+
+
+def normal(seed: int, n: int, dims: int = 8) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, dims))
+
+
+def test_worked_by_hand_on_a_line() -> None:
+    # So few pairs may be near that it is the nearest, 0 and 1, that decides; both spreads are about 11.6.
+    real, features = np.array([0.0, 1, 10, 12, 20])[:, None], np.array([20.0, 10.5, 0, 10, 0.9])[:, None]
+    np.testing.assert_array_equal(near_duplicates(features, real), [[1, 3], [2, 4]])
+
+
+def test_copies_are_found_whatever_their_number() -> None:
+    x = normal(0, 60)
+    x[[5, 17, 40]] = x[9]
+    pairs = near_duplicates(x, normal(1, 60))
+    assert set(pairs[:3].ravel().tolist()) == {5, 9, 17, 40}
+
+
+def test_all_rows_alike_are_no_more_pairs_than_rows() -> None:
+    pairs = near_duplicates(np.ones((30, 8)), normal(1, 60))
+    assert len(pairs) <= 30 and len(np.unique(pairs)) == 30
+
+
+def test_slightly_changed_copies_are_found_and_the_nearest_come_first() -> None:
+    x = normal(0, 100)
+    x[1], x[3] = x[0] + 0.01, x[2] + 0.001
+    np.testing.assert_array_equal(near_duplicates(x, normal(1, 100))[:2], [[2, 3], [0, 1]])
+
+
+@pytest.mark.parametrize("scale", [1, 0.2])
+def test_real_rows_have_few_whatever_their_scale(scale: float) -> None:
+    shares = [len(np.unique(near_duplicates(normal(seed, 400) * scale, normal(99, 800)))) / 400 for seed in range(10)]
+    assert np.mean(shares) == pytest.approx(0.005, abs=0.004)
+
+
+@pytest.mark.parametrize(("nearer", "found"), [(0.999, 1), (1.001, 0)])
+def test_the_edge_is_among_all_pairs_of_the_reals_but_copies(nearer: float, found: int) -> None:
+    real = normal(1, 300)
+    real[7] = real[8]
+    # Of 51 rows 0.005 may have a near-duplicate, so one pair in 10,000 of 44,850: the 4th is the edge.
+    edge = np.sort(pdist(real))[1:][3] / np.sqrt((pdist(real) ** 2).mean())
+    # 50 corners of a simplex, and a row at d from the last. The squared spread is (50·49 + 49·2 + 50 d²)/1275.
+    relative = (edge * nearer) ** 2
+    features = np.eye(51)
+    features[50] = features[49]
+    features[50, 50] = np.sqrt(2548 * relative / (1275 - 50 * relative))
+    assert len(near_duplicates(features, real)) == found
+
+
+def test_one_row_has_no_pair() -> None:
+    with pytest.raises(ValueError, match="at least 2 generated"):
+        near_duplicates(normal(0, 1), normal(1, 5))
