@@ -9,7 +9,6 @@ not in the training set. No number tells memorising from underfitting for certai
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from scipy.stats import betabinom
@@ -67,25 +66,6 @@ class Memorization:
     red: bool = False
     c_t: float | None = None
     heldout_authenticity: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The panel without its arrays; what is not calibrated is null."""
-        calibrated = self.uncalibrated is None
-        return {
-            "red": self.red if calibrated else None,
-            "flagged": len(self.flagged) if calibrated else None,
-            "expected": self.expected,
-            "p_value": self.p_value,
-            "threshold": self.threshold,
-            "c_t": self.c_t,
-            "authenticity": self.authenticity,
-            "heldout_authenticity": self.heldout_authenticity,
-            "median_distance": float(np.median(self.distances)),
-            "median_ratio": float(np.median(self.ratios)),
-            "duplicates": len(self.duplicates),
-            "duplicate_share": self.duplicate_share,
-            "uncalibrated": self.uncalibrated,
-        }
 
 
 def memorization(generated: Features, training: Features, heldout: Features | None, *, seed: int = 0) -> Memorization:

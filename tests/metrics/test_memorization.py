@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from math import comb
 
 import numpy as np
@@ -115,7 +114,6 @@ def test_without_held_out_rows_nothing_is_calibrated(heldout: np.ndarray | None,
     assert panel.uncalibrated is not None and reason in panel.uncalibrated
     assert (panel.threshold, panel.p_value, panel.c_t, panel.red, len(panel.flagged)) == (None, None, None, False, 0)
     np.testing.assert_allclose(panel.distances, 0, atol=1e-12)
-    assert panel.to_json()["red"] is None
 
 
 def test_authenticity_by_hand() -> None:
@@ -135,14 +133,9 @@ def test_duplicates_within_the_set() -> None:
     assert not panel.red  # a set that repeats itself is no copy of the training set
 
 
-def test_json_is_plain(panel: Memorization) -> None:
-    values = json.loads(json.dumps(panel.to_json(), allow_nan=False))
-    assert values["red"] is True and values["flagged"] == len(panel.flagged)
-
-
 def test_the_same_seed_gives_the_same() -> None:
-    first, second = (memorization(images(50, 250), TRAINING, images(51, 2500), seed=3).to_json() for _ in range(2))
-    assert first == second
+    first, second = (memorization(images(50, 250), TRAINING, images(51, 2500), seed=3) for _ in range(2))
+    assert (first.threshold, first.c_t) == (second.threshold, second.c_t)
 
 
 @pytest.mark.parametrize("rows", [(1, 50), (50, 1)])
