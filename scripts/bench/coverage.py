@@ -1,0 +1,123 @@
+#!/usr/bin/env python
+"""How often the 95% interval of the Fréchet distance holds the expected distance: a table in Markdown.
+
+    python scripts/bench/coverage.py                                             # simulated features, 256 dims
+    python scripts/bench/coverage.py --reference train.npy --population dcgan.npy other-real.npy
+
+Each line draws --repeats sets of N, takes the mean of their distances for the expected one, and counts the intervals
+that hold it; "too low" and "too high" are those that lie below and above it. With features from files (float arrays
+[n, D]) the sets are drawn from a finite population without replacement, where they vary less than sets of new images:
+each deviation from the mean is enlarged by 1/√(1 − N/population) to make up for that. The first 256 dims are used as
+well, for N > D. "jackknife" and "influence" are the mean standard errors of the interval and of the plug-in influence
+function, beside the deviation that both estimate.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg
+
+from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
+from facegen.metrics.interval import confidence_interval
+
+Features = npt.NDArray[np.floating]
+Draw = Callable[[int, np.random.Generator], Features]
+SIZES = (250, 500, 1000)
+DIMS = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--reference", type=Path, help="an .npy of features")
+    parser.add_argument("--population", type=Path, nargs="+", default=[], help=".npy files of features to draw from")
+    parser.add_argument("--repeats", type=int, default=300)
+    options = parser.parse_args()
+    if (options.reference is None) != (not options.population):
+        parser.error("--reference and --population go together")
+    columns = ["features", "D", "N", "distance", "deviation", "jackknife", "influence", "holds it"]
+    columns += ["too low", "too high"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+    if options.reference is None:
+        simulated(options.repeats)
+        return
+    reference = np.load(options.reference)
+    for path in options.population:
+        population = np.load(path)
+        for dims in (population.shape[1], DIMS):
+            statistics = frechet_statistics(reference[:, :dims])
+            for n in SIZES:
+                draw = drawn_from(population[:, :dims])
+                row(path.stem, draw, statistics, n, options.repeats, share=n / len(population))
+
+
+def drawn_from(population: Features) -> Draw:
+    """Draws without replacement."""
+    return lambda n, random: population[random.choice(len(population), n, replace=False)]
+
+
+def simulated(repeats: int) -> None:
+    """Features of correlated columns against 10,000 that are Gaussian: Gaussian, heavy-tailed, and as after a ReLU."""
+    random = np.random.default_rng(0)
+    mixing = random.normal(size=(DIMS, DIMS)) * np.exp(-3 * np.arange(DIMS) / DIMS) / np.sqrt(DIMS)
+    real = frechet_statistics(random.normal(size=(10_000, DIMS)) @ mixing.T)
+    rectified = frechet_statistics(np.maximum(random.normal(size=(10_000, DIMS)) @ mixing.T, 0))
+    cases: dict[str, tuple[Draw, FrechetStatistics]] = {
+        "Gaussian, as the reference": (lambda n, random: random.normal(size=(n, DIMS)) @ mixing.T, real),
+        "Gaussian, 1.2 times as wide": (lambda n, random: 1.2 * random.normal(size=(n, DIMS)) @ mixing.T, real),
+        "Laplace": (lambda n, random: random.laplace(size=(n, DIMS)) @ mixing.T, real),
+        "Student's t, 5 degrees": (lambda n, random: random.standard_t(5, size=(n, DIMS)) @ mixing.T, real),
+        "rectified": (lambda n, random: np.maximum(1.2 * random.normal(size=(n, DIMS)) @ mixing.T, 0), rectified),
+    }
+    for name, (draw, statistics) in cases.items():
+        for n in SIZES:
+            row(name, draw, statistics, n, repeats)
+
+
+def row(
+    name: str,
+    draw: Draw,
+    reference: FrechetStatistics,
+    n: int,
+    repeats: int,
+    share: float = 0.0,
+) -> None:
+    """Measure one line of the table and print it; ``share`` is what one draw takes of the population."""
+    random = np.random.default_rng(n)
+    values, lows, highs, errors, influences = [], [], [], [], []
+    for _ in range(repeats):
+        features = draw(n, random).astype(np.float64)
+        values.append(frechet_distance(frechet_statistics(features), reference))
+        interval = confidence_interval(features, reference)
+        lows.append(interval.low)
+        highs.append(interval.high)
+        errors.append(interval.standard_error)
+        influences.append(influence_error(features, reference) if n < features.shape[1] else np.nan)
+    deviations = (np.array(values) - np.mean(values)) / np.sqrt(1 - share)
+    below = deviations + np.array(highs) - np.array(values) < 0
+    above = deviations + np.array(lows) - np.array(values) > 0
+    shares = [100 * (1 - below.mean() - above.mean()), 100 * below.mean(), 100 * above.mean()]
+    influence = "" if np.isnan(influences).any() else f"{np.mean(influences):.3f}"
+    jackknife = f"{np.mean(errors):.3f} ± {np.std(errors):.3f}"
+    figures = [f"{np.mean(values):.2f}", f"{deviations.std(ddof=1):.3f}", jackknife, influence]
+    cells = [name, f"{len(reference.mu):,}", f"{n:,}", *figures, *(f"{share:.1f}%" for share in shares)]
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def influence_error(features: Features, reference: FrechetStatistics) -> float:
+    """The standard error by the plug-in influence function, 2dᵢᵀ(μ − μr) + ‖dᵢ‖² − (n − 1)·((FΣrFᵀ)^½)ᵢᵢ, for n < D."""
+    n = len(features)
+    centred = features - features.mean(axis=0)
+    eigenvalues, vectors = linalg.eigh(centred @ reference.sigma @ centred.T / (n - 1))
+    diagonal = (vectors**2) @ np.sqrt(np.clip(eigenvalues, 0, None))
+    shift = features.mean(axis=0) - reference.mu
+    influence = 2 * centred @ shift + (centred**2).sum(axis=1) - (n - 1) * diagonal
+    return float(influence.std() / np.sqrt(n))
+
+
+if __name__ == "__main__":
+    main()
