@@ -38,6 +38,21 @@ from facegen.errors import Refused
     type=click.Path(path_type=Path),
     help="Write the reference's statistics to this .npz, which can be given as --reference later.",
 )
+@click.option(
+    "--all-metrics",
+    is_flag=True,
+    help="Also KID, FID∞, precision, recall, density, coverage, and a search for copies of the reference.",
+)
+@click.option(
+    "--train",
+    type=click.Path(path_type=Path),
+    help="More images in which --all-metrics looks for copies: those the generator was trained on.",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write a page with all metrics, charts and the images in question to this folder.",
+)
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the score as JSON.")
 def fid(
@@ -48,6 +63,9 @@ def fid(
     weights: Path | None,
     target: float | None,
     save_stats: Path | None,
+    all_metrics: bool,
+    train: Path | None,
+    report: Path | None,
     device: str,
     as_json: bool,
 ) -> None:
@@ -58,7 +76,11 @@ def fid(
     distance is named after its extractor and is not comparable with published FIDs. So is only FID judged by
     the target of 20, unless you give a --target.
 
-    The reference's statistics are kept in the cache folder by content, so that scoring again is quick.
+    Beside it stand the floor, which is what as many real images score against the same reference, and a 95%
+    interval. The real ones are a dataset's held-out splits, if it has a train split and others: its train split is
+    then the reference. Otherwise draws are left out of the reference in turn.
+
+    What is known of the reference is kept in the cache folder by content, so that scoring again is quick.
     """
     from facegen.stages.fid import fid as score_images
 
@@ -71,12 +93,19 @@ def fid(
         device=device,
         target=target,
         save_stats=save_stats,
+        all_metrics=all_metrics,
+        train=train,
+        report=report,
     )
     if save_stats is not None:
         console.info(f"Reference statistics written to {save_stats}")
+    if report is not None:
+        console.info(f"Report written to {report / 'index.html'}")
+    for warning in score.warnings:
+        console.warn(warning)
     if as_json:
         console.result_json(score.to_json())
     else:
-        console.result(score.summary())
+        console.result("\n".join(score.lines()))
     if score.passed is False:
         raise Refused(f"The {score.label} of {images} is {score.value:.2f}, not below the target of {score.target:g}.")

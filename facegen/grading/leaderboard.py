@@ -85,12 +85,14 @@ class Leaderboard:
         reference: ``name``, ``n`` (None where it is unknown) and ``sha256`` of the reference.
         description: the measure in words.
         target: the value to stay below; None where none is judged.
+        notice: what the whole class should know of the measure, a sentence; None where there is nothing.
     """
 
     rows: tuple[Row, ...]
     reference: dict[str, Any]
     description: str
     target: float | None
+    notice: str | None = None
 
     @property
     def graded(self) -> tuple[Row, ...]:
@@ -107,6 +109,7 @@ class Leaderboard:
             "reference": self.reference,
             "measure": self.description,
             "target": self.target,
+            "notice": self.notice,
             "submissions": [row.to_json() for row in self.rows],
         }
 

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from facegen.data.images import ImageCollection
+from facegen.metrics.extrapolation import Extrapolation, fid_infinity
+from facegen.metrics.floor import Floor
+from facegen.metrics.interval import Interval
+from facegen.metrics.kernel import KernelDistance, kernel_distance
+from facegen.metrics.manifold import ManifoldMetrics, manifold_metrics
+from facegen.metrics.memorization import Memorization, memorization
+from facegen.scoring.features import FeatureSet, sample_rows
+from facegen.scoring.reference import Reference
+from facegen.scoring.score import Score
 
-if TYPE_CHECKING:
-    from facegen.metrics.extrapolation import Extrapolation
-    from facegen.metrics.floor import Floor
-    from facegen.metrics.interval import Interval
-    from facegen.metrics.kernel import KernelDistance
-    from facegen.metrics.manifold import ManifoldMetrics
-    from facegen.metrics.memorization import Memorization
-    from facegen.scoring.score import Score
-
-
-@dataclass(frozen=True)
-class FeatureSet:
-    """Images and their features: row i of ``features``, float32 [n, D], is of the collection's image i.
-
-    ``images.take(rows)`` reads some of them, rows rising; ``images.path`` and ``images.names`` say what they are.
-    """
-
-    images: ImageCollection
-    features: npt.NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.features)
+#: Below so many images, generated or real, the metrics say nothing.
+FEWEST = 50
+#: KID compares with at most so many real images: more would cost minutes and add nothing to its precision.
+_KERNEL_REALS = 10_000
 
 
 @dataclass(frozen=True)
@@ -44,9 +34,8 @@ class Evaluation:
         real: those of the reference whose features are kept (at most 50,000, drawn with a seed).
         training: where copies were looked for: ``real``, then what ``--train`` named. The memorization panel counts
             rows through them one after the other; :meth:`training_image` finds them again.
-        heldout: real images that are not in the reference, which calibrate the panel; None where there are none.
+        heldout: real images that are in none of ``training``, which calibrate the panel; None where there are none.
         floor, interval: of the value; None where they could not be measured.
-        extrapolation: None below 50 images.
     """
 
     score: Score
@@ -57,7 +46,7 @@ class Evaluation:
     floor: Floor | None
     interval: Interval | None
     kernel: KernelDistance
-    extrapolation: Extrapolation | None
+    extrapolation: Extrapolation
     manifold: ManifoldMetrics
     memorization: Memorization
 
@@ -68,3 +57,77 @@ class Evaluation:
                 return known.images, row
             row -= len(known)
         raise IndexError(f"there is no training image {row} rows after the last")
+
+
+def evaluate(
+    score: Score,
+    floor: Floor | None,
+    interval: Interval | None,
+    generated: FeatureSet,
+    reference: Reference,
+    training: FeatureSet | None,
+) -> Evaluation:
+    """Measure ``generated`` against the reference in every way; each set has at least 50 images.
+
+    Precision, recall, density and coverage need as many real images as generated ones, so a sample of the more
+    numerous stands for them. The memorization panel looks for copies in the reference and ``training``, and is
+    calibrated on held-out images. Where there are none, as many of the reference's as there are generated ones are left
+    out of the search and calibrate it, if that leaves as many to search; copies of just those are then not seen.
+    """
+    real, heldout = reference.real, reference.heldout
+    if real is None:
+        raise ValueError("the reference is statistics alone")
+    n = min(len(generated), len(real))
+    searched = real
+    if heldout is None and len(real) >= 2 * len(generated):
+        left_out = sample_rows(len(real), len(generated))
+        heldout = real.take(left_out)
+        searched = real.take(np.setdiff1d(np.arange(len(real)), left_out))
+    known = (searched,) if training is None else (searched, training)
+    kernel = kernel_distance(generated.features, real.features[sample_rows(len(real), _KERNEL_REALS)])
+    extrapolation = fid_infinity(generated.features, reference.statistics)
+    manifold = manifold_metrics(real.features[sample_rows(len(real), n)], generated.features)
+    copies = memorization(
+        generated.features,
+        np.concatenate([each.features for each in known]),
+        None if heldout is None else heldout.features,
+    )
+    metrics: dict[str, Any] = {
+        "kid": {"value": kernel.value, "standard_error": kernel.standard_error},
+        "fid_infinity": {"value": extrapolation.value, "slope": extrapolation.slope},
+        "precision": manifold.precision,
+        "recall": manifold.recall,
+        "density": manifold.density,
+        "coverage": manifold.coverage,
+        "memorization": _panel(copies),
+    }
+    return Evaluation(
+        score=replace(score, metrics=metrics),
+        generated=generated,
+        real=real,
+        training=known,
+        heldout=heldout,
+        floor=floor,
+        interval=interval,
+        kernel=kernel,
+        extrapolation=extrapolation,
+        manifold=manifold,
+        memorization=copies,
+    )
+
+
+def _panel(copies: Memorization) -> dict[str, Any]:
+    """The memorization panel without its rows: the ``memorization`` object of the JSON."""
+    return {
+        "red": copies.red,
+        "flagged": len(copies.flagged),
+        "expected": copies.expected,
+        "p_value": copies.p_value,
+        "threshold": copies.threshold,
+        "c_t": copies.c_t,
+        "authenticity": copies.authenticity,
+        "heldout_authenticity": copies.heldout_authenticity,
+        "duplicates": len(copies.duplicates),
+        "duplicate_share": copies.duplicate_share,
+        "uncalibrated": copies.uncalibrated,
+    }

@@ -116,6 +116,7 @@ def open_extractor(
     # Nobody chose. A choice of dims is a choice of Inception, but for effnet-lite0's own.
     if dims == effnet_lite0.DIMS:
         return _effnet(dims, place)
+    told = _failed_download is not None
     published = _published_weights()
     if published is not None:
         return _inception(published, dims, place)
@@ -124,10 +125,11 @@ def open_extractor(
             f"{dims} dims are Inception's, whose weights are out of reach, and {EFFNET_NAME} has {effnet_lite0.DIMS}.",
             "Install them with: facegen weights",
         )
-    console.warn(
-        f"the Inception weights are out of reach, so the score is an {EFFNET_NAME} Fréchet distance, not FID; "
-        "'facegen weights' tells how to install them"
-    )
+    if not told:  # once, however many scorers a command opens
+        console.warn(
+            f"the Inception weights are out of reach, so the score is an {EFFNET_NAME} Fréchet distance, not FID; "
+            "'facegen weights' tells how to install them"
+        )
     return _effnet(None, place)
 
 

@@ -1,127 +1,143 @@
-"""Reference statistics: what images are compared with, computed once and kept by content."""
+"""The reference: the real images that generated ones are compared with, and what else is known of real ones."""
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from facegen import console
-from facegen.data.images import open_images
+from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
-from facegen.files import atomic_path, cache_folder, sha256_file
+from facegen.files import sha256_file, write_json
+from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.extractors import FeatureExtractor
-from facegen.scoring.features import feature_statistics
+from facegen.scoring.features import FeatureSet, kept_rows, sample_rows
+from facegen.scoring.kept import extracted, kept_path
+from facegen.scoring.looks import Looks
+from facegen.scoring.statistics_file import Arrays, looks_in, read_statistics, write_statistics
 
-#: Part of every cache key: raise it when features or statistics of the same images change.
-SCHEMA = 1
+#: A floor's draws come from at most so many images.
+POOL = 5_000
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Features of real images to measure a floor with, [m, D]; ``within``: their images are in the statistics."""
+
+    features: npt.NDArray[np.float32]
+    within: bool
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Statistics of the real images, and the content hash of what they were made from."""
+    """Statistics of real images, and what else is known of them.
+
+    Attributes:
+        path: where they come from.
+        statistics: of their features.
+        sha256: the content hash of the images in the statistics, or of the statistics' file.
+        description: in words, ``"10,000 images"``.
+        pools: what floors are measured with, the best first.
+        looks: of the images; None where a file of statistics does not tell.
+        real: the images in the statistics (at most 50,000, drawn with a seed); None where there are statistics alone.
+        heldout: those of a dataset's other splits (at most 5,000); None where it has none.
+    """
 
     path: Path
     statistics: FrechetStatistics
     sha256: str
+    description: str
+    pools: tuple[Pool, ...] = ()
+    looks: Looks | None = None
+    real: FeatureSet | None = None
+    heldout: FeatureSet | None = None
 
 
 def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
-    """The statistics of ``path`` under ``extractor``.
+    """The reference at ``path`` under ``extractor``.
 
-    ``path`` is a folder, archive or dataset of images, whose statistics are kept in the cache folder by the hash of
-    the images, the extractor, its weights and dims; or an ``.npz`` in pytorch-fid's layout, ``mu`` [D] and ``sigma``
-    [D, D].
+    ``path`` is a folder, archive or dataset of images; or an ``.npz`` in pytorch-fid's layout, ``mu`` [D] and ``sigma``
+    [D, D]. A dataset that has a train split and others is represented by its train split, and the others are held out;
+    of anything else all images are used. What is computed is kept in the cache folder.
 
     Raises:
         InputError: nothing there, fewer than two images, or an ``.npz`` that does not fit the extractor.
     """
     if path.suffix.lower() == ".npz":
-        return Reference(path, _read(path, extractor), sha256_file(path))
-    collection = open_images(path)
-    kept = _cache_path(collection.sha256, extractor)
-    if kept.is_file():
-        try:
-            statistics = _read(kept, extractor)
-        except InputError as problem:
-            console.warn(f"computing the reference statistics anew: {problem.message}")
-        else:
-            console.detail(f"reference statistics of {path} from {kept}")
-            return Reference(path, statistics, collection.sha256)
-    console.info(f"Computing {extractor.name} statistics of {path}, {len(collection):,} images; they are kept.")
-    statistics = feature_statistics(
-        (image for _, image in collection), extractor, f"The reference {path}", len(collection)
-    )
-    # The n×D factor is not kept: a reference answers alike whether it was just computed or read back.
-    reference = Reference(path, FrechetStatistics(statistics.n, statistics.mu, statistics.sigma), collection.sha256)
-    try:
-        save_reference(reference, extractor, kept)
-    except OSError as problem:
-        console.warn(f"cannot keep the reference statistics in {kept.parent}: {problem.strerror or problem}")
-    return reference
+        return _from_file(path, extractor)
+    used, others = parts(open_images(path))
+    known = extracted(used, extractor, f"The reference {path}")
+    real = FeatureSet(used.take(kept_rows(len(used))), known.features)
+    within = Pool(known.features[sample_rows(len(real), POOL)], within=True)
+    description = f"{len(used):,} {'images' if others is None else 'train images'}"
+    if others is None:
+        return Reference(path, known.statistics, used.sha256, description, (within,), known.looks, real)
+    drawn = others.take(sample_rows(len(others), POOL))
+    heldout = FeatureSet(drawn, extracted(drawn, extractor, f"The held-out images of {path}").features)
+    pools = (Pool(heldout.features, within=False), within)
+    return Reference(path, known.statistics, used.sha256, description, pools, known.looks, real, heldout)
+
+
+def parts(images: ImageCollection) -> tuple[ImageCollection, ImageCollection | None]:
+    """A dataset's train split and its other splits, or all images and None: where either has not even two."""
+    train = images.splits == "train"
+    if train.sum() < 2 or (~train).sum() < 2:
+        return images, None
+    return images.take(np.flatnonzero(train)), images.take(np.flatnonzero(~train))
+
+
+def _from_file(path: Path, extractor: FeatureExtractor) -> Reference:
+    statistics, arrays = read_statistics(path, extractor)
+    n = statistics.n
+    description = f"the statistics of {n:,} images in {path}" if n is not None else f"the statistics in {path}"
+    return Reference(path, statistics, sha256_file(path), description, _pools(arrays, path), looks_in(arrays))
+
+
+def _pools(arrays: Arrays, path: Path) -> tuple[Pool, ...]:
+    if "pool" not in arrays or "pool_within" not in arrays:
+        return ()
+    pool = arrays["pool"]
+    if pool.ndim != 2 or pool.shape[1] != len(arrays["mu"]) or pool.dtype.kind != "f" or not np.isfinite(pool).all():
+        raise InputError(f"The pool of features in {path} is damaged.", "Save the statistics again.")
+    return (Pool(pool.astype(np.float32), bool(arrays["pool_within"])),)
 
 
 def save_reference(reference: Reference, extractor: FeatureExtractor, target: Path) -> None:
-    """Write the statistics as ``.npz``: pytorch-fid's ``mu`` and ``sigma``, and n and the extractor that made them."""
-    statistics = reference.statistics
-    arrays: dict[str, Any] = {
-        "mu": statistics.mu,
-        "sigma": statistics.sigma,
-        "extractor": np.array(extractor.name),
-        "weights_sha256": np.array(extractor.weights_sha256),
-    }
-    if statistics.n is not None:
-        arrays["n"] = np.array(statistics.n)
-    with atomic_path(target) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
+    """Write the statistics as ``.npz``: pytorch-fid's ``mu`` and ``sigma``, and what facegen needs for the floor."""
+    more: dict[str, Any] = {}
+    if reference.pools:
+        more = {"pool": reference.pools[0].features, "pool_within": reference.pools[0].within}
+    write_statistics(target, reference.statistics, reference.looks, extractor, more)
 
 
-def _cache_path(sha256: str, extractor: FeatureExtractor) -> Path:
-    everything = json.dumps([SCHEMA, sha256, extractor.name, extractor.weights_sha256, extractor.dims])
-    return cache_folder() / "references" / f"{hashlib.sha256(everything.encode()).hexdigest()[:32]}.npz"
+def floor_of(reference: Reference, extractor: FeatureExtractor, n: int) -> Floor | None:
+    """What n real images that are not in the statistics score against them, kept in the cache folder.
 
-
-def _read(path: Path, extractor: FeatureExtractor) -> FrechetStatistics:
-    if not path.is_file():
-        raise InputError(f"The reference {path} is not there.")
+    None where the pools are too small to tell, or there are none.
+    """
+    if n < 3:
+        return None
+    path = kept_path(reference.sha256, extractor)
+    kept = path.with_name(f"{path.name}-floor-{n}.json")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as problem:
-        raise InputError(f"{path} is not an .npz file of plain arrays: {problem}.") from problem
-    if missing := {"mu", "sigma"} - arrays.keys():
-        raise InputError(
-            f"{path} lacks {' and '.join(sorted(missing))}.",
-            "Reference statistics are an .npz with mu and sigma, as 'pytorch-fid --save-stats' and "
-            "'facegen fid --save-stats' write them.",
-        )
-    for name, made_by in (("extractor", extractor.name), ("weights_sha256", extractor.weights_sha256)):
-        if name in arrays and str(arrays[name]) != made_by:
-            raise InputError(
-                f"{path} was made with another extractor: its {name} is {arrays[name]}, not {made_by}.",
-                "Distances between features of two networks mean nothing: choose the same --extractor and --weights.",
-            )
-    mu, sigma = arrays["mu"], arrays["sigma"]
-    dims = extractor.dims
-    if mu.shape != (dims,) or sigma.shape != (dims, dims):
-        raise InputError(
-            f"{path} has mu {list(mu.shape)} and sigma {list(sigma.shape)}, but {extractor.name} has {dims} dims.",
-            "Choose the --extractor and --dims that the statistics were made with.",
-        )
-    if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
-        raise InputError(f"{path} holds {mu.dtype} and {sigma.dtype}, not numbers.")
-    mu, sigma = mu.astype(np.float64), sigma.astype(np.float64)
-    if not (np.isfinite(mu).all() and np.isfinite(sigma).all()):
-        raise InputError(f"{path} holds NaN or infinity.")
-    if np.abs(sigma - sigma.T).max() > 1e-6 * np.abs(sigma).max():
-        raise InputError(f"The sigma in {path} is not symmetric, so it is no covariance.")
-    count = arrays.get("n")
-    if count is not None and (count.shape != () or count.dtype.kind not in "iu" or count < 2):
-        raise InputError(f"The n in {path} is not a number of images.")
-    return FrechetStatistics(None if count is None else int(count), mu, sigma)
+        floor = Floor(**json.loads(kept.read_text(encoding="utf-8")))
+        return dataclasses.replace(floor, draws=tuple(floor.draws))
+    except (OSError, ValueError, TypeError):  # not there yet, or damaged
+        pass
+    for pool in reference.pools:
+        console.detail(f"computing the floor: what {n:,} real images score against {reference.description}")
+        floor_now = frechet_floor(pool.features, reference.statistics, n, within=pool.within)
+        if floor_now is not None:
+            try:
+                write_json(kept, dataclasses.asdict(floor_now))
+            except OSError as problem:
+                console.warn(f"cannot keep the floor in {kept.parent}: {problem.strerror or problem}")
+            return floor_now
+    return None

@@ -27,8 +27,11 @@ class Score:
         reference_sha256: the reference's content hash.
         target: the value to stay below; None where none is judged.
         passed: whether ``value < target``; None without a target.
-        floor: what as many real images would score, where it was measured.
+        floor: what as many real images score on average, where it was measured.
+        floor_spread: the standard deviation of that from draw to draw; None where there was one draw.
+        floor_draws: each draw's value.
         interval95: a 95% interval of ``value``, where it was measured.
+        warnings: what spoils the comparison, in sentences without a capital or a full stop.
         metrics: other metrics by name, where they were measured.
     """
 
@@ -43,7 +46,10 @@ class Score:
     target: float | None = None
     passed: bool | None = None
     floor: float | None = None
+    floor_spread: float | None = None
+    floor_draws: tuple[float, ...] = ()
     interval95: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -61,6 +67,17 @@ class Score:
         verdict = "below" if self.passed else "not below"
         return f"{line}; {verdict} the target of {self.target:g}"
 
+    def lines(self) -> list[str]:
+        """The summary, and under it what the value is worth: floor, interval, other metrics, weights."""
+        lines = [self.summary()]
+        if self.floor is not None:
+            spread = "" if self.floor_spread is None else f" ± {self.floor_spread:.2f}"
+            lines.append(f"floor {self.floor:.2f}{spread}: {self.n:,} real images against the same reference")
+        if self.interval95 is not None:
+            lines.append("95% interval {:.2f} to {:.2f}".format(*self.interval95))
+        lines += [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.metrics.items()]
+        return [*lines, f"weights {self.weights_sha256}"]
+
     def to_json(self) -> dict[str, Any]:
         """The object that ``facegen fid --json`` prints."""
         return {
@@ -75,7 +92,10 @@ class Score:
             "target": self.target,
             "passed": self.passed,
             "floor": self.floor,
+            "floor_spread": self.floor_spread,
+            "floor_draws": list(self.floor_draws),
             "interval95": None if self.interval95 is None else list(self.interval95),
+            "warnings": list(self.warnings),
             "metrics": dict(self.metrics),
         }
 
@@ -98,7 +118,10 @@ class Score:
                 target=value["target"],
                 passed=value["passed"],
                 floor=value["floor"],
+                floor_spread=value["floor_spread"],
+                floor_draws=tuple(value["floor_draws"]),
                 interval95=None if interval is None else (interval[0], interval[1]),
+                warnings=tuple(value["warnings"]),
                 metrics=value["metrics"],
             )
         except (KeyError, TypeError) as problem:
@@ -116,3 +139,16 @@ def metric_label(extractor: str, dims: int) -> str:
         return "FID"
     cut = f" at {dims} dims" if extractor.startswith("inception") and dims != FID_DIMS else ""
     return f"{extractor} FD{cut}"
+
+
+def _shown(metric: Any) -> str:
+    """A metric for people: its number, or what its object says."""
+    if not isinstance(metric, Mapping):
+        return f"{metric:.4g}"
+    if "red" not in metric:
+        error = metric.get("standard_error")
+        return f"{metric['value']:.4g}" + ("" if error is None else f" ± {error:.2g}")
+    if metric["uncalibrated"] is not None:
+        return f"not judged: {metric['uncalibrated']}"
+    verdict = "RED, there are copies" if metric["red"] else "green"
+    return f"{verdict}: {metric['flagged']:,} images look like copies, where chance makes it {metric['expected']:.1f}"

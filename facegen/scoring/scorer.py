@@ -6,18 +6,28 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from facegen import console
+from facegen.data.images import ImageCollection
 from facegen.errors import InputError
+from facegen.metrics.floor import Floor, floors_by_reference_size, reference_size_for
 from facegen.metrics.frechet import frechet_distance
+from facegen.metrics.interval import Interval, confidence_interval
+from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate
 from facegen.scoring.extractors import FeatureExtractor, open_extractor
-from facegen.scoring.features import feature_statistics
-from facegen.scoring.reference import SCHEMA, Reference, open_reference, save_reference
+from facegen.scoring.features import KEPT, Extracted, FeatureSet, extract, kept_rows
+from facegen.scoring.kept import SCHEMA, extracted
+from facegen.scoring.looks import warnings_of
+from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
 from facegen.scoring.score import FID_TARGET, Score, is_fid
+
+#: The part of the target that the floor should leave for a generator's own error.
+ROOM = 0.1
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Scorer:
     extractor: FeatureExtractor
     reference: Reference
     target: float | None
+    _no_room: dict[int, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> str:
@@ -44,9 +55,7 @@ class Scorer:
     @property
     def description(self) -> str:
         """In words: ``"effnet-lite0 FD against 10,000 images"``."""
-        n = self.reference.statistics.n
-        against = f"the statistics in {self.reference.path}" if n is None else f"{n:,} images"
-        return f"{self.extractor.label} against {against}"
+        return f"{self.extractor.label} against {self.reference.description}"
 
     def score(
         self,
@@ -57,26 +66,121 @@ class Scorer:
     ) -> Score:
         """The score of images, each uint8 [H, W, 3] of any size (an array [N, H, W, 3] will do).
 
-        ``description`` is how a progress bar or an error names them; ``total``, how many the bar expects.
+        ``description`` is how a progress bar or an error names them; ``total``, how many there are, for the bar.
 
         Raises:
             InputError: fewer than two images.
         """
-        statistics = feature_statistics(images, self.extractor, description, total)
-        value = frechet_distance(statistics, self.reference.statistics)
-        assert statistics.n is not None
-        return Score(
+        return self._judge(extract(images, self.extractor, description, total))[0]
+
+    def score_collection(self, collection: ImageCollection) -> Score:
+        """The score of the images of a folder, archive or dataset."""
+        return self._judge(self._extract(collection))[0]
+
+    def evaluate(self, collection: ImageCollection, training: ImageCollection | None = None) -> Evaluation:
+        """The score and all other metrics, in one pass; copies are also looked for in ``training``.
+
+        Raises:
+            InputError: fewer than 50 images, or a reference that is statistics alone.
+        """
+        real = self.reference.real
+        if real is None:
+            raise InputError(
+                f"All metrics need the reference's images, and {self.reference.path} holds statistics alone.",
+                "Give the images as the reference.",
+            )
+        for images in (collection, real.images, *([] if training is None else [training])):
+            if len(images) < FEWEST:
+                raise InputError(f"All metrics need at least {FEWEST} images; {images.path} has {len(images)}.")
+        known = self._known(training)
+        found = self._extract(collection)
+        generated = FeatureSet(collection.take(kept_rows(len(collection))), found.features)
+        console.info("Comparing the images with the real ones.")
+        return evaluate(*self._judge(found), generated, self.reference, known)
+
+    def _known(self, training: ImageCollection | None) -> FeatureSet | None:
+        """The features of training images (at most 50,000); None where the reference has the same images."""
+        if training is None:
+            return None
+        images, _ = parts(training)
+        if images.sha256 == self.reference.sha256:
+            return None
+        if len(images) > KEPT:
+            console.info(f"Copies are looked for among {KEPT:,} of the {len(images):,} images in {images.path}.")
+        images = images.take(kept_rows(len(images)))
+        return FeatureSet(images, extracted(images, self.extractor, f"The training images {images.path}").features)
+
+    def _extract(self, collection: ImageCollection) -> Extracted:
+        images = (image for _, image in collection)
+        return extract(images, self.extractor, str(collection.path), len(collection))
+
+    def _judge(self, found: Extracted) -> tuple[Score, Floor | None, Interval | None]:
+        """The value, and what it is worth."""
+        statistics, reference = found.statistics, self.reference
+        n = statistics.n
+        assert n is not None
+        value = frechet_distance(statistics, reference.statistics)
+        # The features of more images than are kept say nothing of the spread at that number; of two, nothing at all.
+        measurable = 2 < n == len(found.features)
+        interval = confidence_interval(found.features, reference.statistics) if measurable else None
+        floor = floor_of(reference, self.extractor, n)
+        score = Score(
             metric="fid" if is_fid(self.extractor.name, self.extractor.dims) else "fd",
             value=value,
-            n=statistics.n,
+            n=n,
             dims=self.extractor.dims,
             extractor=self.extractor.name,
             weights_sha256=self.extractor.weights_sha256,
-            reference_n=self.reference.statistics.n,
-            reference_sha256=self.reference.sha256,
+            reference_n=reference.statistics.n,
+            reference_sha256=reference.sha256,
             target=self.target,
             passed=None if self.target is None else value < self.target,
+            floor=None if floor is None else floor.value,
+            floor_spread=None if floor is None else floor.spread,
+            floor_draws=() if floor is None else floor.draws,
+            interval95=None if interval is None else (interval.low, interval.high),
+            warnings=tuple(self._warnings(found, floor)),
         )
+        return score, floor, interval
+
+    def _warnings(self, found: Extracted, floor: Floor | None) -> list[str]:
+        n, dims = found.statistics.n, self.extractor.dims
+        assert n is not None
+        warnings = warnings_of(found.looks, self.reference.looks)
+        if n <= dims:
+            warnings.append(
+                f"{n:,} images do not fill {dims:,} dims, so the value lies above that of more images: compare it with "
+                f"values of {n:,} images and with the floor alone"
+            )
+        if floor is None:
+            warnings.append(f"there are too few real images to say what {n:,} of them would score: no floor")
+        no_room = self.no_room(n)
+        return warnings if no_room is None else [*warnings, no_room]
+
+    def no_room(self, n: int) -> str | None:
+        """What to know where the floor of n images leaves a generator less than ``ROOM`` of the target; else None."""
+        if n not in self._no_room:
+            floor = floor_of(self.reference, self.extractor, n)
+            self._no_room[n] = None
+            if self.target is not None and floor is not None and floor.value > (1 - ROOM) * self.target:
+                self._no_room[n] = self._crowded(floor, self.target)
+        return self._no_room[n]
+
+    def _crowded(self, floor: Floor, target: float) -> str:
+        real = f"{floor.n:,} real images score {floor.value:.2f}"
+        against = "" if floor.reference_n is None else f" against {floor.reference_n:,}"
+        verdict = "fail" if floor.value >= target else "leave a generator hardly any room under"
+        sentence = f"{real}{against} and so {verdict} the target of {target:g}"
+        pool = max((pool.features for pool in self.reference.pools), key=len)
+        floors = floors_by_reference_size(pool, floor.n)
+        if floor.reference_n is not None:
+            floors[floor.reference_n] = floor.value
+        if len(floors) < 2:
+            return sentence
+        size = reference_size_for(target, floors, room=ROOM * target)
+        if size is None:
+            return f"{sentence}; no reference is large enough for that few images: judge more of them"
+        return f"{sentence}; against about {round(size, 2 - len(str(size))):,} they would leave {ROOM:.0%} of it"
 
     def save_reference(self, target: Path) -> None:
         """Write the reference's statistics as an ``.npz`` that can be given as a reference later.

@@ -21,6 +21,9 @@ def fid(
     device: str = "auto",
     target: float | None = None,
     save_stats: Path | None = None,
+    all_metrics: bool = False,
+    train: Path | None = None,
+    report: Path | None = None,
 ) -> Score:
     """The Fréchet distance between two sets of images: FID with the published Inception weights, else named FD.
 
@@ -33,6 +36,9 @@ def fid(
         device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
         target: the value to stay below; None is 20 for FID, and no target for another distance.
         save_stats: an ``.npz`` to write the reference's statistics to, for use as ``reference`` later.
+        all_metrics: fill ``metrics``: KID, FID∞, precision, recall, density, coverage, and a search for copies.
+        train: more images in which to look for copies; needs ``all_metrics``.
+        report: a folder to write the whole evaluation to as a page, ``index.html``; implies ``all_metrics``.
 
     Raises:
         InputError: images, statistics, weights or options that cannot be used.
@@ -40,10 +46,21 @@ def fid(
     """
     if save_stats is not None and save_stats.suffix.lower() != ".npz":
         raise InputError(f"--save-stats {save_stats} does not end in .npz.", f"Call it {save_stats}.npz, for example.")
-    # Both sides are opened before either is read, so that a wrong path is known at once.
+    all_metrics = all_metrics or report is not None
+    if train is not None and not all_metrics:
+        raise InputError("--train is where --all-metrics looks for copies.", "Add --all-metrics, or leave it out.")
+    # Everything is opened before anything is read, so that a wrong path is known at once.
     collection = open_images(images)
     require_enough(len(collection), str(images))
+    training = None if train is None else open_images(train)
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     if save_stats is not None:
         scorer.save_reference(save_stats)
-    return scorer.score((image for _, image in collection), description=str(images), total=len(collection))
+    if not all_metrics:
+        return scorer.score_collection(collection)
+    evaluation = scorer.evaluate(collection, training)
+    if report is not None:
+        from facegen.scoring.report import write_report  # Jinja2 is needed for nothing else here
+
+        write_report(evaluation, report)
+    return evaluation.score

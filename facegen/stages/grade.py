@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from facegen import console
 from facegen.data.images import open_images
 from facegen.errors import InputError
-from facegen.files import sha256_file, write_json, write_text
+from facegen.files import write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.grader import Grader, Outcome
 from facegen.grading.leaderboard import Leaderboard, rank
 from facegen.scoring.scorer import open_scorer
+from facegen.submission.rules import LIMITS
 
 #: Beside tarballs in a folder these are no submissions.
 _NOT_SUBMISSIONS = frozenset({".md", ".txt", ".csv", ".json", ".html", ".pdf", ".log"})
@@ -64,8 +64,11 @@ def grade(
     files = find_submissions(submissions)
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     console.info(f"grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}")
+    notice = scorer.no_room(LIMITS.count)
+    if notice is not None:
+        console.warn(notice)
     cache = out / "cache"
-    source, known = _known(reference, train, cache)
+    known = _known(reference, train, cache)
     grader = Grader(scorer, known, cache, force=force)
 
     outcomes = []
@@ -80,7 +83,9 @@ def grade(
             console.info(_line(outcomes[-1]))
             task.advance()
 
-    leaderboard = Leaderboard(rank(outcomes), source, scorer.description, scorer.target)
+    measured = scorer.reference
+    source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
+    leaderboard = Leaderboard(rank(outcomes), source, scorer.description, scorer.target, notice)
     result = GradeResult(leaderboard, *(out / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
     write_text(result.csv, leaderboard.to_csv())
     write_json(result.json, leaderboard.to_json())
@@ -110,24 +115,20 @@ def find_submissions(path: Path) -> list[Path]:
     return files
 
 
-def _known(
-    reference: Path, train: Path | None, cache: Path
-) -> tuple[dict[str, Any], dict[str, tuple[str, KnownFaces]]]:
-    """The reference in the leaderboard's words, and the collections in which copies are looked for."""
+def _known(reference: Path, train: Path | None, cache: Path) -> dict[str, tuple[str, KnownFaces]]:
+    """The collections in which copies are looked for."""
     known: dict[str, tuple[str, KnownFaces]] = {}
     if reference.suffix.lower() == ".npz":
-        source: dict[str, Any] = {"name": reference.name, "n": None, "sha256": sha256_file(reference)}
         console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for")
     else:
         images = open_images(reference)
-        source = {"name": reference.name, "n": len(images), "sha256": images.sha256}
         console.detail(f"looking at {len(images):,} reference images to recognise copies")
         known["copied_from_reference"] = ("the reference", known_faces(reference, images.sha256, cache))
     if train is not None:
         faces = open_images(train)
         console.detail(f"looking at {len(faces):,} training images to recognise copies")
         known["copied_from_training"] = ("the training set", known_faces(train, faces.sha256, cache))
-    return source, known
+    return known
 
 
 def _line(outcome: Outcome) -> str:

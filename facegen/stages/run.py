@@ -97,11 +97,12 @@ def run(
         score = Score.from_json(json.loads(score_file.read_text(encoding="utf-8")))
         console.info("Already scored.")
     else:
-        collection = open_images(images)
-        score = scorer.score((image for _, image in collection), description=str(images), total=len(collection))
+        score = scorer.score_collection(open_images(images))
         write_json(score_file, score.to_json())
         state.keep("fid", scored_from, _contents(score_file))
-    console.info(score.summary())
+    console.info("\n".join(score.lines()))
+    for warning in score.warnings:
+        console.warn(warning)
 
     _headline(5, f"pack as {student_number}")
     submissions = work / "submissions"

@@ -66,7 +66,7 @@ def heldout_floor(scorer: Scorer, heldout: Path) -> list[float]:
 def score(scorer: Scorer, generator: Path) -> float:
     with tempfile.TemporaryDirectory() as work:
         drawn = sample(generator, Path(work) / "images", n=N)
-        return scorer.score(image for _, image in open_images(drawn.images)).value
+        return scorer.score_collection(open_images(drawn.images)).value
 
 
 def plot(points: list[tuple[float, float]], floor: list[float] | None, scorer: Scorer, path: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -108,6 +109,12 @@ def test_html_of_rejected_alone() -> None:
 def test_html_says_when_it_is_not_fid(graded: Callable[..., Outcome]) -> None:
     assert "not FID" in board(graded("a", 1.0, 1, "fd")).to_html()
     assert "not FID" not in board(graded("a", 1.0, 1, "fid")).to_html()
+
+
+def test_a_notice_is_in_json_and_html_escaped() -> None:
+    noticed = replace(board(rejected("x.zip")), notice="real images score 21 > <20>")
+    assert noticed.to_json()["notice"] == "real images score 21 > <20>"
+    assert "Real images score 21 &gt; &lt;20&gt;." in noticed.to_html()
 
 
 def test_the_same_outcomes_give_the_same_bytes(graded: Callable[..., Outcome]) -> None:

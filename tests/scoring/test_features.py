@@ -8,16 +8,37 @@ import pytest
 from torch import Tensor
 
 from facegen.errors import InputError
+from facegen.scoring import features
 from facegen.scoring.extractors import FeatureExtractor
-from facegen.scoring.features import ahead, feature_statistics
+from facegen.scoring.features import ahead, extract, kept_rows
 
 
 def test_statistics_are_those_of_the_features(tiny: FeatureExtractor, pixels: np.ndarray) -> None:
-    statistics = feature_statistics(iter(pixels), tiny, "images")
+    statistics = extract(iter(pixels), tiny, "images").statistics
     features = tiny(list(pixels))
     assert statistics.n == 20
     np.testing.assert_allclose(statistics.mu, features.mean(0), rtol=1e-6)
     np.testing.assert_allclose(statistics.sigma, np.cov(features, rowvar=False), rtol=1e-6)
+
+
+@pytest.mark.parametrize("total", [20, None])
+def test_features_are_kept_in_order(tiny: FeatureExtractor, pixels: np.ndarray, total: int | None) -> None:
+    np.testing.assert_allclose(extract(iter(pixels), tiny, "images", total).features, tiny(list(pixels)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("total", "rows"), [(20, None), (None, np.arange(7))])
+def test_beyond_the_limit_a_sample_is_kept(
+    tiny: FeatureExtractor,
+    pixels: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    total: int | None,
+    rows: np.ndarray | None,
+) -> None:
+    monkeypatch.setattr(features, "KEPT", 7)
+    found = extract(iter(pixels), tiny, "images", total)
+    rows = kept_rows(20) if rows is None else rows
+    assert len(rows) == 7 and (np.diff(rows) > 0).all() and found.statistics.n == 20
+    np.testing.assert_allclose(found.features, tiny(list(pixels[rows])), rtol=1e-6)
 
 
 def test_images_of_different_sizes_keep_their_order(tiny: FeatureExtractor, pixels: np.ndarray) -> None:
@@ -29,12 +50,12 @@ def test_images_of_different_sizes_keep_their_order(tiny: FeatureExtractor, pixe
 @pytest.mark.parametrize(("count", "words"), [(0, "has 0 images"), (1, "has 1 image:")])
 def test_too_few_images_say_why(tiny: FeatureExtractor, pixels: np.ndarray, count: int, words: str) -> None:
     with pytest.raises(InputError, match=rf"some/folder {words}.*covariance"):
-        feature_statistics(pixels[:count], tiny, "some/folder")
+        extract(pixels[:count], tiny, "some/folder")
 
 
 def test_float_images_are_a_mistake_of_the_caller(tiny: FeatureExtractor, pixels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected images uint8"):
-        feature_statistics(pixels / 255, tiny, "images")  # type: ignore[arg-type]
+        extract(pixels / 255, tiny, "images")  # type: ignore[arg-type]
 
 
 def test_features_that_are_not_finite_are_refused(
@@ -45,7 +66,7 @@ def test_features_that_are_not_finite_are_refused(
 
     monkeypatch.setattr(tiny.network, "forward", broken)
     with pytest.raises(InputError, match="not finite"):
-        feature_statistics(pixels, tiny, "images")
+        extract(pixels, tiny, "images")
 
 
 def test_ahead_keeps_order_and_none() -> None:

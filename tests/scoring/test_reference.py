@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facegen.data.dataset import new_dataset
+from facegen.data.images import open_images
 from facegen.errors import InputError
 from facegen.files import cache_folder
-from facegen.scoring import reference
+from facegen.metrics.frechet import frechet_distance, frechet_statistics
+from facegen.scoring import kept, reference
 from facegen.scoring.extractors import FeatureExtractor
-from facegen.scoring.reference import open_reference, save_reference
+from facegen.scoring.reference import floor_of, open_reference, save_reference
 
 
-def kept() -> list[Path]:
+def kept_files() -> list[Path]:
     return sorted((cache_folder() / "references").glob("*.npz"))
 
 
@@ -24,7 +27,7 @@ def write(path: Path, **arrays: object) -> Path:
 
 def test_statistics_are_computed_once(tiny: FeatureExtractor, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_reference(folder, tiny)
-    monkeypatch.setattr(reference, "feature_statistics", None)
+    monkeypatch.setattr(kept, "extract", None)
     again = open_reference(folder, tiny)
     np.testing.assert_array_equal(again.statistics.sigma, first.statistics.sigma)
     assert (again.statistics.n, again.sha256) == (20, first.sha256)
@@ -41,17 +44,17 @@ def test_the_cache_goes_by_content(tiny: FeatureExtractor, folder: Path) -> None
 def test_the_cache_goes_by_the_extractor(tiny: FeatureExtractor, folder: Path, change: dict[str, str]) -> None:
     open_reference(folder, tiny)
     open_reference(folder, replace(tiny, **change))
-    assert len(kept()) == 2
+    assert len(kept_files()) == 2
 
 
 def test_a_damaged_cache_is_computed_anew(
     tiny: FeatureExtractor, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = open_reference(folder, tiny)
-    (file,) = kept()
+    (file,) = kept_files()
     file.write_bytes(file.read_bytes()[:200])
     np.testing.assert_array_equal(open_reference(folder, tiny).statistics.mu, first.statistics.mu)
-    assert "computing the reference statistics anew" in capsys.readouterr().err
+    assert "anew" in capsys.readouterr().err
 
 
 def test_saved_statistics_can_be_read_back_by_numpy_alone(tiny: FeatureExtractor, folder: Path, tmp_path: Path) -> None:
@@ -62,6 +65,96 @@ def test_saved_statistics_can_be_read_back_by_numpy_alone(tiny: FeatureExtractor
         np.testing.assert_array_equal(file["sigma"], computed.statistics.sigma)
         assert (int(file["n"]), str(file["extractor"])) == (20, "tiny")
     assert open_reference(tmp_path / "stats.npz", tiny).statistics.n == 20
+
+
+@pytest.fixture
+def split(tmp_path: Path, pixels: np.ndarray) -> Path:
+    """A dataset of 12 train, 5 valid and 3 test images."""
+    with new_dataset(tmp_path / "split", 16) as writer:
+        writer.append(pixels, [f"{i}.png" for i in range(20)], ["train"] * 12 + ["valid"] * 5 + ["test"] * 3)
+        writer.finish({})
+    return tmp_path / "split"
+
+
+def test_a_train_split_is_the_reference_and_the_others_are_held_out(
+    tiny: FeatureExtractor, split: Path, pixels: np.ndarray
+) -> None:
+    found = open_reference(split, tiny)
+    features = tiny(list(pixels))
+    np.testing.assert_allclose(found.statistics.mu, features[:12].mean(0), rtol=1e-6)
+    assert (found.statistics.n, found.description) == (12, "12 train images")
+    assert found.sha256 != open_images(split).sha256
+    assert found.real is not None and found.heldout is not None
+    np.testing.assert_allclose(found.real.features, features[:12], rtol=1e-6)
+    np.testing.assert_allclose(found.heldout.features, features[12:], rtol=1e-6)
+    assert list(found.heldout.images.names) == [f"{i}.png" for i in range(12, 20)]
+    assert [pool.within for pool in found.pools] == [False, True]
+
+
+@pytest.mark.parametrize("splits", [["train"] * 20, ["valid"] * 20, ["train"] * 19 + ["test"], ["valid", "test"] * 10])
+def test_without_two_parts_all_images_are_the_reference(
+    tiny: FeatureExtractor, tmp_path: Path, pixels: np.ndarray, splits: list[str]
+) -> None:
+    with new_dataset(tmp_path / "whole", 16) as writer:
+        writer.append(pixels, [f"{i}.png" for i in range(20)], splits)
+        writer.finish({})
+    found = open_reference(tmp_path / "whole", tiny)
+    assert (found.statistics.n, found.sha256) == (20, open_images(tmp_path / "whole").sha256)
+    assert found.heldout is None and [pool.within for pool in found.pools] == [True]
+
+
+def test_what_is_read_back_is_what_was_computed(tiny: FeatureExtractor, split: Path) -> None:
+    first, again = open_reference(split, tiny), open_reference(split, tiny)
+    for one, other in ((first.real, again.real), (first.heldout, again.heldout)):
+        assert one is not None and other is not None
+        np.testing.assert_array_equal(one.features, other.features)
+    assert first.looks is not None and again.looks is not None and first.looks.sizes == again.looks.sizes
+    assert again.looks.sizes == ((16, 16, 12),)
+
+
+class TestFloor:
+    def test_draws_come_from_the_held_out_images(self, tiny: FeatureExtractor, split: Path, pixels: np.ndarray) -> None:
+        found = open_reference(split, tiny)
+        floor = floor_of(found, tiny, 8)
+        assert floor is not None and floor.reference_n == 12
+        expected = frechet_distance(frechet_statistics(tiny(list(pixels[12:]))), found.statistics)
+        assert floor.value == pytest.approx(expected, rel=1e-6)
+
+    def test_draws_are_left_out_of_a_reference_without_held_out_images(
+        self, tiny: FeatureExtractor, folder: Path
+    ) -> None:
+        floor = floor_of(open_reference(folder, tiny), tiny, 5)
+        assert floor is not None and floor.reference_n == 15
+
+    def test_is_computed_once_for_each_n(
+        self, tiny: FeatureExtractor, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        found = open_reference(folder, tiny)
+        first = floor_of(found, tiny, 5)
+        with monkeypatch.context() as patch:
+            patch.setattr(reference, "frechet_floor", None)
+            assert floor_of(found, tiny, 5) == first
+        assert floor_of(found, tiny, 6) != first
+
+    @pytest.mark.parametrize("n", [2, 11, 1000])
+    def test_is_unknown_with_too_few_real_images(self, tiny: FeatureExtractor, folder: Path, n: int) -> None:
+        assert floor_of(open_reference(folder, tiny), tiny, n) is None
+
+    def test_is_unknown_with_another_projects_statistics(self, tiny: FeatureExtractor, tmp_path: Path) -> None:
+        assert (
+            floor_of(open_reference(write(tmp_path / "t.npz", mu=np.zeros(12), sigma=np.eye(12)), tiny), tiny, 5)
+            is None
+        )
+
+    @pytest.mark.parametrize("form", ["folder", "split"])
+    def test_saved_statistics_have_it_too(
+        self, tiny: FeatureExtractor, form: str, tmp_path: Path, request: pytest.FixtureRequest
+    ) -> None:
+        computed = open_reference(request.getfixturevalue(form), tiny)
+        save_reference(computed, tiny, tmp_path / "stats.npz")
+        saved = open_reference(tmp_path / "stats.npz", tiny)
+        assert floor_of(saved, tiny, 5) == floor_of(computed, tiny, 5) is not None
+        assert saved.looks is not None and saved.looks.sizes == ((16, 16, computed.statistics.n),)
 
 
 def test_pytorch_fids_layout_has_no_n(tiny: FeatureExtractor, tmp_path: Path) -> None:
@@ -82,6 +175,7 @@ def test_pytorch_fids_layout_has_no_n(tiny: FeatureExtractor, tmp_path: Path) ->
         ({"mu": np.zeros(12), "sigma": np.eye(12), "n": np.array(-3)}, "not a number of images"),
         ({"mu": np.zeros(12), "sigma": np.eye(12), "extractor": np.array("inception")}, "another extractor"),
         ({"mu": np.zeros(12), "sigma": np.eye(12), "weights_sha256": np.array("1" * 64)}, "another extractor"),
+        ({"mu": np.zeros(12), "sigma": np.eye(12), "pool": np.zeros((3, 5)), "pool_within": True}, "pool of features"),
         ({"mu": np.array([None] * 12), "sigma": np.eye(12)}, "plain arrays"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

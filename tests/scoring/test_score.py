@@ -24,12 +24,30 @@ def test_json_is_the_interfaces() -> None:
         "target": 20.0,
         "passed": True,
         "floor": None,
+        "floor_spread": None,
+        "floor_draws": [],
         "interval95": None,
+        "warnings": [],
         "metrics": {},
     }
 
 
-@pytest.mark.parametrize("score", [FID, FD, replace(FID, floor=9.0, interval95=(11.0, 13.0), metrics={"kid": 0.1})])
+MEASURED = replace(
+    FID,
+    floor=9.0,
+    floor_spread=0.25,
+    floor_draws=(8.75, 9.25),
+    interval95=(11.0, 13.0),
+    warnings=("careful",),
+    metrics={
+        "kid": {"value": 0.0123, "standard_error": 0.0004},
+        "precision": 0.5,
+        "memorization": {"red": True, "flagged": 50, "expected": 5.0, "uncalibrated": None},
+    },
+)
+
+
+@pytest.mark.parametrize("score", [FID, FD, MEASURED])
 def test_json_there_and_back(score: Score) -> None:
     assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
 
@@ -54,3 +72,21 @@ def test_another_distance_says_that_it_is_not_fid() -> None:
 
 def test_a_cut_inception_is_named_with_its_dims() -> None:
     assert replace(FID, metric="fd", dims=64).label == "inception-2015-12-05 FD at 64 dims"
+
+
+def test_people_are_told_what_the_value_is_worth() -> None:
+    assert MEASURED.lines() == [
+        MEASURED.summary(),
+        "floor 9.00 ± 0.25: 1,000 real images against the same reference",
+        "95% interval 11.00 to 13.00",
+        "kid 0.0123 ± 0.0004",
+        "precision 0.5",
+        "memorization RED, there are copies: 50 images look like copies, where chance makes it 5.0",
+        "weights " + "6" * 64,
+    ]
+
+
+def test_an_uncalibrated_panel_says_why() -> None:
+    panel = {"red": False, "flagged": 0, "expected": None, "uncalibrated": "there are no held-out images"}
+    (line,) = replace(FID, metrics={"memorization": panel}).lines()[1:-1]
+    assert line == "memorization not judged: there are no held-out images"

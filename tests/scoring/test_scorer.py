@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from facegen.data.dataset import new_dataset
+from facegen.data.images import open_images
 from facegen.errors import InputError
+from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
+from facegen.scoring import features
+from facegen.scoring import scorer as module
 from facegen.scoring.extractors import FeatureExtractor
 from facegen.scoring.reference import open_reference
 from facegen.scoring.scorer import Scorer, open_scorer
@@ -38,6 +44,138 @@ def test_an_iterator_and_an_array_score_alike(scorer: Scorer, pixels: np.ndarray
 @pytest.mark.parametrize(("target", "passed"), [(0.0, False), (1e9, True)])
 def test_a_target_is_judged(scorer: Scorer, pixels: np.ndarray, target: float, passed: bool) -> None:
     assert replace(scorer, target=target).score(pixels[:8]).passed is passed
+
+
+def test_a_folder_scores_like_its_images(scorer: Scorer, folder: Path, pixels: np.ndarray) -> None:
+    some = open_images(folder).take([1, 4, 5, 9, 12])
+    assert scorer.score_collection(some) == scorer.score(pixels[[1, 4, 5, 9, 12]])
+
+
+def test_the_interval_holds_the_value_and_the_floor_is_that_of_n(scorer: Scorer, pixels: np.ndarray) -> None:
+    score = scorer.score(pixels[:8])
+    assert score.interval95 is not None and score.interval95[0] < score.value < score.interval95[1]
+    assert (score.floor, score.floor_draws) == (pytest.approx(np.mean(score.floor_draws)), score.floor_draws)
+    assert len(score.floor_draws) == 5
+
+
+def test_two_images_have_neither(scorer: Scorer, pixels: np.ndarray) -> None:
+    score = scorer.score(pixels[:2])
+    assert (score.floor, score.floor_spread, score.interval95) == (None, None, None)
+    assert any("no floor" in warning for warning in score.warnings)
+
+
+def test_more_images_than_are_kept_have_no_interval(
+    scorer: Scorer, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = scorer.score(pixels)
+    monkeypatch.setattr(features, "KEPT", 10)
+    assert replace(scorer.score(pixels, total=20), interval95=whole.interval95) == whole
+
+
+@pytest.mark.parametrize(("count", "told"), [(8, True), (12, True), (13, False)])
+def test_fewer_images_than_dims_are_told(scorer: Scorer, pixels: np.ndarray, count: int, told: bool) -> None:
+    assert any("do not fill 12 dims" in warning for warning in scorer.score(pixels[:count]).warnings) is told
+
+
+class TestRoom:
+    @pytest.mark.parametrize(("factor", "told"), [(0.5, "fail the target"), (1.05, "hardly any room"), (2.0, None)])
+    def test_is_what_the_floor_leaves_under_the_target(
+        self, scorer: Scorer, pixels: np.ndarray, factor: float, told: str | None
+    ) -> None:
+        floor = scorer.score(pixels[:8]).floor
+        assert floor is not None
+        score = replace(scorer, target=factor * floor).score(pixels[:8])
+        assert [told in warning for warning in score.warnings if "8 real images score" in warning] == [True] * bool(
+            told
+        )
+
+    def test_the_size_of_a_sufficient_reference_is_told(self, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The figures measured on CelebA: 13.78 + 7,222/M for 1,000 images, so 18 takes M = 1,711."""
+        monkeypatch.setattr(module, "floor_of", lambda *words: Floor(21.0, 0.1, (21.0,), 1000, 1000))
+        monkeypatch.setattr(module, "floors_by_reference_size", lambda *words: {10_000: 14.5, 5_000: 15.2})
+        told = replace(scorer, target=20.0).no_room(1000)
+        assert told is not None and "1,000 real images score 21.00 against 1,000 and so fail the target of 20" in told
+        assert "against about 1,700 they would leave 10% of it" in told
+        hopeless = replace(scorer, target=12.0).no_room(1000)
+        assert hopeless is not None and "no reference is large enough" in hopeless
+
+    def test_without_a_target_nothing_is_told(self, scorer: Scorer) -> None:
+        assert scorer.no_room(8) is None
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def dataset(self, tmp_path: Path) -> Path:
+        """300 train and 120 valid images."""
+        images = np.random.default_rng(7).integers(0, 256, (420, 8, 8, 3), dtype=np.uint8)
+        with new_dataset(tmp_path / "faces", 8) as writer:
+            writer.append(images, [f"{i}.png" for i in range(420)], ["train"] * 300 + ["valid"] * 120)
+            writer.finish({})
+        return tmp_path / "faces"
+
+    @pytest.fixture
+    def scorer(self, tiny: FeatureExtractor, dataset: Path) -> Scorer:
+        return Scorer(tiny, open_reference(dataset, tiny), target=None)
+
+    @pytest.fixture
+    def new(self, tmp_path: Path) -> Path:
+        """60 images of the same distribution."""
+        images = np.random.default_rng(8).integers(0, 256, (60, 8, 8, 3), dtype=np.uint8)
+        with new_dataset(tmp_path / "new", 8) as writer:
+            writer.append(images, [f"{i}.png" for i in range(60)], ["train"] * 60)
+            writer.finish({})
+        return tmp_path / "new"
+
+    def test_holds_every_metric_and_the_same_score(self, scorer: Scorer, new: Path) -> None:
+        collection = open_images(new)
+        found = scorer.evaluate(collection)
+        metrics = found.score.metrics
+        names = {"kid", "fid_infinity", "precision", "recall", "density", "coverage", "memorization"}
+        assert metrics.keys() == names and replace(found.score, metrics={}) == scorer.score_collection(collection)
+        assert json.loads(json.dumps(found.score.to_json(), allow_nan=False)) == found.score.to_json()
+        assert (metrics["memorization"]["red"], metrics["memorization"]["uncalibrated"]) == (False, None)
+        assert abs(metrics["kid"]["value"]) < 5 * metrics["kid"]["standard_error"]
+        assert len(found.generated) == 60 and found.heldout is not None and len(found.heldout) == 120
+
+    def test_copies_are_red_and_found_again(self, scorer: Scorer, dataset: Path) -> None:
+        found = scorer.evaluate(open_images(dataset).take(np.arange(100, 160)))
+        assert found.memorization.red and found.score.metrics["memorization"]["flagged"] == 60
+        images, row = found.training_image(int(found.memorization.nearest[3]))
+        assert images.names[row] == "103.png"
+
+    def test_copies_of_further_training_images_are_found_too(self, scorer: Scorer, new: Path) -> None:
+        found = scorer.evaluate(open_images(new), training=open_images(new))
+        assert found.memorization.red
+        images, row = found.training_image(int(found.memorization.nearest[3]))
+        assert (images.path, images.names[row]) == (new, "3.png")
+
+    def test_the_reference_is_not_searched_twice(self, scorer: Scorer, new: Path, dataset: Path) -> None:
+        assert len(scorer.evaluate(open_images(new), training=open_images(dataset)).training) == 1
+
+    def test_without_held_out_images_some_of_the_reference_calibrate(
+        self, tiny: FeatureExtractor, tmp_path: Path, new: Path
+    ) -> None:
+        images = np.random.default_rng(7).integers(0, 256, (400, 8, 8, 3), dtype=np.uint8)
+        with new_dataset(tmp_path / "whole", 8) as writer:
+            writer.append(images, [f"{i}.png" for i in range(400)], ["train"] * 400)
+            writer.finish({})
+        whole = open_images(tmp_path / "whole")
+        found = Scorer(tiny, open_reference(whole.path, tiny), None).evaluate(whole.take(np.arange(120)))
+        assert found.heldout is not None
+        (searched,) = found.training
+        assert (len(found.heldout), len(searched), len(found.real)) == (120, 280, 400)
+        assert {*found.heldout.images.names, *searched.images.names} == set(whole.names)
+        assert found.memorization.red  # those left out go unseen, the other copies do not
+
+    def test_few_images_are_refused(self, scorer: Scorer, new: Path) -> None:
+        with pytest.raises(InputError, match=r"at least 50 images; .*new has 49"):
+            scorer.evaluate(open_images(new).take(np.arange(49)))
+
+    def test_statistics_alone_are_refused(self, tiny: FeatureExtractor, scorer: Scorer, new: Path) -> None:
+        scorer.save_reference(new / "stats.npz")
+        alone = Scorer(tiny, open_reference(new / "stats.npz", tiny), None)
+        with pytest.raises(InputError, match=r"stats\.npz holds statistics alone"):
+            alone.evaluate(open_images(new))
 
 
 def test_one_image_says_why(scorer: Scorer, pixels: np.ndarray) -> None:

@@ -17,6 +17,8 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.errors import InputError
+from facegen.metrics.frechet import FrechetStatistics
+from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
 from facegen.stages import grade as stage
 from facegen.submission.writer import write_tarball
@@ -29,7 +31,11 @@ class MeanScorer:
     """Scores images by their mean value; remembers how often it was asked."""
 
     key, description, target = "mean", "mean against 3 images", 128.0
-    calls = 0
+    reference = Reference(Path("reference"), FrechetStatistics(3, np.zeros(1), np.eye(1)), "1" * 64, "3 images")
+    calls, crowded = 0, False
+
+    def no_room(self, n: int) -> str | None:
+        return f"{n:,} real images score 127.00" if MeanScorer.crowded else None
 
     def score(self, images: Images) -> Score:
         MeanScorer.calls += 1
@@ -119,10 +125,23 @@ def test_copies_of_training_and_reference_are_flagged(submissions: Path, tmp_pat
     assert row["details"]["copied_from_reference"]["images"] == 2
 
 
+def test_a_target_without_room_is_told_once(
+    submissions: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facegen: CommandLine
+) -> None:
+    words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades")
+    assert "real images score" not in facegen(*words).stderr
+    assert json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))["notice"] is None
+    monkeypatch.setattr(MeanScorer, "crowded", True)
+    assert facegen(*words).stderr.count("1,000 real images score 127.00") == 1
+    board = json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))
+    page = (tmp_path / "grades" / "leaderboard.html").read_text(encoding="utf-8")
+    assert board["notice"] == "1,000 real images score 127.00" and "real images score 127.00." in page
+
+
 def test_statistics_alone_are_a_reference(submissions: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "reference.npz", mu=np.zeros(1), sigma=np.eye(1))
     result = stage.grade(submissions, reference=tmp_path / "reference.npz", out=tmp_path / "grades")
-    assert result.leaderboard.reference["name"] == "reference.npz"
+    assert result.leaderboard.reference == {"name": "reference.npz", "n": 3, "sha256": "1" * 64}
 
 
 def test_an_interrupted_run_keeps_its_rows(

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import Result
 
+from facegen.data.images import ImageCollection
+from facegen.metrics.frechet import FrechetStatistics
+from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
 
 Run = Callable[..., Result]
@@ -18,8 +20,15 @@ class MeanColour:
     """Stands in for the scorer, whose network would take a minute: the distance of the mean colour from grey."""
 
     key, description, target = "mean-colour", "mean colour", None
+    reference = Reference(Path("dataset"), FrechetStatistics(24, np.zeros(1), np.eye(1)), "0" * 64, "24 images")
 
-    def score(self, images: Iterable[np.ndarray], **words: Any) -> Score:
+    def no_room(self, n: int) -> None:
+        return None
+
+    def score_collection(self, collection: ImageCollection) -> Score:
+        return self.score(image for _, image in collection)
+
+    def score(self, images: Iterable[np.ndarray]) -> Score:
         means = np.array([image.mean() for image in images])
         value = float(abs(means.mean() - 127.5))
         return Score("fd", value, len(means), 1, "mean-colour", "0" * 64, 24, "0" * 64)
