@@ -5,8 +5,8 @@
     OMP_NUM_THREADS=2 python scripts/bench/classify.py --out docs/classifiers --speed   # only images/s: 2 minutes
     python scripts/bench/classify.py --out docs/classifiers --only resnet18 vgg11
 
-Networks named with --only replace their own rows in OUT.json; OUT.md is written anew from it. Needs scikit-learn
-(`pip install -e '.[dev]'`).
+OUT.json is kept up to date row by row, so that a run that was stopped goes on with --only; at the end its tables are
+written into OUT.md, below the prose. Needs scikit-learn (`pip install -e '.[dev]'`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from learning import FRAME_SIZE, VOCABULARY, Task, accuracy, digits, faces, find_direction, find_trigram, learn
+from learning import VOCABULARY, Task, accuracy, digits, faces, find_direction, find_trigram, learn
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,10 +31,23 @@ from facegen.cnn.architecture import Architecture
 from facegen.cnn.registry import find_architecture
 
 #: The same for every network: what it is shown, how fast it learns, and how much a forward pass may cost.
-STEPS, BATCH, SEED, LEARNING_RATE = 250, 64, 0, 1e-3
+STEPS, BATCH, SEED, LEARNING_RATE = 250, 64, 0, 3e-3
 WIDTHS, MOST_MACS = (64, 48, 32, 24, 16, 8, 4), 66_000_000
 
 SPEED_WARM_UP, SPEED_STEPS = 3, 20
+
+#: Heading: (key of a row, unit, format).
+COLUMNS = {
+    "width": ("width", 1, ".0f"),
+    "parameters": ("parameters", 1, ",.0f"),
+    "M multiply-adds": ("macs", 1e6, ",.2f"),
+    "training images/s": ("images_per_s", 1, ",.0f"),
+    "published: M parameters": ("published_parameters", 1e6, ",.2f"),
+    "published: M multiply-adds": ("published_macs", 1e6, ",.1f"),
+}
+
+#: The page's prose is above it, and stays.
+MARK = "<!-- scripts/bench/classify.py writes from here on -->"
 
 Row = dict[str, Any]
 
@@ -59,7 +72,7 @@ GROUPS = (
         ),
     ),
     Group("Sentences", {"trigram": find_trigram}, ("textcnn",), {"in_channels": 32, "vocabulary": VOCABULARY}),
-    Group("Clips", {"direction": find_direction}, ("c3d",), {"in_channels": 1, "size": FRAME_SIZE}),
+    Group("Clips", {"direction": find_direction}, ("c3d",)),
 )  # fmt: skip
 
 
@@ -77,9 +90,7 @@ def main() -> None:
         if not names:
             continue
         tasks = {name: make() for name, make in group.tasks.items()}
-        rows = {row["network"]: row for row in record.get(group.title, [])}
-        if not options.speed and not options.only:
-            rows = {row["network"]: row for row in baselines(tasks)}
+        rows = {row["network"]: row for row in record.get(group.title) or baselines(tasks)}
         for name in names:
             if options.speed:
                 rows[name]["images_per_s"] = speed(group, name, tasks)
@@ -88,14 +99,15 @@ def main() -> None:
             print(json.dumps(rows[name]), flush=True)
             record[group.title] = list(rows.values())
             path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    options.out.with_suffix(".md").write_text("\n".join(markdown(record)) + "\n")
+    page = options.out.with_suffix(".md")
+    prose = page.read_text(encoding="utf-8").partition(MARK)[0] if page.exists() else ""
+    page.write_text(prose + "\n".join((MARK, *markdown(record))) + "\n", encoding="utf-8")
 
 
 def build(group: Group, architecture: Architecture, task: Task, width: int) -> nn.Module:
     """The network for the task's own inputs."""
-    options = dict(group.options)
-    if not options:
-        options = dict(zip(("in_channels", "size"), task.train.inputs.shape[1:3], strict=True))
+    shape = task.train.inputs.shape
+    options = group.options or {"in_channels": shape[1], "size": shape[-1]}
     return architecture.build(classes=task.classes, width=width, **options)
 
 
@@ -137,13 +149,10 @@ def run(group: Group, name: str, tasks: Mapping[str, Task]) -> Row:
     *_, last = tasks.values()
     width = choose_width(group, architecture, last)
     answers: dict[str, float] = {}
-    seconds: dict[str, float] = {}
-    for title, task in tasks.items():
-        began = time.perf_counter()
+    for task in tasks.values():
         network, steps = training(group, architecture, task, width)
         for _ in islice(steps, STEPS):
             pass
-        seconds[title] = round(time.perf_counter() - began, 1)
         answers |= accuracy(network, task)
     with torch.device("meta"):
         published = architecture.build()
@@ -153,7 +162,6 @@ def run(group: Group, name: str, tasks: Mapping[str, Task]) -> Row:
         "width": width,
         "parameters": parameters(network),
         "macs": multiply_adds(network, last.train.inputs[:1]),
-        "seconds": seconds,
         "published_parameters": parameters(published),
         "published_macs": multiply_adds(published, architecture.random_input()),
     }
@@ -204,7 +212,6 @@ def flat(inputs: Tensor) -> Tensor:
 
 
 def markdown(record: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    yield from HEAD.splitlines()
     for title, rows in record.items():
         questions = list(rows[0]["accuracy"])
         columns = ["network", *questions, *COLUMNS]
@@ -214,20 +221,6 @@ def markdown(record: Mapping[str, Sequence[Row]]) -> Iterator[str]:
             cells += [f"{row[key] / unit:{style}}" if key in row else "" for key, unit, style in COLUMNS.values()]
             yield f"| {' | '.join(cells)} |"
 
-
-#: Heading: (key of a row, unit, format).
-COLUMNS = {
-    "width": ("width", 1, "d"),
-    "parameters": ("parameters", 1, ",.0f"),
-    "M multiply-adds": ("macs", 1e6, ",.2f"),
-    "training images/s": ("images_per_s", 1, ",.0f"),
-    "published: M parameters": ("published_parameters", 1e6, ",.2f"),
-    "M multiply-adds ": ("published_macs", 1e6, ",.1f"),
-}
-
-HEAD = """\
-# The classifiers learn
-"""
 
 if __name__ == "__main__":
     main()

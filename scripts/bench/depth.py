@@ -30,7 +30,7 @@ from torch.optim import SGD
 from facegen.cnn.registry import find_architecture
 
 #: Images are 16×16, which the networks bring down to maps of 4×4.
-SIZE, BATCH, EPOCHS, SEEDS = 16, 64, 20, (0, 1)
+SIZE, BATCH, EPOCHS, SEEDS = 16, 64, 10, (0, 1)
 
 #: For each seed, the mean loss and error of each epoch.
 Curves = Sequence[Mapping[str, Sequence[float]]]
