@@ -1,0 +1,156 @@
+"""Which images the report shows, and beside which others: the contact sheets and the groups of neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.metrics.neighbours import nearest
+from facegen.scoring.evaluation import Evaluation
+from facegen.scoring.report.pictures import Picture, pictures, sheet
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+
+#: Images on a contact sheet, groups in a gallery of suspects, groups in any other, neighbours of an image.
+_GRID, _SUSPECTS, _GROUPS, _NEIGHBOURS = 100, 40, 10, 3
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pictures shown as one; where there are several, the first is the one that it is about."""
+
+    pictures: tuple[Picture, ...]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Groups under a title, and a caption that says how they were chosen."""
+
+    title: str
+    caption: str
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Galleries:
+    """All that the page shows of images.
+
+    Attributes:
+        sheets: the first images of the set, and as many real ones.
+        suspects: flagged images with what they may be copies of, and near-duplicates; without what was not found.
+        beside: random images with their neighbours, and those least and best supported by real ones.
+    """
+
+    sheets: tuple[Group, ...]
+    suspects: tuple[Gallery, ...]
+    beside: tuple[Gallery, ...]
+
+
+def galleries(evaluation: Evaluation) -> Galleries:
+    """Choose the images, read each collection once, and group them; the same evaluation gives the same."""
+    generated, real, copies = evaluation.generated, evaluation.real, evaluation.memorization
+    random, support = np.random.default_rng(_SEED), evaluation.manifold.support
+    first = np.arange(min(_GRID, len(generated)))
+    drawn = np.sort(random.permutation(len(generated))[:_GROUPS])
+    sample = np.sort(random.permutation(len(real))[: len(first)])
+    distances, neighbours = nearest(generated.features[drawn], real.features, min(_NEIGHBOURS, len(real)))
+    order = np.argsort(support, kind="stable")
+    best, worst = order[:_GROUPS], order[::-1][:_GROUPS]
+    flagged, twins = copies.flagged[:_SUSPECTS], copies.duplicates[:_SUSPECTS]
+    shown = np.concatenate([first, drawn, best, worst, flagged, twins.ravel()])
+    own = pictures(generated.images, shown, "generated image")
+    theirs = pictures(real.images, np.concatenate([sample, neighbours.ravel()]), "real image")
+
+    which = "all images" if len(first) == len(generated) else f"the first {len(first)} of {len(generated):,} images"
+    suspects = [_copies(evaluation, own, flagged)] if len(flagged) else []
+    suspects += [_twins(evaluation, own, twins)] if len(twins) else []
+    return Galleries(
+        sheets=(
+            Group((sheet([own[row] for row in first.tolist()]),), f"This set: {which} by name, not picked."),
+            Group(
+                (sheet([theirs[row] for row in sample]),),
+                f"The reference: {len(sample)} of its images, drawn at random.",
+            ),
+        ),
+        suspects=tuple(suspects),
+        beside=(
+            Gallery(
+                f"{len(drawn)} random images and their nearest real neighbours",
+                "Drawn with a fixed seed, not picked; the nearest comes first. A neighbour should resemble the image "
+                "without being the same.",
+                tuple(
+                    Group(
+                        (own[row], *(theirs[neighbour] for neighbour in near)),
+                        f"{own[row].name}\ndistances " + ", ".join(f"{distance:.2f}" for distance in apart),
+                    )
+                    for row, near, apart in zip(drawn, neighbours, distances, strict=True)
+                ),
+            ),
+            _alone(
+                "The least supported images",
+                "An image's distance to a real one over that one's distance to its fifth nearest real other, at the "
+                "real image where this is least. Below 1 the image resembles some real one; the larger, the less.",
+                own,
+                worst,
+                support,
+            ),
+            _alone("The best supported images", "By the same measure.", own, best, support),
+        ),
+    )
+
+
+def _copies(evaluation: Evaluation, own: Mapping[int, Picture], rows: Rows) -> Gallery:
+    """Flagged images, each with what it may be a copy of."""
+    found = evaluation.memorization
+    models = _training_pictures(evaluation, found.nearest[rows])
+    return Gallery(
+        "Flagged images, each beside its nearest training or reference image",
+        f"{_part(len(rows), len(found.flagged))} by rising ratio; the threshold is {found.threshold:.3f}.",
+        tuple(
+            Group(
+                (own[row], models[found.nearest[row]]),
+                f"{own[row].name}\nratio {found.ratios[row]:.3f}, distance {found.distances[row]:.2f}",
+            )
+            for row in rows
+        ),
+    )
+
+
+def _twins(evaluation: Evaluation, own: Mapping[int, Picture], pairs: Rows) -> Gallery:
+    """Near-duplicates, [p, 2], side by side."""
+    features = evaluation.generated.features
+    apart = np.linalg.norm(features[pairs[:, 0]] - features[pairs[:, 1]], axis=1)
+    return Gallery(
+        "Near-duplicates within the set",
+        f"{_part(len(pairs), len(evaluation.memorization.duplicates))} pairs, the nearest first.",
+        tuple(
+            Group((own[row], own[twin]), f"{own[row].name}, {own[twin].name}\ndistance {distance:.2f}")
+            for (row, twin), distance in zip(pairs, apart, strict=True)
+        ),
+    )
+
+
+def _alone(title: str, caption: str, own: Mapping[int, Picture], rows: Rows, values: Floats) -> Gallery:
+    """Images by themselves, each over its value."""
+    return Gallery(title, caption, tuple(Group((own[row],), f"{own[row].name}\n{values[row]:.2f}") for row in rows))
+
+
+def _training_pictures(evaluation: Evaluation, rows: Rows) -> dict[int, Picture]:
+    """The training images in these rows of the memorization panel."""
+    found: dict[int, Picture] = {}
+    places = {int(row): evaluation.training_image(row) for row in rows}
+    for known in evaluation.training:
+        here = {row: place for row, (images, place) in places.items() if images is known.images}
+        read = pictures(known.images, np.array(list(here.values()), dtype=np.int64), "training image")
+        found |= {row: read[place] for row, place in here.items()}
+    return found
+
+
+def _part(shown: int, of: int) -> str:
+    return f"All {of:,}" if shown == of else f"The first {shown} of {of:,}"

@@ -1,0 +1,73 @@
+"""The page itself: words, charts and pictures brought together by a template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from facegen import __version__
+from facegen.errors import InputError
+from facegen.files import write_text
+from facegen.scoring.evaluation import Evaluation
+from facegen.scoring.report import words
+from facegen.scoring.report.charts import Mark, curve_chart, scale_chart
+from facegen.scoring.report.galleries import galleries
+
+
+def write_report(evaluation: Evaluation, directory: Path) -> Path:
+    """Write the page as ``index.html`` into ``directory``, which is made where it is absent; returns its path.
+
+    Styles, charts and pictures are in it and nothing is fetched, so it can be mailed, printed and kept. The images that
+    it shows are read again. The same evaluation gives the same bytes.
+
+    Raises:
+        InputError: the page cannot be written, or an image cannot be read any more.
+    """
+    templates = Environment(
+        loader=PackageLoader("facegen.scoring.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    score = evaluation.score
+    page = templates.get_template("report.html").render(
+        score=score,
+        set_name=evaluation.generated.images.path.name,
+        badges=words.badges(evaluation),
+        verdict=words.verdict(evaluation),
+        scale=_scale(evaluation),
+        curve=curve_chart(evaluation.extrapolation, _ends(evaluation), score.target, score.label),
+        metrics=words.metrics(evaluation),
+        copies=words.copies(evaluation),
+        shown=galleries(evaluation),
+        facts=words.facts(evaluation),
+        limits=words.limits(evaluation),
+        version=__version__,
+    )
+    target = directory / "index.html"
+    try:
+        # A path may hold bytes that are no UTF-8.
+        write_text(target, page.encode("utf-8", "backslashreplace").decode())
+    except OSError as problem:
+        raise InputError(f"Cannot write {target}: {problem.strerror or problem}.") from problem
+    return target
+
+
+def _scale(evaluation: Evaluation) -> Markup:
+    score, floor, interval = evaluation.score, evaluation.floor, evaluation.interval
+    marks = []
+    if floor is not None:
+        bar = (floor.value - floor.spread, floor.value + floor.spread)
+        marks.append(Mark("real images (floor)", floor.value, bar, words.floor_value(floor), "floor"))
+    text = f"{score.value:.2f}" + (f" ({interval.low:.2f} to {interval.high:.2f})" if interval else "")
+    marks.append(Mark("these images", score.value, _ends(evaluation), text, "value"))
+    limit = evaluation.extrapolation.value
+    marks.append(Mark("these, N = ∞", limit, None, f"{limit:.2f}, extrapolated", "limit"))
+    return scale_chart(marks, score.target)
+
+
+def _ends(evaluation: Evaluation) -> tuple[float, float] | None:
+    return None if evaluation.interval is None else (evaluation.interval.low, evaluation.interval.high)

@@ -1,0 +1,244 @@
+"""What an evaluation says in words: the verdict, how to read each number, and what does not follow from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from facegen.metrics.floor import Floor
+from facegen.scoring.evaluation import Evaluation
+
+#: A count of flagged images that chance gives so seldom is worth a look, though not yet red.
+_UNUSUAL = 0.01
+
+
+@dataclass(frozen=True)
+class Badge:
+    """An answer in a few words, and its ``tone``: ``"good"``, ``"bad"`` or ``"note"``."""
+
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the table of metrics; ``equal`` is what real images instead of the set would give."""
+
+    name: str
+    value: str
+    equal: str
+    meaning: str
+
+
+def badges(evaluation: Evaluation) -> list[Badge]:
+    """Is the target met, and are there copies?"""
+    score, interval, floor, found = evaluation.score, evaluation.interval, evaluation.floor, evaluation.memorization
+    answers = []
+    if score.target is not None:
+        words = f"{'below' if score.passed else 'not below'} the target of {score.target:g}"
+        if interval is not None and interval.low < score.target < interval.high:
+            answers.append(Badge(f"{words}, but within the error", "note"))
+        else:
+            answers.append(Badge(words, "good" if score.passed else "bad"))
+        if floor is not None and floor.value >= score.target:
+            answers.append(Badge("real images miss this target too", "note"))
+    if found.p_value is None:
+        answers.append(Badge("copies: not calibrated", "note"))
+    elif found.red:
+        answers.append(Badge("copies suspected", "bad"))
+    elif found.p_value < _UNUSUAL or _exact(evaluation):
+        answers.append(Badge("a few images may be copies", "note"))
+    else:
+        answers.append(Badge("no sign of copies", "good"))
+    return answers
+
+
+def verdict(evaluation: Evaluation) -> list[str]:
+    """What the value means: against the floor, and against chance."""
+    score, floor, interval = evaluation.score, evaluation.floor, evaluation.interval
+    sentences = []
+    if floor is None:
+        sentences.append(
+            f"What {score.n:,} real images score could not be measured, so nobody knows how much of the value is the "
+            "images' own: no finite set scores 0."
+        )
+    else:
+        above = score.value - floor.value
+        error = 2 * math.hypot(floor.spread, interval.standard_error if interval else 0.0)
+        if above > error:
+            meaning = f"{above:.2f} of the value is the images' own"
+        elif above >= -error:
+            meaning = "by this measure the set cannot be told from real images"
+        else:
+            meaning = "the set is nearer to the reference than new real images are, as copies of it would be"
+        sentences.append(
+            f"{score.n:,} real images that are not in the reference score {floor_value(floor)}: {meaning}."
+        )
+    if interval is not None:
+        sentences.append(
+            f"Many sets of {score.n:,} images from the same generator would have a mean value between "
+            f"{interval.low:.2f} and {interval.high:.2f} (95% interval)."
+        )
+    if score.metric != "fid":
+        sentences.append(f"This is an {score.label}, not FID: it compares only with values of the same network.")
+    return sentences
+
+
+def copies(evaluation: Evaluation) -> list[str]:
+    """What the memorization panel found."""
+    found, n = evaluation.memorization, len(evaluation.generated)
+    if found.uncalibrated is not None or found.expected is None or found.p_value is None:
+        return [f"No image is flagged, for how near is too near is unknown: {found.uncalibrated}."]
+    if found.red:
+        meaning = "Far more than chance explains: look at them below"
+    elif found.p_value < _UNUSUAL:
+        meaning = "More than chance explains, but too few to call the set copied: look at them below"
+    else:
+        meaning = "So many may be chance"
+    exact = _exact(evaluation)
+    same = (
+        f" {exact:,} of them {'has' if exact == 1 else 'have'} exactly the features of such an image." if exact else ""
+    )
+    return [
+        "An image is flagged when one training or reference image is much nearer to it than the tenth nearest: when "
+        "the ratio of the two distances is smaller than nearly all held-out real images have.",
+        f"{len(found.flagged):,} of {n:,} images are flagged; {found.expected:.1f} of as many real ones would be "
+        f"({'p < 0.001' if found.p_value < 0.001 else f'p = {found.p_value:.2g}'}). {meaning}.{same}",
+    ]
+
+
+def _exact(evaluation: Evaluation) -> int:
+    """How many flagged images have the features of a training image: chance does not do that."""
+    found = evaluation.memorization
+    return int((found.distances[found.flagged] == 0).sum())
+
+
+def metrics(evaluation: Evaluation) -> list[Metric]:
+    """Every number of the panel, what it would be for real images, and how to read it."""
+    score, kernel, shares, found = (
+        evaluation.score,
+        evaluation.kernel,
+        evaluation.manifold,
+        evaluation.memorization,
+    )
+    floor, fid = evaluation.floor, score.metric == "fid"
+    n, reals = len(evaluation.generated), len(evaluation.real)
+    rows = [
+        Metric(
+            score.label,
+            f"{score.value:.2f}",
+            "unknown" if floor is None else floor_value(floor),
+            "How far the features' means and covariances are apart. It grows as either set shrinks.",
+        ),
+        Metric(
+            "FID∞" if fid else "FD∞",
+            f"{evaluation.extrapolation.value:.2f}",
+            "near 0",
+            "The same for infinitely many images, extrapolated: it compares sets of different sizes, but roughly.",
+        ),
+        Metric(
+            "KID" if fid else "Kernel distance",
+            f"{kernel.value:.3g} ± {kernel.standard_error:.1g}",
+            "0",
+            "Free of bias at any size, and so at times below 0. Within two standard errors of 0, it is 0.",
+        ),
+        Metric(
+            "Precision",
+            f"{shares.precision:.3f}",
+            "below 1",
+            "The share of images that resemble some real one. Low: many look unreal.",
+        ),
+        Metric(
+            "Recall",
+            f"{shares.recall:.3f}",
+            "below 1",
+            "The share of real images that resemble some image of the set. Low: variety is missing.",
+        ),
+        Metric(
+            "Density",
+            f"{shares.density:.3f}",
+            "1",
+            "How crowded with real images the set's places are. Above 1: it keeps to the commonest faces.",
+        ),
+        Metric(
+            "Coverage",
+            f"{shares.coverage:.3f}",
+            f"{equal_coverage(min(n, reals), n):.2f}",
+            "The share of real images with one of the set among their nearest. Low: kinds of faces are missing.",
+        ),
+        Metric(
+            "Flagged as copies",
+            "not calibrated" if found.expected is None else f"{len(found.flagged):,}",
+            "unknown" if found.expected is None else f"{found.expected:.1f}",
+            "Images much nearer to one training or reference image than to all others.",
+        ),
+        Metric(
+            "C_T",
+            "not calibrated" if found.c_t is None else f"{found.c_t:.2f}",
+            "near 0",
+            "Well below 0, the set is nearer to the training images than held-out ones are; well above, further away.",
+        ),
+        Metric(
+            "Authenticity",
+            f"{found.authenticity:.3f}",
+            "unknown" if found.heldout_authenticity is None else f"{found.heldout_authenticity:.3f}",
+            "The share of images that are further from their nearest training image than its nearest other is.",
+        ),
+        Metric(
+            "Near-duplicates",
+            f"{found.duplicate_share:.1%}",
+            "0.5%",
+            "The share of images that another one of the set is nearly the same as.",
+        ),
+    ]
+    return rows
+
+
+def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """What was measured with what: enough to measure it again."""
+    score, floor, images = evaluation.score, evaluation.floor, evaluation.generated.images
+    size = "statistics of unknown size" if score.reference_n is None else f"{score.reference_n:,} images"
+    searched = " and ".join(f"{len(known):,} of {known.images.path.name}" for known in evaluation.training)
+    rows = [
+        ("Images", f"{score.n:,} of {images.path.name}"),
+        ("Reference", f"{size} of {evaluation.real.images.path.name}, sha256 {score.reference_sha256}"),
+        ("Extractor", f"{score.extractor}, {score.dims:,} dims, weights sha256 {score.weights_sha256}"),
+        ("Copies sought in", searched),
+        ("Held-out images", "none" if evaluation.heldout is None else f"{len(evaluation.heldout):,}"),
+    ]
+    if floor is not None:
+        against = f" against {floor.reference_n:,}" if floor.reference_n else ""
+        rows.append(("Floor", f"mean of {len(floor.draws)} draws of {floor.n:,} real images{against}"))
+    return rows
+
+
+def limits(evaluation: Evaluation) -> list[str]:
+    """What the numbers do not say."""
+    score = evaluation.score
+    sentences = [
+        f"The value compares only with others at N = {score.n:,} with the same reference, extractor and resizer. Most "
+        "published ones are of 10,000 to 50,000 images.",
+        "The interval is about other images of the same generator. Another training run, even of the same recipe, "
+        "differs by more.",
+        "No number tells what is wrong with the images, or whether people would take them for real: look at them.",
+        "Copies are sought by features, among the images named above and no others. Parts recombined and copies "
+        "changed beyond recognition are not seen, and a near match may be chance or the same photograph twice. Nor can "
+        "any number tell memorising from underfitting for certain.",
+    ]
+    if evaluation.floor is None:
+        sentences.append("Without a floor nobody knows how low a value could be reached here.")
+    if score.n < score.dims:
+        sentences.append(
+            f"{score.n:,} images cannot fill {score.dims:,} dims: much of the value is this lack, for real images too."
+        )
+    return sentences
+
+
+def floor_value(floor: Floor) -> str:
+    """``"8.84 ± 0.02"``"""
+    return f"{floor.value:.2f} ± {floor.spread:.2f}"
+
+
+def equal_coverage(reals: int, generated: int, neighbours: int = 5) -> float:
+    """The coverage of two sets of one distribution: Naeem et al. (arXiv:2002.09797), lemma 2."""
+    return 1 - math.prod((reals - i) / (generated + reals - i) for i in range(1, neighbours + 1))
