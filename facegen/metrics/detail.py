@@ -47,10 +47,12 @@ def log_detail(image: npt.NDArray[np.uint8]) -> Floats | None:
     return np.log([middle / coarse, fine / coarse])
 
 
-#: On 1,500 CelebA faces against the same ones by Pillow's antialiased bilinear filter, the mean log(fine/coarse) moves
-#: by DETAILS, while held-out faces move it by 0.05, JPEG of quality 75 and more by 0.1, and quality 50 by 0.3.
+#: On 1,500 CelebA faces at 64×64, against the same ones by Pillow's antialiased bilinear filter, the mean
+#: log(fine/coarse) moves by 0.51 with bicubic, 0.79 with Lanczos, 0.71 with box, 1.2 with bilinear without antialiasing
+#: and 1.4 with nearest. Other faces move it by 0.05, JPEG of quality 75 and more by 0.07, and of 50 by 0.26.
 DIFFERENT = 0.35
-#: Beyond this in the middle band, the contents differ and not the filter: a DCGAN's images are 0.5 apart there.
+#: All these filters move log(middle/coarse) by 0.13 at most, and enlarging from 48 pixels by 0.26. Beyond that the
+#: contents differ: a DCGAN's images are 0.3 to 0.9 apart, whatever its training.
 ALIKE = 0.3
 
 

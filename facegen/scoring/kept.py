@@ -17,7 +17,7 @@ from facegen.scoring.extractors import FeatureExtractor
 from facegen.scoring.features import Extracted, extract, kept_rows
 from facegen.scoring.statistics_file import looks_in, read_statistics, write_statistics
 
-#: Part of every key: raise it when features or statistics of the same images change, or what is kept of them.
+#: Part of every key: raise it when anything in a score of the same images changes, or what is kept of a reference.
 SCHEMA = 2
 
 

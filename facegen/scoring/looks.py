@@ -77,7 +77,7 @@ def warnings_of(images: Looks, reference: Looks | None) -> list[str]:
         if factor is not None:
             found.append(
                 f"the images have {factor:.2g} times the reference's power in the finest detail and are like it "
-                "otherwise, as when the two were resized by different filters"
+                "otherwise, as when the two were resized by different filters: resize both alike"
             )
     return found
 

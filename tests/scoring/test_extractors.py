@@ -24,6 +24,12 @@ def test_without_inceptions_weights_effnet_lite0_is_taken_and_said(capsys: pytes
     assert "effnet-lite0" in said and "not FID" in said and "facegen weights" in said
 
 
+def test_it_is_said_once_however_many_scorers_are_opened(capsys: pytest.CaptureFixture[str]) -> None:
+    open_extractor(device="cpu")
+    open_extractor(device="cpu")
+    assert capsys.readouterr().err.count("out of reach") == 1
+
+
 def test_a_failed_download_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
