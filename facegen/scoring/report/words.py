@@ -225,6 +225,12 @@ def limits(evaluation: Evaluation) -> list[str]:
         "changed beyond recognition are not seen, and a near match may be chance or the same photograph twice. Nor can "
         "any number tell memorising from underfitting for certain.",
     ]
+    left_out = len(evaluation.real) - len(evaluation.training[0])
+    if left_out > 0:
+        sentences.append(
+            f"{left_out:,} images of the reference were held out to calibrate the search for copies, so copies of "
+            "just those are not flagged; the best supported images may show them."
+        )
     if evaluation.floor is None:
         sentences.append("Without a floor nobody knows how low a value could be reached here.")
     if score.n < score.dims:
