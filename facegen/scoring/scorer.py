@@ -15,7 +15,7 @@ import numpy.typing as npt
 from facegen import console
 from facegen.data.images import ImageCollection
 from facegen.errors import InputError
-from facegen.metrics.floor import Floor, floors_by_reference_size, reference_size_for
+from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
 from facegen.metrics.interval import Interval, confidence_interval
 from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate
@@ -24,10 +24,8 @@ from facegen.scoring.features import KEPT, Extracted, FeatureSet, extract, kept_
 from facegen.scoring.kept import SCHEMA, extracted
 from facegen.scoring.looks import warnings_of
 from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
+from facegen.scoring.room import no_room
 from facegen.scoring.score import FID_TARGET, Score, is_fid
-
-#: The part of the target that the floor should leave for a generator's own error.
-ROOM = 0.1
 
 
 @dataclass(frozen=True)
@@ -154,33 +152,22 @@ class Scorer:
             )
         if floor is None:
             warnings.append(f"there are too few real images to say what {n:,} of them would score: no floor")
-        no_room = self.no_room(n)
-        return warnings if no_room is None else [*warnings, no_room]
+        elif floor.reference_n is not None and floor.reference_n < 0.9 * (self.reference.statistics.n or 0):
+            warnings.append(
+                f"the floor is that of {floor.reference_n:,} of the {self.reference.statistics.n:,} reference images, "
+                "for each draw was left out of them: against all it is lower"
+            )
+        crowded = self.no_room(n)
+        return warnings if crowded is None else [*warnings, crowded]
 
     def no_room(self, n: int) -> str | None:
-        """What to know where the floor of n images leaves a generator less than ``ROOM`` of the target; else None."""
+        """What to know where n real images score so much that the target leaves a generator no room; else None."""
         if n not in self._no_room:
-            floor = floor_of(self.reference, self.extractor, n)
             self._no_room[n] = None
-            if self.target is not None and floor is not None and floor.value > (1 - ROOM) * self.target:
-                self._no_room[n] = self._crowded(floor, self.target)
+            if self.target is not None:
+                floor = floor_of(self.reference, self.extractor, n)
+                self._no_room[n] = no_room(self.reference, floor, n, self.target)
         return self._no_room[n]
-
-    def _crowded(self, floor: Floor, target: float) -> str:
-        real = f"{floor.n:,} real images score {floor.value:.2f}"
-        against = "" if floor.reference_n is None else f" against {floor.reference_n:,}"
-        verdict = "fail" if floor.value >= target else "leave a generator hardly any room under"
-        sentence = f"{real}{against} and so {verdict} the target of {target:g}"
-        pool = max((pool.features for pool in self.reference.pools), key=len)
-        floors = floors_by_reference_size(pool, floor.n)
-        if floor.reference_n is not None:
-            floors[floor.reference_n] = floor.value
-        if len(floors) < 2:
-            return sentence
-        size = reference_size_for(target, floors, room=ROOM * target)
-        if size is None:
-            return f"{sentence}; no reference is large enough for that few images: judge more of them"
-        return f"{sentence}; against about {round(size, 2 - len(str(size))):,} they would leave {ROOM:.0%} of it"
 
     def save_reference(self, target: Path) -> None:
         """Write the reference's statistics as an ``.npz`` that can be given as a reference later.

@@ -12,7 +12,7 @@ from facegen.data.images import open_images
 from facegen.errors import InputError
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
-from facegen.scoring import features
+from facegen.scoring import features, room
 from facegen.scoring import scorer as module
 from facegen.scoring.extractors import FeatureExtractor
 from facegen.scoring.reference import open_reference
@@ -92,12 +92,24 @@ class TestRoom:
     def test_the_size_of_a_sufficient_reference_is_told(self, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
         """The figures measured on CelebA: 13.78 + 7,222/M for 1,000 images, so 18 takes M = 1,711."""
         monkeypatch.setattr(module, "floor_of", lambda *words: Floor(21.0, 0.1, (21.0,), 1000, 1000))
-        monkeypatch.setattr(module, "floors_by_reference_size", lambda *words: {10_000: 14.5, 5_000: 15.2})
+        monkeypatch.setattr(room, "floors_by_reference_size", lambda *words: {10_000: 14.5, 5_000: 15.2})
         told = replace(scorer, target=20.0).no_room(1000)
         assert told is not None and "1,000 real images score 21.00 against 1,000 and so fail the target of 20" in told
         assert "against about 1,700 they would leave 10% of it" in told
         hopeless = replace(scorer, target=12.0).no_room(1000)
         assert hopeless is not None and "no reference is large enough" in hopeless
+
+    def test_a_floor_of_part_of_the_reference_is_said_to_be_that(self, scorer: Scorer, pixels: np.ndarray) -> None:
+        assert any("12 of the 20 reference images" in warning for warning in scorer.score(pixels[:8]).warnings)
+        assert not any("reference images" in warning for warning in scorer.score(pixels[:1].repeat(2, 0)).warnings)
+
+    def test_is_estimated_where_it_cannot_be_measured(
+        self, tiny: FeatureExtractor, folder: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As many references as images: a course's usual case."""
+        monkeypatch.setattr(room, "expected_floor", lambda pool, n, reference_n: 21.0)
+        told = Scorer(tiny, open_reference(folder, tiny), target=20.0).no_room(20)
+        assert told is not None and "20 real images would score about 21.0 against 20 and so fail" in told
 
     def test_without_a_target_nothing_is_told(self, scorer: Scorer) -> None:
         assert scorer.no_room(8) is None
@@ -152,7 +164,7 @@ class TestEvaluate:
     def test_the_reference_is_not_searched_twice(self, scorer: Scorer, new: Path, dataset: Path) -> None:
         assert len(scorer.evaluate(open_images(new), training=open_images(dataset)).training) == 1
 
-    def test_without_held_out_images_some_of_the_reference_calibrate(
+    def test_without_held_out_images_the_reference_itself_calibrates(
         self, tiny: FeatureExtractor, tmp_path: Path, new: Path
     ) -> None:
         images = np.random.default_rng(7).integers(0, 256, (400, 8, 8, 3), dtype=np.uint8)
@@ -161,11 +173,8 @@ class TestEvaluate:
             writer.finish({})
         whole = open_images(tmp_path / "whole")
         found = Scorer(tiny, open_reference(whole.path, tiny), None).evaluate(whole.take(np.arange(120)))
-        assert found.heldout is not None
-        (searched,) = found.training
-        assert (len(found.heldout), len(searched), len(found.real)) == (120, 280, 400)
-        assert {*found.heldout.images.names, *searched.images.names} == set(whole.names)
-        assert found.memorization.red  # those left out go unseen, the other copies do not
+        assert found.heldout is None and [len(searched) for searched in found.training] == [400]
+        assert found.memorization.red and len(found.memorization.flagged) == 120
 
     def test_few_images_are_refused(self, scorer: Scorer, new: Path) -> None:
         with pytest.raises(InputError, match=r"at least 50 images; .*new has 49"):
