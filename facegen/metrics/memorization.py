@@ -3,7 +3,8 @@
 A distance alone tells little: a JPEG copy can be further from its original than two photographs are from each other.
 What betrays a copy is that one training image is much nearer than all others. So an image's *ratio* is its distance to
 the nearest training image over that to the tenth nearest, and which ratio is small is learnt from real images that are
-not in the training set. No number tells memorising from underfitting for certain: this informs.
+not in the training set, or from training images of which each is compared with the others. No number tells memorising
+from underfitting for certain: this informs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ FAR = 10
 BY_CHANCE = 0.005
 #: Red takes more flagged images than chance gives one real set in 1,000, and 2% of the set more than are expected.
 RED_P, RED_SHARE = 0.001, 0.02
-#: Fewer held-out images tell too little of what is rare, and nothing is calibrated.
+#: Fewer real images tell too little of what is rare.
 LEAST_HELDOUT = 100
 
 _SAMPLE = 2_000  # held-out rows that calibrate, or n if that is more: all would take long and tell little else
@@ -49,7 +50,7 @@ class Memorization:
         red: flagged rows are too many, by ``RED_P`` and ``RED_SHARE``.
         c_t: :func:`~facegen.metrics.data_copying.data_copying`'s: a second opinion, from all distances. Copies among
             images that are further from the training set than real ones are do not show in it.
-        heldout_authenticity: what authenticity is for the held-out rows.
+        heldout_authenticity: what authenticity is for the rows that calibrate.
     """
 
     nearest: Rows
@@ -72,8 +73,10 @@ def memorization(generated: Features, training: Features, heldout: Features | No
     """Look for copies of ``training`` [m, D] among ``generated`` [n, D], with n and m at least 2.
 
     ``heldout`` [h, D] are features of real images from where the training set comes, but not in it; rows that are in it
-    all the same are left out. With None, or fewer than 100, nothing is flagged, and training rows calibrate
-    near-duplicates. At most 2,000 are used, or n if that is more. ``seed`` draws them and C_T's cells.
+    all the same are left out. With None, or fewer than 100, training rows take their place, each with its neighbours
+    among the others: as a set often has several photographs of a person, they find less unusual. With fewer than 100
+    left of either, nothing is flagged. At most 2,000 calibrate, or n if that is more. ``seed`` draws them and C_T's
+    cells.
 
     The threshold is the j-th smallest held-out ratio, with j the nearest to 0.005 h. If generated rows were drawn as
     held-out ones are, the number below it would be beta-binomial with n, j and h + 1 − j, whatever the ratios'
@@ -88,8 +91,8 @@ def memorization(generated: Features, training: Features, heldout: Features | No
     generated = feature_rows(generated, "generated", 2)
     if len(training) < 2:
         raise ValueError(f"expected at least 2 training features, got {len(training)}")
-    available = 0 if heldout is None else len(heldout)
-    real = training if heldout is None or available < LEAST_HELDOUT else heldout
+    own = heldout is None or len(heldout) < LEAST_HELDOUT
+    real = training if heldout is None or own else heldout
     chosen = np.random.default_rng(seed).permutation(len(real))[: max(len(generated), _SAMPLE)]
     real = real[np.sort(chosen)]
     duplicates = near_duplicates(generated, real)
@@ -102,12 +105,13 @@ def memorization(generated: Features, training: Features, heldout: Features | No
         duplicates=duplicates,
         duplicate_share=len(np.unique(duplicates)) / len(generated),
     )
-    if available < LEAST_HELDOUT:
-        return replace(panel, uncalibrated=_too_few(available))
-    heldout_distances, heldout_rows = _neighbours(real, training)
-    new = heldout_distances[:, 0] > 0
+    heldout_distances, heldout_rows = _neighbours(real, training, skip=int(own))
+    new = heldout_distances[:, 0] > 0  # neither in the training set nor, of its own rows, in it twice
     if new.sum() < LEAST_HELDOUT:
-        return replace(panel, uncalibrated=_too_few(new.sum()))
+        return replace(
+            panel,
+            uncalibrated=f"it takes {LEAST_HELDOUT} real images that are not searched for, and there are {new.sum()}",
+        )
     real, heldout_distances, heldout_rows = real[new], heldout_distances[new], heldout_rows[new]
 
     n, h = len(generated), len(real)
@@ -143,14 +147,13 @@ def authenticity(distances: Floats, rows: Rows, training: Features) -> float:
     return float((distances > apart[where]).mean())
 
 
-def _neighbours(features: Features, training: Features) -> tuple[Floats, Rows]:
-    """The distances to the ``FAR`` nearest training rows, [n, FAR], and the nearest, [n]."""
-    distances, rows = nearest(features, training, min(FAR, len(training)))
-    return distances, rows[:, 0]
+def _neighbours(features: Features, training: Features, *, skip: int = 0) -> tuple[Floats, Rows]:
+    """The distances to the ``FAR`` nearest training rows, [n, FAR], and the nearest, [n], after ``skip`` nearer ones.
 
-
-def _too_few(heldout: int) -> str:
-    return f"it takes {LEAST_HELDOUT} held-out images that are not in the training set, and there are {heldout}"
+    Training rows skip one: themselves, at a distance of 0.
+    """
+    distances, rows = nearest(features, training, min(FAR + skip, len(training)))
+    return distances[:, skip:], rows[:, skip]
 
 
 def _ratios(distances: Floats) -> Floats:

@@ -34,7 +34,8 @@ class Evaluation:
         real: those of the reference whose features are kept (at most 50,000, drawn with a seed).
         training: where copies were looked for: ``real``, then what ``--train`` named. The memorization panel counts
             rows through them one after the other; :meth:`training_image` finds them again.
-        heldout: real images that are in none of ``training``, which calibrate the panel; None where there are none.
+        heldout: real images that are in none of ``training``, which calibrate the panel; None where there are none,
+            and those of ``training`` do.
         floor, interval: of the value; None where they could not be measured.
     """
 
@@ -70,20 +71,13 @@ def evaluate(
     """Measure ``generated`` against the reference in every way; each set has at least 50 images.
 
     Precision, recall, density and coverage need as many real images as generated ones, so a sample of the more
-    numerous stands for them. The memorization panel looks for copies in the reference and ``training``, and is
-    calibrated on held-out images. Where there are none, as many of the reference's as there are generated ones are left
-    out of the search and calibrate it, if that leaves as many to search; copies of just those are then not seen.
+    numerous stands for them. The memorization panel looks for copies in the reference and ``training``.
     """
     real, heldout = reference.real, reference.heldout
     if real is None:
         raise ValueError("the reference is statistics alone")
     n = min(len(generated), len(real))
-    searched = real
-    if heldout is None and len(real) >= 2 * len(generated):
-        left_out = sample_rows(len(real), len(generated))
-        heldout = real.take(left_out)
-        searched = real.take(np.setdiff1d(np.arange(len(real)), left_out))
-    known = (searched,) if training is None else (searched, training)
+    known = (real,) if training is None else (real, training)
     kernel = kernel_distance(generated.features, real.features[sample_rows(len(real), _KERNEL_REALS)])
     extrapolation = fid_infinity(generated.features, reference.statistics)
     manifold = manifold_metrics(real.features[sample_rows(len(real), n)], generated.features)

@@ -100,17 +100,27 @@ def test_held_out_rows_that_are_in_the_training_set_do_not_calibrate() -> None:
     assert mixed.threshold == memorization(with_copies(400, 20), TRAINING, HELDOUT).threshold
 
 
+@pytest.mark.parametrize("heldout", [None, HELDOUT[:99]])
+def test_training_rows_compared_with_the_others_stand_in_for_held_out_ones(heldout: np.ndarray | None) -> None:
+    distances = np.sort(cdist(TRAINING, TRAINING), axis=1)
+    ratios = np.sort(distances[:, 1] / distances[:, 10])  # the first is the row itself
+    panel = memorization(with_copies(1500, 150), TRAINING, heldout)
+    assert panel.threshold == pytest.approx(ratios[round(0.005 * len(TRAINING)) - 1])
+    assert panel.red and set(range(1350, 1500)) <= set(panel.flagged.tolist())
+
+
+def test_without_held_out_rows_honest_images_are_green_in_99_of_100_draws() -> None:
+    assert sum(memorization(images(100 + draw, 300), TRAINING, None).red for draw in range(100)) <= 1
+
+
 @pytest.mark.parametrize(
-    ("heldout", "reason"),
-    [
-        (None, "there are 0"),
-        (HELDOUT[:1], "there are 1"),
-        (HELDOUT[:99], "there are 99"),
-        (TRAINING[:200], "there are 0"),
-    ],
+    ("training", "heldout", "reason"),
+    [(TRAINING[:99], None, "there are 99"), (TRAINING, TRAINING[:200], "there are 0")],
 )
-def test_without_held_out_rows_nothing_is_calibrated(heldout: np.ndarray | None, reason: str) -> None:
-    panel = memorization(with_copies(100, 100), TRAINING, heldout)
+def test_with_too_few_real_rows_nothing_is_calibrated(
+    training: np.ndarray, heldout: np.ndarray | None, reason: str
+) -> None:
+    panel = memorization(training[:50], training, heldout)
     assert panel.uncalibrated is not None and reason in panel.uncalibrated
     assert (panel.threshold, panel.p_value, panel.c_t, panel.red, len(panel.flagged)) == (None, None, None, False, 0)
     np.testing.assert_allclose(panel.distances, 0, atol=1e-12)

@@ -204,7 +204,10 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("Reference", f"{size} of {evaluation.real.images.path.name}, sha256 {score.reference_sha256}"),
         ("Extractor", f"{score.extractor}, {score.dims:,} dims, weights sha256 {score.weights_sha256}"),
         ("Copies sought in", searched),
-        ("Held-out images", "none" if evaluation.heldout is None else f"{len(evaluation.heldout):,}"),
+        (
+            "Held-out images",
+            "none: training images stand in" if evaluation.heldout is None else f"{len(evaluation.heldout):,}",
+        ),
     ]
     if floor is not None:
         against = f" against {floor.reference_n:,}" if floor.reference_n else ""
@@ -225,12 +228,6 @@ def limits(evaluation: Evaluation) -> list[str]:
         "changed beyond recognition are not seen, and a near match may be chance or the same photograph twice. Nor can "
         "any number tell memorising from underfitting for certain.",
     ]
-    left_out = len(evaluation.real) - len(evaluation.training[0])
-    if left_out > 0:
-        sentences.append(
-            f"{left_out:,} images of the reference were held out to calibrate the search for copies, so copies of "
-            "just those are not flagged; the best supported images may show them."
-        )
     if evaluation.floor is None:
         sentences.append("Without a floor nobody knows how low a value could be reached here.")
     if score.n < score.dims:
