@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -127,3 +129,90 @@ def test_symmetric() -> None:
 def test_different_dims_are_refused() -> None:
     with pytest.raises(ValueError, match="24 and 8 dimensions"):
         frechet_distance(frechet_statistics(features(0, 30)), frechet_statistics(features(0, 30, dims=8)))
+
+
+def test_equals_torch_fidelity() -> None:
+    metric_fid = pytest.importorskip("torch_fidelity.metric_fid")
+    x, y = (frechet_statistics(features(seed, 300, dims=64, shift=seed / 5)) for seed in (0, 1))
+    theirs = metric_fid.fid_statistics_to_metric(*({"mu": z.mu, "sigma": z.sigma} for z in (x, y)), verbose=False)
+    assert frechet_distance(x, y) == pytest.approx(theirs[metric_fid.KEY_METRIC_FID], rel=1e-6)
+
+
+def test_equals_torchmetrics() -> None:
+    torch = pytest.importorskip("torch")
+    image = pytest.importorskip("torchmetrics.image.fid")
+    identity = torch.nn.Identity()
+    identity.num_features = 64
+    metric = image.FrechetInceptionDistance(feature=identity)
+    metric.set_dtype(torch.float64)
+    x, y = features(0, 300, dims=64), features(1, 300, dims=64, shift=0.2)
+    metric.update(torch.from_numpy(x), real=True)
+    metric.update(torch.from_numpy(y), real=False)
+    assert frechet_distance(frechet_statistics(x), frechet_statistics(y)) == pytest.approx(
+        metric.compute().item(), rel=1e-6
+    )
+
+
+@pytest.mark.parametrize("n", [10, 300])
+def test_one_feature_many_times_has_no_spread(n: int) -> None:
+    x, y = np.repeat(features(0, 1), n, axis=0), features(1, 300)
+    expected = np.sum((x[0] - y.mean(0)) ** 2) + np.trace(np.cov(y, rowvar=False))
+    assert frechet_distance(frechet_statistics(x), frechet_statistics(y)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_spreads_in_different_directions_share_nothing() -> None:
+    x, y = np.zeros((30, 24)), np.zeros((300, 24))
+    x[:, :12], y[:, 12:] = features(0, 30, dims=12), features(1, 300, dims=12)
+    expected = np.sum((x.mean(0) - y.mean(0)) ** 2) + x.var(axis=0, ddof=1).sum() + y.var(axis=0, ddof=1).sum()
+    assert frechet_distance(frechet_statistics(x), frechet_statistics(y)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_variances_down_to_nothing() -> None:
+    # Covariances with the same eigenvectors commute: d² = Σ(σ₁ − σ₂)².
+    axes, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(24, 24)))
+    spreads = np.logspace(0, -12, 24), np.logspace(-1, -9, 24)[::-1]
+    first, second = (FrechetStatistics(None, np.zeros(24), axes * spread**2 @ axes.T) for spread in spreads)
+    assert frechet_distance(first, second) == pytest.approx(np.sum((spreads[0] - spreads[1]) ** 2), rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [10, 300])
+def test_a_mean_that_dwarfs_the_spread_changes_nothing(n: int) -> None:
+    x, y = features(0, n), features(1, 300, shift=0.2)
+    near = frechet_distance(frechet_statistics(x), frechet_statistics(y))
+    far = frechet_distance(frechet_statistics(x + 1e6), frechet_statistics(y + 1e6))
+    assert far == pytest.approx(near, rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [10, 300])
+def test_the_order_of_features_changes_nothing(n: int) -> None:
+    x, y = features(0, n), frechet_statistics(features(1, 300, shift=0.2))
+    shuffled = np.random.default_rng(0).permutation(x)
+    first, second = (frechet_distance(frechet_statistics(z), y) for z in (x, shuffled))
+    assert first == pytest.approx(second, rel=1e-7)
+
+
+def test_more_images_than_inceptions_dims() -> None:
+    # Columns of a Hadamard matrix are uncorrelated, so that both covariances are diagonal and the distance known.
+    n, dims = 4096, 2048
+    columns = linalg.hadamard(n)[:, 1 : dims + 1].astype(np.float64)
+    random = np.random.default_rng(0)
+    scales, means = random.random((2, dims)), random.random((2, dims))
+    first, second = (frechet_statistics(columns * scale + mean) for scale, mean in zip(scales, means, strict=True))
+    expected = np.sum((means[0] - means[1]) ** 2) + n / (n - 1) * np.sum((scales[0] - scales[1]) ** 2)
+    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+def test_memory_does_not_grow_with_the_number_of_features() -> None:
+    part = features(0, 100, dims=64)
+
+    def peak(updates: int) -> int:
+        tracemalloc.start()
+        running = RunningStatistics(64)
+        for _ in range(updates):
+            running.update(part)
+        running.finish()
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    assert peak(300) <= 1.1 * peak(3)
