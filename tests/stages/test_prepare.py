@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -266,7 +267,11 @@ def test_a_destination_under_a_file_is_told(archive: Path, tmp_path: Path) -> No
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
 def test_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "facegen", "prepare", "synthetic:50000", str(tmp_path / "out"), "--workers", "2"]
-    with subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    # A background job of a script ignores SIGINT, and would hand that down.
+    listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        words, start_new_session=True, preexec_fn=listens, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
         deadline = time.monotonic() + 30
         while not list(tmp_path.glob(".out.*/images.npy")) and time.monotonic() < deadline:
             time.sleep(0.05)
