@@ -1,24 +1,39 @@
 #!/usr/bin/env python
-"""Seconds and memory to score images: facegen against pytorch-fid's own path, with the same weights and images.
+"""Seconds, memory and value of a score, by five tools, on the same images with the same weights: a table.
 
-    python scripts/bench/fid.py                      # 1,000 images, three paired rounds: tens of minutes on two cores
-    python scripts/bench/fid.py -n 64 --rounds 1     # a quick look
+    python scripts/bench/fid.py                      # 1,000 images, three rounds: an hour or two on two cores
+    python scripts/bench/fid.py -n 32 --rounds 1     # a quick look
     python scripts/bench/fid.py --images FOLDER --weights FILE.pth
+    python scripts/bench/fid.py --tools pytorch-fid facegen
 
-Each side runs in a process of its own, in turn, so that both meet the same machine and peak memory is each one's own.
-Features are timed from files on disk to float64 statistics; the Fréchet distance is timed apart from them, against the
-statistics of 4,000 correlated Gaussian features. Imports and the loading of the network are not counted.
+Needs the other tools: pip install -e '.[bench]'. One that is absent is left out. No tool downloads anything: all are
+given the weights of --weights, or the same random ones, by the means that each has for it.
+
+Each tool runs in a process of its own, in turn, so that all meet the same machine and peak memory is each one's own
+(without that of its loader's workers).
+Features are timed from files on disk to mean and covariance; the Fréchet distance is timed apart from them, against one
+and the same reference. Imports and the loading of the network are not counted. Batch sizes and workers are each tool's
+defaults. torchmetrics reads no files: it is fed by a DataLoader as its users write it.
+
+The last three columns say whether the values agree: the value, its relative difference from pytorch-fid's, and the part
+of that which is due to the distance, not to the features: how far the tool's distance is from ours on its own moments.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,55 +42,74 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-SIDES = ("pytorch-fid", "facegen")
-REFERENCE_FEATURES = 4000
+    from facegen.metrics.frechet import FrechetStatistics
+    from facegen.scoring.extractors import FeatureExtractor
+
+    Features = Callable[[Path], FrechetStatistics]
+
+WEIGHTS, SCRIPTED, REFERENCE = "weights.pth", "inception-2015-12-05.pt", "reference.npz"
+REFERENCE_IMAGES, REFERENCE_FEATURES = 64, 4000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=1000, help="images to score (1000)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side runs (3)")
-    parser.add_argument("--dims", type=int, default=2048, choices=(64, 192, 768, 2048))
+    parser.add_argument("--rounds", type=int, default=3, help="how often each tool runs (3)")
+    parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS), help="all of them by default")
     parser.add_argument("--images", type=Path, help="a folder of PNG or JPEG files; smooth random ones by default")
     parser.add_argument("--weights", type=Path, help="a state dict with pytorch-fid's keys; random by default")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=TOOLS, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.side:
-        measure = measure_facegen if options.side == "facegen" else measure_pytorch_fid
-        print(json.dumps({**measure(options.work, options.dims), "peak_mb": peak_memory()}))
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.work)))
         return
+    tools = [name for name in options.tools if importlib.util.find_spec(TOOLS[name].module)]
+    for name in sorted(set(options.tools) - set(tools)):
+        print(f"{name} is left out: it is not installed.")
     with tempfile.TemporaryDirectory() as work:
-        prepare(Path(work), options.n, options.dims, options.images, options.weights)
-        compare(Path(work), options.rounds, options.dims)
+        # Not here: a process counts its parent's peak as its own.
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+            apart.submit(prepare, Path(work), options.n, options.images, options.weights).result()
+        compare(Path(work), tools, options.rounds)
 
 
-def prepare(work: Path, n: int, dims: int, images: Path | None, weights: Path | None) -> None:
-    """Put images/, weights.pth and reference.npz into ``work``."""
+def prepare(work: Path, n: int, images: Path | None, weights: Path | None) -> None:
+    """Put images/, the weights in both layouts, and the reference's moments into ``work``."""
     import torch
+
+    (work / "images").mkdir()
+    (work / "others").mkdir()
+    if images is None:
+        draw_images(work / "images", n, seed=0)
+        draw_images(work / "others", REFERENCE_IMAGES, seed=1)
+    else:
+        files = sorted(path for path in images.iterdir() if path.suffix.lower() in (".png", ".jpg"))
+        if len(files) < n + REFERENCE_IMAGES:
+            raise SystemExit(f"{images} holds {len(files)} images, {n} and {REFERENCE_IMAGES} others are needed")
+        for index, source in enumerate(files[: n + REFERENCE_IMAGES]):
+            (work / ("images" if index < n else "others") / source.name).write_bytes(source.read_bytes())
+    state_dict = random_weights() if weights is None else torch.load(weights, weights_only=True)
+    torch.save(complete(state_dict), work / WEIGHTS)
+    save_torchscript(work)
+    save_moments(work / REFERENCE, reference_moments(work))
+
+
+def draw_images(folder: Path, n: int, seed: int) -> None:
     from PIL import Image
 
-    random = np.random.default_rng(0)
-    (work / "images").mkdir()
-    if images is None:
-        for index in range(n):
-            coarse = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
-            coarse.resize((64, 64), Image.Resampling.BICUBIC).save(work / "images" / f"{index:05}.png")
-    else:
-        for source in sorted(path for path in images.iterdir() if path.suffix.lower() in (".png", ".jpg"))[:n]:
-            (work / "images" / source.name).write_bytes(source.read_bytes())
-    state_dict = random_weights() if weights is None else torch.load(weights, weights_only=True)
-    torch.save(complete(state_dict), work / "weights.pth")
-    features = random.normal(size=(REFERENCE_FEATURES, dims)) @ random.normal(size=(dims, dims)) / dims**0.5
-    np.savez(work / "reference.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
+    random = np.random.default_rng(seed)
+    for index in range(n):
+        coarse = Image.fromarray(random.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        coarse.resize((64, 64), Image.Resampling.BICUBIC).save(folder / f"{index:05}.png")
 
 
-def random_weights() -> dict[str, object]:
-    """He-normal convolutions and BatchNorms that change nothing: only the work counts here."""
+def random_weights() -> dict[str, torch.Tensor]:
+    """He-normal convolutions and BatchNorms that change nothing."""
     import torch
 
     random = torch.Generator().manual_seed(0)
-    weights: dict[str, object] = {}
+    weights = {}
     for key, value in published_names().items():
         if value.ndim == 4:
             weights[key] = torch.randn(value.shape, generator=random) * (2 / value[0].numel()) ** 0.5
@@ -84,17 +118,16 @@ def random_weights() -> dict[str, object]:
     return weights
 
 
-def complete(state_dict: dict[str, object]) -> dict[str, object]:
-    """pytorch-fid insists on every tensor, also on those that the features do not need."""
+def complete(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The others insist on every tensor, also on those that the features do not need."""
     import torch
 
-    tensors = {key: value.float() for key, value in state_dict.items() if isinstance(value, torch.Tensor)}
     unused = {
         key: torch.zeros(value.shape, dtype=value.dtype)
         for key, value in published_names().items()
         if key.startswith("fc.") or key.endswith("num_batches_tracked")
     }
-    return {**tensors, **unused}
+    return {**{key: value.float() for key, value in state_dict.items()}, **unused}
 
 
 def published_names() -> dict[str, torch.Tensor]:
@@ -106,39 +139,217 @@ def published_names() -> dict[str, torch.Tensor]:
         return inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
 
 
-def measure_pytorch_fid(work: Path, dims: int) -> dict[str, float]:
+def save_torchscript(work: Path) -> None:
+    """The network as clean-fid's "clean" mode reads it: a TorchScript file whose ``layers`` take scaled pixels."""
     import torch
-    from pytorch_fid import fid_score, inception
 
-    inception.load_state_dict_from_url = lambda *_, **__: torch.load(work / "weights.pth", weights_only=True)
-    network = inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[dims]])
-    files = sorted((work / "images").iterdir())
-    start = time.perf_counter()
-    # Its command line's defaults: batches of 50, a worker a core.
-    mu, sigma = fid_score.calculate_activation_statistics(files, network, 50, dims, "cpu", os.cpu_count() or 1)
-    features = time.perf_counter() - start
-    with np.load(work / "reference.npz") as reference:
-        start = time.perf_counter()
-        value = fid_score.calculate_frechet_distance(mu, sigma, reference["mu"], reference["sigma"])
-    return {"features_s": features, "frechet_s": time.perf_counter() - start, "value": float(value)}
+    class Scripted(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.Sequential(*open_pytorch_fid(work).blocks)
+
+        def forward(self, scaled: torch.Tensor) -> torch.Tensor:
+            return self.layers(scaled)
+
+    torch.jit.trace(Scripted().eval(), torch.zeros(1, 3, 299, 299)).save(str(work / SCRIPTED))
 
 
-def measure_facegen(work: Path, dims: int) -> dict[str, float]:
+def reference_moments(work: Path) -> FrechetStatistics:
+    """Of features scattered about those of some other images: a likely mean and spectrum, and of full rank."""
     from facegen.data.images import open_images
-    from facegen.metrics.frechet import frechet_distance
-    from facegen.scoring.extractors import open_extractor
-    from facegen.scoring.features import feature_statistics
-    from facegen.scoring.reference import open_reference
+    from facegen.metrics.frechet import frechet_statistics
 
-    extractor = open_extractor(weights=work / "weights.pth", dims=dims, device="cpu")
-    reference = open_reference(work / "reference.npz", extractor)
-    images = open_images(work / "images")
+    features = open_extractor(work)([image for _, image in open_images(work / "others")]).astype(np.float64)
+    random = np.random.default_rng(0)
+    rows = features[random.integers(0, len(features), REFERENCE_FEATURES)]
+    return frechet_statistics(rows + random.normal(size=rows.shape) * features.std(axis=0) / 2)
+
+
+def save_moments(path: Path, statistics: FrechetStatistics) -> None:
+    np.savez(path, mu=statistics.mu, sigma=statistics.sigma)
+
+
+def read_moments(path: Path) -> FrechetStatistics:
+    from facegen.metrics.frechet import FrechetStatistics
+
+    with np.load(path) as file:
+        return FrechetStatistics(None, file["mu"], file["sigma"])
+
+
+def moments(features: np.ndarray) -> FrechetStatistics:
+    """As the other tools compute them: numpy's mean, of float32 where the features are, and covariance."""
+    from facegen.metrics.frechet import FrechetStatistics
+
+    return FrechetStatistics(len(features), np.mean(features, axis=0), np.cov(features, rowvar=False))
+
+
+def open_pytorch_fid(work: Path) -> torch.nn.Module:
+    import torch
+    from pytorch_fid import inception
+
+    inception.load_state_dict_from_url = lambda *_, **__: torch.load(work / WEIGHTS, weights_only=True)
+    return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
+
+
+def load_pytorch_fid(work: Path) -> Features:
+    from pytorch_fid.fid_score import get_activations
+
+    network = open_pytorch_fid(work)
+    return lambda folder: moments(
+        get_activations(sorted(folder.iterdir()), network, 50, 2048, "cpu", os.cpu_count() or 1)
+    )
+
+
+def pytorch_fid_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
+    from pytorch_fid.fid_score import calculate_frechet_distance
+
+    return float(calculate_frechet_distance(first.mu, first.sigma, second.mu, second.sigma))
+
+
+def load_torch_fidelity(work: Path) -> Features:
+    from torch_fidelity.utils import create_feature_extractor, extract_featuresdict_from_input_id
+
+    options = {"feature_extractor_weights_path": str(work / WEIGHTS), "cuda": False, "verbose": False}
+    network = create_feature_extractor("inception-v3-compat", ["2048"], **options)
+    return lambda folder: moments(
+        extract_featuresdict_from_input_id(1, network, input1=str(folder), **options)["2048"].numpy()
+    )
+
+
+def torch_fidelity_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
+
+    both = [{"mu": x.mu.astype(np.float32), "sigma": x.sigma} for x in (first, second)]
+    return float(fid_statistics_to_metric(*both, verbose=False)[KEY_METRIC_FID])
+
+
+def load_torchmetrics(work: Path) -> Features:
+    import torch
+    from torch.utils.data import DataLoader
+    from torch_fidelity.datasets import ImagesPathDataset, TransformPILtoRGBTensor
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    metric = FrechetInceptionDistance(feature_extractor_weights_path=str(work / WEIGHTS))
+
+    def features(folder: Path) -> FrechetStatistics:
+        from facegen.metrics.frechet import FrechetStatistics
+
+        files = sorted(map(str, folder.iterdir()))
+        images = ImagesPathDataset(files, TransformPILtoRGBTensor())
+        with torch.inference_mode():
+            for batch in DataLoader(images, batch_size=50, num_workers=os.cpu_count() or 1):
+                metric.update(batch, real=False)
+        n, mu = len(files), metric.fake_features_sum / len(files)
+        sigma = (metric.fake_features_cov_sum - n * torch.outer(mu, mu)) / (n - 1)
+        return FrechetStatistics(n, mu.numpy(), sigma.numpy())
+
+    return features
+
+
+def torchmetrics_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
+    import torch
+    from torchmetrics.image.fid import _compute_fid
+
+    return float(_compute_fid(*map(torch.from_numpy, (first.mu, first.sigma, second.mu, second.sigma))))
+
+
+def load_clean_fid(work: Path, mode: str) -> Features:
+    import torch
+    from cleanfid import fid, inception_pytorch
+    from cleanfid.inception_torchscript import InceptionV3W
+
+    device = torch.device("cpu")
+    if mode == "clean":
+        network = InceptionV3W(str(work), download=False)
+    else:
+        inception_pytorch.load_state_dict_from_url = lambda *_, **__: torch.load(work / WEIGHTS, weights_only=True)
+        network = fid.build_feature_extractor(mode, device, use_dataparallel=False)
+    # Batches and workers as its compute_fid has them.
+    return lambda folder: moments(
+        fid.get_folder_features(str(folder), network, 12, batch_size=32, device=device, mode=mode, verbose=False)
+    )
+
+
+def clean_fid_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
+    from cleanfid.fid import frechet_distance
+
+    return float(frechet_distance(first.mu, first.sigma, second.mu, second.sigma))
+
+
+def open_extractor(work: Path) -> FeatureExtractor:
+    from facegen.scoring import extractors
+
+    return extractors.open_extractor(weights=work / WEIGHTS, device="cpu")
+
+
+def load_facegen(work: Path) -> Features:
+    from facegen.data.images import open_images
+    from facegen.scoring.features import extract
+
+    extractor = open_extractor(work)
+    return lambda folder: extract((image for _, image in open_images(folder)), extractor, "images").statistics
+
+
+def facegen_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
+    from facegen.metrics.frechet import frechet_distance
+
+    return frechet_distance(first, second)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """How one tool is measured.
+
+    Attributes:
+        module: the package it is.
+        load: work folder → a function from a folder of images to their moments.
+        distance: of the images' moments and the reference's.
+        note: what its features do otherwise than pytorch-fid's; empty where nothing.
+    """
+
+    module: str
+    load: Callable[[Path], Features]
+    distance: Callable[[FrechetStatistics, FrechetStatistics], float]
+    note: str = ""
+
+
+SCALE = "scales pixels by (x − 128)/128, as TensorFlow's graph did, where pytorch-fid has (x − 127.5)/127.5"
+TOOLS = {
+    "pytorch-fid": Tool("pytorch_fid", load_pytorch_fid, pytorch_fid_distance),
+    "torch-fidelity": Tool(
+        "torch_fidelity",
+        load_torch_fidelity,
+        torch_fidelity_distance,
+        f"resizes as TensorFlow 1 did, bilinear without half-pixel centres; {SCALE}",
+    ),
+    "torchmetrics": Tool("torchmetrics", load_torchmetrics, torchmetrics_distance, f"resizes alike, but {SCALE}"),
+    "clean-fid": Tool(
+        "cleanfid", partial(load_clean_fid, mode="clean"), clean_fid_distance, f"resizes by PIL's bicubic; {SCALE}"
+    ),
+    "clean-fid legacy": Tool("cleanfid", partial(load_clean_fid, mode="legacy_pytorch"), clean_fid_distance),
+    "facegen": Tool("facegen", load_facegen, facegen_distance),
+}
+
+
+def measure(name: str, work: Path) -> dict[str, float]:
+    """Runs in a process of its own."""
+    tool = TOOLS[name]
+    features, reference = tool.load(work), read_moments(work / REFERENCE)
     start = time.perf_counter()
-    statistics = feature_statistics((image for _, image in images), extractor, "images")
-    features = time.perf_counter() - start
-    start = time.perf_counter()
-    value = frechet_distance(statistics, reference.statistics)
-    return {"features_s": features, "frechet_s": time.perf_counter() - start, "value": value}
+    statistics = features(work / "images")
+    featured = time.perf_counter()
+    value = tool.distance(statistics, reference)
+    done = time.perf_counter()
+    memory = peak_memory()
+    ours = facegen_distance(statistics, reference)
+    return {
+        "features": featured - start,
+        "distance": done - featured,
+        "together": done - start,
+        "memory": memory,
+        "value": value,
+        "distance_error": abs(value - ours) / ours,
+    }
 
 
 def peak_memory() -> float:
@@ -151,27 +362,45 @@ def peak_memory() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def compare(work: Path, rounds: int, dims: int) -> None:
+def compare(work: Path, tools: list[str], rounds: int) -> None:
     n = len(list((work / "images").iterdir()))
-    print(f"{n:,} images, {dims} dims, {os.cpu_count()} cores; the median of {rounds} paired rounds")
-    outcomes: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
-    for _ in range(rounds):
-        for side in SIDES:
-            command = [sys.executable, __file__, "--side", side, "--work", str(work), "--dims", str(dims)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            outcomes[side].append(json.loads(done.stdout.splitlines()[-1]))
-    rows = [("features, s", "features_s"), ("Fréchet distance, s", "frechet_s"), ("peak memory, MB", "peak_mb")]
-    print(f"{'':24}{SIDES[0]:>14}{SIDES[1]:>14}{'ratio':>9}")
-    for label, key in rows:
-        theirs, ours = (float(np.median([outcome[key] for outcome in outcomes[side]])) for side in SIDES)
-        print(f"{label:24}{theirs:14.2f}{ours:14.2f}{theirs / ours:8.1f}×")
-    totals = {side: [outcome["features_s"] + outcome["frechet_s"] for outcome in outcomes[side]] for side in SIDES}
-    ratios = [theirs / ours for theirs, ours in zip(*totals.values(), strict=True)]
-    medians = [float(np.median(totals[side])) for side in SIDES]
-    print(f"{'together, s':24}{medians[0]:14.2f}{medians[1]:14.2f}{np.median(ratios):8.1f}×", end="")
-    print(f"  (rounds: {', '.join(f'{ratio:.1f}' for ratio in ratios)})")
-    theirs, ours = (outcomes[side][0]["value"] for side in SIDES)
-    print(f"{'value':24}{theirs:14.4f}{ours:14.4f}   relative difference {abs(theirs - ours) / theirs:.1e}")
+    print(f"{n:,} images, 2,048 dims, {os.cpu_count()} cores; medians of {rounds} rounds", flush=True)
+    outcomes: dict[str, list[dict[str, float]]] = {name: [] for name in tools}
+    for round_ in range(rounds):
+        for name in tools[round_ % len(tools) :] + tools[: round_ % len(tools)]:
+            command = [sys.executable, __file__, "--measure", name, "--work", str(work)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise SystemExit(f"{name} failed:\n{done.stderr}")
+            outcomes[name].append(json.loads(done.stdout.splitlines()[-1]))
+
+    header = ("features s", "distance s", "together s", "facegen ×", "peak MB", "value", "pytorch-fid", "distance")
+    print(f"{'':17}" + "".join(f"{title:>12}" for title in header))
+    for name in tools:
+        median = {key: float(np.median([run[key] for run in outcomes[name]])) for key in outcomes[name][0]}
+        print(
+            f"{name:17}{median['features']:12.2f}{median['distance']:12.2f}{median['together']:12.2f}"
+            f"{paired(outcomes, name, 'facegen'):12.2f}{median['memory']:12.0f}{median['value']:12.5f}"
+            f"{off(outcomes, name, 'pytorch-fid'):12.1e}{median['distance_error']:12.1e}"
+        )
+    for name in tools:
+        if TOOLS[name].note:
+            print(f"{name} {TOOLS[name].note}.")
+
+
+def paired(outcomes: dict[str, list[dict[str, float]]], name: str, base: str) -> float:
+    """The median over rounds of how many times as long as ``base`` it took; NaN where that did not run."""
+    rounds = zip(outcomes[name], outcomes.get(base, []), strict=False)
+    ratios = [one["together"] / other["together"] for one, other in rounds]
+    return float(np.median(ratios)) if ratios else float("nan")
+
+
+def off(outcomes: dict[str, list[dict[str, float]]], name: str, base: str) -> float:
+    """The relative difference of its value from ``base``'s; NaN where that did not run."""
+    if base not in outcomes:
+        return float("nan")
+    value, truth = (outcomes[tool][0]["value"] for tool in (name, base))
+    return abs(value - truth) / truth
 
 
 if __name__ == "__main__":

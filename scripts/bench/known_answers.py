@@ -1,0 +1,268 @@
+#!/usr/bin/env python
+"""Questions whose answers are known, asked of the score: plots and JSON of how it moves when real faces are spoiled.
+
+    facegen prepare img_align_celeba.zip celeba && python scripts/bench/known_answers.py celeba --out docs/known-celeba
+    facegen prepare synthetic:3000 faces && \\
+        python scripts/bench/known_answers.py faces --reference 2000 -n 300 --out docs/known-synthetic
+
+Real images, shuffled with a seed, are parted into a reference and a held-out rest. N held-out ones are blurred, made
+noisy, compressed, robbed of modes (clusters of their 8×8 thumbnails), or replaced by copies of reference images. The
+Fréchet distance must rise with every step of damage, and fall with copies, of which the memorization panel must tell;
+N held-out images themselves must stay green in 99 of 100 draws. Features are effnet-lite0's; those of some 30,000
+images take ten minutes or more, and `--features FOLDER` keeps them. The plot needs matplotlib.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+from scipy.cluster.vq import kmeans2
+
+from facegen.data.images import open_images
+from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
+from facegen.metrics.memorization import memorization
+from facegen.scoring.extractors import FeatureExtractor, open_extractor
+
+Pixels = np.ndarray  # uint8 [H, W, 3]
+
+
+def blurred(image: Pixels, sigma: float) -> Pixels:
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(sigma)))
+
+
+def noisy(image: Pixels, sigma: float) -> Pixels:
+    """The noise is the same for the same image and scales with ``sigma``: steps differ by nothing else."""
+    noise = np.random.default_rng(int(image.sum())).normal(size=image.shape)
+    return np.clip(image + sigma * noise, 0, 255).round().astype(np.uint8)
+
+
+def compressed(image: Pixels, quality: float) -> Pixels:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=int(quality))
+    return np.asarray(Image.open(file))
+
+
+def mirrored(image: Pixels) -> Pixels:
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A damage, and its steps from slight to heavy."""
+
+    title: str
+    damage: Callable[[Pixels, float], Pixels]
+    steps: tuple[float, ...]
+
+
+LADDERS = {
+    "blur": Ladder("Gaussian blur, σ in pixels", blurred, (0.4, 0.6, 0.8, 1, 2, 4)),
+    "noise": Ladder("Gaussian noise, σ of 255", noisy, (4, 8, 16, 32, 64)),
+    "jpeg": Ladder("JPEG quality", compressed, (90, 75, 50, 25, 10)),
+}
+COPIES: dict[str, Callable[[Pixels], Pixels]] = {
+    "JPEG 75": lambda image: compressed(image, 75),
+    "mirrored": mirrored,
+}
+SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.3, 1.0)
+CLUSTERS = 8
+KEPT_MODES = (8, 6, 4, 3, 2, 1)
+COPY_DRAWS, HELD_OUT_DRAWS = 3, 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", nargs="+", type=Path, help="real images: folders, archives or datasets")
+    parser.add_argument("--reference", type=int, default=10_000, help="how many of them are the reference (10000)")
+    parser.add_argument("-n", type=int, default=1000, help="how many are scored (1000)")
+    parser.add_argument("--features", type=Path, help="a folder that keeps what was computed")
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.png")
+    options = parser.parse_args()
+    pixels = np.stack([image for path in options.images for _, image in open_images(path)])
+    order = np.random.default_rng(0).permutation(len(pixels))
+    if len(pixels) < options.reference + 2 * options.n:
+        raise SystemExit(f"{len(pixels):,} images: --reference and twice -n are more")
+    embed = Embedder(open_extractor("effnet-lite0"), options.features)
+    features = embed("real", pixels)
+    reference, heldout = order[: options.reference], order[options.reference :]
+    record = ask(embed, pixels, features, reference, heldout, options.n)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
+    plot(record, options.out.with_suffix(".png"))
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """Features of images, kept by the images' hash where there is a folder for them; a name is for the console."""
+
+    extractor: FeatureExtractor
+    folder: Path | None
+
+    def __call__(self, name: str, images: Sequence[Pixels] | np.ndarray) -> np.ndarray:
+        digest = hashlib.sha256(b"".join(image.tobytes() for image in images)).hexdigest()[:32]
+        kept = None if self.folder is None else self.folder / f"{digest}.npy"
+        if kept is not None and kept.is_file():
+            return np.load(kept)
+        print(f"features of {len(images):,} images, {name}", flush=True)
+        step = self.extractor.batch
+        batches = [self.extractor(list(images[start : start + step])) for start in range(0, len(images), step)]
+        features = np.concatenate(batches)
+        if kept is not None:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            np.save(kept, features)
+        return features
+
+
+def ask(
+    embed: Embedder, pixels: np.ndarray, features: np.ndarray, reference: np.ndarray, heldout: np.ndarray, n: int
+) -> dict[str, Any]:
+    """All questions; ``reference`` and ``heldout`` are rows of ``pixels`` [m, H, W, 3] and ``features`` [m, D]."""
+    statistics = frechet_statistics(features[reference])
+    scored, rest = heldout[:n], heldout[n:]
+    clean = distance(features[scored], statistics)
+    record: dict[str, Any] = {"n": n, "reference_n": len(reference), "heldout_n": len(heldout), "clean": clean}
+    for name, ladder in LADDERS.items():
+        values = [
+            distance(embed(f"{name} {step:g}", [ladder.damage(image, step) for image in pixels[scored]]), statistics)
+            for step in ladder.steps
+        ]
+        record[name] = {"steps": ladder.steps, "values": values, "rises": rises([clean, *values])}
+        print(name, record[name], flush=True)
+    record["modes"] = drop_modes(pixels[heldout], features[heldout], statistics, n)
+    print("modes", record["modes"], flush=True)
+    sources = reference[:n]
+    training, calibration = features[reference], features[rest]
+    copies = {"exact": features[sources]}
+    for name, change in COPIES.items():
+        copies[name] = embed(f"copies, {name}", [change(image) for image in pixels[sources]])
+    record["copies"] = {
+        name: copy(changed, features[scored], statistics, training, calibration) for name, changed in copies.items()
+    }
+    record["heldout"] = heldout_draws(features[heldout], training, n)
+    print(f"held-out draws that are green: {record['heldout']['green']} of {HELD_OUT_DRAWS}", flush=True)
+    return record
+
+
+def distance(features: np.ndarray, reference: FrechetStatistics) -> float:
+    return frechet_distance(frechet_statistics(features), reference)
+
+
+def rises(values: Sequence[float]) -> bool:
+    return all(first < second for first, second in pairwise(values))
+
+
+def drop_modes(pixels: np.ndarray, features: np.ndarray, reference: FrechetStatistics, n: int) -> dict[str, Any]:
+    """The distance of n images of the largest clusters only; of as few clusters as still have n images."""
+    random = np.random.default_rng(0)
+    clusters = thumbnail_clusters(pixels)
+    by_size = np.argsort(-np.bincount(clusters, minlength=CLUSTERS))
+    kept, values = [], []
+    for count in KEPT_MODES:
+        rows = np.flatnonzero(np.isin(clusters, by_size[:count]))
+        if len(rows) >= n:
+            kept.append(count)
+            values.append(distance(features[random.choice(rows, n, replace=False)], reference))
+    return {"kept": kept, "values": values, "rises": rises(values)}
+
+
+def thumbnail_clusters(pixels: np.ndarray) -> np.ndarray:
+    """Which of the modes each image [m, H, W, 3] is of: k-means over its 8×8 thumbnail, which no network made."""
+    thumbnails = [np.asarray(Image.fromarray(image).resize((8, 8), Image.Resampling.BOX)).ravel() for image in pixels]
+    return kmeans2(np.array(thumbnails, dtype=np.float64), CLUSTERS, minit="++", seed=0)[1]
+
+
+def copy(
+    copies: np.ndarray,
+    honest: np.ndarray,
+    reference: FrechetStatistics,
+    training: np.ndarray,
+    heldout: np.ndarray,
+) -> dict[str, Any]:
+    """Sets [n, D] of which a share are copies: their distance, and in how many of a few draws they are red."""
+    n, values, red = len(honest), [], []
+    for share in SHARES:
+        draws = []
+        for seed in range(COPY_DRAWS):
+            random = np.random.default_rng(seed)
+            mixed = honest.copy()
+            rows = random.choice(n, round(share * n), replace=False)
+            mixed[rows] = copies[rows]
+            draws.append((distance(mixed, reference), bool(memorization(mixed, training, heldout).red)))
+        values.append(float(np.mean([value for value, _ in draws])))
+        red.append(sum(alarm for _, alarm in draws) / COPY_DRAWS)
+        print(f"copies {share:.0%}: {values[-1]:.2f}, red in {red[-1]:.0%}", flush=True)
+    return {"shares": SHARES, "values": values, "red": red}
+
+
+def heldout_draws(heldout: np.ndarray, training: np.ndarray, n: int) -> dict[str, Any]:
+    """Draws of n held-out rows, each judged by the others: how many images are flagged, and how many sets not red."""
+    flagged, green = [], 0
+    for seed in range(HELD_OUT_DRAWS):
+        order = np.random.default_rng(seed).permutation(len(heldout))
+        panel = memorization(heldout[order[:n]], training, heldout[order[n:]], seed=seed)
+        flagged.append(len(panel.flagged))
+        green += not panel.red
+    return {"green": green, "draws": HELD_OUT_DRAWS, "flagged": flagged, "expected": panel.expected}
+
+
+def plot(record: dict[str, Any], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(2, 3, figsize=(13, 7.5), layout="constrained")
+    for axis, (name, ladder) in zip(axes.flat, LADDERS.items(), strict=False):
+        values = [record["clean"], *record[name]["values"]]
+        draw(axis, ["none", *(f"{step:g}" for step in ladder.steps)], values, ladder.title, record["clean"])
+    modes = record["modes"]
+    title = f"how many of {CLUSTERS} modes (clusters of thumbnails) are left"
+    draw(axes[1, 0], [str(count) for count in modes["kept"]], modes["values"], title, record["clean"])
+    draw_copies(axes[1, 1], record["copies"], record["clean"])
+    draw_heldout(axes[1, 2], record["heldout"], record["n"])
+    figure.suptitle(f"effnet-lite0 FD of {record['n']:,} images against {record['reference_n']:,} (smaller is better)")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw(axis: Any, steps: list[str], values: Sequence[float], title: str, clean: float) -> None:
+    axis.plot(steps, values, marker="o", color="tab:blue")
+    axis.axhline(clean, color="grey", linestyle="--", label=f"untouched held-out images: {clean:.2f}")
+    axis.set(xlabel=title, ylabel="FD", yscale="log")
+    axis.legend(frameon=False)
+    axis.grid(alpha=0.3)
+
+
+def draw_copies(axis: Any, copies: dict[str, Any], clean: float) -> None:
+    for (name, outcome), colour in zip(copies.items(), ("black", "tab:blue", "tab:orange"), strict=True):
+        steps = [f"{share:.0%}" for share in outcome["shares"]]
+        axis.plot(steps, outcome["values"], color=colour, label=name)
+        for step, value, red in zip(steps, outcome["values"], outcome["red"], strict=True):
+            axis.plot(step, value, "o", color="tab:red" if red == 1 else "tab:green" if red == 0 else "gold")
+    axis.axhline(clean, color="grey", linestyle="--")
+    axis.set(xlabel="share of the set that are copies (red dot: the panel tells)", ylabel="FD", ylim=(0, None))
+    axis.legend(frameon=False)
+    axis.grid(alpha=0.3)
+
+
+def draw_heldout(axis: Any, heldout: dict[str, Any], n: int) -> None:
+    flagged = heldout["flagged"]
+    axis.hist(flagged, bins=np.arange(min(flagged) - 0.5, max(flagged) + 1), color="tab:green")
+    axis.axvline(heldout["expected"], color="grey", linestyle="--", label=f"expected: {heldout['expected']:.1f}")
+    axis.set(xlabel=f"flagged images of {n:,} held-out real ones", ylabel="draws")
+    axis.set_title(f"green: {heldout['green']} of {heldout['draws']} draws")
+    axis.legend(frameon=False)
+
+
+if __name__ == "__main__":
+    main()
