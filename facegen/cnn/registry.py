@@ -14,7 +14,9 @@ from facegen.cnn import (
     hand_filters,
     inception,
     lenet,
+    r3gan,
     resnet,
+    sngan,
     textcnn,
     vgg,
 )
@@ -34,6 +36,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         c3d,
         efficientnet_lite,
         dcgan,
+        sngan,
+        r3gan,
         hand_filters,
     )
     for architecture in family.ARCHITECTURES

@@ -50,6 +50,10 @@ PUBLISHED = {
     "efficientnet_lite0": ("4.7 M", "tensorflow/tpu"),
     "dcgan_generator": ("3,576,704", "pytorch/examples"),
     "dcgan_discriminator": ("2,765,568", "pytorch/examples"),
+    "sngan_generator": ("12,220,675", "pfnet-research/sngan_projection"),
+    "sngan_discriminator": ("10,141,441", "pfnet-research/sngan_projection"),
+    "r3gan_generator": ("22,429,824", "brownvc/R3GAN, FFHQ-64"),
+    "r3gan_discriminator": ("22,381,440", "brownvc/R3GAN, FFHQ-64"),
 }
 #: What torchvision calls otherwise, and builds without.
 THEIR_NAMES = {"alexnet_torchvision": "alexnet"}

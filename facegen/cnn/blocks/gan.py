@@ -1,8 +1,13 @@
-"""Blocks that double or halve an image, for generators and discriminators."""
+"""Blocks that double or halve an image, for generators and discriminators: DCGAN's and SNGAN's."""
 
 from __future__ import annotations
 
-from facegen.cnn.layers import Activation, ConvNormAct, Norm
+from math import sqrt
+
+from torch import Tensor, nn
+
+from facegen.cnn.blocks.residual import PreActivation
+from facegen.cnn.layers import Activation, ConvNormAct, Norm, parametrised
 
 
 class UpBlock(ConvNormAct):
@@ -40,3 +45,75 @@ class DownBlock(ConvNormAct):
         super().__init__(
             in_channels, out_channels, 4, stride=2, padding=1, bias=False, norm=norm, activation=activation
         )
+
+
+class ResidualUpBlock(nn.Module):
+    """Twice the height and width: SNGAN's generator block, y = F(x) + 1×1(upsample(x)).
+
+    Miyato et al., arXiv:1802.05957, appendix B.4; F is norm → ReLU → upsample → 3×3 → norm → ReLU → 3×3. Upsampling
+    repeats pixels, as in the authors' code (https://github.com/pfnet-research/sngan_projection), and weights start as
+    theirs. [B, C, H, W] → [B, K, 2H, 2W].
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, norm: Norm = "batch") -> None:
+        super().__init__()
+        self.preact = PreActivation(in_channels, norm=norm)
+        self.upsample = nn.Upsample(scale_factor=2)
+        # The authors keep the biases that a norm subtracts again.
+        self.conv1 = ConvNormAct(in_channels, out_channels, 3, bias=True, norm=_of_activations(norm))
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
+        _init_residual(self.conv1.get_submodule("conv"), self.conv2, self.shortcut, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.conv2(self.conv1(self.upsample(self.preact(x))))
+        # The authors upsample first: the same numbers from four times the work.
+        return y + self.upsample(self.shortcut(x))
+
+
+class ResidualDownBlock(nn.Module):
+    """Half the height and width: SNGAN's discriminator block, y = pool(F(x)) + 1×1(pool(x)).
+
+    Miyato et al., arXiv:1802.05957, appendix B.4; F is ReLU → 3×3 → ReLU → 3×3, pool the average of 2×2. The norm
+    stands before each ReLU where it is one of activations. [B, C, H, W] → [B, K, H/2, W/2] for even sizes.
+
+    Args:
+        norm: see :func:`facegen.cnn.layers.make_norm`.
+        first: the input is the image: no activation of it, and the first 3×3 has all the channels already.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, norm: Norm = "spectral", first: bool = False) -> None:
+        super().__init__()
+        hidden = out_channels if first else in_channels
+        self.preact = nn.Identity() if first else PreActivation(in_channels, norm=norm)
+        self.conv1 = ConvNormAct(in_channels, hidden, 3, norm=_of_activations(norm))
+        self.conv2 = nn.Conv2d(hidden, out_channels, 3, padding=1)
+        self.pool = nn.AvgPool2d(2)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
+        _init_residual(self.conv1.get_submodule("conv"), self.conv2, self.shortcut, norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.pool(self.conv2(self.conv1(self.preact(x))))
+        # Averages commute with a 1×1 convolution; the authors pool after it but in the first block.
+        return y + self.shortcut(self.pool(x))
+
+
+class GlobalSumPool(nn.Module):
+    """The sum over all positions: [B, C, H, W] → [B, C]. Miyato et al., arXiv:1802.05957, appendix B.4."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum((2, 3))
+
+
+def _of_activations(norm: Norm) -> Norm:
+    return None if norm == "spectral" else norm
+
+
+def _init_residual(conv1: nn.Module, conv2: nn.Module, shortcut: nn.Module, norm: Norm) -> None:
+    """Xavier's uniform weights, gain √2 in the 3×3 convolutions and 1 in the shortcut, biases 0: as the authors do."""
+    for layer, gain in ((conv1, sqrt(2)), (conv2, sqrt(2)), (shortcut, 1.0)):
+        nn.init.xavier_uniform_(layer.get_parameter("weight"), gain)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.get_parameter("bias"))
+        # Last, so that the power iteration starts from these weights.
+        parametrised(layer, norm)
