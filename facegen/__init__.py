@@ -1,8 +1,8 @@
 """facegen: face generation with GANs, and its honest measurement.
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
-:func:`pack`, :func:`grade` and :func:`run`, and :func:`inspect` of a network, each with the result type named in
-``__all__``. They load lazily: ``import facegen`` costs nothing until one is used.
+:func:`pack`, :func:`grade` and :func:`run`, :func:`interpolate` and :func:`arithmetic` of latents, and
+:func:`inspect` of a network. They load lazily: ``import facegen`` costs nothing until one is used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ _EXPORTS = {
     "prepare": "facegen.stages.prepare",
     "train": "facegen.stages.train",
     "sample": "facegen.stages.sample",
+    "interpolate": "facegen.stages.interpolate",
+    "arithmetic": "facegen.stages.arithmetic",
     "fid": "facegen.stages.fid",
     "pack": "facegen.stages.pack",
     "grade": "facegen.stages.grade",
@@ -31,9 +33,11 @@ __all__ = [
     "FacegenError",
     "Recipe",
     "Score",
+    "arithmetic",
     "fid",
     "grade",
     "inspect",
+    "interpolate",
     "pack",
     "prepare",
     "run",

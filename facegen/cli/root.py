@@ -23,7 +23,19 @@ else:
     import tomli as tomllib
 
 #: In the order of the corridor, which is the order of ``facegen --help``.
-COMMANDS = ("run", "prepare", "train", "sample", "fid", "pack", "grade", "inspect", "weights")
+COMMANDS = (
+    "run",
+    "prepare",
+    "train",
+    "sample",
+    "interpolate",
+    "arithmetic",
+    "fid",
+    "pack",
+    "grade",
+    "inspect",
+    "weights",
+)
 INTERRUPTED = 130
 #: A full disk, a quota, or a place that may not be written: no defect, wherever it strikes.
 _MACHINES_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)

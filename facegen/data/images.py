@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,17 @@ import numpy.typing as npt
 from facegen.data.containers import Container
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable, decode
+from facegen.data.sampling import sampling_of
 from facegen.data.sources import open_container
 from facegen.errors import InputError
+
+
+class Picture(NamedTuple):
+    """An image: its name, uint8 [H, W, 3] RGB, and what it says of how it was drawn (:mod:`facegen.data.sampling`)."""
+
+    name: str
+    pixels: npt.NDArray[np.uint8]
+    sampling: str | None
 
 
 @dataclass(frozen=True)
@@ -51,15 +61,21 @@ class ImageCollection:
 
     def __iter__(self) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
         """Yield (name, uint8 [H, W, 3] RGB); memory stays constant. InputError names an image that is unreadable."""
+        return ((picture.name, picture.pixels) for picture in self.pictures())
+
+    def pictures(self) -> Iterator[Picture]:
+        """The same, with what each says of its sampling; a dataset's rows say nothing."""
         if isinstance(self._content, FaceDataset):
             # A dataset keeps the order in which it was prepared, which is natural order already.
             pixels = self._content.images
             chosen = pixels if self.rows is None else (pixels[row] for row in self.rows)
-            yield from zip(self.names, map(np.array, chosen), strict=True)
+            for name, row in zip(self.names, chosen, strict=True):
+                yield Picture(name, np.array(row), None)
             return
         for member in self._content.members(self.names):
             try:
-                yield member.name, np.array(decode(member.read()).image)
+                data = member.read()
+                yield Picture(member.name, np.array(decode(data).image), sampling_of(data))
             except Unreadable as problem:
                 raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
 

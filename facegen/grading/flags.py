@@ -37,14 +37,20 @@ class Flag:
     details: dict[str, Any]
 
 
-def own_flags(images: npt.NDArray[np.uint8], prints: Fingerprints, names: Sequence[str]) -> list[Flag]:
-    """The flags that a submission earns by itself: uint8 [N, 64, 64, 3] images, their fingerprints and names."""
+def own_flags(
+    images: npt.NDArray[np.uint8], prints: Fingerprints, names: Sequence[str], sampling: str | None = None
+) -> list[Flag]:
+    """The flags that a submission earns by itself.
+
+    From uint8 [N, 64, 64, 3] images, their fingerprints and names, and how they say that they were sampled.
+    """
     straight = hamming_distances(prints.hashes, prints.hashes).astype(np.int64)
     np.fill_diagonal(straight, 257)
     flags = (
         _duplicate_images(straight, prints, names),
         _not_denormalised(images),
         _low_diversity(images, straight),
+        _sampling(sampling),
     )
     return [flag for flag in flags if flag is not None]
 
@@ -139,6 +145,13 @@ def _low_diversity(images: npt.NDArray[np.uint8], distances: npt.NDArray[np.int6
         f"{neighbour:.0f} of 256 bits away (real faces: 86), a pixel varies by {spread:.0f} of 255 (real faces: 68).",
         {"median_neighbour_bits": neighbour, "pixel_std": round(spread, 2)},
     )
+
+
+def _sampling(sampling: str | None) -> Flag | None:
+    """Its name has no space, as the CSV keeps flags apart by spaces: the words are in the message."""
+    if sampling is None:
+        return None
+    return Flag("sampling", f"The images are not plainly sampled, as they say: {sampling}.", {"sampling": sampling})
 
 
 def _images(count: int, names: Sequence[str]) -> str:

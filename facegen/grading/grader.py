@@ -9,7 +9,7 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from facegen.submission.reader import Submission, read_submission
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
 
 #: Part of every cached result's key: raise it whenever a tarball could be graded differently.
-VERSION = 1
+VERSION = 2
 _SHEET_COLUMNS, _SHEET_ROWS = 12, 2
 
 
@@ -141,11 +141,11 @@ class Grader:
         return graded
 
     def _examine(self, submission: Submission) -> Graded:
-        score = self._scorer.score(submission.images)
+        score = replace(self._scorer.score(submission.images), sampling=submission.sampling)
         if not math.isfinite(score.value):
             raise ArithmeticError(f"the score is {score.value}")
         prints = fingerprint(submission.images)
-        flags = own_flags(submission.images, prints, submission.names)
+        flags = own_flags(submission.images, prints, submission.names, submission.sampling)
         for name, (what, faces) in self._known.items():
             flag = copied_from(name, what, faces, prints, submission.names)
             flags += [flag] if flag is not None else []

@@ -105,6 +105,15 @@ def extract(
     return Extracted(running.finish(), kept, observer.looks())
 
 
+def observed(images: Images, features: Features) -> Extracted:
+    """What :func:`extract` leaves of images [N, H, W, 3] whose features [N, D] there are already."""
+    running, observer = RunningStatistics(features.shape[1]), Observer()
+    for _ in observer.watch(images):
+        pass
+    running.update(features)
+    return Extracted(running.finish(), features[kept_rows(len(features))], observer.looks())
+
+
 def require_enough(n: int, description: str) -> None:
     """InputError when ``n`` images are too few to have a covariance."""
     if n < 2:

@@ -33,6 +33,7 @@ class Score:
         interval95: a 95% interval of ``value``, where it was measured.
         warnings: what spoils the comparison, in sentences without a capital or a full stop.
         metrics: other metrics by name, where they were measured.
+        sampling: how the images say that they were drawn; None for plain sampling, and where they say nothing.
     """
 
     metric: str
@@ -51,6 +52,7 @@ class Score:
     interval95: tuple[float, float] | None = None
     warnings: tuple[str, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    sampling: str | None = None
 
     @property
     def label(self) -> str:
@@ -58,10 +60,12 @@ class Score:
         return metric_label(self.extractor, self.dims)
 
     def summary(self) -> str:
-        """One line for people: the value, of what, on how many images, and the verdict where a target is judged."""
+        """One line for people: the value, of what, on how many images; their sampling; the verdict on a target."""
         value = f"{self.label} {self.value:.2f}{'' if self.metric == 'fid' else ' (not FID)'}"
         reference = "statistics of unknown size" if self.reference_n is None else f"{self.reference_n:,}"
         line = f"{value}: {self.n:,} images against {reference}, {self.dims:,} dims of {self.extractor}"
+        if self.sampling is not None:
+            line += f"; sampled by {self.sampling}"
         if self.passed is None:
             return line
         verdict = "below" if self.passed else "not below"
@@ -97,6 +101,7 @@ class Score:
             "interval95": None if self.interval95 is None else list(self.interval95),
             "warnings": list(self.warnings),
             "metrics": dict(self.metrics),
+            "sampling": self.sampling,
         }
 
     @classmethod
@@ -123,6 +128,7 @@ class Score:
                 interval95=None if interval is None else (interval[0], interval[1]),
                 warnings=tuple(value["warnings"]),
                 metrics=value["metrics"],
+                sampling=value.get("sampling"),  # scores written before there was another
             )
         except (KeyError, TypeError) as problem:
             raise ValueError(f"not a score: {problem}") from problem

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,13 +15,14 @@ import numpy.typing as npt
 
 from facegen import console
 from facegen.data.images import ImageCollection
+from facegen.data.sampling import summary
 from facegen.errors import InputError
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
 from facegen.metrics.interval import Interval, confidence_interval
 from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate
 from facegen.scoring.extractors import FeatureExtractor, open_extractor
-from facegen.scoring.features import KEPT, Extracted, FeatureSet, extract, kept_rows
+from facegen.scoring.features import KEPT, Extracted, FeatureSet, extract, kept_rows, observed
 from facegen.scoring.kept import SCHEMA, extracted
 from facegen.scoring.looks import warnings_of
 from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
@@ -71,9 +73,13 @@ class Scorer:
         """
         return self._judge(extract(images, self.extractor, description, total))[0]
 
+    def score_features(self, images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> Score:
+        """The score of images [N, H, W, 3] whose features [N, D] were taken elsewhere, with the same extractor."""
+        return self._judge(observed(images, features))[0]
+
     def score_collection(self, collection: ImageCollection) -> Score:
         """The score of the images of a folder, archive or dataset."""
-        return self._judge(self._extract(collection))[0]
+        return self._judge(*self._extract(collection))[0]
 
     def evaluate(self, collection: ImageCollection, training: ImageCollection | None = None) -> Evaluation:
         """The score and all other metrics, in one pass; copies are also looked for in ``training``.
@@ -91,10 +97,10 @@ class Scorer:
             if len(images) < FEWEST:
                 raise InputError(f"All metrics need at least {FEWEST} images; {images.path} has {len(images)}.")
         known = self._known(training)
-        found = self._extract(collection)
+        found, sampling = self._extract(collection)
         generated = FeatureSet(collection.take(kept_rows(len(collection))), found.features)
         console.info("Comparing the images with the real ones.")
-        return evaluate(*self._judge(found), generated, self.reference, known)
+        return evaluate(*self._judge(found, sampling), generated, self.reference, known)
 
     def _known(self, training: ImageCollection | None) -> FeatureSet | None:
         """The features of training images (at most 50,000); None where the reference has the same images."""
@@ -108,11 +114,19 @@ class Scorer:
         images = images.take(kept_rows(len(images)))
         return FeatureSet(images, extracted(images, self.extractor, f"The training images {images.path}").features)
 
-    def _extract(self, collection: ImageCollection) -> Extracted:
-        images = (image for _, image in collection)
-        return extract(images, self.extractor, str(collection.path), len(collection))
+    def _extract(self, collection: ImageCollection) -> tuple[Extracted, str | None]:
+        """Features, and how the images say they were sampled."""
+        samplings = Counter[str | None]()
 
-    def _judge(self, found: Extracted) -> tuple[Score, Floor | None, Interval | None]:
+        def pixels() -> Iterator[npt.NDArray[np.uint8]]:
+            for picture in collection.pictures():
+                samplings[picture.sampling] += 1
+                yield picture.pixels
+
+        found = extract(pixels(), self.extractor, str(collection.path), len(collection))
+        return found, summary(samplings)
+
+    def _judge(self, found: Extracted, sampling: str | None = None) -> tuple[Score, Floor | None, Interval | None]:
         """The value, and what it is worth."""
         statistics, reference = found.statistics, self.reference
         n = statistics.n
@@ -138,6 +152,7 @@ class Scorer:
             floor_draws=() if floor is None else floor.draws,
             interval95=None if interval is None else (interval.low, interval.high),
             warnings=tuple(self._warnings(found, floor)),
+            sampling=sampling,
         )
         return score, floor, interval
 

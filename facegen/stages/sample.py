@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count as endlessly
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from facegen import console
 from facegen.data.grid import contact_sheet, save_png
+from facegen.data.sampling import png_info
 from facegen.device import choose_device
 from facegen.errors import InputError
 from facegen.files import atomic_folder
-from facegen.gan.generators import latents_for, to_uint8
-from facegen.training.checkpoint import BEST, LAST, load_generator
+from facegen.gan.discriminators import build_discriminator
+from facegen.gan.generators import to_uint8
+from facegen.gan.latents import CHUNK, LATENTS
+from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, LOG_RATIO_LOSSES, Rejection
+from facegen.training.checkpoint import BEST, LAST, SavedGenerator, checkpoint_files, load_checkpoint, load_generator
+from facegen.training.recipe import recipe_from_dict
 
-#: The network is always given this many latents at once, padded where fewer are left. Kernels round differently for
-#: other batch sizes, by up to a pixel value, so this alone makes an image depend on its seed and index only.
-CHUNK = 32
 PREVIEW, GRID = 64, "grid.png"
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Where the images and their preview grid are, how many there are, and which generator drew them."""
+    """Where the images and their preview grid are, how many there are, and which generator drew them, in which way.
+
+    ``sampling`` is what the images say of themselves (:mod:`facegen.data.sampling`); None for plain sampling.
+    """
 
     images: Path
     grid: Path
     n: int
     generator: Path
+    sampling: str | None
 
 
 def sample(
@@ -42,48 +52,135 @@ def sample(
     n: int = 1000,
     seed: int = 0,
     truncation: float = 1.0,
+    latents: str = "normal",
+    rejection: bool = False,
     batch: int = 256,
     device: str = "auto",
 ) -> Sampled:
     """Draw ``n`` images as ``0001.png`` … into the folder ``images``, and a preview ``grid.png`` beside it.
+
+    Images that are not plainly sampled (independent normal latents, none rejected) say so in a PNG text chunk, which
+    ``facegen fid`` puts beside their score.
 
     Args:
         run: a run folder (its best generator, or the last where none was scored) or a .safetensors file.
         n: how many.
         seed: image i depends on (seed, i) and the generator alone.
         truncation: latents are multiplied by it; below 1 faces are more alike and more typical.
-        batch: how many images are held in memory before they are written; rounded up to whole chunks.
+        latents: ``"normal"``, or ``"sobol"`` for quasi-random ones.
+        rejection: draw candidates and keep those that the run's discriminator finds likely, as
+            :class:`facegen.gan.rejection.Rejection` says. The candidates are the images drawn without it. The
+            discriminator is that of the newest checkpoint, in eval mode: a logit depends on its image alone.
+        batch: how many latents are drawn at once; rounded up to whole chunks. It changes no image.
 
     Raises:
-        InputError: no generator at ``run``; ``images`` holds something that is not ours to replace.
+        InputError: no generator at ``run``; ``images`` holds something that is not ours to replace; no discriminator to
+            reject with, or one whose logit is no density ratio.
     """
     if n < 1 or batch < 1:
         raise InputError(f"Cannot sample {n} images in batches of {batch}.", "Both must be at least 1.")
-    if not 0 <= truncation <= 10:
-        raise InputError(f"A truncation of {truncation} makes no faces.", "Use 1.0, or a little less.")
+    require_truncation(truncation)
+    if latents not in LATENTS:
+        raise InputError(f"There are no {latents!r} latents.", f"Use one of: {', '.join(LATENTS)}.")
     path = generator_of(run)
     _require_replaceable(images)
     saved = load_generator(path)
     where = choose_device(device)
     network = saved.network.to(where).to(memory_format=torch.channels_last)
+    judge = _discriminator_of(run, saved).to(where).to(memory_format=torch.channels_last) if rejection else None
     digits = max(4, len(str(n)))
     held = -(-batch // CHUNK) * CHUNK
+
+    def chunks(kind: str, seed: int) -> Iterator[Tensor]:
+        """The generator's images of latents 0, 1, …, endlessly: float [CHUNK, 3, S, S] in [−1, 1]."""
+        for first in endlessly(0, held):
+            drawn = LATENTS[kind](seed, first, held, saved.recipe.latent_dim).mul_(truncation).to(where)
+            yield from map(network, drawn.split(CHUNK))
+
     preview: list[npt.NDArray[np.uint8]] = []
     with atomic_folder(images) as folder, console.progress("sample", n) as bar, torch.no_grad():
-        for first in range(0, n, held):
-            count = min(held, n - first)
-            padded = -(-count // CHUNK) * CHUNK
-            latents = latents_for(seed, first, padded, saved.recipe.latent_dim).mul_(truncation).to(where)
-            pixels = torch.cat([to_uint8(network(chunk)).cpu() for chunk in latents.split(CHUNK)])[:count].numpy()
-            for index, image in enumerate(pixels, first):
-                Image.fromarray(image).save(folder / f"{index + 1:0{digits}d}.png")
-                bar.advance()
-            preview.append(pixels)
-            preview = [np.concatenate(preview)[:PREVIEW]]
+        pictures, acceptance = _pictures(chunks(latents, seed)), None
+        if judge is not None:
+            burn_in = [_logits(judge, chunk) for chunk in islice(chunks("normal", BURN_IN_SEED), BURN_IN // CHUNK)]
+            rejecting = Rejection(np.concatenate(burn_in), seed)
+            pictures, acceptance = _kept(chunks(latents, seed), judge, rejecting), rejecting.acceptance
+        sampling = _sampling(truncation, latents, acceptance)
+        info = png_info(sampling)
+        for number, image in enumerate(islice(pictures, n), 1):
+            Image.fromarray(image).save(folder / f"{number:0{digits}d}.png", pnginfo=info)
+            bar.advance()
+            preview += [image] * (len(preview) < PREVIEW)
     grid = images.with_name(GRID)
-    save_png(grid, contact_sheet(preview[0]))
-    console.info(f"Sampled {n:,} images from {path.name} ({saved.recipe.name}, {saved.kimg:g} kimg); preview: {grid}")
-    return Sampled(images, grid, n, path)
+    save_png(grid, contact_sheet(np.stack(preview)))
+    how = "" if sampling is None else f" by {sampling}"
+    console.info(
+        f"Sampled {n:,} images{how} from {path.name} ({saved.recipe.name}, {saved.kimg:g} kimg); preview: {grid}"
+    )
+    return Sampled(images, grid, n, path, sampling)
+
+
+def _pictures(chunks: Iterator[Tensor]) -> Iterator[npt.NDArray[np.uint8]]:
+    """The images one by one, uint8 [S, S, 3]."""
+    for chunk in chunks:
+        yield from to_uint8(chunk).cpu().numpy()
+
+
+def _logits(judge: nn.Module, images: Tensor) -> npt.NDArray[np.float64]:
+    logits: Tensor = judge(images)
+    return logits.double().cpu().numpy()
+
+
+def _kept(chunks: Iterator[Tensor], judge: nn.Module, rejection: Rejection) -> Iterator[npt.NDArray[np.uint8]]:
+    """Those of them that are not rejected."""
+    for chunk in chunks:
+        yield from to_uint8(chunk).cpu().numpy()[rejection.keep(_logits(judge, chunk))]
+
+
+def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
+    """The discriminator of a run's newest checkpoint, in eval mode on the CPU."""
+    files = checkpoint_files(run)
+    if not files:
+        what = "has no checkpoint" if run.is_dir() else "is a generator alone"
+        raise InputError(f"--rejection needs a discriminator, and {run} {what}.", "Name a run folder with checkpoints.")
+    state = load_checkpoint(files[0])
+    recipe = recipe_from_dict(state["recipe"], f"the recipe in {files[0]}")
+    if recipe.loss not in LOG_RATIO_LOSSES:
+        raise InputError(
+            f"--rejection reads D's logit as a density ratio, which the {recipe.loss} loss does not make it.",
+            f"Train with one of: {', '.join(LOG_RATIO_LOSSES)}.",
+        )
+    kimg = state["images_seen"] / 1000
+    if f"{kimg:g}" != f"{saved.kimg:g}":  # a generator's is kept in six digits
+        console.warn(
+            f"the discriminator is that of {kimg:g} kimg and the generator that of {saved.kimg:g}: it never judged "
+            "this one, and its logits say less about it"
+        )
+    network = build_discriminator(
+        recipe.discriminator, width=recipe.discriminator_width, size=saved.size, norm=recipe.discriminator_norm
+    )
+    try:
+        network.load_state_dict(state["game"]["discriminator"])
+    except RuntimeError as problem:
+        raise InputError(f"The checkpoint {files[0]} does not fit its own recipe: {problem}.") from problem
+    return network.eval()
+
+
+def _sampling(truncation: float, latents: str, acceptance: float | None) -> str | None:
+    """How images are sampled, in ASCII words; None where it is plainly."""
+    parts = []
+    if acceptance is not None:
+        parts.append(f"discriminator rejection, {acceptance:.0%} accepted")
+    if truncation != 1:
+        parts.append(f"truncation {truncation:g}")
+    if latents != "normal":
+        parts.append(f"{latents.capitalize()} latents")
+    return "; ".join(parts) or None
+
+
+def require_truncation(truncation: float) -> None:
+    """InputError for a factor on the latents that no generator was trained for."""
+    if not 0 <= truncation <= 10:
+        raise InputError(f"A truncation of {truncation} makes no faces.", "Use 1.0, or a little less.")
 
 
 def generator_of(run: Path) -> Path:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
+from facegen.data.sampling import png_info
 from facegen.errors import InputError
 
 Store = Callable[..., Path]
@@ -41,6 +42,16 @@ def test_yields_a_datasets_images(tmp_path: Path) -> None:
     assert (images.kind, len(images), images.sha256) == ("dataset", 2, sha256)
     assert [name for name, _ in images] == ["1", "2"]
     np.testing.assert_array_equal(np.stack([image for _, image in images]), pixels)
+
+
+@pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar.gz"])
+def test_pictures_say_how_they_were_drawn(store: Store, png: Png, form: str) -> None:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(png(1))).save(file, "PNG", pnginfo=png_info("truncation 0.8"))
+    images = open_images(store(form, {"1.png": file.getvalue(), "2.png": png(1)}))
+    told, plain = images.pictures()
+    assert (told.sampling, plain.sampling) == ("truncation 0.8", None)
+    np.testing.assert_array_equal(told.pixels, plain.pixels)
 
 
 def test_can_be_gone_through_twice(store: Store, png: Png) -> None:

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
+from facegen.data.sampling import png_info
 from facegen.errors import EnvironmentProblem
 from facegen.grading.fingerprints import KnownFaces, fingerprint
 from facegen.grading.grader import Grader
 from facegen.scoring.score import Score
 from facegen.submission.rules import Limits
+from facegen.submission.writer import write_tarball
 
 Images = npt.NDArray[np.uint8]
 Smooth = Callable[..., Images]
@@ -76,6 +79,22 @@ def test_copies_are_looked_for_in_each_collection(
     graded = grader.grade(submit("s1", images)).graded
     assert graded is not None
     assert [flag.name for flag in graded.flags] == ["copied_from_reference"]
+
+
+def test_images_that_say_how_they_were_sampled_earn_a_flag_and_name_it_in_the_score(
+    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    path = submit("s1", smooth(40))
+    files = {file.name: file for file in sorted((tmp_path / "images-s1").iterdir())}
+    for file in files.values():
+        Image.open(file).save(file, pnginfo=png_info("discriminator rejection, 31% accepted"))
+    write_tarball(files, path)
+    for _ in range(2):  # graded, and remembered
+        graded = Grader(scorer, {}, tmp_path / "cache", limits=limits).grade(path).graded
+        assert graded is not None
+        assert graded.score.sampling == "discriminator rejection, 31% accepted"
+        (flag,) = graded.flags
+        assert flag.name == "sampling" and "discriminator rejection, 31% accepted" in flag.message
 
 
 def test_a_broken_tarball_is_a_rejected_outcome(scorer: Any, limits: Limits, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def test_json_is_the_interfaces() -> None:
         "interval95": None,
         "warnings": [],
         "metrics": {},
+        "sampling": None,
     }
 
 
@@ -39,6 +40,7 @@ MEASURED = replace(
     floor_draws=(8.75, 9.25),
     interval95=(11.0, 13.0),
     warnings=("careful",),
+    sampling="truncation 0.8",
     metrics={
         "kid": {"value": 0.0123, "standard_error": 0.0004},
         "precision": 0.5,
@@ -68,6 +70,15 @@ def test_another_distance_says_that_it_is_not_fid() -> None:
     assert FD.summary() == (
         "effnet-lite0 FD 9.05 (not FID): 1,000 images against statistics of unknown size, 1,280 dims of effnet-lite0"
     )
+
+
+def test_a_sampling_that_is_not_plain_is_named_with_the_value() -> None:
+    assert MEASURED.summary().endswith("of inception-2015-12-05; sampled by truncation 0.8; below the target of 20")
+
+
+def test_a_score_from_before_samplings_were_named_is_read() -> None:
+    older = {key: value for key, value in FID.to_json().items() if key != "sampling"}
+    assert Score.from_json(older) == FID
 
 
 def test_a_cut_inception_is_named_with_its_dims() -> None:

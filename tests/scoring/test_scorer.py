@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
+from facegen.data.sampling import png_info
 from facegen.errors import InputError
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
@@ -49,6 +51,17 @@ def test_a_target_is_judged(scorer: Scorer, pixels: np.ndarray, target: float, p
 def test_a_folder_scores_like_its_images(scorer: Scorer, folder: Path, pixels: np.ndarray) -> None:
     some = open_images(folder).take([1, 4, 5, 9, 12])
     assert scorer.score_collection(some) == scorer.score(pixels[[1, 4, 5, 9, 12]])
+
+
+def test_a_folder_of_images_that_say_how_they_were_sampled_says_it_with_its_score(
+    scorer: Scorer, folder: Path, tmp_path: Path, pixels: np.ndarray
+) -> None:
+    (tmp_path / "told").mkdir()
+    for index, image in enumerate(pixels[:4]):
+        info = png_info("truncation 0.8" if index else None)
+        Image.fromarray(image).save(tmp_path / "told" / f"{index}.png", pnginfo=info)
+    score = scorer.score_collection(open_images(tmp_path / "told"))
+    assert score == replace(scorer.score(pixels[:4]), sampling="truncation 0.8 (3 of 4 images)")
 
 
 def test_the_interval_holds_the_value_and_the_floor_is_that_of_n(scorer: Scorer, pixels: np.ndarray) -> None:

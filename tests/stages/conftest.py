@@ -3,8 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from facegen.training.checkpoint import save_generator
 from facegen.training.recipe import load_recipe
+from facegen.training.step import build_networks
 
 
 @pytest.fixture
@@ -14,3 +17,17 @@ def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(load_recipe("quick").with_overrides(small).to_toml(), encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def generator(tmp_path: Path) -> Path:
+    """A run folder with a generator whose images differ and fill the range."""
+    recipe = load_recipe("quick").with_overrides({"generator_width": 4})
+    network, _ = build_networks(recipe, 64)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3)
+    run = tmp_path / "run"
+    run.mkdir()
+    save_generator(run / "last.safetensors", network, recipe, size=64, dataset="ab", images_seen=0, score=None)
+    return run

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,25 +10,17 @@ import torch
 from click.testing import Result
 from PIL import Image
 
+from facegen.data.dataset import new_dataset
+from facegen.data.images import open_images
+from facegen.gan import rejection
+from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import latents_for
-from facegen.training.checkpoint import save_generator
+from facegen.gan.latents import sobol_latents
+from facegen.stages import sample as stage
+from facegen.training.checkpoint import load_generator, save_checkpoint
 from facegen.training.recipe import load_recipe
-from facegen.training.step import build_networks
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def generator(tmp_path: Path) -> Path:
-    recipe = load_recipe("quick").with_overrides({"generator_width": 4})
-    network, _ = build_networks(recipe, 64)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.mul_(3)  # so that images differ and fill the range
-    run = tmp_path / "run"
-    run.mkdir()
-    save_generator(run / "last.safetensors", network, recipe, size=64, dataset="ab", images_seen=0, score=None)
-    return run
 
 
 def pixels(folder: Path) -> list[np.ndarray]:
@@ -47,8 +40,6 @@ def test_images_are_numbered_64x64_rgb_pngs_and_the_grid_lies_beside(
 
 def test_pixels_are_the_denormalised_output_of_each_index(facegen: Run, generator: Path, tmp_path: Path) -> None:
     facegen("sample", generator, tmp_path / "images", "-n", "3", "--seed", "5", "--truncation", "0.7")
-    from facegen.training.checkpoint import load_generator
-
     network = load_generator(generator / "last.safetensors").network
     for index, image in enumerate(pixels(tmp_path / "images")):
         with torch.no_grad():
@@ -92,3 +83,114 @@ def test_a_run_without_a_generator_is_said(facegen: Run, tmp_path: Path) -> None
     (tmp_path / "run").mkdir()
     outcome = facegen("sample", tmp_path / "run", tmp_path / "images")
     assert outcome.exit_code == 2 and "no generator yet" in outcome.stderr
+
+
+def samplings(folder: Path) -> set[str | None]:
+    return {picture.sampling for picture in open_images(folder).pictures()}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), None),
+        (("--truncation", "0.8"), "truncation 0.8"),
+        (("--latents", "sobol"), "Sobol latents"),
+        (("--truncation", "0.8", "--latents", "sobol"), "truncation 0.8; Sobol latents"),
+    ],
+)
+def test_images_say_how_they_were_sampled_unless_plainly(
+    facegen: Run, generator: Path, tmp_path: Path, options: tuple[str, ...], said: str | None
+) -> None:
+    facegen("sample", generator, tmp_path / "images", "-n", "2", *options)
+    assert samplings(tmp_path / "images") == {said}
+
+
+def test_plain_sampling_writes_what_pillow_writes_by_itself(facegen: Run, generator: Path, tmp_path: Path) -> None:
+    facegen("sample", generator, tmp_path / "images", "-n", "1")
+    path = tmp_path / "images" / "0001.png"
+    Image.open(path).save(tmp_path / "again.png")
+    assert path.read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+def test_sobol_latents_are_the_generators_input(facegen: Run, generator: Path, tmp_path: Path) -> None:
+    facegen("sample", generator, tmp_path / "images", "-n", "2", "--seed", "5", "--latents", "sobol")
+    network = load_generator(generator / "last.safetensors").network
+    with torch.no_grad():
+        outputs = network(sobol_latents(5, 0, 2, 100)).permute(0, 2, 3, 1)
+    for image, output in zip(pixels(tmp_path / "images"), outputs, strict=True):
+        assert np.abs(image - ((output + 1) * 127.5).numpy()).max() <= 0.51
+
+
+class TestRejection:
+    @pytest.fixture
+    def run(self, generator: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A run whose discriminator tells its generator's images apart."""
+        monkeypatch.setattr(stage, "BURN_IN", 128)
+        self.checkpoint(generator)
+        return generator
+
+    def checkpoint(self, run: Path, *, loss: str = "non_saturating", images_seen: int = 0) -> None:
+        recipe = load_recipe("quick").with_overrides({"discriminator_width": 4, "loss": loss})
+        torch.manual_seed(0)
+        judge = build_discriminator("dcgan_discriminator", width=4, size=64)
+        with torch.no_grad():
+            for parameter in judge.parameters():
+                parameter.mul_(3)
+        game = {"discriminator": judge.state_dict()}
+        save_checkpoint(run, {"game": game, "images_seen": images_seen, "recipe": recipe.to_dict()})
+
+    def test_takes_what_training_leaves(
+        self, facegen: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(stage, "BURN_IN", 32)
+        with new_dataset(tmp_path / "dataset", 16) as writer:
+            writer.append(np.zeros((20, 16, 16, 3), np.uint8), [str(index) for index in range(20)], ["train"] * 20)
+            writer.finish({})
+        facegen("train", tmp_path / "dataset", tmp_path / "trained", "--recipe", recipe, "--device", "cpu")
+        outcome = facegen("sample", tmp_path / "trained", tmp_path / "images", "-n", "3", "--rejection")
+        assert outcome.exit_code == 0 and "warning" not in outcome.stderr, outcome.stderr
+        assert len(pixels(tmp_path / "images")) == 3
+
+    def test_keeps_candidates_in_order_whatever_the_batch(self, facegen: Run, run: Path, tmp_path: Path) -> None:
+        facegen("sample", run, tmp_path / "plain", "-n", "256")
+        for batch, n in ((32, 20), (100, 8)):
+            outcome = facegen("sample", run, tmp_path / f"{batch}", "-n", n, "--rejection", "--batch", batch)
+            assert outcome.exit_code == 0, outcome.stderr
+        candidates = [image.tobytes() for image in pixels(tmp_path / "plain")]
+        kept = [candidates.index(image.tobytes()) for image in pixels(tmp_path / "32")]
+        assert kept == sorted(kept) and len(set(kept)) == 20 and kept != list(range(20))
+        assert [candidates.index(image.tobytes()) for image in pixels(tmp_path / "100")] == kept[:8]
+
+    def test_keeps_what_the_discriminator_finds_real(self, facegen: Run, run: Path, tmp_path: Path) -> None:
+        judge = stage._discriminator_of(run, load_generator(run / "last.safetensors"))
+        assert not judge.training
+
+        def mean_logit(folder: str, *options: str) -> float:
+            facegen("sample", run, tmp_path / folder, "-n", "40", *options)
+            images = np.stack(pixels(tmp_path / folder)).transpose(0, 3, 1, 2)
+            with torch.no_grad():
+                return float(judge(torch.from_numpy(images) / 127.5 - 1).mean())
+
+        assert mean_logit("kept", "--rejection") > mean_logit("plain")
+
+    def test_is_named_in_every_image(self, facegen: Run, run: Path, tmp_path: Path) -> None:
+        outcome = facegen("sample", run, tmp_path / "images", "-n", "3", "--rejection", "--truncation", "0.9")
+        (said,) = samplings(tmp_path / "images")
+        assert said is not None and re.fullmatch(r"discriminator rejection, \d+% accepted; truncation 0\.9", said)
+        assert said in outcome.stderr
+
+    def test_needs_a_run_folder_with_a_checkpoint(self, facegen: Run, generator: Path, tmp_path: Path) -> None:
+        for what, said in ((generator, "has no checkpoint"), (generator / "last.safetensors", "generator alone")):
+            outcome = facegen("sample", what, tmp_path / "images", "--rejection")
+            assert outcome.exit_code == 2 and said in outcome.stderr
+        assert not (tmp_path / "images").exists()
+
+    def test_needs_a_logit_that_is_a_density_ratio(self, facegen: Run, generator: Path, tmp_path: Path) -> None:
+        self.checkpoint(generator, loss="hinge")
+        outcome = facegen("sample", generator, tmp_path / "images", "--rejection")
+        assert outcome.exit_code == 2 and "hinge" in outcome.stderr and rejection.LOG_RATIO_LOSSES[0] in outcome.stderr
+
+    def test_says_so_where_the_two_are_of_different_times(self, facegen: Run, run: Path, tmp_path: Path) -> None:
+        self.checkpoint(run, images_seen=5000)
+        outcome = facegen("sample", run, tmp_path / "images", "-n", "1", "--rejection")
+        assert "that of 5 kimg and the generator that of 0" in outcome.stderr

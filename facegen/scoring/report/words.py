@@ -79,6 +79,8 @@ def verdict(evaluation: Evaluation) -> list[str]:
             f"Many sets of {score.n:,} images from the same generator would have a mean value between "
             f"{interval.low:.2f} and {interval.high:.2f} (95% interval)."
         )
+    if score.sampling is not None:
+        sentences.append(f"The images are not plainly sampled, as they say: {score.sampling}.")
     if score.metric != "fid":
         sentences.append(f"This is an {score.label}, not FID: it compares only with values of the same network.")
     return sentences

@@ -1,0 +1,109 @@
+"""Arithmetic: faces added and subtracted in latent space, as in DCGAN's figure 7."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from facegen import console
+from facegen.data.grid import contact_sheet, figure, save_png
+from facegen.device import choose_device
+from facegen.errors import InputError
+from facegen.gan.generators import latents_for
+from facegen.gan.latents import combine, images_of
+from facegen.stages.sample import generator_of
+from facegen.training.checkpoint import load_generator
+
+#: Images are drawn so many times their size, that captions fit above them.
+_ZOOM = 2
+Images = npt.NDArray[np.uint8]
+
+
+def arithmetic(
+    run: Path,
+    out: Path,
+    *,
+    add: Sequence[Sequence[int]],
+    subtract: Sequence[Sequence[int]] = (),
+    noise: float = 0.0,
+    seed: int = 0,
+    device: str = "auto",
+) -> Path:
+    """Add and subtract groups of faces, each averaged, and write the figure to ``out``, a PNG.
+
+    Radford et al., arXiv:1511.06434, section 6.3.2 and figure 7. A panel for each group has its faces, and below them
+    the face of their mean; the last panel has the result. Sums are rescaled to be latents as the generator knows
+    them, which leaves a sum of three means of three as it is (:func:`facegen.gan.latents.combine`).
+
+    Args:
+        run: a run folder or a .safetensors file, as for :func:`facegen.sample`.
+        add, subtract: groups of faces, by the numbers of ``facegen sample``'s PNGs for the same seed: 3 is 0003.png.
+        noise: if above 0, the result is in the middle of 3×3 faces, and the others have noise from U(−noise, noise)
+            added to each entry of its latent. The paper takes 0.25, of latents from U(−1, 1).
+
+    Raises:
+        InputError: no generator at ``run``; no PNG; nothing to add, an empty group, a number below 1; groups that
+            cancel each other out.
+    """
+    if out.suffix.lower() != ".png":
+        raise InputError(f"{out} does not end in .png.", f"Call it {out.stem}.png, for example.")
+    signed = [
+        (sign, group)
+        for pair in zip_longest(add, subtract)
+        for sign, group in zip((1, -1), pair, strict=True)
+        if group is not None
+    ]
+    if not add or not all(group and min(group) >= 1 for _, group in signed):
+        raise InputError("There are not faces in every group.", "Give numbers from 1 on, as in --add 3,17,40.")
+    numbers = sorted({number for _, group in signed for number in group})
+    saved = load_generator(generator_of(run))
+    where = choose_device(device)
+    network = saved.network.to(where).to(memory_format=torch.channels_last)
+    latents = torch.cat([latents_for(seed, number - 1, 1, saved.recipe.latent_dim) for number in numbers])
+
+    def weights(*terms: tuple[int, Sequence[int]]) -> torch.Tensor:
+        """Of each number in a sum of means. Whole numbers while they are counted, so that equal groups cancel."""
+        totals = Counter[int]()
+        common = int(np.lcm.reduce([len(group) for _, group in terms]))
+        for sign, group in terms:
+            for number in group:
+                totals[number] += sign * common // len(group)
+        return torch.tensor([totals[number] / common for number in numbers])
+
+    try:
+        result = combine(latents, weights(*signed))
+    except ValueError:
+        raise InputError("The groups cancel each other out.", "Add and subtract different faces.") from None
+    means = torch.stack([combine(latents, weights((1, group))) for _, group in signed])
+    around = result.expand(9 if noise else 1, -1).clone()
+    if noise:
+        jitter = torch.rand(around.shape, generator=torch.Generator().manual_seed(seed)).mul_(2).sub_(1)
+        jitter[4] = 0
+        around += noise * jitter
+    drawn = images_of(network, torch.cat([latents, means, around]).to(where))
+    drawn = drawn.repeat(_ZOOM, axis=1).repeat(_ZOOM, axis=2)
+    faces, of_means, results = np.split(drawn, [len(numbers), len(numbers) + len(means)])
+
+    tallest = max(len(group) for _, group in signed)
+    panels = []
+    for (sign, group), mean in zip(signed, of_means, strict=True):
+        # A plain hyphen: Pillow's font has no minus sign.
+        caption = f"{'+' if sign > 0 else '-'} the mean (last) of {', '.join(map(str, group))}"
+        panels.append((caption, _panel(faces[[numbers.index(number) for number in group]], mean, tallest)))
+    caption = f"= the sum, and noise of ±{noise:g} around it" if noise else "= the sum"
+    panels.append((caption, contact_sheet(results)))
+    save_png(out, figure(panels))
+    console.info(f"Seed {seed}; each column ends in its mean.")
+    return out
+
+
+def _panel(members: Images, mean: Images, tallest: int) -> Images:
+    """Faces below each other, room up to the ``tallest`` group, and the face of their mean."""
+    room = np.full((tallest - len(members), *mean.shape), 255, np.uint8)
+    return contact_sheet(np.concatenate([members, room, mean[None]]), columns=1)

@@ -1,0 +1,84 @@
+"""Interpolate: the way from face to face, as a picture or an animation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facegen import console
+from facegen.data.grid import contact_sheet, save_png
+from facegen.device import choose_device
+from facegen.errors import InputError
+from facegen.files import atomic_path
+from facegen.gan.generators import latents_for
+from facegen.gan.latents import images_of, slerp
+from facegen.stages.sample import generator_of, require_truncation
+from facegen.training.checkpoint import load_generator
+
+
+def interpolate(
+    run: Path,
+    out: Path,
+    *,
+    rows: int = 8,
+    steps: int = 10,
+    fps: int = 20,
+    seed: int = 0,
+    truncation: float = 1.0,
+    device: str = "auto",
+) -> Path:
+    """Draw walks between latents (:func:`facegen.gan.latents.slerp`) and write them to ``out``.
+
+    Face i is image i, from 1, of ``facegen sample`` for the same seed and truncation. The picture's row r has ``steps``
+    images from face r to face ``rows`` + r, both included. The animation goes through the faces 1 to ``rows`` and back
+    to the first, for ever, with ``steps`` frames from one face to the next: frame 0 is face 1, frame ``steps`` is
+    face 2. A GIF has 256 colours a frame and times in hundredths of a second.
+
+    Args:
+        run: a run folder or a .safetensors file, as for :func:`facegen.sample`.
+        out: a ``.png`` for the picture, a ``.gif`` for the animation.
+        fps: frames a second.
+
+    Raises:
+        InputError: no generator at ``run``; another suffix; too few rows or steps; no such truncation.
+    """
+    suffix = out.suffix.lower()
+    if suffix not in (".png", ".gif"):
+        raise InputError(f"{out} is neither a picture nor an animation.", "Let it end in .png or .gif.")
+    least = 1 if suffix == ".png" else 2
+    if rows < least or steps < 2:
+        raise InputError(
+            f"{rows} rows of {steps} steps make no walk.", f"A {suffix} takes at least {least} rows and 2 steps."
+        )
+    require_truncation(truncation)
+    saved = load_generator(generator_of(run))
+    where = choose_device(device)
+    network = saved.network.to(where).to(memory_format=torch.channels_last)
+    dim = saved.recipe.latent_dim
+    if suffix == ".png":
+        ends = latents_for(seed, 0, 2 * rows, dim)
+        walks = [slerp(*pair, torch.linspace(0, 1, steps)) for pair in zip(ends[:rows], ends[rows:], strict=True)]
+    else:
+        ends = latents_for(seed, 0, rows, dim)
+        walks = [slerp(*pair, torch.arange(steps) / steps) for pair in zip(ends, ends.roll(-1, 0), strict=True)]
+    latents: Tensor = torch.cat(walks).mul_(truncation).to(where)
+    images = images_of(network, latents)
+    if suffix == ".png":
+        save_png(out, contact_sheet(images, columns=steps))
+    else:
+        _save_gif(out, images, fps)
+    console.info(f"Walked between {len(ends)} faces in {len(images)} images.")
+    return out
+
+
+def _save_gif(path: Path, images: npt.NDArray[np.uint8], fps: int) -> None:
+    """Write uint8 [N, H, W, 3] as a GIF that starts anew at its end, each frame with a palette of its own."""
+    frames = [Image.fromarray(image).quantize(dither=Image.Dither.NONE) for image in images]
+    duration = max(1, round(100 / fps)) * 10  # milliseconds, of which GIF keeps tens
+    with atomic_path(path) as temporary:
+        frames[0].save(temporary, "GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0)
