@@ -16,10 +16,11 @@ from facegen.data.dataset import FaceDataset
 from facegen.device import choose_device, choose_precision
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import write_text
-from facegen.scoring.scorer import open_scorer
+from facegen.scoring.extractors import FeatureExtractor, open_extractor
+from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.checkpoint import BEST, LAST, checkpoint_files, load_checkpoint
-from facegen.training.distributed import joined_ranks
-from facegen.training.loop import Measure, training_loop
+from facegen.training.distributed import Ranks, joined_ranks
+from facegen.training.loop import training_loop
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
 
 RECIPE = "recipe.toml"
@@ -78,7 +79,7 @@ def train(
 
     where = choose_device(device)
     with joined_ranks(where) as ranks:
-        measure = _measure(faces, chosen, extractor, weights, device) if ranks.is_writer else None
+        measure = _measure(faces, chosen, extractor, weights, device, ranks) if chosen.fid_every else None
         if ranks.is_writer:
             run.mkdir(parents=True, exist_ok=True)
             write_text(run / RECIPE, chosen.to_toml())
@@ -150,17 +151,29 @@ def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> 
     return checkpoint
 
 
-def _measure(
-    faces: FaceDataset, recipe: Recipe, extractor: str | None, weights: Path | None, device: str
-) -> Measure | None:
-    """The periodic score: against the dataset itself. The reference is made ready before the first step."""
-    if not recipe.fid_every:
-        return None
-    scorer = open_scorer(faces.path, extractor=extractor, weights=weights, device=device)
-    console.info(f"Every {recipe.fid_every:g} kimg: {scorer.description}.")
+@dataclass(frozen=True)
+class Scoring:
+    """The periodic score. Every rank has the extractor; the writer has the dataset's statistics too."""
 
-    def measure(images: npt.NDArray[np.uint8]) -> tuple[float, dict[str, Any]]:
-        score = scorer.score(images)
+    extractor: FeatureExtractor
+    scorer: Scorer | None
+
+    def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        size = self.extractor.batch
+        return np.concatenate([self.extractor([*images[at : at + size]]) for at in range(0, len(images), size)])
+
+    def score(self, images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> tuple[float, dict[str, Any]]:
+        assert self.scorer is not None, "the writer scores"
+        score = self.scorer.score_features(images, features)
         return score.value, score.to_json()
 
-    return measure
+
+def _measure(
+    faces: FaceDataset, recipe: Recipe, extractor: str | None, weights: Path | None, device: str, ranks: Ranks
+) -> Scoring:
+    """The periodic score: against the dataset itself. The reference is made ready before the first step."""
+    if not ranks.is_writer:
+        return Scoring(open_extractor(extractor, weights=weights, device=device), None)
+    scorer = open_scorer(faces.path, extractor=extractor, weights=weights, device=device)
+    console.info(f"Every {recipe.fid_every:g} kimg: {scorer.description}.")
+    return Scoring(scorer.extractor, scorer)

@@ -6,12 +6,19 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 
+import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from facegen.errors import EnvironmentProblem
+
+#: How long ranks wait for one another: the writer may have to take the features of a whole reference first. A rank
+#: that died is noticed at once, not by this.
+PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,15 @@ class Ranks:
         for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
+    def gather(self, part: npt.NDArray[Any], device: torch.device) -> npt.NDArray[Any]:
+        """All ranks' arrays, of one shape [n, ...], in the ranks' order: [world · n, ...]; through ``device``."""
+        if self.world == 1:
+            return part
+        own = torch.from_numpy(part).to(device)
+        parts = [torch.empty_like(own) for _ in range(self.world)]
+        dist.all_gather(parts, own)
+        return torch.cat(parts).cpu().numpy()
+
     def any(self, flag: bool) -> bool:
         """Whether any rank says so."""
         if self.world == 1:
@@ -58,8 +74,20 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
         return
     if not dist.is_available():
         raise EnvironmentProblem("This build of torch has no torch.distributed.", "Train without torchrun.")
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Ranks(dist.get_rank(), world)
+    except RuntimeError as problem:
+        if not _is_of_a_lost_rank(problem):
+            raise
+        raise EnvironmentProblem(
+            f"Another rank is gone, so rank {dist.get_rank()} cannot go on: {str(problem).splitlines()[0]}",
+            "The last checkpoint is whole: start the same command again to go on from it.",
+        ) from problem
     finally:
         dist.destroy_process_group()
+
+
+def _is_of_a_lost_rank(problem: RuntimeError) -> bool:
+    """NCCL's errors have a type of their own; gloo's are known by their words."""
+    return isinstance(problem, dist.DistError) or "gloo" in str(problem).lower()

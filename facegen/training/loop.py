@@ -8,12 +8,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +39,19 @@ GRID_IMAGES = 64
 #: How many latents the averaged generator's BatchNorm statistics are taken over, and how many images it makes at once.
 STANDING_LATENTS, CHUNK = 2048, 128
 
-#: From images uint8 [N, S, S, 3] to a score (lower is better) and its JSON.
-Measure = Callable[[npt.NDArray[np.uint8]], tuple[float, dict[str, Any]]]
+Images = npt.NDArray[np.uint8]
+Features = npt.NDArray[np.float32]
 Figures = dict[str, float | None]
+
+
+class Measure(Protocol):
+    """What the averaged generator is scored with. Every rank takes features; the writer has the reference."""
+
+    def features(self, images: Images) -> Features:
+        """Of this rank's share: uint8 [n, S, S, 3] → float32 [n, D]."""
+
+    def score(self, images: Images, features: Features) -> tuple[float, dict[str, Any]]:
+        """Of all ranks' images: a value (lower is better) and its JSON."""
 
 
 class Diverged(FacegenError):
@@ -77,22 +87,22 @@ def training_loop(
         seen, best, seconds = checkpoint["images_seen"], checkpoint["best"], checkpoint["seconds"]
     saved = Outputs(run, recipe, dataset)
     health = Health()
-    pending: list[Tensor] = []
+    pending: list[dict[str, Tensor]] = []
 
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_requests())
         if ranks.is_writer:
             log = stack.enter_context(TrainingLog(run, seen / 1000))
-            bar = stack.enter_context(console.progress(f"train {recipe.name}", _whole_batches(recipe), done=seen))
+            bar = stack.enter_context(console.progress(f"train {recipe.name}", _whole_steps(recipe), done=seen))
             place = "device" if real.on_device else "main"
             console.detail(f"{device}, {precision}, {len(rows):,} images in {place} memory")
         tick_started, tick_seen = time.perf_counter(), seen
 
         while seen < recipe.total_images:
-            pending.append(game(seen // recipe.batch))
-            seen += recipe.batch
+            pending.append(game(seen // recipe.images_per_step))
+            seen += recipe.images_per_step
             if ranks.is_writer:
-                bar.advance(recipe.batch)
+                bar.advance(recipe.images_per_step)
             due = _due(recipe, seen)
             # One process may stop at any step; several must agree, which they do at ticks.
             stopping = stop.is_set() if ranks.world == 1 else bool(due) and ranks.any(stop.is_set())
@@ -107,13 +117,16 @@ def training_loop(
             figures["images_per_sec"] = (seen - tick_seen) / elapsed
             figures["sec_per_kimg"] = 1000 * elapsed / (seen - tick_seen)
             figures["seconds"], figures["memory_gib"] = seconds, _peak_memory_gib(device)
+            if stopping or due & {"checkpoint", "score", "end"}:
+                standing = latents_for(GRID_SEED, 0, STANDING_LATENTS, recipe.latent_dim)
+                standing_statistics(game.ema, standing.to(device), CHUNK)
+            drawn = None
+            if measure is not None and not stopping and due & {"score", "end"}:
+                drawn = _images_with_features(game, measure, ranks)
             if ranks.is_writer:
                 health.check(figures)
-                if stopping or due & {"checkpoint", "score", "end"}:
-                    standing = latents_for(GRID_SEED, 0, STANDING_LATENTS, recipe.latent_dim)
-                    standing_statistics(game.ema, standing.to(device), CHUNK)
-                if measure is not None and not stopping and due & {"score", "end"}:
-                    figures["fid"], score = measure(_images(game, MEASURE_SEED, recipe.fid_images))
+                if measure is not None and drawn is not None:
+                    figures["fid"], score = measure.score(*drawn)
                     if best is None or figures["fid"] < best:
                         best = figures["fid"]
                         saved.generator(BEST, game, seen, score)
@@ -122,7 +135,7 @@ def training_loop(
                 if stopping or due & {"checkpoint", "end"}:
                     save_png(
                         run / "samples" / f"kimg-{seen / 1000:010.3f}.png",
-                        contact_sheet(_images(game, GRID_SEED, GRID_IMAGES)),
+                        contact_sheet(_images(game, GRID_SEED, 0, GRID_IMAGES)),
                     )
                     saved.generator(LAST, game, seen, None)
                     state = {"game": game.state_dict(), "images_seen": seen, "best": best, "seconds": seconds}
@@ -133,9 +146,9 @@ def training_loop(
     return best
 
 
-def _whole_batches(recipe: Recipe) -> int:
-    """The images that are shown in all: the last batch is whole."""
-    return -(-recipe.total_images // recipe.batch) * recipe.batch
+def _whole_steps(recipe: Recipe) -> int:
+    """The images that are shown in all: the last step is whole."""
+    return -(-recipe.total_images // recipe.images_per_step) * recipe.images_per_step
 
 
 def _due(recipe: Recipe, seen: int) -> set[str]:
@@ -144,7 +157,7 @@ def _due(recipe: Recipe, seen: int) -> set[str]:
     due = {
         name
         for name, kimg in intervals.items()
-        if kimg and seen // (kimg * 1000) > (seen - recipe.batch) // (kimg * 1000)
+        if kimg and seen // (kimg * 1000) > (seen - recipe.images_per_step) // (kimg * 1000)
     }
     return due | {"end"} if seen >= recipe.total_images else due
 
@@ -173,10 +186,19 @@ class Outputs:
 
 
 @torch.no_grad()
-def _images(game: Game, seed: int, count: int) -> npt.NDArray[np.uint8]:
+def _images(game: Game, seed: int, first: int, count: int) -> Images:
     """The averaged generator's images of a seed: uint8 [count, S, S, 3]."""
-    latents = latents_for(seed, 0, count, game.recipe.latent_dim).to(game.device)
+    latents = latents_for(seed, first, count, game.recipe.latent_dim).to(game.device)
     return torch.cat([to_uint8(game.ema(part)).cpu() for part in latents.split(CHUNK)]).numpy()
+
+
+def _images_with_features(game: Game, measure: Measure, ranks: Ranks) -> tuple[Images, Features]:
+    """The images of a score and their features; each rank makes its share of both."""
+    count = game.recipe.fid_images
+    share = -(-count // ranks.world)  # equal shares: the last rank may make a few that are not used
+    images = _images(game, MEASURE_SEED, ranks.rank * share, share)
+    features = measure.features(images)
+    return ranks.gather(images, game.device)[:count], ranks.gather(features, game.device)[:count]
 
 
 def _require_finite(figures: Figures, run: Path) -> None:

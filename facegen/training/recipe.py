@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from facegen.errors import InputError
+from facegen.gan.augmentation import parse_policies
 from facegen.gan.discriminators import DISCRIMINATORS, NORMS
 from facegen.gan.generators import GENERATORS
 from facegen.gan.losses import LOSSES
@@ -27,10 +29,23 @@ else:
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
+#: How much of the way from a pair's first value to its second is gone, by the fraction of ``schedule_kimg`` that is.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda fraction: (1 - math.cos(math.pi * fraction)) / 2,
+    "linear": lambda fraction: fraction,
+}
 
-def _hyperparameter(meaning: str, **limits: Any) -> Any:
-    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``."""
-    return field(metadata={"meaning": meaning, **limits})
+#: A number, or a pair that the recipe's schedule goes through, from the first to the second.
+Scheduled = float | tuple[float, float]
+_REQUIRED = dataclasses.MISSING
+
+
+def _hyperparameter(meaning: str, default: Any = _REQUIRED, **limits: Any) -> Any:
+    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``.
+
+    Only what is off unless asked for has a default: a recipe says everything that it does.
+    """
+    return field(default=default, metadata={"meaning": meaning, **limits})
 
 
 @dataclass(frozen=True)
@@ -47,11 +62,11 @@ class Recipe:
     loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
     batch: int = _hyperparameter("images a step, over all ranks together", least=2)
     kimg: float = _hyperparameter("length: thousands of real images shown to D", above=0)
-    generator_lr: float = _hyperparameter("G's Adam learning rate", above=0)
-    discriminator_lr: float = _hyperparameter("D's Adam learning rate", above=0)
+    generator_lr: Scheduled = _hyperparameter("G's Adam learning rate", least=0)
+    discriminator_lr: Scheduled = _hyperparameter("D's Adam learning rate", least=0)
     beta1: float = _hyperparameter("Adam's first-moment decay", least=0, below=1)
-    beta2: float = _hyperparameter("Adam's second-moment decay", least=0, below=1)
-    ema_half_life_kimg: float = _hyperparameter("half-life of the averaged generator's weights, in kimg", least=0)
+    beta2: Scheduled = _hyperparameter("Adam's second-moment decay", least=0, below=1)
+    ema_half_life_kimg: Scheduled = _hyperparameter("half-life of the averaged generator's weights, in kimg", least=0)
     mirror: bool = _hyperparameter("flip half of the real images left to right")
     seed: int = _hyperparameter("of weights, data order, flips and latents", least=0)
     precision: str = _hyperparameter("auto: bf16 where the GPU has it, fp16 on an older GPU, fp32", choices=PRECISIONS)
@@ -60,17 +75,58 @@ class Recipe:
     fid_every: float = _hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
     fid_images: int = _hyperparameter("images a score generates", least=2)
     checkpoint_every: float = _hyperparameter("kimg between two checkpoints and sample grids", above=0)
+    d_steps: int = _hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1)
+    schedule: str = _hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
+    schedule_kimg: float = _hyperparameter("kimg after which a pair's second value stays", 0.0, least=0)
+    r1_gamma: Scheduled = _hyperparameter("γ of R1, the penalty on D's gradient at real images", 0.0, least=0)
+    r2_gamma: Scheduled = _hyperparameter("γ of R2, the same at generated images", 0.0, least=0)
+    gradient_penalty: float = _hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0)
+    augment: str = _hyperparameter("what D sees altered, real and generated alike: color,translation,cutout,flip", "")
+    augment_probability: Scheduled = _hyperparameter("of each alteration of an image", 1.0, least=0, most=1)
+    ada_target: float = _hyperparameter(
+        "overfitting that controls that probability from its first value on; 0: none does", 0.0, least=0
+    )
+    ada_kimg: float = _hyperparameter("kimg in which that probability can go from 0 to 1", 500.0, above=0)
+    sync_batch_norm: bool = _hyperparameter("BatchNorm's statistics: of all ranks' images, not of each rank's", False)
 
     #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
     RESUMABLE = ("name", "kimg", "precision", "compile", "fid_every", "fid_images", "checkpoint_every")
 
     def __post_init__(self) -> None:
         for hyperparameter in dataclasses.fields(self):
-            _check(hyperparameter, getattr(self, hyperparameter.name), self.name)
+            value = getattr(self, hyperparameter.name)
+            if isinstance(value, list):  # TOML's and JSON's pairs
+                value = tuple(value)
+                object.__setattr__(self, hyperparameter.name, value)
+            _check(hyperparameter, value, self.name)
+        pairs = [name for name, value in dataclasses.asdict(self).items() if isinstance(value, tuple)]
+        if pairs and not self.schedule_kimg:
+            raise InputError(
+                f"The recipe {self.name!r} has a pair of values for {', '.join(pairs)} and no schedule_kimg.",
+                "Say after how many kimg the second value is reached.",
+            )
+        try:
+            parse_policies(self.augment)
+        except ValueError as problem:
+            raise InputError(f"The recipe {self.name!r} has augment = {self.augment!r}: {problem}.") from problem
 
     @property
     def total_images(self) -> int:
         return round(self.kimg * 1000)
+
+    @property
+    def images_per_step(self) -> int:
+        """Real images shown to D in one step of the game, over all ranks together."""
+        return self.batch * self.d_steps
+
+    def at(self, name: str, images_seen: int) -> float:
+        """The value of a scheduled field after so many images."""
+        value = getattr(self, name)
+        if not isinstance(value, tuple):
+            return float(value)
+        first, last = value
+        done = SCHEDULES[self.schedule](min(1.0, images_seen / (1000 * self.schedule_kimg)))
+        return float(first + (last - first) * done)
 
     def learned_fields(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be continued."""
@@ -91,11 +147,17 @@ class Recipe:
 
 def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -> None:
     limits = hyperparameter.metadata
-    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "bool": (bool,)}
-    kind = kinds[str(hyperparameter.type)]
+    name = str(hyperparameter.type)
+    if name == "Scheduled" and isinstance(value, tuple) and len(value) == 2:
+        for end in value:
+            _check(hyperparameter, end, recipe)
+        return
+    numbers = (int, float)
+    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": numbers, "bool": (bool,)}
+    kind = numbers if name == "Scheduled" else kinds[name]
     wrong = None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind != (bool,)):
-        wrong = f"must be {hyperparameter.type}"
+        wrong = "must be a number or a pair of them" if name == "Scheduled" else f"must be {name}"
     elif "choices" in limits and value not in limits["choices"]:
         wrong = f"must be one of {', '.join(limits['choices'])}"
     elif not isinstance(value, str) and value != value:
@@ -104,6 +166,8 @@ def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -
         wrong = f"must be above {limits['above']}" if "above" in limits else f"must be at least {limits['least']}"
     elif "below" in limits and not value < limits["below"]:
         wrong = f"must be below {limits['below']}"
+    elif "most" in limits and not value <= limits["most"]:
+        wrong = f"must be at most {limits['most']}"
     elif value == float("inf"):
         wrong = "must be finite"
     if wrong:
@@ -116,6 +180,8 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         # JSON's escapes are a TOML basic string's; TOML wants DEL escaped too.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(repr, value))}]"
     return repr(value)
 
 
@@ -165,7 +231,10 @@ def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
                 f"{source} has {key!r}, which is no hyperparameter.",
                 f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}.",
             )
-    missing = [key for key in known if key not in values]
+    required = [
+        hyperparameter.name for hyperparameter in dataclasses.fields(Recipe) if hyperparameter.default is _REQUIRED
+    ]
+    missing = [key for key in required if key not in values]
     if missing:
         raise InputError(
             f"{source} lacks {', '.join(missing)}.",

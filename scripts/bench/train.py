@@ -4,12 +4,15 @@
     python scripts/bench/train.py                     # on this machine's GPU, else its CPU
     python scripts/bench/train.py --steps 10 --rounds 5 --device cpu
     python scripts/bench/train.py --compile --precision bf16
+    python scripts/bench/train.py --profile           # where facegen's step spends its time
+    python scripts/bench/train.py --recipe best       # another recipe's step, which has no plain peer
 
-Both train the same networks (3,576,704 and 2,765,568 parameters) with the same batch, losses and optimizer on the same
+All train the same networks (3,576,704 and 2,765,568 parameters) with the same batch, losses and optimizer on the same
 images. The plain loop is written as the tutorial has it: an ImageFolder of JPEG files through Resize, CenterCrop and a
 DataLoader with two workers, sigmoid and BCELoss, three backward passes a step, figures read from the device at each
-step. facegen's is what `facegen train` runs between two ticks. The two run in turn, in processes of their own, and the
-ratio is taken round by round.
+step. facegen's is what `facegen train` does from one tick to the next, the reading of the figures and the log's line
+included. Synthetic is facegen's step on one and the same batch of noise: no loading and no log. The sides run in turn,
+in processes of their own, and ratios are taken round by round.
 """
 
 from __future__ import annotations
@@ -20,13 +23,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-SIDES = ("plain", "facegen")
+if TYPE_CHECKING:
+    from facegen.training.step import Game
+
 BATCH, LATENT, WARM_UP = 128, 100, 3
 
 
@@ -36,32 +43,41 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each side runs (3)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of facegen's side"
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of facegen's sides"
     )
-    parser.add_argument("--compile", action="store_true", help="torch.compile facegen's side")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="facegen's sides; as the recipe says")
+    parser.add_argument("--recipe", default="dcgan", help="of facegen's sides (dcgan, with batches of 128)")
+    parser.add_argument("--profile", action="store_true", help="print the step's dearest operations instead")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        measure = plain if options.side == "plain" else facegen
-        print(json.dumps({"images_per_sec": measure(options)}))
+        print(json.dumps({"images_per_sec": SIDES[options.side](options)}))
         return
+    sides = [side for side in SIDES if options.recipe == "dcgan" or side != "plain"]
     with tempfile.TemporaryDirectory() as work:
         make_images(Path(work), (options.steps + WARM_UP) * BATCH)
-        rates: dict[str, list[float]] = {side: [] for side in SIDES}
+        if options.profile:
+            options.work = Path(work)
+            print(profile(options))
+            return
+        rates: dict[str, list[float]] = {side: [] for side in sides}
         for number in range(options.rounds):
-            for side in SIDES:
+            for side in sides:
                 words = [sys.executable, __file__, *sys.argv[1:], "--side", side, "--work", work]
-                output = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+                output = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
                 rates[side].append(json.loads(output.splitlines()[-1])["images_per_sec"])
-            describe(f"round {number + 1}", *(rates[side][-1] for side in SIDES))
-    ratios = [ours / theirs for ours, theirs in zip(rates["facegen"], rates["plain"], strict=True)]
-    describe("median", *(median(rates[side]) for side in SIDES), median(ratios))
+            describe(f"round {number + 1}", {side: rates[side][-1:] for side in sides})
+    describe("median", rates)
 
 
-def describe(what: str, plain: float, facegen: float, ratio: float | None = None) -> None:
-    ratio = facegen / plain if ratio is None else ratio
-    print(f"{what}: plain {plain:,.1f}, facegen {facegen:,.1f} images/s, ×{ratio:.2f}", flush=True)
+def describe(what: str, rates: dict[str, list[float]]) -> None:
+    """The medians over rounds: of each side's rate, and of facegen's as a multiple of each other side's."""
+    words = [f"{side} {median(values):,.1f}" for side, values in rates.items()]
+    for side in rates.keys() - {"facegen"}:
+        ratios = [ours / theirs for ours, theirs in zip(rates["facegen"], rates[side], strict=True)]
+        words.append(f"facegen ×{median(ratios):.2f} of {side}")
+    print(f"{what}, images/s: {', '.join(words)}", flush=True)
 
 
 def make_images(work: Path, count: int) -> None:
@@ -149,25 +165,82 @@ def plain(options: argparse.Namespace) -> float:
     return BATCH * (len(loader) - WARM_UP) / (time.perf_counter() - start)
 
 
-def facegen(options: argparse.Namespace) -> float:
-    """What `facegen train` runs between two ticks."""
+def open_game(options: argparse.Namespace, *, synthetic: bool = False) -> Game:
     from facegen.data.dataset import FaceDataset
     from facegen.device import choose_precision
     from facegen.training.batches import RealImages
     from facegen.training.distributed import Ranks
     from facegen.training.recipe import load_recipe
-    from facegen.training.step import Game, mean_figures
+    from facegen.training.step import Game
 
     device = chosen_device(options.device)
-    recipe = load_recipe("dcgan").with_overrides({"batch": BATCH, "compile": options.compile})
+    recipe = load_recipe(options.recipe).with_overrides({"batch": BATCH, "compile": options.compile})
     dataset = FaceDataset.open(options.work / "dataset")
     rows = dataset.training_rows()
-    real = RealImages(dataset.images, rows, batch=BATCH, seed=0, device=device, ranks=Ranks())
-    game = Game(recipe, real, dataset.size, device, choose_precision(options.precision, device), Ranks())
-    mean_figures([game(step) for step in range(WARM_UP)], Ranks())
+    real: Callable[[int, torch.Tensor | None], torch.Tensor]
+    if synthetic:
+        noise = torch.rand(BATCH, 3, dataset.size, dataset.size, device=device).mul_(2).sub_(1)
+        noise = noise.to(memory_format=torch.channels_last)
+
+        def real(step: int, mirrored: torch.Tensor | None) -> torch.Tensor:
+            return noise
+
+    else:
+        real = RealImages(dataset.images, rows, batch=BATCH, seed=0, device=device, ranks=Ranks())
+    return Game(recipe, real, dataset.size, device, choose_precision(options.precision, device), Ranks())
+
+
+def facegen(options: argparse.Namespace) -> float:
+    """What `facegen train` does from one tick to the next."""
+    from facegen.training.distributed import Ranks
+    from facegen.training.log import TrainingLog
+    from facegen.training.step import mean_figures
+
+    game = open_game(options)
+    with TrainingLog(options.work / "run", 0) as log:
+        mean_figures([game(step) for step in range(WARM_UP)], Ranks())
+        start = time.perf_counter()
+        figures = mean_figures([game(step) for step in range(WARM_UP, WARM_UP + options.steps)], Ranks())
+        log.tick({"kimg": 1.0, **figures})
+        return game.recipe.images_per_step * options.steps / (time.perf_counter() - start)
+
+
+def synthetic(options: argparse.Namespace) -> float:
+    """The step alone."""
+    game = open_game(options, synthetic=True)
+    for step in range(WARM_UP):
+        last = game(step)
+    wait(last)
     start = time.perf_counter()
-    mean_figures([game(step) for step in range(WARM_UP, WARM_UP + options.steps)], Ranks())
-    return BATCH * options.steps / (time.perf_counter() - start)
+    for step in range(WARM_UP, WARM_UP + options.steps):
+        last = game(step)
+    wait(last)
+    return game.recipe.images_per_step * options.steps / (time.perf_counter() - start)
+
+
+def wait(figures: dict[str, torch.Tensor]) -> None:
+    """Until the device has done all that it was given."""
+    figures["loss_d"].item()
+
+
+def profile(options: argparse.Namespace) -> str:
+    """A table of the operations of --steps steps, by the time that each takes itself."""
+    from torch.profiler import ProfilerActivity
+
+    game = open_game(options)
+    for step in range(WARM_UP):
+        wait(game(step))
+    gpu = game.device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
+    with torch.profiler.profile(activities=activities) as profiler:
+        for step in range(WARM_UP, WARM_UP + options.steps):
+            last = game(step)
+        wait(last)
+    by = "self_device_time_total" if gpu else "self_cpu_time_total"
+    return profiler.key_averages().table(sort_by=by, row_limit=15, max_name_column_width=40)
+
+
+SIDES = {"plain": plain, "facegen": facegen, "synthetic": synthetic}
 
 
 if __name__ == "__main__":

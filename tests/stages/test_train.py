@@ -1,10 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +10,7 @@ import torch
 from click.testing import Result
 
 from facegen.data.dataset import new_dataset
-from facegen.training.checkpoint import checkpoint_files, load_checkpoint
+from facegen.training.checkpoint import checkpoint_files
 from facegen.training.log import read_log
 
 Run = Callable[..., Result]
@@ -127,33 +123,3 @@ def test_a_damaged_newest_checkpoint_is_said(facegen: Run, dataset: Path, recipe
     checkpoint_files(run)[0].write_bytes(b"\0" * 100)
     outcome = facegen("train", dataset, run, "--kimg", "1")
     assert outcome.exit_code == 2 and "is damaged" in outcome.stderr and "Delete it" in outcome.stderr
-
-
-def test_two_ranks_train_the_same_weights(dataset: Path, recipe: Path, tmp_path: Path) -> None:
-    """Started as torchrun starts them; norm-free gradients are averaged, so both ranks hold the same networks."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    code = (
-        "import sys, torch\n"
-        "from facegen.training import loop\n"
-        "kept = []\n"
-        "class Kept(loop.Game):\n"
-        "    def __init__(self, *a):\n"
-        "        super().__init__(*a); kept.append(self)\n"
-        "loop.Game = Kept\n"
-        "from facegen.stages.train import train\n"
-        "from pathlib import Path\n"
-        "train(Path(sys.argv[1]), Path(sys.argv[2]), recipe=sys.argv[3], device='cpu')\n"
-        "torch.save({k: v for k, v in kept[0].generator.named_parameters()}, sys.argv[4])\n"
-    )
-    ranks = []
-    for rank in range(2):
-        environment = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        words = [sys.executable, "-c", code, dataset, tmp_path / "run", recipe, tmp_path / f"rank{rank}.pt"]
-        ranks.append(subprocess.Popen([str(word) for word in words], env={**os.environ, **environment}))
-    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
-    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
-    torch.testing.assert_close(first, second, rtol=0, atol=0)
-    assert load_checkpoint(checkpoint_files(tmp_path / "run")[0])["images_seen"] == 32

@@ -62,13 +62,18 @@ def test_the_best_generator_is_kept_with_its_score(
 ) -> None:
     values = iter([3.0, 1.0, 2.0])
 
-    def measure(images: np.ndarray) -> tuple[float, dict[str, Any]]:
-        assert images.shape == (4, 16, 16, 3) and images.dtype == np.uint8
-        value = next(values)
-        return value, {"value": value}
+    class Measured:
+        def features(self, images: np.ndarray) -> np.ndarray:
+            assert images.shape == (4, 16, 16, 3) and images.dtype == np.uint8
+            return images.reshape(4, -1).astype(np.float32)
+
+        def score(self, images: np.ndarray, features: np.ndarray) -> tuple[float, dict[str, Any]]:
+            assert (features == images.reshape(4, -1)).all()
+            value = next(values)
+            return value, {"value": value}
 
     recipe = tiny_recipe.with_overrides({"fid_every": 0.032})
-    assert go(recipe, tiny_dataset, tmp_path / "run", measure=measure) == 1.0
+    assert go(recipe, tiny_dataset, tmp_path / "run", measure=Measured()) == 1.0
     assert load_generator(tmp_path / "run" / "best.safetensors").kimg == 0.064
     scores = [(tick["kimg"], tick["fid"]) for tick in read_log(tmp_path / "run") if "fid" in tick]
     assert scores == [(0.032, 3.0), (0.064, 1.0), (0.096, 2.0)]

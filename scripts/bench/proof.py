@@ -1,0 +1,217 @@
+#!/usr/bin/env python
+"""Every recipe at equal wall time on one machine: a table, curves against minutes and kimg, and grids.
+
+    facegen prepare img_align_celeba.zip celeba --partition list_eval_partition.txt
+    python scripts/bench/proof.py celeba --minutes 10      # again and again until it says that it is done
+    python scripts/bench/proof.py celeba --minutes 10 --recipes best --wall 30
+    python scripts/bench/proof.py celeba --shrink 8 --batch 32 --wall 20 --threads 1      # on a CPU, at reduced width
+
+Trains each recipe for --wall minutes (scores and checkpoints are not counted), in pieces: a call works for about
+--minutes and then saves; the next call goes on where it stopped, to the bit, also on another machine that has --work.
+When all recipes have had their time, each draws 1,000 images (seed 0), which are scored with all metrics against the
+dataset's train split, its held-out splits being the floor and the unseen real images; with --weights also in
+Inception's features. Writes OUT.md, OUT.json, OUT.png and OUT-RECIPE.png. The plot needs matplotlib.
+
+Schedules are fitted to the time there is with --schedule-kimg; --shrink divides every width.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facegen.files import write_text
+from facegen.training.log import read_log
+from facegen.training.recipe import Recipe, load_recipe, recipe_names
+
+N = 1000
+LONG = 1e6  # kimg: the clock ends a run, not its length
+POLL = 0.5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="a prepared dataset with a train split and others")
+    parser.add_argument("--recipes", nargs="+", default=recipe_names(), help="names or files; all by default")
+    parser.add_argument("--wall", type=float, default=30, help="minutes of training for each (30)")
+    parser.add_argument("--minutes", type=float, default=10, help="how long this call may take to train (10)")
+    parser.add_argument("--score-minutes", type=float, default=5, help="training minutes between two scores (5)")
+    parser.add_argument("--shrink", type=int, default=1, help="divide widths by this (1)")
+    parser.add_argument("--batch", type=int, help="in place of the recipes'")
+    parser.add_argument("--schedule-kimg", type=float, help="in place of the recipes'")
+    parser.add_argument("--threads", type=int, help="CPU threads of a training")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="in place of the recipes'")
+    parser.add_argument("--weights", type=Path, help="Inception weights to score with as well")
+    parser.add_argument("--work", type=Path, default=Path("work/proof"))
+    parser.add_argument("--out", type=Path, default=Path("docs/proof"))
+    options = parser.parse_args()
+    deadline = time.monotonic() + 60 * options.minutes
+    runs = [Run.of(name, options) for name in options.recipes]
+    for run in runs:
+        while run.minutes < options.wall and time.monotonic() < deadline:
+            run.train(options, deadline)
+            run.keep_snapshot()
+    left = [run for run in runs if run.minutes < options.wall]
+    if left:
+        raise SystemExit(f"To go on, run this again: {', '.join(f'{run.name} {run.minutes:.1f} min' for run in left)}.")
+    report(runs, options)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe's training, with a copy of its averaged generator for each score."""
+
+    name: str
+    folder: Path
+
+    @classmethod
+    def of(cls, name: str, options: argparse.Namespace) -> Run:
+        recipe = fitted(load_recipe(name), options)
+        folder = options.work / recipe.name
+        write_text(folder / "recipe.toml", recipe.to_toml())
+        return cls(recipe.name, folder)
+
+    @property
+    def minutes(self) -> float:
+        """Trained so far."""
+        log = read_log(self.folder / "run")
+        return float(log[-1]["seconds"]) / 60 if log else 0.0
+
+    def train(self, options: argparse.Namespace, deadline: float) -> None:
+        """To the next score, the wall or the deadline, whichever comes first; Ctrl-C makes facegen save."""
+        before = self.minutes
+        goal = min((before // options.score_minutes + 1) * options.score_minutes, options.wall)
+        words = [sys.executable, "-m", "facegen", "--quiet", "train", options.dataset, self.folder / "run"]
+        environment = {**os.environ, **({"OMP_NUM_THREADS": str(options.threads)} if options.threads else {})}
+        process = subprocess.Popen([*words, "--recipe", self.folder / "recipe.toml"], env=environment)
+        while process.poll() is None and self.minutes < goal and time.monotonic() < deadline:
+            time.sleep(POLL)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        if process.wait() not in (0, 130):
+            raise SystemExit(f"{self.name}: training ended with exit code {process.returncode}.")
+        print(f"{self.name}: {before:.1f} → {self.minutes:.1f} min", flush=True)
+
+    def keep_snapshot(self) -> None:
+        kimg = read_log(self.folder / "run")[-1]["kimg"]
+        target = self.folder / "snapshots" / f"{kimg:010.3f}-{self.minutes:07.2f}min.safetensors"
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(self.folder / "run" / "last.safetensors", target)
+
+
+def fitted(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """The recipe at reduced width, its end left to the clock and its scores to this script."""
+    changes: dict[str, Any] = {
+        "generator_width": max(4, recipe.generator_width // options.shrink),
+        "discriminator_width": max(4, recipe.discriminator_width // options.shrink),
+        "batch": options.batch,
+        "compile": options.compile,
+        "schedule_kimg": options.schedule_kimg if recipe.schedule_kimg else None,
+        "kimg": LONG,
+        "fid_every": 0.0,
+        "checkpoint_every": LONG,
+        "tick_kimg": 0.5 if options.threads else recipe.tick_kimg,
+    }
+    return recipe.with_overrides(changes)
+
+
+def report(runs: list[Run], options: argparse.Namespace) -> None:
+    """Score every snapshot, the last with all metrics; write the table, the plot and the grids."""
+    import facegen
+
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"command": " ".join(sys.argv[1:]), "recipes": {}}
+    for run in runs:
+        kept = run.folder / "scores.json"
+        scores: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
+        snapshots = sorted((run.folder / "snapshots").iterdir())
+        for snapshot in snapshots:
+            last = snapshot is snapshots[-1]
+            if snapshot.stem in scores and (not last or scores[snapshot.stem]["metrics"]):
+                continue
+            images = run.folder / "images"
+            drawn = facegen.sample(snapshot, images, n=N)
+            measures = {"effnet-lite0": {"extractor": "effnet-lite0"}}
+            if options.weights and last:
+                measures["inception"] = {"weights": options.weights}
+            found = {
+                name: facegen.fid(images, options.dataset, all_metrics=last and name == "effnet-lite0", **how).to_json()
+                for name, how in measures.items()
+            }
+            kimg, minutes = snapshot.stem.removesuffix("min").split("-")
+            scores[snapshot.stem] = {
+                "kimg": float(kimg),
+                "minutes": float(minutes),
+                **{
+                    name: {key: score[key] for key in ("value", "interval95", "floor")} for name, score in found.items()
+                },
+                "metrics": found["effnet-lite0"]["metrics"],
+            }
+            write_text(kept, json.dumps(scores, indent=2) + "\n")
+            print(f"{run.name} {kimg} kimg: {found['effnet-lite0']['value']:.2f}", flush=True)
+            if last:
+                shutil.copy(drawn.grid, options.out.with_name(f"{options.out.name}-{run.name}.png"))
+        record["recipes"][run.name] = list(scores.values())
+    write_text(options.out.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
+    table = in_markdown(record)
+    write_text(options.out.with_suffix(".md"), table)
+    print(table)
+    plot(record, options.out.with_suffix(".png"))
+
+
+def in_markdown(record: dict[str, Any]) -> str:
+    """The last score of each recipe, the best first."""
+    lasts = {name: scores[-1] for name, scores in record["recipes"].items()}
+    with_inception = all("inception" in last for last in lasts.values())
+    columns = ["recipe", "kimg", "minutes", "effnet-lite0 FD", "95% interval", "floor"]
+    columns += ["≈FID", "its floor"] if with_inception else []
+    columns += ["precision", "recall", "copies"]
+    lines = [f"`proof.py {record['command']}`", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    for name, last in sorted(lasts.items(), key=lambda item: item[1]["effnet-lite0"]["value"]):
+        score, metrics = last["effnet-lite0"], last["metrics"]
+        low, high = score["interval95"]
+        cells = [name, f"{last['kimg']:.0f}", f"{last['minutes']:.0f}", f"**{score['value']:.1f}**"]
+        cells += [f"{low:.1f}–{high:.1f}", f"{score['floor']:.1f}"]
+        if with_inception:
+            cells += [f"{last['inception']['value']:.1f}", f"{last['inception']['floor']:.1f}"]
+        copies = "red" if metrics["memorization"]["red"] else "green"
+        cells += [f"{metrics['precision']:.2f}", f"{metrics['recall']:.2f}", copies]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def plot(record: dict[str, Any], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
+    for axis, against in zip(axes, ("minutes", "kimg"), strict=True):
+        for name, scores in record["recipes"].items():
+            axis.plot(
+                [score[against] for score in scores],
+                [score["effnet-lite0"]["value"] for score in scores],
+                marker="o",
+                label=name,
+            )
+        floor = next(iter(record["recipes"].values()))[-1]["effnet-lite0"]["floor"]
+        axis.axhline(floor, color="grey", linestyle="--", label=f"{N:,} held-out real images")
+        axis.set(xlabel=against, yscale="log")
+        axis.grid(visible=True, which="both", alpha=0.3)
+    axes[0].set_ylabel(f"effnet-lite0 FD of {N:,} images")
+    axes[0].legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
