@@ -75,6 +75,8 @@ class Health:
 
     #: D is sure of nearly everything: its gradient, which is all that G learns from, has faded.
     SURE = 0.99
+    #: D is wrong by more than the noise of a tick, in which D(x) and D(G(z)) may change places.
+    WRONG = 0.1
     #: Mean standard deviation over latents of a pixel in [−1, 1]; real faces have about 0.5.
     ALIKE = 0.05
     #: Ticks in which an untrained G's images may still be alike.
@@ -102,7 +104,7 @@ class Health:
         )
         self._episode(
             "d_lost",
-            real < 0.5 < fake,
+            real < 0.5 < fake and fake - real > self.WRONG,
             f"the discriminator has collapsed: it takes generated images for more real (D(G(z)) {fake:.3f}) than "
             f"real ones (D(x) {real:.3f}); if this lasts, raise discriminator_lr.",
         )

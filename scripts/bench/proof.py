@@ -4,7 +4,7 @@
     facegen prepare img_align_celeba.zip celeba --partition list_eval_partition.txt
     python scripts/bench/proof.py celeba --minutes 10      # again and again until it says that it is done
     python scripts/bench/proof.py celeba --minutes 10 --recipes best --wall 30
-    python scripts/bench/proof.py celeba --shrink 8 --batch 32 --wall 20 --threads 1      # on a CPU, at reduced width
+    python scripts/bench/proof.py celeba --recipes dcgan:16 best:8 --batch 32 --wall 15 --threads 1      # on a CPU
 
 Trains each recipe for --wall minutes (scores and checkpoints are not counted), in pieces: a call works for about
 --minutes and then saves; the next call goes on where it stopped, to the bit, also on another machine that has --work.
@@ -12,7 +12,7 @@ When all recipes have had their time, each draws 1,000 images (seed 0), which ar
 dataset's train split, its held-out splits being the floor and the unseen real images; with --weights also in
 Inception's features. Writes OUT.md, OUT.json, OUT.png and OUT-RECIPE.png. The plot needs matplotlib.
 
-Schedules are fitted to the time there is with --schedule-kimg; --shrink divides every width.
+NAME:WIDTH is a recipe at reduced width. What the first call of a recipe says of it (--batch, --schedule-kimg) holds.
 """
 
 from __future__ import annotations
@@ -41,15 +41,16 @@ POLL = 0.5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="a prepared dataset with a train split and others")
-    parser.add_argument("--recipes", nargs="+", default=recipe_names(), help="names or files; all by default")
+    parser.add_argument("--recipes", nargs="+", default=recipe_names(), help="NAME, FILE or NAME:WIDTH; all by default")
     parser.add_argument("--wall", type=float, default=30, help="minutes of training for each (30)")
     parser.add_argument("--minutes", type=float, default=10, help="how long this call may take to train (10)")
     parser.add_argument("--score-minutes", type=float, default=5, help="training minutes between two scores (5)")
-    parser.add_argument("--shrink", type=int, default=1, help="divide widths by this (1)")
     parser.add_argument("--batch", type=int, help="in place of the recipes'")
     parser.add_argument("--schedule-kimg", type=float, help="in place of the recipes'")
     parser.add_argument("--threads", type=int, help="CPU threads of a training")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="in place of the recipes'")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="in place of the recipes'")
+    parser.add_argument("--tick-kimg", type=float, help="in place of the recipes': how finely the clock is read")
     parser.add_argument("--weights", type=Path, help="Inception weights to score with as well")
     parser.add_argument("--work", type=Path, default=Path("work/proof"))
     parser.add_argument("--out", type=Path, default=Path("docs/proof"))
@@ -75,10 +76,13 @@ class Run:
 
     @classmethod
     def of(cls, name: str, options: argparse.Namespace) -> Run:
-        recipe = fitted(load_recipe(name), options)
-        folder = options.work / recipe.name
-        write_text(folder / "recipe.toml", recipe.to_toml())
-        return cls(recipe.name, folder)
+        """``name`` may end in ``:WIDTH``."""
+        name, _, width = name.partition(":")
+        folder = options.work / f"{Path(name).stem}{'-' if width else ''}{width}"
+        if not (folder / "recipe.toml").is_file():
+            recipe = fitted(load_recipe(name), int(width) if width else None, options)
+            write_text(folder / "recipe.toml", recipe.to_toml())
+        return cls(folder.name, folder)
 
     @property
     def minutes(self) -> float:
@@ -108,18 +112,19 @@ class Run:
         shutil.copy(self.folder / "run" / "last.safetensors", target)
 
 
-def fitted(recipe: Recipe, options: argparse.Namespace) -> Recipe:
-    """The recipe at reduced width, its end left to the clock and its scores to this script."""
+def fitted(recipe: Recipe, width: int | None, options: argparse.Namespace) -> Recipe:
+    """The recipe at another width, its end left to the clock and its scores to this script."""
     changes: dict[str, Any] = {
-        "generator_width": max(4, recipe.generator_width // options.shrink),
-        "discriminator_width": max(4, recipe.discriminator_width // options.shrink),
+        "generator_width": width,
+        "discriminator_width": width,
         "batch": options.batch,
         "compile": options.compile,
         "schedule_kimg": options.schedule_kimg if recipe.schedule_kimg else None,
+        "precision": options.precision,
         "kimg": LONG,
         "fid_every": 0.0,
         "checkpoint_every": LONG,
-        "tick_kimg": 0.5 if options.threads else recipe.tick_kimg,
+        "tick_kimg": options.tick_kimg,
     }
     return recipe.with_overrides(changes)
 

@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 from facegen.errors import InputError
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recipe_names, tomllib
 
+#: Fields with a default.
+OPTIONAL = {
+    "d_steps", "schedule", "schedule_kimg", "r1_gamma", "r2_gamma", "gradient_penalty", "augment",
+    "augment_probability", "ada_target", "ada_kimg", "sync_batch_norm",
+}  # fmt: skip
+
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_loads_and_survives_toml(name: str, tmp_path: Path) -> None:
@@ -77,3 +83,61 @@ def test_length_may_change_on_resume_and_learning_may_not() -> None:
 def test_none_overrides_nothing() -> None:
     recipe = load_recipe("quick")
     assert recipe.with_overrides(dict.fromkeys(Recipe.__dataclass_fields__)) == recipe
+
+
+@pytest.mark.parametrize("name", ["best", "r3gan"])
+def test_r3gan_has_the_papers_schedules(name: str) -> None:
+    recipe = load_recipe(name)
+    # Huang et al., arXiv:2501.05441: the preset FFHQ-64 of the authors' code.
+    assert (recipe.generator_lr, recipe.beta1, recipe.beta2) == ((2e-4, 5e-5), 0.0, (0.9, 0.99))
+    assert recipe.r1_gamma == recipe.r2_gamma == (2.0, 0.2)
+    assert (recipe.loss, recipe.schedule, recipe.latent_dim) == ("relativistic", "cosine", 64)
+
+
+def test_sngan_has_the_papers_hyperparameters() -> None:
+    recipe = load_recipe("sngan")
+    # Miyato et al., section 4, and mimicry's 100,000 steps of G.
+    assert (recipe.loss, recipe.batch, recipe.d_steps, recipe.beta1, recipe.beta2) == ("hinge", 64, 5, 0.0, 0.9)
+    assert recipe.total_images == 100_000 * recipe.images_per_step
+
+
+def test_a_pair_is_gone_through_by_its_schedule() -> None:
+    pair = {"generator_lr": [4.0, 2.0], "schedule_kimg": 10.0}
+    linear = load_recipe("quick").with_overrides({**pair, "schedule": "linear"})
+    cosine = linear.with_overrides({"schedule": "cosine"})
+    seen = (0, 2_500, 5_000, 10_000, 50_000)
+    assert [linear.at("generator_lr", images) for images in seen] == [4.0, 3.5, 3.0, 2.0, 2.0]
+    # (1 − cos(π/4)) / 2 of the way after a quarter of the time.
+    assert [cosine.at("generator_lr", images) for images in seen] == pytest.approx([4, 4 - 0.292893, 3, 2, 2])
+    assert linear.at("beta1", 5_000) == linear.beta1
+
+
+def test_a_pair_without_a_length_is_an_error() -> None:
+    with pytest.raises(InputError, match="pair of values for beta2 and no schedule_kimg"):
+        load_recipe("quick").with_overrides({"beta2": [0.9, 0.99]})
+
+
+@pytest.mark.parametrize("value", [[0.9], [0.9, 0.95, 0.99], [0.9, 1.5], [0.9, "high"], "high"])
+def test_what_is_neither_a_number_nor_a_pair_in_its_limits_is_named(value: object) -> None:
+    with pytest.raises(InputError, match="has beta2 = "):
+        load_recipe("quick").with_overrides({"beta2": value, "schedule_kimg": 1.0})
+
+
+def test_only_what_is_off_may_be_left_out() -> None:
+    """A recipe of an earlier version, without the fields that have come since, is the same recipe."""
+    recipe = load_recipe("dcgan")
+    kept = {name: value for name, value in recipe.to_dict().items() if name not in OPTIONAL}
+    assert recipe_from_dict(kept, "an old run") == recipe
+    assert recipe_from_dict({**kept, **{name: recipe.to_dict()[name] for name in OPTIONAL}}, "a new run") == recipe
+
+
+def test_a_misspelt_augmentation_names_the_near_one() -> None:
+    with pytest.raises(InputError, match=r"'colour' is no augmentation policy; the nearest is 'color'"):
+        load_recipe("quick").with_overrides({"augment": "colour"})
+
+
+def test_the_docs_have_every_recipe_and_every_field() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    assert [name for name in recipe_names() if f"| `{name}` |" not in page] == []
+    fields = Recipe.__dataclass_fields__.values()
+    assert [field.name for field in fields if f"| {field.metadata['meaning']} |" not in page] == []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from facegen.data.dataset import FaceDataset
+from facegen.errors import InputError
 from facegen.training.batches import STEP, RealImages, seeded
 from facegen.training.distributed import Ranks
 from facegen.training.recipe import Recipe
@@ -85,3 +87,94 @@ def test_the_seed_decides_the_weights_and_leaves_torchs_own_alone(tiny_recipe: R
     first, second = (build_networks(tiny_recipe, 16)[0].state_dict() for _ in "12")
     torch.testing.assert_close(first, second, rtol=0, atol=0)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+#: A game whose D is penalised.
+PENALISED = {
+    "discriminator_norm": "none",
+    "loss": "relativistic",
+    "r1_gamma": [2.0, 0.2],
+    "r2_gamma": [2.0, 0.2],
+    "schedule_kimg": 1.0,
+}
+
+
+def test_d_learns_as_often_as_the_recipe_says_and_g_once(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    game = game_of(tiny_recipe.with_overrides({"d_steps": 3}), tiny_dataset)
+    for step in range(2):
+        game(step)
+    state = game.state_dict()
+    steps = {
+        name: {int(entry["step"]) for entry in state[name]["state"].values()} for name in ("optimizer_g", "optimizer_d")
+    }
+    assert steps == {"optimizer_g": {2}, "optimizer_d": {6}}
+
+
+def test_each_turn_of_d_has_images_of_its_own(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    seen = []
+
+    class Watched(RealImages):
+        def __call__(self, step: int, mirrored: torch.Tensor | None) -> torch.Tensor:
+            seen.append(step)
+            return super().__call__(step, mirrored)
+
+    recipe = tiny_recipe.with_overrides({"d_steps": 2})
+    real = Watched(tiny_dataset.images, tiny_dataset.training_rows(), batch=8, seed=0, device=CPU, ranks=Ranks())
+    game = Game(recipe, real, tiny_dataset.size, CPU, torch.float32, Ranks())
+    for step in range(3):
+        game(step)
+    assert seen == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_schedule_reaches_the_optimizers(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    changes = {"generator_lr": [4e-4, 2e-4], "beta2": [0.9, 0.99], "schedule": "linear", "schedule_kimg": 0.08}
+    game = game_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    game(5)  # after 40 of 80 images
+    (group,) = game.state_dict()["optimizer_g"]["param_groups"]
+    assert group["lr"] == pytest.approx(3e-4) and group["betas"] == pytest.approx((0.5, 0.945))
+    (group,) = game.state_dict()["optimizer_d"]["param_groups"]
+    assert group["lr"] == tiny_recipe.discriminator_lr
+
+
+def test_penalties_are_weighted_as_scheduled(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    """The first step of a game whose γ is twice as large has twice the penalty, and the same adversarial loss."""
+    once, twice = (game_of(tiny_recipe.with_overrides({**PENALISED, "r1_gamma": g, "r2_gamma": g}), tiny_dataset)(0)
+                   for g in (1.0, 2.0))  # fmt: skip
+    assert twice["penalty"].item() == pytest.approx(2 * once["penalty"].item()) and once["penalty"] > 0
+    assert twice["loss_d"].item() == once["loss_d"].item()
+
+
+def test_a_compiled_game_is_the_eager_one(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Captured and differentiated by the compiler, but run without the C++ one, which not every machine has."""
+    eager = game_of(tiny_recipe.with_overrides(PENALISED), tiny_dataset)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)  # torch's own business
+    compiled = game_of(tiny_recipe.with_overrides({**PENALISED, "compile": True}), tiny_dataset)
+    for step in range(2):
+        ours, theirs = (mean_figures([game(step)], Ranks()) for game in (compiled, eager))
+        # Adam's first step is the gradient's sign: rounding decides the sign of what is nearly 0.
+        assert ours == pytest.approx(theirs, rel=1e-2, abs=1e-6)
+
+
+def test_a_penalty_on_a_d_with_batchnorm_is_refused(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    with pytest.raises(InputError, match=r'discriminator with BatchNorm.*discriminator_norm = "none"'):
+        game_of(tiny_recipe.with_overrides({"r1_gamma": 1.0}), tiny_dataset)
+
+
+@pytest.mark.parametrize(("target", "moves"), [(-0.999, 1), (0.999, -1)])
+def test_the_probability_of_an_alteration_follows_overfitting(
+    target: float, moves: int, tiny_recipe: Recipe, tiny_dataset: FaceDataset
+) -> None:
+    """Whatever D believes, its overfitting lies above −0.999 or below 0.999; 8 images of 80 move it by a tenth."""
+    changes = {"augment": "color,cutout", "augment_probability": 0.5, "ada_target": 0.6, "ada_kimg": 0.08}
+    game = game_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    object.__setattr__(game.recipe, "ada_target", target)
+    assert game(0)["augment_p"].item() == pytest.approx(0.5 + 0.1 * moves)
+
+
+def test_without_control_the_probability_is_the_schedules(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    changes = {"augment": "flip", "augment_probability": [0.0, 0.3], "schedule": "linear", "schedule_kimg": 0.024}
+    game = game_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    assert [round(game(step)["augment_p"].item(), 6) for step in range(4)] == [0.1, 0.2, 0.3, 0.3]
