@@ -83,7 +83,7 @@ def test_damage_raises_the_distance_step_by_step(
 def test_missing_modes_raise_the_distance(faces: Faces, known_answers: ModuleType) -> None:
     reference = frechet_statistics(faces.reference)
     modes = known_answers.drop_modes(faces.pixels, faces.heldout, reference, SPOILED)
-    assert modes["kept"][0] == known_answers.CLUSTERS and modes["kept"][-1] <= 2
+    assert modes["kept"][0] == known_answers.CLUSTERS and modes["kept"][-1] <= 4
     assert modes["values"][-1] > modes["values"][0]
 
 

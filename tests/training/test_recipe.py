@@ -85,7 +85,7 @@ def test_none_overrides_nothing() -> None:
     assert recipe.with_overrides(dict.fromkeys(Recipe.__dataclass_fields__)) == recipe
 
 
-@pytest.mark.parametrize("name", ["best", "r3gan"])
+@pytest.mark.parametrize("name", ["r3gan", "r3gan_small"])
 def test_r3gan_has_the_papers_schedules(name: str) -> None:
     recipe = load_recipe(name)
     # Huang et al., arXiv:2501.05441: the preset FFHQ-64 of the authors' code.
