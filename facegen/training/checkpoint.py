@@ -18,6 +18,8 @@ from facegen.gan.generators import build_generator
 from facegen.training.recipe import Recipe, recipe_from_dict
 
 SCHEMA = 1
+#: 2: with the state of the augmentation.
+CHECKPOINT_SCHEMA = 2
 CHECKPOINTS, BEST, LAST = "checkpoints", "best.safetensors", "last.safetensors"
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
 KEPT = 2
@@ -32,7 +34,7 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> Path:
     """Write ``state`` (with ``images_seen``) whole or not at all, and delete all but the newest few."""
     path = run / CHECKPOINTS / f"kimg-{state['images_seen'] / 1000:010.3f}.pt"
     with atomic_path(path) as temporary:
-        torch.save({"schema": SCHEMA, **state}, temporary)
+        torch.save({"schema": CHECKPOINT_SCHEMA, **state}, temporary)
     for old in checkpoint_files(run)[KEPT:]:
         old.unlink()
     return path
@@ -51,7 +53,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"The checkpoint {path} is damaged: {str(problem).splitlines()[0]}",
             "Delete it to go on from the one before it.",
         ) from problem
-    if not isinstance(state, dict) or state.get("schema") != SCHEMA:
+    if not isinstance(state, dict) or state.get("schema") != CHECKPOINT_SCHEMA:
         raise InputError(f"The checkpoint {path} is not one of this version of facegen.", "Start a new run.")
     return state
 

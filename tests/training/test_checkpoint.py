@@ -40,7 +40,7 @@ def test_no_pickled_code_runs(tmp_path: Path) -> None:
             return (Path(tmp_path / "ran").touch, ())
 
     buffer = io.BytesIO()
-    torch.save({"schema": 1, "images_seen": Evil()}, buffer, pickle_module=pickle)
+    torch.save({"schema": 2, "images_seen": Evil()}, buffer, pickle_module=pickle)
     (tmp_path / "evil.pt").write_bytes(buffer.getvalue())
     with pytest.raises(InputError, match="damaged"):
         load_checkpoint(tmp_path / "evil.pt")
