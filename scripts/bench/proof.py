@@ -180,7 +180,20 @@ def in_markdown(record: dict[str, Any]) -> str:
     columns = ["recipe", "kimg", "minutes", "effnet-lite0 FD", "95% interval", "floor"]
     columns += ["≈FID", "its floor"] if with_inception else []
     columns += ["precision", "recall", "copies"]
-    lines = [f"`proof.py {record['command']}`", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines = [
+        "# Recipes at equal wall time",
+        "",
+        "What this shows is in [training.md](training.md#measured). Written by",
+        "",
+    ]
+    lines += [
+        "```sh",
+        f"python scripts/bench/proof.py {record['command']}",
+        "```",
+        "",
+        f"| {' | '.join(columns)} |",
+        f"|{'---|' * len(columns)}",
+    ]
     for name, last in sorted(lasts.items(), key=lambda item: item[1]["effnet-lite0"]["value"]):
         score, metrics = last["effnet-lite0"], last["metrics"]
         low, high = score["interval95"]
