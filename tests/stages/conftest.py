@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from facegen.data.dataset import new_dataset
 from facegen.training.checkpoint import save_generator
 from facegen.training.recipe import load_recipe
 from facegen.training.step import build_networks
@@ -31,3 +33,13 @@ def generator(tmp_path: Path) -> Path:
     run.mkdir()
     save_generator(run / "last.safetensors", network, recipe, size=64, dataset="ab", images_seen=0, score=None)
     return run
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """20 images of noise, 16×16, all to train on."""
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+    with new_dataset(tmp_path / "dataset", 16) as writer:
+        writer.append(pixels, [f"{index}.png" for index in range(20)], ["train"] * 20)
+        writer.finish({})
+    return tmp_path / "dataset"

@@ -18,15 +18,6 @@ Run = Callable[..., Result]
 COMPILER_FAILED = type("BackendCompilerFailed", (RuntimeError,), {"__module__": "torch._dynamo.exc"})
 
 
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
-    with new_dataset(tmp_path / "dataset", 16) as writer:
-        writer.append(pixels, [f"{index}.png" for index in range(20)], ["train"] * 20)
-        writer.finish({})
-    return tmp_path / "dataset"
-
-
 def test_trains_and_then_goes_on_by_itself(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     first = facegen("train", dataset, run, "--recipe", recipe, "--device", "cpu")

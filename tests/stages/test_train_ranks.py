@@ -11,26 +11,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from facegen.data.dataset import new_dataset
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.log import read_log
 from facegen.training.recipe import load_recipe
 
 Words = list[object]
 COMPARED = {"loss_d", "loss_g", "d_real", "d_fake", "penalty", "augment_p", "fid"}
-
-
-@pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
-    with new_dataset(tmp_path / "dataset", 16) as writer:
-        writer.append(pixels, [f"{index}.png" for index in range(20)], ["train"] * 20)
-        writer.finish({})
-    return tmp_path / "dataset"
 
 
 @pytest.fixture
