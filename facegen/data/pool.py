@@ -6,9 +6,10 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection, parent_process
 
@@ -24,6 +25,8 @@ from facegen.errors import EnvironmentProblem
 MAX_WORKERS = 61
 #: Chunks in flight per worker: one in hand, one waiting, one on its way back.
 _IN_FLIGHT = 3
+#: Seconds between two looks for a Ctrl-C.
+_PATIENCE = 0.1
 
 
 @dataclass
@@ -76,16 +79,49 @@ def transform_chunks(chunks: Iterator[Chunk], size: int, workers: int) -> Genera
         raise _workers_failed("could not be started", problem) from problem
     pending: deque[Future[Block]] = deque()
     try:
-        for chunk in chunks:
-            pending.append(pool.submit(transform_chunk, chunk, size))
-            if len(pending) >= _IN_FLIGHT * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        with _interrupts_held_back() as raise_interrupt:
+
+            def next_block() -> Block:
+                while not wait([pending[0]], _PATIENCE).done:
+                    raise_interrupt()
+                return pending.popleft().result()
+
+            for chunk in chunks:
+                raise_interrupt()
+                pending.append(pool.submit(transform_chunk, chunk, size))
+                if len(pending) >= _IN_FLIGHT * workers:
+                    yield next_block()
+            while pending:
+                raise_interrupt()
+                yield next_block()
     except BrokenProcessPool as problem:
         raise _workers_failed("ended unexpectedly, perhaps for lack of memory", problem) from problem
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[Callable[[], None]]:
+    """A function that raises KeyboardInterrupt if there was a Ctrl-C; until it is called, nothing does.
+
+    Raised anywhere, it could leave a lock of the pool's taken for ever, and the pool's shutdown waiting for it.
+    """
+    pressed = threading.Event()
+
+    def raise_interrupt() -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread may handle signals; and who ignores Ctrl-C, or handles it otherwise, goes on doing so.
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield raise_interrupt
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.set())
+    try:
+        yield raise_interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _workers_failed(how: str, problem: BaseException) -> EnvironmentProblem:

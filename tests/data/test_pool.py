@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegen.data import pool
 from facegen.data.pool import default_workers, transform_chunks
 from facegen.data.sources import Chunk, open_source
 from facegen.errors import EnvironmentProblem
@@ -64,3 +66,16 @@ def test_a_workers_death_is_told(chunks: Callable[[], Iterator[Chunk]]) -> None:
 
 def test_default_is_the_cores_there_are() -> None:
     assert 1 <= default_workers() <= (os.cpu_count() or 1)
+
+
+def test_a_ctrl_c_waits_for_a_safe_moment_and_the_handler_comes_back() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pool._interrupts_held_back() as raise_interrupt:
+            raise_interrupt()
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                raise_interrupt()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)

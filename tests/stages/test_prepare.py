@@ -277,7 +277,11 @@ def test_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
             time.sleep(0.05)
         time.sleep(0.5)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        said, _ = process.communicate(timeout=30)
+        try:
+            said, _ = process.communicate(timeout=30)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, said
     assert b"Traceback" not in said
     assert list(tmp_path.iterdir()) == []
