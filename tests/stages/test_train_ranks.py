@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from facegen.stages.train import train
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.log import read_log
 from facegen.training.recipe import load_recipe
@@ -73,10 +74,10 @@ def test_two_ranks_play_the_game_of_one(
 ) -> None:
     """Networks with BatchNorm over all ranks and without it; penalties, alterations and scores too."""
     recipe = write_recipe(tmp_path / "recipe.toml", name, kimg=0.064, **changes)
-    for world, run in ((1, "one"), (2, "two")):
-        words = ["train", dataset, tmp_path / run, "--recipe", recipe, "--device", "cpu"]
-        start(started, [*words, "--extractor", "effnet-lite0"], world)
-    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    words = ["train", dataset, tmp_path / "two", "--recipe", recipe, "--device", "cpu", "--extractor", "effnet-lite0"]
+    start(started, words, 2)
+    train(dataset, tmp_path / "one", recipe=recipe, device="cpu", extractor="effnet-lite0")
+    assert [process.wait(timeout=120) for process in started] == [0, 0]
     one, two = read_log(tmp_path / "one"), read_log(tmp_path / "two")
     assert [tick["kimg"] for tick in one] == [0.016, 0.032, 0.048, 0.064]
     for ours, theirs in zip(two, one, strict=True):
@@ -103,8 +104,5 @@ def test_a_rank_that_dies_ends_the_run_with_a_checkpoint_to_go_on_from(
     assert "Another rank is gone" in errors and "Traceback" not in errors
     images_seen = load_checkpoint(checkpoint_files(run)[0])["images_seen"]
 
-    longer = (images_seen + 32) / 1000
-    words = ["train", dataset, run, "--recipe", recipe, "--device", "cpu", "--kimg", longer, "--resume"]
-    start(started, words, 1)
-    assert started[2].wait(timeout=60) == 0
+    train(dataset, run, overrides={"kimg": (images_seen + 32) / 1000}, device="cpu", resume=True)
     assert load_checkpoint(checkpoint_files(run)[0])["images_seen"] == images_seen + 32

@@ -66,9 +66,9 @@ def test_eager_equals_double_backward() -> None:
     torch.testing.assert_close(list(gradients), expected)
 
 
-@pytest.mark.parametrize("scale", [1.0, 1024.0])
-def test_the_compiled_graphs_gradients_equal_double_backwards(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_compiled_graphs_gradients_equal_double_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Captured whole and differentiated twice; run without the C++ compiler, which not every machine has."""
+    scale = 1024.0  # float16's: the gradients are that much larger
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     critic, real, fake, mix = networks_and_images()
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=False)
