@@ -15,6 +15,14 @@ from typing import Any
 _CHUNK = 1 << 20
 
 
+#: What the stages take for a path.
+StrPath = str | os.PathLike[str]
+
+
+def optional_path(path: StrPath | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
 def sha256_file(path: Path) -> str:
     """The sha256 of a file's bytes, as 64 hex digits; reads in chunks of 1 MiB."""
     digest = hashlib.sha256()

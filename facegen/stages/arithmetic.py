@@ -15,6 +15,7 @@ from facegen import console
 from facegen.data.grid import contact_sheet, figure, save_png
 from facegen.device import choose_device
 from facegen.errors import InputError
+from facegen.files import StrPath
 from facegen.gan.generators import latents_for
 from facegen.gan.latents import combine, images_of
 from facegen.stages.sample import generator_of
@@ -26,8 +27,8 @@ Images = npt.NDArray[np.uint8]
 
 
 def arithmetic(
-    run: Path,
-    out: Path,
+    run: StrPath,
+    out: StrPath,
     *,
     add: Sequence[Sequence[int]],
     subtract: Sequence[Sequence[int]] = (),
@@ -51,6 +52,7 @@ def arithmetic(
         InputError: no generator at ``run``; no PNG; nothing to add, an empty group, a number below 1; groups that
             cancel each other out.
     """
+    run, out = Path(run), Path(out)
     if out.suffix.lower() != ".png":
         raise InputError(f"{out} does not end in .png.", f"Call it {out.stem}.png, for example.")
     signed = [

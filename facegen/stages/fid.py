@@ -6,24 +6,25 @@ from pathlib import Path
 
 from facegen.data.images import open_images
 from facegen.errors import InputError
+from facegen.files import StrPath, optional_path
 from facegen.scoring.features import require_enough
 from facegen.scoring.score import Score
 from facegen.scoring.scorer import open_scorer
 
 
 def fid(
-    images: Path,
-    reference: Path,
+    images: StrPath,
+    reference: StrPath,
     *,
     extractor: str | None = None,
-    weights: Path | None = None,
+    weights: StrPath | None = None,
     dims: int | None = None,
     device: str = "auto",
     target: float | None = None,
-    save_stats: Path | None = None,
+    save_stats: StrPath | None = None,
     all_metrics: bool = False,
-    train: Path | None = None,
-    report: Path | None = None,
+    train: StrPath | None = None,
+    report: StrPath | None = None,
 ) -> Score:
     """The Fréchet distance between two sets of images: FID with the published Inception weights, else named FD.
 
@@ -44,6 +45,9 @@ def fid(
         InputError: images, statistics, weights or options that cannot be used.
         EnvironmentProblem: the chosen extractor's weights, or the device, are not there.
     """
+    images, reference = Path(images), Path(reference)
+    weights, save_stats = optional_path(weights), optional_path(save_stats)
+    train, report = optional_path(train), optional_path(report)
     if save_stats is not None and save_stats.suffix.lower() != ".npz":
         raise InputError(f"--save-stats {save_stats} does not end in .npz.", f"Call it {save_stats}.npz, for example.")
     all_metrics = all_metrics or report is not None

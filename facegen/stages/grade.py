@@ -8,7 +8,7 @@ from pathlib import Path
 from facegen import console
 from facegen.data.images import open_images
 from facegen.errors import InputError
-from facegen.files import write_json, write_text
+from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.grader import Grader, Outcome
 from facegen.grading.leaderboard import Leaderboard, rank
@@ -35,15 +35,15 @@ class GradeResult:
 
 
 def grade(
-    submissions: Path,
+    submissions: StrPath,
     *,
-    reference: Path,
-    train: Path | None = None,
+    reference: StrPath,
+    train: StrPath | None = None,
     target: float | None = None,
-    out: Path = Path("grades"),
+    out: StrPath = Path("grades"),
     force: bool = False,
     extractor: str | None = None,
-    weights: Path | None = None,
+    weights: StrPath | None = None,
     dims: int | None = None,
     device: str = "auto",
 ) -> GradeResult:
@@ -61,6 +61,8 @@ def grade(
     Raises:
         InputError: no submissions, or an unusable reference. What a submission holds never raises.
     """
+    submissions, reference, out = Path(submissions), Path(reference), Path(out)
+    train, weights = optional_path(train), optional_path(weights)
     files = find_submissions(submissions)
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     console.info(f"grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}")

@@ -14,7 +14,7 @@ from facegen import console
 from facegen.data.grid import contact_sheet, save_png
 from facegen.device import choose_device
 from facegen.errors import InputError
-from facegen.files import atomic_path
+from facegen.files import StrPath, atomic_path
 from facegen.gan.generators import latents_for
 from facegen.gan.latents import images_of, slerp
 from facegen.stages.sample import generator_of, require_truncation
@@ -22,8 +22,8 @@ from facegen.training.checkpoint import load_generator
 
 
 def interpolate(
-    run: Path,
-    out: Path,
+    run: StrPath,
+    out: StrPath,
     *,
     rows: int = 8,
     steps: int = 10,
@@ -47,6 +47,7 @@ def interpolate(
     Raises:
         InputError: no generator at ``run``; another suffix; too few rows or steps; no such truncation.
     """
+    run, out = Path(run), Path(out)
     suffix = out.suffix.lower()
     if suffix not in (".png", ".gif"):
         raise InputError(f"{out} is neither a picture nor an animation.", "Let it end in .png or .gif.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from facegen import console
 from facegen.data.dataset import is_dataset
 from facegen.errors import InputError
-from facegen.files import atomic_path, sha256_file
+from facegen.files import StrPath, atomic_path, sha256_file
 from facegen.submission.reader import read_submission
 from facegen.submission.rules import SUFFIX, Code, Rejection, check_student_number
 from facegen.submission.writer import find_files, write_tarball
@@ -31,7 +31,7 @@ class PackResult:
     bytes: int
 
 
-def pack(images: Path, student_number: str, *, out: Path = Path("submissions")) -> PackResult:
+def pack(images: StrPath, student_number: str, *, out: StrPath = Path("submissions")) -> PackResult:
     """Pack the 1,000 images in the folder ``images`` as ``out/<student_number>.tar.gz``.
 
     What the tarball would be rejected for by :func:`facegen.grade` it is refused for here, by the same reader:
@@ -41,6 +41,7 @@ def pack(images: Path, student_number: str, *, out: Path = Path("submissions")) 
         InputError: ``images`` is not a folder of images, or the student number cannot name a file.
         Rejection: a rule is broken; ``code`` says which. Nothing is written then.
     """
+    images, out = Path(images), Path(out)
     check_student_number(student_number)
     if not images.is_dir():
         what = "is not a folder" if images.exists() else "does not exist"

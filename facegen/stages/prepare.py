@@ -21,6 +21,7 @@ from facegen.data.pool import default_workers, transform_chunks
 from facegen.data.selection import Selection, select
 from facegen.data.sources import CHUNK, Source, StoredImages, open_source
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.files import StrPath, optional_path
 
 _SHOWN_SKIPS = 5
 
@@ -55,11 +56,11 @@ class Prepared:
 
 def prepare(
     source: str | Path,
-    dataset: Path,
+    dataset: StrPath,
     *,
     size: int = 64,
     limit: int | None = None,
-    partition: Path | None = None,
+    partition: StrPath | None = None,
     split: str = "all",
     workers: int | None = None,
     strict: bool = False,
@@ -84,8 +85,9 @@ def prepare(
         InputError: a source, partition or destination that cannot be used.
         EnvironmentProblem: no room, no permission, or workers that died.
     """
-    began = time.perf_counter()
     dataset = Path(dataset)
+    partition = optional_path(partition)
+    began = time.perf_counter()
     _check_options(size, limit, split)
     images = open_source(source, seed)
     _check_destination(dataset, images)

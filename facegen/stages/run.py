@@ -10,7 +10,7 @@ from typing import Any
 from facegen import console
 from facegen.data.images import open_images
 from facegen.device import choose_device
-from facegen.files import sha256_file, write_json
+from facegen.files import StrPath, optional_path, sha256_file, write_json
 from facegen.scoring.score import Score
 from facegen.scoring.scorer import open_scorer
 from facegen.stages.grade import GradeResult, grade
@@ -41,13 +41,13 @@ class Ran:
 def run(
     source: str | Path = "synthetic",
     *,
-    work: Path = Path("work"),
+    work: StrPath = Path("work"),
     student_number: str = "0000000",
     recipe: str | Path | None = None,
     kimg: float | None = None,
     device: str = "auto",
     extractor: str | None = None,
-    weights: Path | None = None,
+    weights: StrPath | None = None,
 ) -> Ran:
     """Prepare, train, sample, score, pack and grade, into ``work``.
 
@@ -62,6 +62,8 @@ def run(
     Raises:
         FacegenError: whatever the stage at hand cannot use, in its words. Finished stages stay: run it again to go on.
     """
+    work = Path(work)
+    weights = optional_path(weights)
     if recipe is None:
         recipe = "dcgan" if choose_device(device).type == "cuda" else "quick"
     state = _State(work / STATE)

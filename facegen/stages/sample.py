@@ -20,7 +20,7 @@ from facegen.data.grid import contact_sheet, save_png
 from facegen.data.sampling import png_info
 from facegen.device import choose_device
 from facegen.errors import InputError
-from facegen.files import atomic_folder
+from facegen.files import StrPath, atomic_folder
 from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import to_uint8
 from facegen.gan.latents import CHUNK, LATENTS
@@ -46,8 +46,8 @@ class Sampled:
 
 
 def sample(
-    run: Path,
-    images: Path,
+    run: StrPath,
+    images: StrPath,
     *,
     n: int = 1000,
     seed: int = 0,
@@ -77,6 +77,7 @@ def sample(
         InputError: no generator at ``run``; ``images`` holds something that is not ours to replace; no discriminator to
             reject with, or one whose logit is no density ratio.
     """
+    run, images = Path(run), Path(images)
     if n < 1 or batch < 1:
         raise InputError(f"Cannot sample {n} images in batches of {batch}.", "Both must be at least 1.")
     require_truncation(truncation)

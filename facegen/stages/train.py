@@ -15,7 +15,7 @@ from facegen import console
 from facegen.data.dataset import FaceDataset
 from facegen.device import choose_device, choose_precision
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.files import write_text
+from facegen.files import StrPath, optional_path, write_text
 from facegen.scoring.extractors import FeatureExtractor, open_extractor
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.checkpoint import BEST, LAST, checkpoint_files, load_checkpoint
@@ -39,15 +39,15 @@ class Trained:
 
 
 def train(
-    dataset: Path,
-    run: Path,
+    dataset: StrPath,
+    run: StrPath,
     *,
     recipe: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     device: str = "auto",
     resume: bool = False,
     extractor: str | None = None,
-    weights: Path | None = None,
+    weights: StrPath | None = None,
 ) -> Trained:
     """Train the recipe on the dataset, and go on where the run was left when it is of the same recipe and dataset.
 
@@ -66,6 +66,8 @@ def train(
         Diverged: a loss is no longer finite.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with a checkpoint written.
     """
+    dataset, run = Path(dataset), Path(run)
+    weights = optional_path(weights)
     faces = FaceDataset.open(dataset)
     if len(faces.training_rows()) < 2:
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
