@@ -25,6 +25,10 @@ class Weights(NamedTuple):
         return any(weight is not None for weight in self)
 
 
+#: Of a turn without penalties.
+NO_PENALTY = Weights(None, None, None)
+
+
 class Judged(NamedTuple):
     """What came of D's turn: the adversarial loss and the weighted penalties (scalars), and the logits [B]."""
 

@@ -81,6 +81,9 @@ class Recipe:
     r1_gamma: Scheduled = _hyperparameter("γ of R1, the penalty on D's gradient at real images", 0.0, least=0)
     r2_gamma: Scheduled = _hyperparameter("γ of R2, the same at generated images", 0.0, least=0)
     gradient_penalty: float = _hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0)
+    penalty_every: int = _hyperparameter(
+        "D's updates for one with penalties, which weigh that many times more", 1, least=1
+    )
     augment: str = _hyperparameter("what D sees altered, real and generated alike: color,translation,cutout,flip", "")
     augment_probability: Scheduled = _hyperparameter("of each alteration of an image", 1.0, least=0, most=1)
     ada_target: float = _hyperparameter(

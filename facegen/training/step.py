@@ -23,7 +23,7 @@ from facegen.gan.generators import build_generator
 from facegen.gan.losses import LOSSES
 from facegen.training.batches import STEP, RealImages, seeded
 from facegen.training.distributed import Ranks
-from facegen.training.objective import Judged, Weights, compiled_gradients, judge
+from facegen.training.objective import NO_PENALTY, Judged, Weights, compiled_gradients, judge
 from facegen.training.recipe import Recipe
 from facegen.training.sync_batchnorm import convert_batch_norm
 
@@ -169,7 +169,9 @@ class Game:
             # Only the images of the last turn are G's to learn from.
             with torch.set_grad_enabled(number == last), self._autocast():
                 fake = self.generator(turn.latents)
-            judged = self._learn_d(turn, fake.detach())
+            # Lazy regularisation (Karras et al., arXiv:1912.04958, section 3.1): seldom, and so much stronger.
+            weights = self._weights if number % recipe.penalty_every == 0 else NO_PENALTY
+            judged = self._learn_d(turn, fake.detach(), weights)
         loss_g = self._learn_g(turn, fake)
         self._average_weights((step + 1) * recipe.images_per_step)
 
@@ -193,7 +195,7 @@ class Game:
                 group["lr"], group["betas"] = recipe.at(name, images_seen), betas
         for weight, name in zip(self._weights, ("r1_gamma", "r2_gamma", "gradient_penalty"), strict=True):
             if weight is not None:
-                weight.fill_(recipe.at(name, images_seen))
+                weight.fill_(recipe.at(name, images_seen) * recipe.penalty_every)
 
     def _draw(self, number: int) -> Turn:
         """Turn ``number``: drawn for the global batch, so that any number of ranks plays the same game."""
@@ -211,16 +213,16 @@ class Game:
         )
         return Turn(latents, self._real(number, mirrored), mix, (of_real, of_fake, of_g))
 
-    def _learn_d(self, turn: Turn, fake: Tensor) -> Judged:
+    def _learn_d(self, turn: Turn, fake: Tensor, weights: Weights) -> Judged:
         """One update of D; ``fake`` carries no gradient."""
         self.discriminator.requires_grad_(True)
         with torch.no_grad():
             real = self._augmentation(turn.real, turn.uniforms[0])
             fake = self._augmentation(fake.float(), turn.uniforms[1])
         scale = self._scaler_d.scale(self._one)
-        if self._compiled is not None:
+        if self._compiled is not None and weights.any:
             parameters: dict[str, Tensor] = dict(self.discriminator.named_parameters())
-            gradients, judged = self._compiled(parameters, real, fake, turn.mix, self._weights, scale)
+            gradients, judged = self._compiled(parameters, real, fake, turn.mix, weights, scale)
             for name, parameter in parameters.items():
                 parameter.grad = gradients[name]
         else:
@@ -230,7 +232,7 @@ class Game:
                     logits: Tensor = self.discriminator(images)
                 return logits
 
-            judged = judge(discriminator, real, fake, turn.mix, loss=self._loss, weights=self._weights, scale=scale)
+            judged = judge(discriminator, real, fake, turn.mix, loss=self._loss, weights=weights, scale=scale)
             self._optimizer_d.zero_grad(set_to_none=True)
             ((judged.loss + judged.penalty) * scale).backward()
         self._update(self._optimizer_d, self._scaler_d)

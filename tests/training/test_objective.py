@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from facegen.gan.losses import LOSSES
-from facegen.training.objective import Weights, compiled_gradients, judge
+from facegen.training.objective import NO_PENALTY, Weights, compiled_gradients, judge
 
 R1, R2, PENALTY = 0.7, 0.3, 2.0
 
@@ -82,7 +82,6 @@ def test_the_compiled_graphs_gradients_equal_double_backwards(monkeypatch: pytes
 
 def test_a_penalty_that_is_left_out_costs_no_gradient() -> None:
     critic, real, fake, mix = networks_and_images()
-    none = Weights(None, None, None)
-    judged = judge(critic, real, fake, mix, loss=LOSSES["hinge"], weights=none, scale=torch.ones(()))
-    assert judged.penalty.item() == 0 and not none.any
+    judged = judge(critic, real, fake, mix, loss=LOSSES["hinge"], weights=NO_PENALTY, scale=torch.ones(()))
+    assert judged.penalty.item() == 0 and not NO_PENALTY.any
     torch.testing.assert_close(judged.real, critic(real))

@@ -144,14 +144,27 @@ def test_penalties_are_weighted_as_scheduled(tiny_recipe: Recipe, tiny_dataset: 
     assert twice["loss_d"].item() == once["loss_d"].item()
 
 
+def test_seldom_penalties_weigh_as_much_more(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    """D's second update of three has no penalty, the first is that of a game whose γ is three times as large."""
+    seldom = tiny_recipe.with_overrides({**PENALISED, "d_steps": 1, "schedule_kimg": 1e6, "penalty_every": 3})
+    stronger = seldom.with_overrides({"r1_gamma": 6.0, "r2_gamma": 6.0, "penalty_every": 1})
+    games = [game_of(recipe, tiny_dataset) for recipe in (seldom, stronger)]
+    first = [mean_figures([game(0)], Ranks()) for game in games]
+    assert first[0] == pytest.approx(first[1]) and first[0]["penalty"] > 0
+    torch.testing.assert_close(games[0].discriminator.state_dict(), games[1].discriminator.state_dict())
+    assert [games[0](step)["penalty"].item() > 0 for step in range(1, 7)] == [False, False, True] * 2
+
+
+@pytest.mark.parametrize("changes", [{}, {"penalty_every": 2}], ids=["penalties", "seldom penalties"])
 def test_a_compiled_game_is_the_eager_one(
-    tiny_recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, int], tiny_recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Captured and differentiated by the compiler, but run without the C++ one, which not every machine has."""
-    eager = game_of(tiny_recipe.with_overrides(PENALISED), tiny_dataset)
+    recipe = tiny_recipe.with_overrides({**PENALISED, **changes})
+    eager = game_of(recipe, tiny_dataset)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)  # torch's own business
-    compiled = game_of(tiny_recipe.with_overrides({**PENALISED, "compile": True}), tiny_dataset)
+    compiled = game_of(recipe.with_overrides({"compile": True}), tiny_dataset)
     for step in range(2):
         ours, theirs = (mean_figures([game(step)], Ranks()) for game in (compiled, eager))
         # Adam's first step is the gradient's sign: rounding decides the sign of what is nearly 0.
