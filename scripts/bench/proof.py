@@ -12,7 +12,9 @@ When all recipes have had their time, each draws 1,000 images (seed 0), which ar
 dataset's train split, its held-out splits being the floor and the unseen real images; with --weights also in
 Inception's features. Writes OUT.md, OUT.json, OUT.png and OUT-RECIPE.png. The plot needs matplotlib.
 
-NAME:WIDTH is a recipe at reduced width. What the first call of a recipe says of it (--batch, --schedule-kimg) holds.
+NAME:WIDTH is a recipe at another width, its learning rates in inverse proportion to that (Yang et al.,
+arXiv:2203.03466, table 3: Adam, hidden layers), so that no recipe has a rate that only another width suits. What the
+first call of a recipe says of it (--batch, --schedule-kimg) holds.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from typing import Any
 
 from facegen.files import write_text
 from facegen.training.log import read_log
-from facegen.training.recipe import Recipe, load_recipe, recipe_names
+from facegen.training.recipe import Recipe, Scheduled, load_recipe, recipe_names
 
 N = 1000
 LONG = 1e6  # kimg: the clock ends a run, not its length
@@ -114,7 +116,16 @@ class Run:
 
 def fitted(recipe: Recipe, width: int | None, options: argparse.Namespace) -> Recipe:
     """The recipe at another width, its end left to the clock and its scores to this script."""
+
+    def scaled(rate: Scheduled, published: int) -> Scheduled | None:
+        if width is None:
+            return None
+        factor = published / width
+        return tuple(factor * each for each in rate) if isinstance(rate, tuple) else factor * rate
+
     changes: dict[str, Any] = {
+        "generator_lr": scaled(recipe.generator_lr, recipe.generator_width),
+        "discriminator_lr": scaled(recipe.discriminator_lr, recipe.discriminator_width),
         "generator_width": width,
         "discriminator_width": width,
         "batch": options.batch,
