@@ -130,7 +130,7 @@ class TestRejection:
         return generator
 
     def checkpoint(self, run: Path, *, loss: str = "non_saturating", images_seen: int = 0) -> None:
-        recipe = load_recipe("quick").with_overrides({"discriminator_width": 4, "loss": loss})
+        recipe = load_recipe("dcgan").with_overrides({"discriminator_width": 4, "loss": loss})
         torch.manual_seed(0)
         judge = build_discriminator("dcgan_discriminator", width=4, size=64)
         with torch.no_grad():

@@ -56,7 +56,7 @@ def write_recipe(path: Path, name: str, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [
-        ("quick", {"sync_batch_norm": True, "fid_every": 0.032, "fid_images": 9}, {"fid"}),
+        ("dcgan", {"sync_batch_norm": True, "fid_every": 0.032, "fid_images": 9}, {"fid"}),
         (
             "r3gan",
             {"augment": "color,translation,cutout", "ada_target": 0.6, "fid_every": 0.0},

@@ -11,8 +11,8 @@ from facegen.training.recipe import Recipe, load_recipe
 
 @pytest.fixture
 def tiny_recipe() -> Recipe:
-    """A game of a few thousand weights: a step takes milliseconds."""
-    return load_recipe("quick").with_overrides(
+    """DCGAN's game with a few thousand weights: a step takes milliseconds."""
+    return load_recipe("dcgan").with_overrides(
         {
             "name": "tiny",
             "generator_width": 2,
@@ -20,6 +20,8 @@ def tiny_recipe() -> Recipe:
             "latent_dim": 4,
             "batch": 8,
             "kimg": 0.096,
+            "ema_half_life_kimg": 1.0,
+            "fid_every": 0.0,
             "tick_kimg": 0.032,
             "checkpoint_every": 0.048,
             "fid_images": 4,

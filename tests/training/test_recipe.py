@@ -11,7 +11,7 @@ from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recip
 
 #: Fields with a default.
 OPTIONAL = {
-    "d_steps", "schedule", "schedule_kimg", "r1_gamma", "r2_gamma", "gradient_penalty", "augment",
+    "d_steps", "schedule", "schedule_kimg", "r1_gamma", "r2_gamma", "gradient_penalty", "penalty_every", "augment",
     "augment_probability", "ada_target", "ada_kimg", "sync_batch_norm",
 }  # fmt: skip
 

@@ -58,7 +58,7 @@ def test_a_step_is_the_dcgan_examples_arithmetic(tiny_recipe: Recipe, tiny_datas
 def test_the_average_moves_by_its_half_life(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     game = game_of(tiny_recipe, tiny_dataset)
     before = copy.deepcopy(list(game.ema.parameters()))
-    step = 10_000  # far enough for the ramp to be over: 5% of 80,000 images is above the half-life of 2 kimg
+    step = 10_000  # far enough for the ramp to be over: 5% of 80,000 images is above the half-life of 1 kimg
     assert EMA_RAMP * step * tiny_recipe.batch > tiny_recipe.ema_half_life_kimg * 1000
     game(step)
     keep = 0.5 ** (tiny_recipe.batch / (tiny_recipe.ema_half_life_kimg * 1000))
