@@ -224,7 +224,11 @@ class Game:
             parameters: dict[str, Tensor] = dict(self.discriminator.named_parameters())
             gradients, judged = self._compiled(parameters, real, fake, turn.mix, weights, scale)
             for name, parameter in parameters.items():
-                parameter.grad = gradients[name]
+                if parameter.grad is None:
+                    parameter.grad = torch.empty_like(parameter)
+                # A copy, because a compiler lays gradients out as it likes, and fused Adam goes through the memory
+                # of parameter and gradient side by side.
+                parameter.grad.copy_(gradients[name])
         else:
 
             def discriminator(images: Tensor) -> Tensor:
