@@ -187,7 +187,7 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
 def in_markdown(record: dict[str, Any]) -> str:
     """The last score of each recipe, the best first."""
     lasts = {name: scores[-1] for name, scores in record["recipes"].items()}
-    with_inception = all("inception" in last for last in lasts.values())
+    with_inception = any("inception" in last for last in lasts.values())
     columns = ["recipe", "kimg", "minutes", "effnet-lite0 FD", "95% interval", "floor"]
     columns += ["≈FID", "its floor"] if with_inception else []
     columns += ["precision", "recall", "copies"]
@@ -211,7 +211,8 @@ def in_markdown(record: dict[str, Any]) -> str:
         cells = [name, f"{last['kimg']:.0f}", f"{last['minutes']:.0f}", f"**{score['value']:.1f}**"]
         cells += [f"{low:.1f}–{high:.1f}", f"{score['floor']:.1f}"]
         if with_inception:
-            cells += [f"{last['inception']['value']:.1f}", f"{last['inception']['floor']:.1f}"]
+            inception = last.get("inception")  # a score of an earlier call, without --weights, has none
+            cells += [f"{inception['value']:.1f}", f"{inception['floor']:.1f}"] if inception else ["–", "–"]
         copies = "red" if metrics["memorization"]["red"] else "green"
         cells += [f"{metrics['precision']:.2f}", f"{metrics['recall']:.2f}", copies]
         lines.append(f"| {' | '.join(cells)} |")
