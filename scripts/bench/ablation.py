@@ -56,6 +56,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "rate 0.001, weights 1": ("best", {**rate(0.001), "r1_gamma": 1.0, "r2_gamma": 1.0}),
     "rate 0.002": ("best", rate(0.002)),
     "rate 0.002, weights 1": ("best", {**rate(0.002), "r1_gamma": 1.0, "r2_gamma": 1.0}),
+    "rate 0.002, every update": ("best", {**rate(0.002), "penalty_every": 1}),
     "rate 0.002, one in eight": ("best", {**rate(0.002), "penalty_every": 8}),
 }
 
