@@ -14,12 +14,12 @@ from typing import Any
 
 _CHUNK = 1 << 20
 
-
 #: What the stages take for a path.
 StrPath = str | os.PathLike[str]
 
 
 def optional_path(path: StrPath | None) -> Path | None:
+    """A path where one was given."""
     return None if path is None else Path(path)
 
 

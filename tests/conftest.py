@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner, Result
@@ -31,6 +34,22 @@ def facegen() -> Callable[..., Result]:
         return outcome
 
     return run
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Callable[[str], ModuleType]]:
+    """Imports a script of scripts/bench by its name; the tests of the next file do not find it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[1] / "scripts" / "bench")
+        names: list[str] = []
+
+        def script(name: str) -> ModuleType:
+            names.append(name)
+            return importlib.import_module(name)
+
+        yield script
+        for name in names:
+            sys.modules.pop(name)
 
 
 @pytest.fixture(scope="session")

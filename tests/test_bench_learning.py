@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
-BENCH = Path(__file__).parents[1] / "scripts" / "bench"
-
 
 @pytest.fixture(scope="module")
-def learning() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCH)
-        import learning
-
-        yield learning
-        sys.modules.pop("learning")
+def learning(bench: Callable[[str], ModuleType]) -> ModuleType:
+    return bench("learning")
 
 
 class TestSentences:

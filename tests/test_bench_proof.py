@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 
 from facegen.training.recipe import load_recipe
 
-BENCH = Path(__file__).parents[1] / "scripts" / "bench"
-
 
 @pytest.fixture(scope="module")
-def proof() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCH)
-        import proof
-
-        yield proof
-        sys.modules.pop("proof")
+def proof(bench: Callable[[str], ModuleType]) -> ModuleType:
+    return bench("proof")
 
 
 UNCHANGED = argparse.Namespace(batch=None, compile=None, schedule_kimg=None, precision=None, tick_kimg=None)

@@ -5,11 +5,9 @@ A few hundred images answer that roughly; scripts/bench/known_answers.py asks in
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -25,7 +23,6 @@ from facegen.scoring.extractors import open_extractor
 
 Embed = Callable[[str, Sequence[np.ndarray] | np.ndarray], np.ndarray]
 
-BENCH = Path(__file__).parents[2] / "scripts" / "bench"
 N, REFERENCE_N, HELDOUT_N = 40, 100, 140
 SPOILED = 20  # images that are damaged: those take a network, all else is made of the same features
 
@@ -40,13 +37,8 @@ class Faces:
 
 
 @pytest.fixture(scope="module")
-def known_answers() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(BENCH)
-        import known_answers
-
-        yield known_answers
-        sys.modules.pop("known_answers")
+def known_answers(bench: Callable[[str], ModuleType]) -> ModuleType:
+    return bench("known_answers")
 
 
 @pytest.fixture(scope="module")
