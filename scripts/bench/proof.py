@@ -196,8 +196,6 @@ def in_markdown(record: dict[str, Any]) -> str:
         "",
         "What this shows is in [training.md](training.md#measured). Written by",
         "",
-    ]
-    lines += [
         "```sh",
         f"python scripts/bench/proof.py {record['command']}",
         "```",
