@@ -1,0 +1,283 @@
+"""Networks that are looked through and never trained: what Projected GAN's discriminators see (arXiv:2111.01007)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import Counter, OrderedDict
+from types import MethodType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
+
+from facegen.cnn.efficientnet_lite import StridedConv
+from facegen.cnn.fuse import fuse
+
+#: Where the activations end that a frozen convolution applies itself: min(max(x, 0), ceiling).
+CEILINGS: dict[type[nn.Module], float] = {nn.ReLU6: 6.0, nn.ReLU: math.inf}
+
+
+def freeze(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """A copy of ``network`` in eval mode that has nothing to train and nothing to save; gradients reach its input.
+
+    BatchNorm is folded (:func:`facegen.cnn.fuse.fuse`). Each ``nn.Conv2d`` becomes a :class:`FrozenConv2d`, which
+    takes in the ReLU or ReLU6 that follows it in an ``nn.Sequential`` (an ``nn.Identity`` is left there) and the
+    padding of a ``StridedConv``. Other layers, and a convolution that has hooks, is a subclass of torch's or pads with
+    anything but a number of zeros, keep their forward. All weights become buffers in ``dtype``, except that a
+    BatchNorm that could not be folded keeps its own: ``.to(device)`` moves them, but neither ``parameters()`` nor
+    ``state_dict()`` lists them, so that no optimizer, moving average or checkpoint sees them. ``train()`` changes
+    nothing.
+
+    Raises:
+        ValueError: a layer whose output is not fixed, or whose weights are not where buffers can take their place: a
+            BatchNorm without running statistics, a recurrent or a lazy layer.
+    """
+    for name, layer in network.named_modules():
+        batchwise = isinstance(layer, _BatchNorm) and layer.running_mean is None
+        if batchwise or isinstance(layer, (nn.RNNBase, LazyModuleMixin)):
+            where = f" {name!r}" if name else ""
+            raise ValueError(f"cannot freeze {type(layer).__name__}{where}: its weights or statistics are not fixed")
+    network = fuse(copy.deepcopy(network).eval())
+    for layer in list(network.modules()):
+        if is_parametrized(layer):
+            _remove_parametrizations(layer)
+    registered = Counter(child for parent in network.modules() for child in parent._modules.values())
+    shared = {layer for layer, places in registered.items() if places > 1}
+    network = _frozen(network, dtype, shared, {})
+    for layer in network.modules():
+        _fix(layer, dtype)
+    return network
+
+
+def _frozen(
+    layer: nn.Module, dtype: torch.dtype, shared: set[nn.Module | None], done: dict[nn.Module, nn.Module]
+) -> nn.Module:
+    """What stands in for ``layer``: the same at all places where it is registered, of which ``done`` keeps account."""
+    if layer in done:
+        return done[layer]
+    if type(layer) is nn.Conv2d and not _hooked(layer) and layer.padding_mode == "zeros":
+        done[layer] = layer if isinstance(layer.padding, str) else FrozenConv2d(layer, dtype)
+        return done[layer]
+    done[layer] = layer
+    strided = layer.conv if type(layer) is StridedConv and not _hooked(layer) else None
+    ordered = type(layer).forward in (nn.Sequential.forward, StridedConv.forward)
+    before: nn.Module | None = None  # what the next child is given the output of
+    for name, child in layer._modules.items():
+        if child is None:
+            continue
+        frozen = layer._modules[name] = _frozen(child, dtype, shared, done)
+        if isinstance(before, FrozenConv2d) and type(child) in CEILINGS and not _hooked(child):
+            before.ceiling = CEILINGS[type(child)]
+            layer._modules[name] = nn.Identity()
+        if ordered and (type(child) is not nn.Identity or _hooked(child)):
+            before = None if child in shared else frozen
+    frozen_conv = getattr(layer, "conv", None)
+    odd = isinstance(strided, nn.Conv2d) and all(size % 2 for size in strided.kernel_size)
+    if isinstance(strided, nn.Conv2d) and isinstance(frozen_conv, FrozenConv2d) and odd and strided not in shared:
+        layer.conv = FrozenConv2d(strided, dtype, ceiling=frozen_conv.ceiling, same=True)
+        done[layer] = nn.Sequential(OrderedDict(layer._modules))  # type: ignore[arg-type]
+    return done[layer]
+
+
+def _remove_parametrizations(layer: nn.Module) -> None:
+    """torch's own would take the weight from the layer that this one is a copy of as well: they share their class."""
+    assert isinstance(layer.parametrizations, nn.ModuleDict)
+    values = {name: getattr(layer, name).detach() for name in layer.parametrizations}
+    plain = type_before_parametrizations(layer)
+    del layer.parametrizations
+    layer.__class__ = plain
+    for name, value in values.items():
+        layer.register_buffer(name, value)
+
+
+def _hooked(layer: nn.Module) -> bool:
+    return any((layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks))
+
+
+def _fix(layer: nn.Module, dtype: torch.dtype) -> None:
+    """Turns the parameters and buffers of ``layer`` (not its children's) into unsaved buffers, and fixes eval mode."""
+    tensors = {**layer._parameters, **layer._buffers}
+    layer._parameters.clear()
+    for name, tensor in tensors.items():
+        if tensor is not None:
+            tensor = tensor.detach()
+            if tensor.is_floating_point() and not isinstance(layer, _BatchNorm):
+                tensor = tensor.to(dtype)
+        layer._buffers.pop(name, None)
+        layer.register_buffer(name, tensor, persistent=False)
+    layer.eval()
+    layer.train = MethodType(_stay, layer)  # type: ignore[method-assign]
+
+
+def _stay(layer: nn.Module, mode: bool = True) -> nn.Module:
+    """A frozen layer's ``train``."""
+    return layer
+
+
+class FrozenConv2d(nn.Module):
+    """A convolution with fixed weights, its ReLU if it has one, and a quick way back to its input.
+
+    [B, C, H, W] → [B, K, H', W'], computed in the weights' dtype, under autocast too, and in channels_last; the
+    gradient comes back in the input's dtype. It can be differentiated once, and not by torch.func (torch raises).
+    Each takes the quickest way there is:
+
+    - the gradient of a depthwise convolution on a CPU is the forward convolution of the output's gradient, strides
+      filled up with zeros, with the turned kernel. oneDNN's own takes twice as long in bfloat16, and 20 to 50 times
+      as long where strided; only strided in float32 it is quicker, and used.
+    - a 1×1 convolution of few positions is a matrix product on a CPU, forward and back: oneDNN's convolution reorders
+      its weights at each call, which takes longer than the product.
+    - all else is torch's own.
+
+    oneDNN's clip makes a number of a NaN: on a CPU a ceiling hides NaNs of the input from what comes after.
+
+    Args:
+        conv: zero padding by a number of pixels. ValueError for another.
+        dtype: of the weights and the arithmetic.
+        ceiling: of the activation min(max(x, 0), ceiling) that follows, or None for no activation.
+        same: pad as TensorFlow's ``"SAME"`` does at stride 2 (see ``StridedConv``), not as ``conv`` says.
+    """
+
+    weight: Tensor
+    turned: Tensor | None
+    bias: Tensor | None
+
+    def __init__(
+        self, conv: nn.Conv2d, dtype: torch.dtype = torch.float32, *, ceiling: float | None = None, same: bool = False
+    ) -> None:
+        super().__init__()
+        if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
+            raise ValueError(f"cannot freeze a convolution that pads with {conv.padding_mode!r} by {conv.padding!r}")
+        weight = conv.weight.detach().to(dtype, memory_format=torch.channels_last, copy=True)
+        depthwise = conv.groups == conv.in_channels == conv.out_channels and conv.dilation == (1, 1)
+        turned = weight.flip(2, 3).contiguous(memory_format=torch.channels_last) if depthwise else None
+        self.register_buffer("weight", weight, persistent=False)
+        self.register_buffer("turned", turned, persistent=False)
+        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach().to(dtype), persistent=False)
+        self.kernel, self.stride, self.dilation, self.groups = weight.shape[2:], conv.stride, conv.dilation, conv.groups
+        self.padding = tuple(size // 2 for size in self.kernel) if same else conv.padding
+        self.ceiling, self.same = ceiling, same
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = _Convolution.apply(x.to(self.weight.dtype).contiguous(memory_format=torch.channels_last), self)
+        return y
+
+    def extra_repr(self) -> str:
+        channels, per_group, *kernel = self.weight.shape
+        padding = "same" if self.same else self.padding
+        return (
+            f"{per_group * self.groups}, {channels}, kernel_size={tuple(kernel)}, stride={self.stride}, "
+            f"padding={padding}, groups={self.groups}, ceiling={self.ceiling}, dtype={self.weight.dtype}"
+        )
+
+    def _shift(self, size: torch.Size) -> tuple[int, int]:
+        """Pixels by which the windows start later than ``padding`` says, on an input of ``size`` [.., H, W].
+
+        Of an even size, TensorFlow pads the start by one pixel less than the end.
+        """
+        height, width = (int(self.same and n % 2 == 0 and k > 1) for n, k in zip(size[2:], self.kernel, strict=True))
+        return height, width
+
+    def _shifted_weight(self, size: torch.Size) -> Tensor:
+        """The kernel with as many rows and columns of zeros before it."""
+        height, width = self._shift(size) if self.same else (0, 0)
+        return F.pad(self.weight, (width, 0, height, 0)) if height or width else self.weight
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        weight = self._shifted_weight(x.shape)
+        if not _is_onednn(x):
+            y = F.conv2d(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+            return y if self.ceiling is None else y.clamp_(0.0, self.ceiling)
+        if self._is_matrix(x):
+            return _product(x, weight.flatten(1), self.bias, self.ceiling)
+        return _onednn(x, weight, self.bias, self.stride, self.padding, self.dilation, self.groups, self.ceiling)
+
+    def _input_gradient(self, gradient: Tensor, size: torch.Size) -> Tensor:
+        if _is_onednn(gradient):
+            if self._is_matrix(gradient):
+                return _product(gradient, self.weight.flatten(1).t())
+            margin = tuple(k - 1 - padding for k, padding in zip(self.kernel, self.padding, strict=True))
+            strided = self.stride != (1, 1)
+            slow = strided and gradient.dtype == torch.float32
+            if self.turned is not None and min(margin) >= 0 and not slow:
+                if strided:
+                    sides = [n + k - 1 - 2 * m for n, k, m in zip(size[2:], self.kernel, margin, strict=True)]
+                    gradient = _zero_stuffed(gradient, sides, self.stride, self._shift(size))
+                return _onednn(gradient, self.turned, None, (1, 1), margin, (1, 1), self.groups)
+        x = gradient.new_empty(1).expand(size)  # of which no more than the shape is looked at
+        weight, geometry = self._shifted_weight(size), (self.stride, self.padding, self.dilation)
+        backward = torch.ops.aten.convolution_backward
+        return backward(gradient, x, weight, None, *geometry, False, (0, 0), self.groups, (True, False, False))[0]
+
+    def _is_matrix(self, x: Tensor) -> bool:
+        pointwise = self.kernel == (1, 1) and self.stride == (1, 1) and self.padding == (0, 0) and self.groups == 1
+        return pointwise and x.shape[2] * x.shape[3] <= 64
+
+
+class _Convolution(torch.autograd.Function):
+    # With setup_context, which torch.func would want, each call takes 20 µs longer: EfficientNet has 50 convolutions.
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: FrozenConv2d) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            y = layer._convolve(x)
+        ctx.layer, ctx.size = layer, x.shape
+        if layer.ceiling is not None:
+            ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        for y in ctx.saved_tensors:
+            gradient = torch.ops.aten.hardtanh_backward(gradient, y, 0.0, ctx.layer.ceiling)
+        with torch.autocast(gradient.device.type, enabled=False):
+            return ctx.layer._input_gradient(gradient, ctx.size), None
+
+
+def _is_onednn(x: Tensor) -> bool:
+    """Whether oneDNN computes with ``x``: on CPUs, in float32, and in bfloat16 where the CPU does."""
+    if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _post(ceiling: float | None) -> tuple[str, list[float], str]:
+    """The activation in oneDNN's words, which applies it while the sums are in registers."""
+    return ("none", [], "") if ceiling is None else ("hardtanh", [0.0, ceiling], "")
+
+
+def _onednn(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    ceiling: float | None = None,
+) -> Tensor:
+    geometry = (padding, stride, dilation, groups)
+    y: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *geometry, *_post(ceiling))
+    return y
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, ceiling: float | None = None) -> Tensor:
+    """The 1×1 convolution with ``weight`` [K, C]."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(x.permute(0, 2, 3, 1), weight, bias, *_post(ceiling))
+    # As data, for autograd forbids working in place on what a Function returns as a view.
+    return y.permute(0, 3, 1, 2).data
+
+
+def _zero_stuffed(x: Tensor, sides: list[int], stride: tuple[int, ...], offset: tuple[int, ...]) -> Tensor:
+    """[B, C, *sides], zero but for the pixels of ``x``, ``stride`` apart from ``offset`` on."""
+    shape = (*x.shape[:2], *sides)
+    stuffed = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last).zero_()
+    rows, columns = (slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, x.shape[2:], stride, strict=True))
+    stuffed[:, :, rows, columns] = x
+    return stuffed
