@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from functools import cache
 
 import torch
 
@@ -38,11 +40,34 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """The dtype of the networks' arithmetic; weights and losses stay float32.
 
     ``"auto"`` is bfloat16 on GPUs that compute in it (Ampere and newer), float16 with a gradient scaler on older ones
-    (a T4), and float32 on a CPU, where most have no fast half precision.
+    (a T4). On a CPU it is bfloat16 where a convolution is quicker in it (AVX-512 BF16 and AMX), else float32.
     """
     if name == "auto":
         if device.type != "cuda":
-            name = "fp32"
+            name = "bf16" if is_quick_in_bfloat16() else "fp32"
         else:
             name = "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+@cache
+def is_quick_in_bfloat16() -> bool:
+    """Whether this CPU convolves in bfloat16 at least a quarter quicker than in float32, measured in some 50 ms.
+
+    Measured, because a processor's flags say what it decodes, not what it is quick in: a virtual machine can show a
+    flag and emulate the rest.
+    """
+    images, weight = torch.ones(16, 64, 32, 32), torch.ones(128, 64, 4, 4)
+
+    def quickest(dtype: torch.dtype) -> float:
+        seen = images.to(dtype).contiguous(memory_format=torch.channels_last)
+        kernel = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            torch.nn.functional.conv2d(seen, kernel, stride=2, padding=1)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    with torch.inference_mode():
+        return quickest(torch.bfloat16) < 0.8 * quickest(torch.float32)

@@ -20,10 +20,10 @@ UNCHANGED = argparse.Namespace(batch=None, compile=None, schedule_kimg=None, pre
 
 
 def test_another_width_has_rates_in_inverse_proportion(proof: ModuleType) -> None:
-    recipe = load_recipe("t4")
+    recipe = load_recipe("sngan")
     narrow = proof.fitted(recipe, 8, UNCHANGED)
-    assert (recipe.generator_width, narrow.generator_width, narrow.discriminator_width) == (32, 8, 8)
-    assert (narrow.generator_lr, narrow.discriminator_lr) == ((0.0004, 0.0), (0.0016, 0.0))
+    assert (recipe.generator_width, narrow.generator_width, narrow.discriminator_width) == (64, 8, 8)
+    assert (narrow.generator_lr, narrow.discriminator_lr) == ((0.0016, 0.0), (0.0016, 0.0))
 
 
 def test_without_a_width_the_clock_alone_is_changed(proof: ModuleType) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facegen.device import choose_device, choose_precision
+from facegen.device import choose_device, choose_precision, is_quick_in_bfloat16
 from facegen.errors import EnvironmentProblem, InputError
 
 
@@ -30,8 +30,21 @@ def test_auto_precision_fits_the_gpu(
     assert choose_precision("auto", torch.device("cuda")) == dtype
 
 
-def test_auto_precision_on_a_cpu_is_float32() -> None:
-    assert choose_precision("auto", torch.device("cpu")) == torch.float32
+@pytest.mark.parametrize(("quicker", "dtype"), [(0.5, torch.bfloat16), (1.0, torch.float32), (2.0, torch.float32)])
+def test_auto_precision_on_a_cpu_is_what_convolves_quicker(
+    monkeypatch: pytest.MonkeyPatch, quicker: float, dtype: torch.dtype
+) -> None:
+    """Of a clock that runs by what a convolution is said to take."""
+    clock, took = [0.0], {torch.float32: 1.0, torch.bfloat16: quicker}
+    monkeypatch.setattr("facegen.device.time.perf_counter", lambda: clock[0])
+
+    def conv2d(images: torch.Tensor, *_: object, **__: object) -> None:
+        clock[0] += took[images.dtype]
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", conv2d)
+    is_quick_in_bfloat16.cache_clear()
+    assert choose_precision("auto", torch.device("cpu")) == dtype
+    is_quick_in_bfloat16.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["tpu", "cuda:1", ""])

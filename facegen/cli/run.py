@@ -52,4 +52,6 @@ def run(
         weights=weights,
     )
     console.info(f"Faces: {ran.grid}; report: {ran.leaderboard.html}; score: {ran.score.summary()}")
+    if ran.score.flattery is not None:
+        console.warn(ran.score.flattery)
     console.result(str(ran.tarball))

@@ -14,8 +14,8 @@ LATENTS = ("normal", "sobol")
 
 
 @click.command(short_help="Draw images from a trained generator.")
-@click.argument("run", type=click.Path(path_type=Path))
-@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("paths", metavar="(RUN | --pretrained) IMAGES", type=click.Path(path_type=Path), nargs=-1)
+@click.option("--pretrained", is_flag=True, help="Draw from the generator that ships with facegen, in place of RUN.")
 @click.option("-n", "n", type=click.IntRange(min=1), default=1000, help="How many images.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The same seed gives the same images.")
 @click.option("--truncation", type=float, default=1.0, help="Factor on the latents; below 1: more typical faces.")
@@ -29,8 +29,8 @@ LATENTS = ("normal", "sobol")
 @click.option("--batch", type=click.IntRange(min=1), default=256, help="Latents drawn at once; changes no image.")
 @device_option
 def sample(
-    run: Path,
-    images: Path,
+    paths: tuple[Path, ...],
+    pretrained: bool,
     n: int,
     seed: int,
     truncation: float,
@@ -44,10 +44,22 @@ def sample(
     They are 8-bit RGB PNGs named 0001.png, 0002.png and so on; a preview, grid.png, is written beside the folder.
 
     Anything but plain sampling is written into each PNG, and 'facegen fid' and 'facegen grade' name it beside the
-    score: a truncation other than 1, Sobol latents, rejection. --rejection needs a run folder with a checkpoint.
+    score: a truncation other than 1, Sobol latents, rejection. --rejection needs a run folder with a checkpoint. So is
+    the frozen network that the generator was trained against, if it was.
+
+    With --pretrained no training is needed: faces at once, to try the other commands on. Those faces are nobody's
+    work to hand in, and 'facegen grade' recognises them.
     """
+    command, wanted = "facegen sample", "RUN and IMAGES, or --pretrained and IMAGES"
+    if pretrained:
+        command, wanted = "facegen sample --pretrained", "IMAGES alone"
+    if len(paths) != (1 if pretrained else 2):
+        given = " ".join(map(str, paths)) or "no path"
+        raise click.UsageError(f"'{command}' takes {wanted}; given: {given}.")
+    from facegen.pretrained import generator_path
     from facegen.stages.sample import sample as sample_stage
 
+    run, images = (generator_path(), *paths) if pretrained else paths
     drawn = sample_stage(
         run,
         images,

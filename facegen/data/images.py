@@ -15,17 +15,17 @@ import numpy.typing as npt
 from facegen.data.containers import Container
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable, decode
-from facegen.data.sampling import sampling_of
+from facegen.data.sampling import Origin, origin_of
 from facegen.data.sources import open_container
 from facegen.errors import InputError
 
 
 class Picture(NamedTuple):
-    """An image: its name, uint8 [H, W, 3] RGB, and what it says of how it was drawn (:mod:`facegen.data.sampling`)."""
+    """An image: its name, uint8 [H, W, 3] RGB, and what it says of where it comes from."""
 
     name: str
     pixels: npt.NDArray[np.uint8]
-    sampling: str | None
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,18 @@ class ImageCollection:
         return ((picture.name, picture.pixels) for picture in self.pictures())
 
     def pictures(self) -> Iterator[Picture]:
-        """The same, with what each says of its sampling; a dataset's rows say nothing."""
+        """The same, with what each says of its origin; a dataset's rows say nothing."""
         if isinstance(self._content, FaceDataset):
             # A dataset keeps the order in which it was prepared, which is natural order already.
             pixels = self._content.images
             chosen = pixels if self.rows is None else (pixels[row] for row in self.rows)
             for name, row in zip(self.names, chosen, strict=True):
-                yield Picture(name, np.array(row), None)
+                yield Picture(name, np.array(row), Origin())
             return
         for member in self._content.members(self.names):
             try:
                 data = member.read()
-                yield Picture(member.name, np.array(decode(data).image), sampling_of(data))
+                yield Picture(member.name, np.array(decode(data).image), origin_of(data))
             except Unreadable as problem:
                 raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
 

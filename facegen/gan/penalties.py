@@ -1,4 +1,6 @@
-"""Penalties on D's gradient with respect to images, a few lines each with its equation.
+"""Penalties on D's gradient with respect to what it sees, a few lines each with its equation.
+
+What it sees are images [B, C, H, W], or a tuple of feature maps of them.
 
 The gradient comes from :func:`torch.func.grad`, which regular autograd differentiates once more and ``torch.compile``
 captures whole. A D with BatchNorm cannot be penalised: its logit of one image depends on all others of the batch.
@@ -7,33 +9,40 @@ captures whole. A D with BatchNorm cannot be penalised: its logit of one image d
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
 def input_gradient(
-    discriminator: Callable[[Tensor], Tensor], images: Tensor, scale: Tensor | float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """D's logits and their gradients: images [B, C, H, W] → logits [B], ∂D(xᵢ)/∂xᵢ [B, C, H, W], both float32.
+    discriminator: Callable[[Any], Tensor], seen: Tensor | tuple[Tensor, ...], scale: Tensor | float = 1.0
+) -> tuple[Tensor, Any]:
+    """D's logits and their gradients in what it sees: [B, C, H, W] → logits [B], ∂D(xᵢ)/∂xᵢ [B, C, H, W], both float32.
 
+    Where an image has several logits [B, L], of patches, it is their mean's gradient. Of a tuple of maps it is a tuple.
     Both can be differentiated again. ``scale`` multiplies the logits on the way back and divides the gradient after:
     what float16 needs so that small gradients do not underflow.
     """
 
-    def total(images: Tensor) -> tuple[Tensor, Tensor]:
-        logits = discriminator(images).float()
-        return logits.sum() * scale, logits
+    def total(seen: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        logits = discriminator(seen).float()
+        of_images = logits if logits.ndim == 1 else logits.mean(1)
+        return of_images.sum() * scale, logits
 
-    gradient, logits = torch.func.grad(total, has_aux=True)(images)
+    gradient, logits = torch.func.grad(total, has_aux=True)(seen)
+    if isinstance(gradient, tuple):
+        return logits, tuple(of_map.float() / scale for of_map in gradient)
     return logits, gradient.float() / scale
 
 
-def zero_centred(gradient: Tensor) -> Tensor:
+def zero_centred(gradient: Tensor | tuple[Tensor, ...]) -> Tensor:
     """½·E‖∇D(x)‖²: R₁ for real x and R₂ for generated x; its weight is γ.
 
-    Mescheder et al., arXiv:1801.04406, equations 9 and 10. Gradients [B, C, H, W] → scalar.
+    Mescheder et al., arXiv:1801.04406, equations 9 and 10. Gradients [B, C, H, W], or of several maps, → scalar.
     """
+    if isinstance(gradient, tuple):
+        return torch.stack([zero_centred(of_map) for of_map in gradient]).sum()
     return gradient.square().sum((1, 2, 3)).mean() / 2
 
 

@@ -74,17 +74,27 @@ def fingerprint(images: npt.NDArray[np.uint8]) -> Fingerprints:
     return Fingerprints(np.frombuffer(starts, dtype=np.uint64), perceptual_hashes(images), mirrored_hashes(images))
 
 
-def find_matches(images: Fingerprints, known: Fingerprints) -> Matches:
-    """Each image's nearest near-duplicate among ``known``, straight or mirrored; straight wins a tie."""
-    row, distance = nearest_within(images.hashes, known.hashes)
-    mirror_row, mirror_distance = nearest_within(images.mirrored, known.hashes)
+def find_look_alikes(images: Fingerprints, hashes: Hashes) -> Matches:
+    """Each image's nearest near-duplicate among perceptual ``hashes``, straight or mirrored; straight wins a tie.
+
+    None is called exact: that is not to be told from such hashes.
+    """
+    row, distance = nearest_within(images.hashes, hashes)
+    mirror_row, mirror_distance = nearest_within(images.mirrored, hashes)
     mirrored = (mirror_row >= 0) & ((row < 0) | (mirror_distance < distance))
     row, distance = np.where(mirrored, mirror_row, row), np.where(mirrored, mirror_distance, distance)
+    return Matches(row, distance, np.zeros(len(images), dtype=np.bool_), mirrored)
+
+
+def find_matches(images: Fingerprints, known: Fingerprints) -> Matches:
+    """The same among ``known`` images, and which are exact copies."""
+    near = find_look_alikes(images, known.hashes)
     # The same pixels have the same hash, so an exact copy is among the matches; it may not be the first of them.
     order = np.argsort(known.pixels, kind="stable")
     place = np.minimum(np.searchsorted(known.pixels, images.pixels, sorter=order), len(known) - 1)
     exact = known.pixels[order[place]] == images.pixels
-    return Matches(np.where(exact, order[place], row), np.where(exact, 0, distance), exact, mirrored & ~exact)
+    row, distance = np.where(exact, order[place], near.row), np.where(exact, 0, near.distance)
+    return Matches(row, distance, exact, near.mirrored & ~exact)
 
 
 def known_faces(path: Path, sha256: str, cache: Path) -> KnownFaces:

@@ -9,15 +9,17 @@ that CelebA has twice). 1,000 faces: the median nearest neighbour is 86 bits awa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from facegen.grading.fingerprints import Fingerprints, KnownFaces, Matches, find_matches
+from facegen.grading.fingerprints import Fingerprints, KnownFaces, Matches, find_look_alikes, find_matches
 from facegen.metrics.denormalisation import PixelValues
-from facegen.metrics.phash import NEAR, hamming_distances
+from facegen.metrics.phash import NEAR, Hashes, hamming_distances
+from facegen.pretrained import IMAGES_PER_SEED
+from facegen.scoring.score import Score
 
 #: Most examples that a flag lists.
 _EXAMPLES = 20
@@ -37,12 +39,11 @@ class Flag:
     details: dict[str, Any]
 
 
-def own_flags(
-    images: npt.NDArray[np.uint8], prints: Fingerprints, names: Sequence[str], sampling: str | None = None
-) -> list[Flag]:
+def own_flags(images: npt.NDArray[np.uint8], prints: Fingerprints, names: Sequence[str], score: Score) -> list[Flag]:
     """The flags that a submission earns by itself.
 
-    From uint8 [N, 64, 64, 3] images, their fingerprints and names, and how they say that they were sampled.
+    From uint8 [N, 64, 64, 3] images, their fingerprints and names, and their score, which has what they say of where
+    they come from.
     """
     straight = hamming_distances(prints.hashes, prints.hashes).astype(np.int64)
     np.fill_diagonal(straight, 257)
@@ -50,7 +51,8 @@ def own_flags(
         _duplicate_images(straight, prints, names),
         _not_denormalised(images),
         _low_diversity(images, straight),
-        _sampling(sampling),
+        _sampling(score.sampling),
+        _trained_against(score),
     )
     return [flag for flag in flags if flag is not None]
 
@@ -58,6 +60,18 @@ def own_flags(
 def copied_from(name: str, what: str, known: KnownFaces, prints: Fingerprints, names: Sequence[str]) -> Flag | None:
     """Images that are, exactly or nearly, among the ``known`` ones: ``what`` calls those in the message."""
     return _copies(name, f"one in {what}", find_matches(prints, known.fingerprints), names, known.names)
+
+
+def pretrained_generator(shipped: Hashes, prints: Fingerprints, names: Sequence[str]) -> Flag | None:
+    """Images that the generator that ships with facegen draws, by their hashes :func:`facegen.pretrained.fingerprints`.
+
+    Near ones count, as in every search for copies: saved as JPEG, mirrored, or drawn on another machine.
+    """
+    others = [f"seed {row // IMAGES_PER_SEED}, image {row % IMAGES_PER_SEED + 1}" for row in range(len(shipped))]
+    where = "one that the generator which ships with facegen draws"
+    flag = _copies("pretrained_generator", where, find_look_alikes(prints, shipped), names, others)
+    meaning = "No training was needed for them: 'facegen sample --pretrained' draws them."
+    return None if flag is None else replace(flag, message=f"{flag.message} {meaning}")
 
 
 def shared_with(student: str, matches: Matches, names: Sequence[str], others: Sequence[str]) -> Flag | None:
@@ -152,6 +166,19 @@ def _sampling(sampling: str | None) -> Flag | None:
     if sampling is None:
         return None
     return Flag("sampling", f"The images are not plainly sampled, as they say: {sampling}.", {"sampling": sampling})
+
+
+def _trained_against(score: Score) -> Flag | None:
+    """Where the network is the one that measures, the message is the score's warning."""
+    network, flattery = score.trained_against, score.flattery
+    if network is None:
+        return None
+    message = (
+        f"The images' generator was trained against a network, as they say: {network}."
+        if flattery is None
+        else f"As they say, {flattery}."
+    )
+    return Flag("trained_against", message, {"trained_against": network})
 
 
 def _images(count: int, names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import json
 import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,13 +21,14 @@ from facegen import console
 from facegen.errors import FacegenError
 from facegen.files import atomic_path, sha256_file
 from facegen.grading.fingerprints import Fingerprints, KnownFaces, fingerprint
-from facegen.grading.flags import Flag, copied_from, own_flags
+from facegen.grading.flags import Flag, copied_from, own_flags, pretrained_generator
+from facegen.metrics.phash import Hashes
 from facegen.scoring.score import Score
 from facegen.submission.reader import Submission, read_submission
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
 
 #: Part of every cached result's key: raise it whenever a tarball could be graded differently.
-VERSION = 2
+VERSION = 3
 _SHEET_COLUMNS, _SHEET_ROWS = 12, 2
 
 
@@ -88,6 +89,7 @@ class Grader:
 
     ``known`` maps the flags ``copied_from_…`` to what their collection is called and its faces. Finished results
     are kept in the folder ``cache`` and used again for the same tarball, scorer and collections, unless ``force``.
+    ``shipped`` are the hashes of the images of facegen's own generator, which are looked for where they are given.
     """
 
     def __init__(
@@ -96,15 +98,18 @@ class Grader:
         known: Mapping[str, tuple[str, KnownFaces]],
         cache: Path,
         *,
+        shipped: Hashes | None = None,
         force: bool = False,
         limits: Limits = LIMITS,
     ) -> None:
-        self._scorer, self._known, self._cache = scorer, known, cache
+        self._scorer, self._known, self._cache, self._shipped = scorer, known, cache, shipped
         self._force, self._limits = force, limits
         collections = [
             [name, hashlib.sha256(faces.fingerprints.pixels.tobytes()).hexdigest()]
             for name, (_, faces) in known.items()
         ]
+        if shipped is not None:
+            collections.append(["pretrained_generator", hashlib.sha256(shipped.tobytes()).hexdigest()])
         self._key = json.dumps([VERSION, scorer.key, limits.count, limits.size, collections])
 
     def grade(self, path: Path) -> Outcome:
@@ -141,13 +146,16 @@ class Grader:
         return graded
 
     def _examine(self, submission: Submission) -> Graded:
-        score = replace(self._scorer.score(submission.images), sampling=submission.sampling)
+        score = self._scorer.score(submission.images).with_origin(submission.origin)
         if not math.isfinite(score.value):
             raise ArithmeticError(f"the score is {score.value}")
         prints = fingerprint(submission.images)
-        flags = own_flags(submission.images, prints, submission.names, submission.sampling)
+        flags = own_flags(submission.images, prints, submission.names, score)
         for name, (what, faces) in self._known.items():
             flag = copied_from(name, what, faces, prints, submission.names)
+            flags += [flag] if flag is not None else []
+        if self._shipped is not None:
+            flag = pretrained_generator(self._shipped, prints, submission.names)
             flags += [flag] if flag is not None else []
         sheet = contact_sheet(submission.images)
         return Graded(score, tuple(flags), prints, submission.names, submission.notes, sheet)

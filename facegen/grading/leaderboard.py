@@ -161,6 +161,7 @@ class Leaderboard:
             best=values[0] if values else None,
             median=median,
             label=next((row.score.label for row in self.graded if row.score), "score"),
+            flattered=sum(row.score.flattery is not None for row in self.graded if row.score),
             is_fid=all(row.score.metric == "fid" for row in self.graded if row.score),
             scale=max(values, default=1.0) or 1.0,
         )

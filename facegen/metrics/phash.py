@@ -81,7 +81,8 @@ def nearest_within(
         block = second[start : start + step]
         rows, columns = np.nonzero(_popcount(first[:, 0, None] ^ block[None, :, 0]) <= limit)
         distance = _popcount(first[rows] ^ block[columns]).sum(axis=1, dtype=np.int64)
-        order = np.lexsort((columns, distance, rows))
+        close = np.flatnonzero(distance <= limit)  # few of them: sorting all would take most of the time
+        order = close[np.lexsort((columns[close], distance[close], rows[close]))]
         rows, columns, distance = rows[order], columns[order], distance[order]
         rows, best = np.unique(rows, return_index=True)
         closer = distance[best] < distances[rows]

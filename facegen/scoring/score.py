@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from facegen.data.sampling import Origin
 
 SCHEMA = 1
 #: The extractor and the dimensions whose Fréchet distance is called FID (Heusel et al., arXiv:1706.08500).
@@ -34,6 +36,8 @@ class Score:
         warnings: what spoils the comparison, in sentences without a capital or a full stop.
         metrics: other metrics by name, where they were measured.
         sampling: how the images say that they were drawn; None for plain sampling, and where they say nothing.
+        trained_against: the frozen network whose features the images' generator was trained against, as they say, by
+            the name of its extractor; None where there was none, and where they say nothing.
     """
 
     metric: str
@@ -53,19 +57,39 @@ class Score:
     warnings: tuple[str, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     sampling: str | None = None
+    trained_against: str | None = None
 
     @property
     def label(self) -> str:
         """What ``value`` is called: ``"FID"``, ``"effnet-lite0 FD"``, ``"inception-custom FD"``."""
         return metric_label(self.extractor, self.dims)
 
+    @property
+    def flattery(self) -> str | None:
+        """The warning that the generator was trained against the very network that measures here; None where not."""
+        if self.trained_against is None or self.extractor not in self.trained_against:
+            return None
+        which = "the images" if self.trained_against == self.extractor else "some of the images"
+        return (
+            f"{which} come from a generator that was trained against {self.extractor}, the very network that measures "
+            "them here: so the value flatters them, and values of other generators are not comparable with it; FID is "
+            "measured with another network, Inception, but both learned on ImageNet"
+        )
+
+    def with_origin(self, origin: Origin) -> Score:
+        """The score with what its images say of where they come from, and the warning that follows from that."""
+        score = replace(self, sampling=origin.sampling, trained_against=origin.trained_against)
+        return score if score.flattery is None else replace(score, warnings=(score.flattery, *score.warnings))
+
     def summary(self) -> str:
-        """One line for people: the value, of what, on how many images; their sampling; the verdict on a target."""
+        """One line for people: the value, of what, on how many images; their origin; the verdict on a target."""
         value = f"{self.label} {self.value:.2f}{'' if self.metric == 'fid' else ' (not FID)'}"
         reference = "statistics of unknown size" if self.reference_n is None else f"{self.reference_n:,}"
         line = f"{value}: {self.n:,} images against {reference}, {self.dims:,} dims of {self.extractor}"
         if self.sampling is not None:
             line += f"; sampled by {self.sampling}"
+        if self.trained_against is not None:
+            line += f"; generator trained against {self.trained_against}"
         if self.passed is None:
             return line
         verdict = "below" if self.passed else "not below"
@@ -102,6 +126,7 @@ class Score:
             "warnings": list(self.warnings),
             "metrics": dict(self.metrics),
             "sampling": self.sampling,
+            "trained_against": self.trained_against,
         }
 
     @classmethod
@@ -128,7 +153,9 @@ class Score:
                 interval95=None if interval is None else (interval[0], interval[1]),
                 warnings=tuple(value["warnings"]),
                 metrics=value["metrics"],
-                sampling=value.get("sampling"),  # scores written before there was another
+                # Scores were written before there was another sampling, or anything to be trained against.
+                sampling=value.get("sampling"),
+                trained_against=value.get("trained_against"),
             )
         except (KeyError, TypeError) as problem:
             raise ValueError(f"not a score: {problem}") from problem

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from facegen import console
 from facegen.data.images import ImageCollection
-from facegen.data.sampling import summary
+from facegen.data.sampling import Origin, summary
 from facegen.errors import InputError
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
@@ -63,19 +63,28 @@ class Scorer:
         *,
         description: str = "The set of images",
         total: int | None = None,
+        trained_against: str | None = None,
     ) -> Score:
         """The score of images, each uint8 [H, W, 3] of any size (an array [N, H, W, 3] will do).
 
-        ``description`` is how a progress bar or an error names them; ``total``, how many there are, for the bar.
+        ``description`` is how a progress bar or an error names them; ``total``, how many there are, for the bar;
+        ``trained_against``, the extractor whose network's features their generator was trained against.
 
         Raises:
             InputError: fewer than two images.
         """
-        return self._judge(extract(images, self.extractor, description, total))[0]
+        found = extract(images, self.extractor, description, total)
+        return self._judge(found, Origin(trained_against=trained_against))[0]
 
-    def score_features(self, images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> Score:
+    def score_features(
+        self,
+        images: npt.NDArray[np.uint8],
+        features: npt.NDArray[np.float32],
+        *,
+        trained_against: str | None = None,
+    ) -> Score:
         """The score of images [N, H, W, 3] whose features [N, D] were taken elsewhere, with the same extractor."""
-        return self._judge(observed(images, features))[0]
+        return self._judge(observed(images, features), Origin(trained_against=trained_against))[0]
 
     def score_collection(self, collection: ImageCollection) -> Score:
         """The score of the images of a folder, archive or dataset."""
@@ -97,10 +106,10 @@ class Scorer:
             if len(images) < FEWEST:
                 raise InputError(f"All metrics need at least {FEWEST} images; {images.path} has {len(images)}.")
         known = self._known(training)
-        found, sampling = self._extract(collection)
+        found, origin = self._extract(collection)
         generated = FeatureSet(collection.take(kept_rows(len(collection))), found.features)
         console.info("Comparing the images with the real ones.")
-        return evaluate(*self._judge(found, sampling), generated, self.reference, known)
+        return evaluate(*self._judge(found, origin), generated, self.reference, known)
 
     def _known(self, training: ImageCollection | None) -> FeatureSet | None:
         """The features of training images (at most 50,000); None where the reference has the same images."""
@@ -114,19 +123,19 @@ class Scorer:
         images = images.take(kept_rows(len(images)))
         return FeatureSet(images, extracted(images, self.extractor, f"The training images {images.path}").features)
 
-    def _extract(self, collection: ImageCollection) -> tuple[Extracted, str | None]:
-        """Features, and how the images say they were sampled."""
-        samplings = Counter[str | None]()
+    def _extract(self, collection: ImageCollection) -> tuple[Extracted, Origin]:
+        """Features, and where the images say they come from."""
+        origins = Counter[Origin]()
 
         def pixels() -> Iterator[npt.NDArray[np.uint8]]:
             for picture in collection.pictures():
-                samplings[picture.sampling] += 1
+                origins[picture.origin] += 1
                 yield picture.pixels
 
         found = extract(pixels(), self.extractor, str(collection.path), len(collection))
-        return found, summary(samplings)
+        return found, summary(origins)
 
-    def _judge(self, found: Extracted, sampling: str | None = None) -> tuple[Score, Floor | None, Interval | None]:
+    def _judge(self, found: Extracted, origin: Origin) -> tuple[Score, Floor | None, Interval | None]:
         """The value, and what it is worth."""
         statistics, reference = found.statistics, self.reference
         n = statistics.n
@@ -152,9 +161,8 @@ class Scorer:
             floor_draws=() if floor is None else floor.draws,
             interval95=None if interval is None else (interval.low, interval.high),
             warnings=tuple(self._warnings(found, floor)),
-            sampling=sampling,
         )
-        return score, floor, interval
+        return score.with_origin(origin), floor, interval
 
     def _warnings(self, found: Extracted, floor: Floor | None) -> list[str]:
         n, dims = found.statistics.n, self.extractor.dims

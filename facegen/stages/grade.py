@@ -12,6 +12,7 @@ from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.grader import Grader, Outcome
 from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import open_scorer
 from facegen.submission.rules import LIMITS
 
@@ -71,7 +72,7 @@ def grade(
         console.warn(notice)
     cache = out / "cache"
     known = _known(reference, train, cache)
-    grader = Grader(scorer, known, cache, force=force)
+    grader = Grader(scorer, known, cache, shipped=fingerprints(), force=force)
 
     outcomes = []
     with console.progress("grading", total=len(files), unit="submissions") as task:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from facegen import console
 from facegen.data.grid import contact_sheet, save_png
-from facegen.data.sampling import png_info
+from facegen.data.sampling import Origin, png_info
 from facegen.device import choose_device
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_folder
@@ -25,6 +25,7 @@ from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import to_uint8
 from facegen.gan.latents import CHUNK, LATENTS
 from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, LOG_RATIO_LOSSES, Rejection
+from facegen.pretrained import generator_path
 from facegen.training.checkpoint import BEST, LAST, SavedGenerator, checkpoint_files, load_checkpoint, load_generator
 from facegen.training.recipe import recipe_from_dict
 
@@ -33,16 +34,17 @@ PREVIEW, GRID = 64, "grid.png"
 
 @dataclass(frozen=True)
 class Sampled:
-    """Where the images and their preview grid are, how many there are, and which generator drew them, in which way.
+    """Where the images and their preview grid are, how many there are, and which generator drew them.
 
-    ``sampling`` is what the images say of themselves (:mod:`facegen.data.sampling`); None for plain sampling.
+    ``origin`` is what the images say of themselves: the way in which they were drawn, and what the generator was
+    trained against.
     """
 
     images: Path
     grid: Path
     n: int
     generator: Path
-    sampling: str | None
+    origin: Origin
 
 
 def sample(
@@ -59,11 +61,13 @@ def sample(
 ) -> Sampled:
     """Draw ``n`` images as ``0001.png`` … into the folder ``images``, and a preview ``grid.png`` beside it.
 
-    Images that are not plainly sampled (independent normal latents, none rejected) say so in a PNG text chunk, which
-    ``facegen fid`` puts beside their score.
+    Images that are not plainly sampled (independent normal latents, none rejected) say so in a PNG text chunk, and
+    those of a generator that was trained against a frozen network name it in another; ``facegen fid`` puts both beside
+    their score.
 
     Args:
-        run: a run folder (its best generator, or the last where none was scored) or a .safetensors file.
+        run: a run folder (its best generator, or the last where none was scored) or a .safetensors file;
+            :func:`facegen.pretrained.generator_path` for the one that ships with facegen.
         n: how many.
         seed: image i depends on (seed, i) and the generator alone.
         truncation: latents are multiplied by it; below 1 faces are more alike and more typical.
@@ -86,6 +90,11 @@ def sample(
     path = generator_of(run)
     _require_replaceable(images)
     saved = load_generator(path)
+    if path.resolve() == generator_path():
+        console.info(
+            f"This generator ships with facegen: {saved.recipe.name}, {saved.kimg:g} kimg of CelebA, for "
+            "non-commercial research only. Its images are to be tried with, not to be handed in as your own."
+        )
     where = choose_device(device)
     network = saved.network.to(where).to(memory_format=torch.channels_last)
     judge = _discriminator_of(run, saved).to(where).to(memory_format=torch.channels_last) if rejection else None
@@ -105,19 +114,21 @@ def sample(
             burn_in = [_logits(judge, chunk) for chunk in islice(chunks("normal", BURN_IN_SEED), BURN_IN // CHUNK)]
             rejecting = Rejection(np.concatenate(burn_in), seed)
             pictures, acceptance = _kept(chunks(latents, seed), judge, rejecting), rejecting.acceptance
-        sampling = _sampling(truncation, latents, acceptance)
-        info = png_info(sampling)
+        origin = Origin(_sampling(truncation, latents, acceptance), saved.trained_against)
+        info = png_info(origin)
         for number, image in enumerate(islice(pictures, n), 1):
             Image.fromarray(image).save(folder / f"{number:0{digits}d}.png", pnginfo=info)
             bar.advance()
             preview += [image] * (len(preview) < PREVIEW)
     grid = images.with_name(GRID)
     save_png(grid, contact_sheet(np.stack(preview)))
-    how = "" if sampling is None else f" by {sampling}"
+    how = "" if origin.sampling is None else f" by {origin.sampling}"
+    against = "" if origin.trained_against is None else f", trained against {origin.trained_against}"
     console.info(
-        f"Sampled {n:,} images{how} from {path.name} ({saved.recipe.name}, {saved.kimg:g} kimg); preview: {grid}"
+        f"Sampled {n:,} images{how} from {path.name} ({saved.recipe.name}, {saved.kimg:g} kimg{against}); "
+        f"preview: {grid}"
     )
-    return Sampled(images, grid, n, path, sampling)
+    return Sampled(images, grid, n, path, origin)
 
 
 def _pictures(chunks: Iterator[Tensor]) -> Iterator[npt.NDArray[np.uint8]]:
@@ -140,11 +151,21 @@ def _kept(chunks: Iterator[Tensor], judge: nn.Module, rejection: Rejection) -> I
 def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
     """The discriminator of a run's newest checkpoint, in eval mode on the CPU."""
     files = checkpoint_files(run)
+    if run.resolve() == generator_path():
+        raise InputError(
+            "--rejection needs a discriminator, and none ships with facegen.",
+            "Leave it out, or name a run folder with checkpoints.",
+        )
     if not files:
         what = "has no checkpoint" if run.is_dir() else "is a generator alone"
         raise InputError(f"--rejection needs a discriminator, and {run} {what}.", "Name a run folder with checkpoints.")
     state = load_checkpoint(files[0])
     recipe = recipe_from_dict(state["recipe"], f"the recipe in {files[0]}")
+    if not recipe.sees_pixels:
+        raise InputError(
+            f"--rejection needs a discriminator of pixels, and the recipe {recipe.name} has none.",
+            "Sample without it.",
+        )
     if recipe.loss not in LOG_RATIO_LOSSES:
         raise InputError(
             f"--rejection reads D's logit as a density ratio, which the {recipe.loss} loss does not make it.",

@@ -62,7 +62,8 @@ def train(
 
     Raises:
         InputError: no such dataset or recipe; a run of another recipe or dataset; nothing to resume.
-        EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, or no compiler.
+        EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, no compiler, or a
+            recipe with features whose network's weights are not installed.
         Diverged: a loss is no longer finite.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with a checkpoint written.
     """
@@ -80,6 +81,7 @@ def train(
         return _trained(run, checkpoint["images_seen"], checkpoint["best"], reused=True)
 
     where = choose_device(device)
+    precision = choose_precision(chosen.precision, where)
     with joined_ranks(where) as ranks:
         measure = _measure(faces, chosen, extractor, weights, device, ranks) if chosen.fid_every else None
         if ranks.is_writer:
@@ -88,7 +90,7 @@ def train(
             start = f"from kimg {checkpoint['images_seen'] / 1000:g} " if checkpoint else ""
             console.info(
                 f"Training {chosen.name} {start}to {chosen.kimg:g} kimg on {len(faces.training_rows()):,} images, "
-                f"{where.type}{f' × {ranks.world} ranks' if ranks.world > 1 else ''}."
+                f"{where.type}{f' × {ranks.world} ranks' if ranks.world > 1 else ''}, {str(precision).split('.')[-1]}."
             )
         try:
             best = training_loop(
@@ -96,7 +98,7 @@ def train(
                 faces,
                 run,
                 device=where,
-                precision=choose_precision(chosen.precision, where),
+                precision=precision,
                 ranks=ranks,
                 measure=measure,
                 checkpoint=checkpoint,
@@ -159,6 +161,7 @@ class Scoring:
 
     extractor: FeatureExtractor
     scorer: Scorer | None
+    trained_against: str | None
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         size = self.extractor.batch
@@ -166,7 +169,7 @@ class Scoring:
 
     def score(self, images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> tuple[float, dict[str, Any]]:
         assert self.scorer is not None, "the writer scores"
-        score = self.scorer.score_features(images, features)
+        score = self.scorer.score_features(images, features, trained_against=self.trained_against)
         return score.value, score.to_json()
 
 
@@ -175,7 +178,12 @@ def _measure(
 ) -> Scoring:
     """The periodic score: against the dataset itself. The reference is made ready before the first step."""
     if not ranks.is_writer:
-        return Scoring(open_extractor(extractor, weights=weights, device=device), None)
+        return Scoring(open_extractor(extractor, weights=weights, device=device), None, recipe.trained_against)
     scorer = open_scorer(faces.path, extractor=extractor, weights=weights, device=device)
     console.info(f"Every {recipe.fid_every:g} kimg: {scorer.description}.")
-    return Scoring(scorer.extractor, scorer)
+    if recipe.trained_against == scorer.extractor.name:
+        console.warn(
+            f"{scorer.extractor.name} is in the game, so its distance flatters this run: compare it with this recipe's "
+            "runs alone"
+        )
+    return Scoring(scorer.extractor, scorer, recipe.trained_against)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facegen.data.sampling import sampling_of, summary
+from facegen.data.sampling import Origin, origin_of, summary
 from facegen.submission.gzipped import GzipStream
 from facegen.submission.members import read_members
 from facegen.submission.pictures import decode_image
@@ -36,14 +36,14 @@ class Submission:
         images: uint8 [1000, 64, 64, 3], in the archive's order.
         names: their paths in the archive.
         notes: what was passed over, in words.
-        sampling: how the images say that they were drawn; None for plain sampling, and where they say nothing.
+        origin: where the images say that they come from, summed up.
     """
 
     student_number: str
     images: npt.NDArray[np.uint8]
     names: tuple[str, ...]
     notes: tuple[str, ...]
-    sampling: str | None
+    origin: Origin
 
 
 def read_submission(path: Path, *, file_name: str | None = None, limits: Limits = LIMITS) -> Submission:
@@ -73,8 +73,7 @@ def read_submission(path: Path, *, file_name: str | None = None, limits: Limits 
     except OSError as problem:
         raise Rejection(Code.DAMAGED, f"The file cannot be read: {problem.strerror or problem}.") from problem
     images = contents.finish()
-    sampling = summary(contents.samplings)
-    return Submission(student_number, images, tuple(contents.names), contents.notes(), sampling)
+    return Submission(student_number, images, tuple(contents.names), contents.notes(), summary(contents.origins))
 
 
 class _Contents:
@@ -87,7 +86,7 @@ class _Contents:
         self._foreign: Rejection | None = None
         self._problem: Rejection | None = None
         self.names: list[str] = []
-        self.samplings = Counter[str | None]()
+        self.origins = Counter[Origin]()
         self.junk = 0
 
     def add(self, path: str, data: bytes) -> None:
@@ -103,7 +102,7 @@ class _Contents:
         if self._problem is None and len(self.names) <= self._limits.count:
             try:
                 self._pixels.append(decode_image(data, path, self._limits))
-                self.samplings[sampling_of(data)] += 1
+                self.origins[origin_of(data)] += 1
             except Rejection as problem:
                 self._problem = problem
 

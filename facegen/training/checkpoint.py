@@ -75,6 +75,8 @@ def save_generator(
         "dataset_sha256": dataset,
         "kimg": f"{images_seen / 1000:g}",
     }
+    if recipe.trained_against is not None:
+        metadata["trained_against"] = recipe.trained_against
     if score is not None:
         metadata["score"] = score
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in ema.state_dict().items()}
@@ -84,13 +86,17 @@ def save_generator(
 
 @dataclass(frozen=True)
 class SavedGenerator:
-    """A generator read from a file: the network in eval mode on the CPU, and what its metadata says."""
+    """A generator read from a file: the network in eval mode on the CPU, and what its metadata says.
+
+    ``trained_against`` names the frozen network whose features it was trained against; None where there was none.
+    """
 
     network: nn.Module
     recipe: Recipe
     size: int
     dataset_sha256: str
     kimg: float
+    trained_against: str | None
 
 
 def load_generator(path: Path) -> SavedGenerator:
@@ -119,4 +125,6 @@ def load_generator(path: Path) -> SavedGenerator:
     except (KeyError, ValueError, RuntimeError) as problem:
         first_line = str(problem).splitlines()[0]
         raise InputError(f"The generator {path} does not fit its own recipe: {first_line}") from problem
-    return SavedGenerator(network.eval(), recipe, size, dataset, kimg)
+    # Of a file from before there was the key, the recipe tells.
+    trained_against = metadata.get("trained_against", recipe.trained_against)
+    return SavedGenerator(network.eval(), recipe, size, dataset, kimg, trained_against)

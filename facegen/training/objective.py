@@ -1,14 +1,15 @@
-"""What D learns from: its adversarial loss and its penalties, as one function that can be compiled whole."""
+"""What a critic learns from: its adversarial loss and its penalties, as one function that can be compiled whole."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from facegen.gan.critics import Seen
 from facegen.gan.losses import Loss
 from facegen.gan.penalties import between, input_gradient, one_centred, zero_centred
 
@@ -30,7 +31,7 @@ NO_PENALTY = Weights(None, None, None)
 
 
 class Judged(NamedTuple):
-    """What came of D's turn: the adversarial loss and the weighted penalties (scalars), and the logits [B]."""
+    """What came of a critic's turn: its adversarial loss and weighted penalties (scalars), its logits [B] or [B, L]."""
 
     loss: Tensor
     penalty: Tensor
@@ -39,41 +40,43 @@ class Judged(NamedTuple):
 
 
 def judge(
-    discriminator: Callable[[Tensor], Tensor],
-    real: Tensor,
-    fake: Tensor,
+    discriminator: Callable[[Any], Tensor],
+    real: Seen,
+    fake: Seen,
     mix: Tensor,
     *,
     loss: Loss,
     weights: Weights,
     scale: Tensor,
 ) -> Judged:
-    """D's turn on real and generated images [B, 3, S, S].
+    """A critic's turn on what it sees of real and generated images: [B, 3, S, S], or maps of their features.
 
     Args:
+        discriminator: what judges.
         mix: uniforms [B] that say where between them WGAN-GP looks.
         scale: float16's loss scale, 0-dim; 1 in other precisions.
     """
-    penalty = torch.zeros((), device=real.device)
+    penalty = torch.zeros((), device=mix.device)
 
-    def look(images: Tensor, weight: Tensor | None) -> Tensor:
+    def look(seen: Seen, weight: Tensor | None) -> Tensor:
         # Two calls, not one over both: BatchNorm must not mix real and generated statistics.
         nonlocal penalty
         if weight is None:
-            return discriminator(images).float()
-        logits, gradient = input_gradient(discriminator, images, scale)
+            return discriminator(seen).float()
+        logits, gradient = input_gradient(discriminator, seen, scale)
         penalty = penalty + weight * zero_centred(gradient)
         return logits
 
     real_logits, fake_logits = look(real, weights.r1), look(fake, weights.r2)
     if weights.gradient_penalty is not None:
+        assert isinstance(real, Tensor) and isinstance(fake, Tensor), "WGAN-GP's penalty is of pixels"
         _, gradient = input_gradient(discriminator, between(real, fake, mix), scale)
         penalty = penalty + weights.gradient_penalty * one_centred(gradient)
     return Judged(loss.discriminator(real_logits, fake_logits), penalty, real_logits, fake_logits)
 
 
 #: (parameters by name, real, fake, mix, weights, scale) → (their gradients by name, the turn).
-Gradients = Callable[[dict[str, Tensor], Tensor, Tensor, Tensor, Weights, Tensor], tuple[dict[str, Tensor], Judged]]
+Gradients = Callable[[dict[str, Tensor], Seen, Seen, Tensor, Weights, Tensor], tuple[dict[str, Tensor], Judged]]
 
 
 def compiled_gradients(network: nn.Module, loss: Loss, autocast: Callable[[], torch.autocast]) -> Gradients:
@@ -85,11 +88,11 @@ def compiled_gradients(network: nn.Module, loss: Loss, autocast: Callable[[], to
     """
 
     def scaled(
-        parameters: dict[str, Tensor], real: Tensor, fake: Tensor, mix: Tensor, weights: Weights, scale: Tensor
+        parameters: dict[str, Tensor], real: Seen, fake: Seen, mix: Tensor, weights: Weights, scale: Tensor
     ) -> tuple[Tensor, Judged]:
-        def discriminator(images: Tensor) -> Tensor:
+        def discriminator(seen: Seen) -> Tensor:
             with autocast():
-                logits: Tensor = functional_call(network, parameters, (images,))
+                logits: Tensor = functional_call(network, parameters, (seen,))
             return logits
 
         judged = judge(discriminator, real, fake, mix, loss=loss, weights=weights, scale=scale)

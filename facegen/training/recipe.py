@@ -29,11 +29,20 @@ else:
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
+#: In place of an architecture: D sees features alone.
+NO_PIXELS = "none"
+#: Frozen networks that a critic can see through, each with the name that scores in its features go by.
+TRAINED_AGAINST = {"efficientnet_lite0": "effnet-lite0"}
+
 #: How much of the way from a pair's first value to its second is gone, by the fraction of ``schedule_kimg`` that is.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda fraction: (1 - math.cos(math.pi * fraction)) / 2,
     "linear": lambda fraction: fraction,
+    "cooldown": lambda fraction: fraction,
 }
+#: The schedule whose ``schedule_kimg`` are a run's last. A run that stands can then be made longer: how it was learned
+#: until its end does not depend on where that is (Hu et al., MiniCPM, arXiv:2404.06395, section 4).
+COOLDOWN = "cooldown"
 
 #: A number, or a pair that the recipe's schedule goes through, from the first to the second.
 Scheduled = float | tuple[float, float]
@@ -56,7 +65,9 @@ class Recipe:
     generator: str = _hyperparameter("architecture of G", choices=GENERATORS)
     generator_width: int = _hyperparameter("channels before G's last layer", least=1)
     latent_dim: int = _hyperparameter("entries of a latent", least=1)
-    discriminator: str = _hyperparameter("architecture of D", choices=DISCRIMINATORS)
+    discriminator: str = _hyperparameter(
+        "architecture of D, the critic of pixels; none leaves it out", choices=(*DISCRIMINATORS, NO_PIXELS)
+    )
     discriminator_width: int = _hyperparameter("channels after D's first block", least=1)
     discriminator_norm: str = _hyperparameter("D's norm, or the one it was published with", choices=NORMS)
     loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
@@ -69,15 +80,21 @@ class Recipe:
     ema_half_life_kimg: Scheduled = _hyperparameter("half-life of the averaged generator's weights, in kimg", least=0)
     mirror: bool = _hyperparameter("flip half of the real images left to right")
     seed: int = _hyperparameter("of weights, data order, flips and latents", least=0)
-    precision: str = _hyperparameter("auto: bf16 where the GPU has it, fp16 on an older GPU, fp32", choices=PRECISIONS)
+    precision: str = _hyperparameter(
+        "auto: bf16 where the processor is quick in it, fp16 on an older GPU, else fp32", choices=PRECISIONS
+    )
     compile: bool = _hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
     tick_kimg: float = _hyperparameter("kimg between two lines of the log", above=0)
     fid_every: float = _hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
     fid_images: int = _hyperparameter("images a score generates", least=2)
     checkpoint_every: float = _hyperparameter("kimg between two checkpoints and sample grids", above=0)
     d_steps: int = _hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1)
-    schedule: str = _hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
-    schedule_kimg: float = _hyperparameter("kimg after which a pair's second value stays", 0.0, least=0)
+    schedule: str = _hyperparameter(
+        "how pairs of values are gone through; cooldown: linearly, at the end", "cosine", choices=tuple(SCHEDULES)
+    )
+    schedule_kimg: float = _hyperparameter(
+        "kimg after which a pair's second value stays; of a cooldown, the run's last kimg", 0.0, least=0
+    )
     r1_gamma: Scheduled = _hyperparameter("γ of R1, the penalty on D's gradient at real images", 0.0, least=0)
     r2_gamma: Scheduled = _hyperparameter("γ of R2, the same at generated images", 0.0, least=0)
     gradient_penalty: float = _hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0)
@@ -91,6 +108,16 @@ class Recipe:
     )
     ada_kimg: float = _hyperparameter("kimg in which that probability can go from 0 to 1", 500.0, above=0)
     sync_batch_norm: bool = _hyperparameter("BatchNorm's statistics: of all ranks' images, not of each rank's", False)
+    features: str = _hyperparameter(
+        "frozen network whose features a second critic sees; empty: there is none", "", choices=("", *TRAINED_AGAINST)
+    )
+    features_size: int = _hyperparameter("side that the frozen network's input is brought to", 64, least=32)
+    features_width: int = _hyperparameter("channels of the features' critic at 32×32; twice that at 16×16", 32, least=1)
+    moments_weight: Scheduled = _hyperparameter(
+        "of G's distance from the mean and covariance of real features; 0: it is not in the game", 0.0, least=0
+    )
+    moments_half_life_kimg: float = _hyperparameter("half-life of the averages of these moments, in kimg", 6.0, above=0)
+    features_gamma: Scheduled = _hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0)
 
     #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
     RESUMABLE = ("name", "kimg", "precision", "compile", "fid_every", "fid_images", "checkpoint_every")
@@ -108,10 +135,29 @@ class Recipe:
                 f"The recipe {self.name!r} has a pair of values for {', '.join(pairs)} and no schedule_kimg.",
                 "Say after how many kimg the second value is reached.",
             )
+        if not (self.sees_pixels or self.features):
+            raise InputError(
+                f"The recipe {self.name!r} has no discriminator and no features, so D sees nothing.",
+                "Name one of them.",
+            )
+        if self.moments_weight and not self.features:
+            raise InputError(
+                f"The recipe {self.name!r} matches the moments of features and has no features.",
+                "Say features, or leave moments_weight out.",
+            )
         try:
             parse_policies(self.augment)
         except ValueError as problem:
             raise InputError(f"The recipe {self.name!r} has augment = {self.augment!r}: {problem}.") from problem
+
+    @property
+    def sees_pixels(self) -> bool:
+        return self.discriminator != NO_PIXELS
+
+    @property
+    def trained_against(self) -> str | None:
+        """The extractor whose network's features G is trained against, by the name that scores call it; or None."""
+        return TRAINED_AGAINST[self.features] if self.features else None
 
     @property
     def total_images(self) -> int:
@@ -128,7 +174,12 @@ class Recipe:
         if not isinstance(value, tuple):
             return float(value)
         first, last = value
-        done = SCHEDULES[self.schedule](min(1.0, images_seen / (1000 * self.schedule_kimg)))
+        start, length = 0.0, self.schedule_kimg
+        if self.schedule == COOLDOWN:
+            length = min(length, self.kimg)
+            start = self.kimg - length
+        fraction = (images_seen - 1000 * start) / (1000 * length)
+        done = SCHEDULES[self.schedule](min(1.0, max(0.0, fraction)))
         return float(first + (last - first) * done)
 
     def learned_fields(self) -> dict[str, Any]:

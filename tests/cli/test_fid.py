@@ -11,6 +11,7 @@ from click.testing import Result
 from PIL import Image
 
 from facegen.data.images import ImageCollection
+from facegen.data.sampling import Origin, png_info
 from facegen.scoring import report
 from facegen.scoring.score import Score
 from facegen.stages import fid as stage
@@ -65,6 +66,18 @@ def test_warnings_go_to_stderr_and_into_the_json(facegen: Run, images: Path) -> 
     outcome = facegen("fid", images, "--reference", images, "--extractor", "effnet-lite0", "--json")
     (warning, *_) = json.loads(outcome.stdout)["warnings"]
     assert "do not fill 1,280 dims" in warning and f"warning: {warning}" in outcome.stderr
+
+
+def test_a_generator_trained_against_the_extractor_is_named_and_warned_of(
+    facegen: Run, images: Path, tmp_path: Path
+) -> None:
+    for path in images.iterdir():
+        Image.open(path).save(tmp_path / path.name, pnginfo=png_info(Origin(None, "effnet-lite0")))
+    words = ("fid", tmp_path, "--reference", images, "--extractor", "effnet-lite0")
+    people, value = facegen(*words), json.loads(facegen(*words, "--json").stdout)
+    assert people.stdout.splitlines()[0].endswith("; generator trained against effnet-lite0")
+    assert value["trained_against"] == "effnet-lite0"
+    assert f"warning: {value['warnings'][0]}" in people.stderr and "flatters" in value["warnings"][0]
 
 
 class TestAllMetrics:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
-from facegen.data.sampling import png_info
+from facegen.data.sampling import Origin, png_info
 from facegen.errors import InputError
 
 Store = Callable[..., Path]
@@ -45,12 +45,12 @@ def test_yields_a_datasets_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar.gz"])
-def test_pictures_say_how_they_were_drawn(store: Store, png: Png, form: str) -> None:
+def test_pictures_say_where_they_come_from(store: Store, png: Png, form: str) -> None:
     file = io.BytesIO()
-    Image.open(io.BytesIO(png(1))).save(file, "PNG", pnginfo=png_info("truncation 0.8"))
+    Image.open(io.BytesIO(png(1))).save(file, "PNG", pnginfo=png_info(Origin("truncation 0.8", "effnet-lite0")))
     images = open_images(store(form, {"1.png": file.getvalue(), "2.png": png(1)}))
     told, plain = images.pictures()
-    assert (told.sampling, plain.sampling) == ("truncation 0.8", None)
+    assert (told.origin, plain.origin) == (Origin("truncation 0.8", "effnet-lite0"), Origin())
     np.testing.assert_array_equal(told.pixels, plain.pixels)
 
 

@@ -15,14 +15,16 @@ from PIL import Image, ImageFilter
 from facegen.data.transform import resize_and_crop
 from facegen.grading.fingerprints import KnownFaces, find_matches, fingerprint
 from facegen.grading.flags import Flag, copied_from, own_flags, shared_with
+from facegen.scoring.score import Score
 
 Images = npt.NDArray[np.uint8]
 Smooth = Callable[..., Images]
 
 
-def own(images: Images) -> dict[str, Flag]:
+def own(images: Images, **origin: str) -> dict[str, Flag]:
     names = [f"{i}.png" for i in range(len(images))]
-    return {flag.name: flag for flag in own_flags(images, fingerprint(images), names)}
+    score = Score("fd", 1.0, len(images), 1, "tiny", "0" * 64, 9, "1" * 64, **origin)
+    return {flag.name: flag for flag in own_flags(images, fingerprint(images), names, score)}
 
 
 def jpeg(image: Images, quality: int = 75) -> Images:
@@ -52,6 +54,15 @@ WAYS = [same, jpeg, blurred, noisy, mirrored]
 
 def test_varied_images_earn_no_flag(smooth: Smooth) -> None:
     assert own(smooth(60)) == {}
+
+
+@pytest.mark.parametrize(("network", "told"), [("tiny", True), ("tiny (3 of 60 images)", True), ("other", False)])
+def test_a_generator_trained_against_a_network_is_told_and_whether_it_measures(
+    network: str, told: bool, smooth: Smooth
+) -> None:
+    (flag,) = own(smooth(60), trained_against=network).values()
+    assert (flag.name, flag.details) == ("trained_against", {"trained_against": network})
+    assert (network in flag.message, "flatters" in flag.message) == (network == "tiny" or not told, told)
 
 
 @pytest.mark.parametrize("change", WAYS)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from facegen.data.sampling import png_info
+from facegen.data.sampling import Origin, png_info
 from facegen.errors import EnvironmentProblem
 from facegen.grading.fingerprints import KnownFaces, fingerprint
 from facegen.grading.grader import Grader
@@ -81,20 +81,22 @@ def test_copies_are_looked_for_in_each_collection(
     assert [flag.name for flag in graded.flags] == ["copied_from_reference"]
 
 
-def test_images_that_say_how_they_were_sampled_earn_a_flag_and_name_it_in_the_score(
+def test_images_that_say_where_they_come_from_earn_flags_and_name_it_in_the_score(
     smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
 ) -> None:
     path = submit("s1", smooth(40))
     files = {file.name: file for file in sorted((tmp_path / "images-s1").iterdir())}
     for file in files.values():
-        Image.open(file).save(file, pnginfo=png_info("discriminator rejection, 31% accepted"))
+        Image.open(file).save(file, pnginfo=png_info(Origin("discriminator rejection, 31% accepted", "mean")))
     write_tarball(files, path)
     for _ in range(2):  # graded, and remembered
         graded = Grader(scorer, {}, tmp_path / "cache", limits=limits).grade(path).graded
         assert graded is not None
         assert graded.score.sampling == "discriminator rejection, 31% accepted"
-        (flag,) = graded.flags
-        assert flag.name == "sampling" and "discriminator rejection, 31% accepted" in flag.message
+        assert (graded.score.trained_against, graded.score.warnings) == ("mean", (graded.score.flattery,))
+        sampling, against = graded.flags
+        assert sampling.name == "sampling" and "discriminator rejection, 31% accepted" in sampling.message
+        assert against.name == "trained_against" and "trained against mean, the very network" in against.message
 
 
 def test_a_broken_tarball_is_a_rejected_outcome(scorer: Any, limits: Limits, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from facegen.data.sampling import Origin
 from facegen.grading.fingerprints import fingerprint
 from facegen.grading.grader import Graded, Outcome, contact_sheet
 from facegen.grading.leaderboard import Leaderboard, rank
@@ -109,6 +110,16 @@ def test_html_of_rejected_alone() -> None:
 def test_html_says_when_it_is_not_fid(graded: Callable[..., Outcome]) -> None:
     assert "not FID" in board(graded("a", 1.0, 1, "fd")).to_html()
     assert "not FID" not in board(graded("a", 1.0, 1, "fid")).to_html()
+
+
+@pytest.mark.parametrize(("network", "told"), [("inception-2015-12-05", True), ("effnet-lite0", False)])
+def test_html_says_when_values_do_not_compare(graded: Callable[..., Outcome], network: str, told: bool) -> None:
+    plain, other = graded("a", 1.0, 1), graded("b", 2.0, 2)
+    assert other.graded is not None
+    found = replace(other.graded, score=other.graded.score.with_origin(Origin(None, network)))
+    value = board(plain, replace(other, graded=found))
+    assert ("The generator of one submission was trained against the network" in value.to_html()) is told
+    assert [row["score"]["trained_against"] for row in value.to_json()["submissions"]] == [None, network]
 
 
 def test_a_notice_is_in_json_and_html_escaped() -> None:

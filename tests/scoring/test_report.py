@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facegen.data.images import open_images
+from facegen.data.sampling import Origin
 from facegen.errors import InputError
 from facegen.metrics.extrapolation import Extrapolation, fid_infinity
 from facegen.metrics.floor import Floor
@@ -169,6 +170,15 @@ class TestPage:
         text = page_of(bare).words
         assert "could not be measured" in text and f"{found.uncalibrated}." in text and "None" not in text
         assert "Warnings" not in text and "target" not in text and "Near-duplicates within" not in text
+
+    @pytest.mark.parametrize(("network", "warned"), [("tiny", True), ("other", False)])
+    def test_the_network_that_the_generator_was_trained_against_is_named(
+        self, page_of: Callable[[Evaluation], Page], evaluation: Evaluation, network: str, warned: bool
+    ) -> None:
+        text = page_of(replace(evaluation, score=evaluation.score.with_origin(Origin(None, network)))).words
+        assert f"generator was trained against a network, as they say: {network}." in text
+        assert ("trained against tiny: the value flatters" in text) is warned
+        assert ("values of other generators are not comparable" in text) is warned
 
     def test_the_same_evaluation_gives_the_same_bytes(self, tmp_path: Path, evaluation: Evaluation) -> None:
         first, second = (write_report(evaluation, tmp_path / name).read_bytes() for name in ("a", "b"))

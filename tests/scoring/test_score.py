@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from facegen.data.sampling import Origin
 from facegen.scoring.score import Score
 
 FID = Score("fid", 12.345, 1000, 2048, "inception-2015-12-05", "6" * 64, 10_000, "a" * 64, 20.0, True)
@@ -30,6 +31,7 @@ def test_json_is_the_interfaces() -> None:
         "warnings": [],
         "metrics": {},
         "sampling": None,
+        "trained_against": None,
     }
 
 
@@ -41,6 +43,7 @@ MEASURED = replace(
     interval95=(11.0, 13.0),
     warnings=("careful",),
     sampling="truncation 0.8",
+    trained_against="effnet-lite0",
     metrics={
         "kid": {"value": 0.0123, "standard_error": 0.0004},
         "precision": 0.5,
@@ -73,11 +76,42 @@ def test_another_distance_says_that_it_is_not_fid() -> None:
 
 
 def test_a_sampling_that_is_not_plain_is_named_with_the_value() -> None:
-    assert MEASURED.summary().endswith("of inception-2015-12-05; sampled by truncation 0.8; below the target of 20")
+    score = replace(FID, sampling="truncation 0.8")
+    assert score.summary().endswith("of inception-2015-12-05; sampled by truncation 0.8; below the target of 20")
 
 
-def test_a_score_from_before_samplings_were_named_is_read() -> None:
-    older = {key: value for key, value in FID.to_json().items() if key != "sampling"}
+def test_a_network_that_the_generator_was_trained_against_is_named_with_the_value() -> None:
+    score = FID.with_origin(Origin("truncation 0.8", "effnet-lite0"))
+    assert score.summary().endswith(
+        "; sampled by truncation 0.8; generator trained against effnet-lite0; below the target of 20"
+    )
+
+
+@pytest.mark.parametrize("network", [None, "effnet-lite0", "other"])
+def test_another_network_than_the_one_that_measures_is_no_warning(network: str | None) -> None:
+    score = FID.with_origin(Origin(None, network))
+    assert score == replace(FID, trained_against=network) and score.flattery is None
+
+
+@pytest.mark.parametrize(
+    ("trained_against", "which"),
+    [
+        ("effnet-lite0", "the images come from"),
+        ("effnet-lite0 (3 of 4 images)", "some of the images come from"),
+        ("other (3 of 4 images); effnet-lite0 (1 of 4 images)", "some of the images come from"),
+    ],
+)
+def test_a_network_that_was_in_the_training_is_warned_of_first(trained_against: str, which: str) -> None:
+    score = replace(FD, warnings=("careful",)).with_origin(Origin(None, trained_against))
+    warning, careful = score.warnings
+    assert (warning, careful, score.trained_against) == (score.flattery, "careful", trained_against)
+    assert warning.startswith(which)
+    assert all(words in warning for words in ("flatters", "not comparable", "Inception", "ImageNet"))
+
+
+@pytest.mark.parametrize("key", ["sampling", "trained_against"])
+def test_a_score_from_before_origins_were_named_is_read(key: str) -> None:
+    older = {name: value for name, value in FID.to_json().items() if name != key}
     assert Score.from_json(older) == FID
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
-from facegen.data.sampling import png_info
+from facegen.data.sampling import Origin, png_info
 from facegen.errors import InputError
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
@@ -53,15 +53,26 @@ def test_a_folder_scores_like_its_images(scorer: Scorer, folder: Path, pixels: n
     assert scorer.score_collection(some) == scorer.score(pixels[[1, 4, 5, 9, 12]])
 
 
-def test_a_folder_of_images_that_say_how_they_were_sampled_says_it_with_its_score(
+def test_a_folder_of_images_that_say_where_they_come_from_says_it_with_its_score(
     scorer: Scorer, folder: Path, tmp_path: Path, pixels: np.ndarray
 ) -> None:
     (tmp_path / "told").mkdir()
     for index, image in enumerate(pixels[:4]):
-        info = png_info("truncation 0.8" if index else None)
+        info = png_info(Origin("truncation 0.8" if index else None, "tiny"))
         Image.fromarray(image).save(tmp_path / "told" / f"{index}.png", pnginfo=info)
     score = scorer.score_collection(open_images(tmp_path / "told"))
-    assert score == replace(scorer.score(pixels[:4]), sampling="truncation 0.8 (3 of 4 images)")
+    assert score == scorer.score(pixels[:4]).with_origin(Origin("truncation 0.8 (3 of 4 images)", "tiny"))
+    assert score.flattery is not None and score.flattery in score.warnings
+
+
+def test_arrays_are_said_to_come_from_a_generator_trained_against_a_network(
+    scorer: Scorer, tiny: FeatureExtractor, pixels: np.ndarray
+) -> None:
+    plain = scorer.score(pixels)
+    for network in (None, "tiny", "other"):
+        expected = plain.with_origin(Origin(None, network))
+        assert scorer.score(pixels, trained_against=network) == expected
+        assert scorer.score_features(pixels, tiny(list(pixels)), trained_against=network) == expected
 
 
 def test_the_interval_holds_the_value_and_the_floor_is_that_of_n(scorer: Scorer, pixels: np.ndarray) -> None:

@@ -8,14 +8,15 @@ import torch
 
 from facegen.data.dataset import new_dataset
 from facegen.training.checkpoint import save_generator
+from facegen.training.networks import build_networks
 from facegen.training.recipe import load_recipe
-from facegen.training.step import build_networks
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A recipe file for a game of a few thousand weights and four steps."""
     small = {"generator_width": 2, "discriminator_width": 2, "batch": 8, "kimg": 0.032, "tick_kimg": 0.016}
+    small |= {"precision": "fp32"}  # what "auto" takes is the machine's
     path = tmp_path / "tiny.toml"
     path.write_text(load_recipe("quick").with_overrides(small).to_toml(), encoding="utf-8")
     return path

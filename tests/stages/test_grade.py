@@ -16,6 +16,7 @@ from click.testing import Result
 from PIL import Image
 
 from facegen.data.dataset import new_dataset
+from facegen.data.sampling import Origin, png_info
 from facegen.errors import InputError
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.reference import Reference
@@ -123,6 +124,23 @@ def test_copies_of_training_and_reference_are_flagged(submissions: Path, tmp_pat
     assert row["flags"] == ["copied_from_reference", "copied_from_training"]
     assert row["details"]["copied_from_training"]["examples"][0]["image"] == "0004.png"
     assert row["details"]["copied_from_reference"]["images"] == 2
+
+
+def test_images_of_a_generator_trained_against_a_network_are_remarked_in_every_rendering(
+    packed: Path, reference: Path, tmp_path: Path
+) -> None:
+    info = png_info(Origin(None, "mean"))  # which is the network that measures here
+    files = {file.name: tmp_path / file.name for file in sorted(packed.parent.glob("*.png"))}
+    for name, file in files.items():
+        Image.open(packed.parent / name).save(file, compress_level=1, pnginfo=info)
+    write_tarball(files, tmp_path / "s1.tar.gz")
+    result = stage.grade(tmp_path / "s1.tar.gz", reference=reference, out=tmp_path / "grades")
+    (row,) = json.loads(result.json.read_text(encoding="utf-8"))["submissions"]
+    assert (row["flags"], row["score"]["trained_against"]) == (["trained_against"], "mean")
+    assert "flatters" in row["score"]["warnings"][0]
+    with result.csv.open(newline="", encoding="utf-8") as file:
+        assert [line["flags"] for line in csv.DictReader(file)] == ["trained_against"]
+    assert "trained against mean, the very network" in result.html.read_text(encoding="utf-8")
 
 
 def test_a_target_without_room_is_told_once(

@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import Result
 
 from facegen.data.images import ImageCollection
+from facegen.data.sampling import Origin
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
@@ -71,3 +73,15 @@ def test_a_changed_image_is_drawn_again(
     assert "Already trained" in second.stderr
     # The images are not what the generator drew, so they are drawn again; they are then the same as ever.
     assert "Already sampled" not in second.stderr and "Already scored" in second.stderr
+
+
+@pytest.mark.parametrize(("network", "warned"), [("mean-colour", True), ("other", False)])
+def test_the_closing_words_name_the_network_that_the_generator_was_trained_against(
+    facegen: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, warned: bool
+) -> None:
+    score = MeanColour().score([np.zeros(1)]).with_origin(Origin(None, network))
+    ran = SimpleNamespace(score=score, grid="grid", tarball="tarball", leaderboard=SimpleNamespace(html="html"))
+    monkeypatch.setattr("facegen.stages.run.run", lambda *words, **options: ran)
+    outcome = facegen("run", "--work", tmp_path)
+    assert f"generator trained against {network}" in outcome.stderr
+    assert ("the value flatters" in outcome.stderr) is warned

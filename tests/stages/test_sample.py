@@ -12,12 +12,13 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
+from facegen.data.sampling import Origin
 from facegen.gan import rejection
 from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import latents_for
 from facegen.gan.latents import sobol_latents
 from facegen.stages import sample as stage
-from facegen.training.checkpoint import load_generator, save_checkpoint
+from facegen.training.checkpoint import load_generator, save_checkpoint, save_generator
 from facegen.training.recipe import load_recipe
 
 Run = Callable[..., Result]
@@ -86,7 +87,7 @@ def test_a_run_without_a_generator_is_said(facegen: Run, tmp_path: Path) -> None
 
 
 def samplings(folder: Path) -> set[str | None]:
-    return {picture.sampling for picture in open_images(folder).pictures()}
+    return {picture.origin.sampling for picture in open_images(folder).pictures()}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,19 @@ def test_plain_sampling_writes_what_pillow_writes_by_itself(facegen: Run, genera
     path = tmp_path / "images" / "0001.png"
     Image.open(path).save(tmp_path / "again.png")
     assert path.read_bytes() == (tmp_path / "again.png").read_bytes()
+
+
+def test_images_name_the_network_that_their_generator_was_trained_against(
+    facegen: Run, generator: Path, tmp_path: Path
+) -> None:
+    saved = load_generator(generator / "last.safetensors")
+    recipe = saved.recipe.with_overrides({"features": "efficientnet_lite0"})
+    path = tmp_path / "other.safetensors"
+    save_generator(path, saved.network, recipe, size=64, dataset="ab", images_seen=0, score=None)
+    outcome = facegen("sample", path, tmp_path / "images", "-n", "2")
+    assert "trained against effnet-lite0" in outcome.stderr
+    origins = {picture.origin for picture in open_images(tmp_path / "images").pictures()}
+    assert origins == {Origin(None, "effnet-lite0")}
 
 
 def test_sobol_latents_are_the_generators_input(facegen: Run, generator: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from facegen.data.sampling import Origin, png_info
 from facegen.submission.reader import Submission, read_submission
 from facegen.submission.rules import Code, Limits, Rejection
 
@@ -55,6 +56,15 @@ def test_reads_the_pixels_of_every_tar_format(
     assert submission.student_number == "s1"
     assert [name.split("/")[-1] for name in submission.names] == ["0.png", "1.png", "2.png"]
     np.testing.assert_array_equal(submission.images, truth)
+
+
+def test_what_images_say_of_where_they_come_from_is_summed_up(
+    picture: Encoder, pack_members: Packer, limits: Limits
+) -> None:
+    info = png_info(Origin("truncation 0.8", "effnet-lite0"))
+    path = pack_members({"0.png": picture(0), **{f"{i}.png": picture(i, pnginfo=info) for i in (1, 2)}})
+    expected = Origin("truncation 0.8 (2 of 3 images)", "effnet-lite0 (2 of 3 images)")
+    assert read_submission(path, limits=limits).origin == expected
 
 
 def test_jpeg_is_accepted(picture: Encoder, pack_members: Packer, limits: Limits) -> None:

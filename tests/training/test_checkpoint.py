@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from facegen.errors import InputError
+from facegen.gan.generators import build_generator
 from facegen.training.checkpoint import (
     KEPT,
     checkpoint_files,
@@ -17,8 +19,8 @@ from facegen.training.checkpoint import (
     save_checkpoint,
     save_generator,
 )
+from facegen.training.networks import build_networks
 from facegen.training.recipe import Recipe
-from facegen.training.step import build_networks
 
 
 def test_only_the_newest_few_stay(tmp_path: Path) -> None:
@@ -55,6 +57,19 @@ def test_a_generator_comes_back_whole(tiny_recipe: Recipe, tmp_path: Path) -> No
     assert (saved.recipe, saved.size, saved.dataset_sha256, saved.kimg) == (tiny_recipe, 16, "ab", 1.5)
     torch.testing.assert_close(saved.network.state_dict(), generator.state_dict(), rtol=0, atol=0)
     assert not saved.network.training
+
+
+@pytest.mark.parametrize(("features", "network"), [("", None), ("efficientnet_lite0", "effnet-lite0")])
+def test_a_generator_remembers_what_it_was_trained_against(
+    tiny_recipe: Recipe, tmp_path: Path, features: str, network: str | None
+) -> None:
+    recipe = tiny_recipe.with_overrides({"features": features})
+    generator = build_generator(recipe.generator, latent_dim=recipe.latent_dim, width=recipe.generator_width, size=16)
+    path = tmp_path / "g.safetensors"
+    save_generator(path, generator, recipe, size=16, dataset="ab", images_seen=0, score=None)
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata().get("trained_against") == network
+    assert load_generator(path).trained_against == network
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64])

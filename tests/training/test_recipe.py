@@ -12,7 +12,8 @@ from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recip
 #: Fields with a default.
 OPTIONAL = {
     "d_steps", "schedule", "schedule_kimg", "r1_gamma", "r2_gamma", "gradient_penalty", "penalty_every", "augment",
-    "augment_probability", "ada_target", "ada_kimg", "sync_batch_norm",
+    "augment_probability", "ada_target", "ada_kimg", "sync_batch_norm", "features", "features_size", "features_width",
+    "features_gamma", "moments_weight", "moments_half_life_kimg",
 }  # fmt: skip
 
 
@@ -110,6 +111,19 @@ def test_a_pair_is_gone_through_by_its_schedule() -> None:
     # (1 − cos(π/4)) / 2 of the way after a quarter of the time.
     assert [cosine.at("generator_lr", images) for images in seen] == pytest.approx([4, 4 - 0.292893, 3, 2, 2])
     assert linear.at("beta1", 5_000) == linear.beta1
+
+
+def test_a_cooldown_is_at_the_end_wherever_that_is() -> None:
+    """The last 2 of 10 kimg; a run that is made longer went the same way until then."""
+    changes = {"generator_lr": [4.0, 2.0], "schedule": "cooldown", "schedule_kimg": 2.0, "kimg": 10.0}
+    recipe = load_recipe("quick").with_overrides(changes)
+    seen = [0, 8_000, 8_500, 9_000, 10_000, 12_000]
+    assert [recipe.at("generator_lr", images) for images in seen] == pytest.approx([4, 4, 3.5, 3, 2, 2])
+    longer = recipe.with_overrides({"kimg": 20.0})
+    assert [longer.at("generator_lr", images) for images in seen] == pytest.approx([4.0] * 6)
+    assert longer.learned_fields() == recipe.learned_fields()
+    shorter = recipe.with_overrides({"kimg": 1.0})
+    assert [shorter.at("generator_lr", images) for images in (0, 500, 1_000)] == pytest.approx([4, 3, 2])
 
 
 def test_a_pair_without_a_length_is_an_error() -> None:

@@ -15,9 +15,10 @@ from facegen.errors import InputError
 from facegen.training import objective
 from facegen.training.batches import STEP, RealImages, seeded
 from facegen.training.distributed import Ranks
+from facegen.training.networks import PIXELS, build_networks
 from facegen.training.objective import Gradients, Judged
 from facegen.training.recipe import Recipe
-from facegen.training.step import EMA_RAMP, Game, build_networks, mean_figures
+from facegen.training.step import EMA_RAMP, Game, mean_figures
 
 CPU = torch.device("cpu")
 
@@ -30,7 +31,8 @@ def game_of(recipe: Recipe, dataset: FaceDataset, precision: torch.dtype = torch
 
 def test_a_step_is_the_dcgan_examples_arithmetic(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     game = game_of(tiny_recipe, tiny_dataset)
-    generator, discriminator = build_networks(tiny_recipe, tiny_dataset.size)
+    generator, judges = build_networks(tiny_recipe, tiny_dataset.size)
+    discriminator = judges[PIXELS]
     draw = seeded(tiny_recipe.seed, STEP, 0)
     latents = torch.randn(tiny_recipe.batch, tiny_recipe.latent_dim, generator=draw)
     mirrored = torch.rand(tiny_recipe.batch, generator=draw) < 0.5
@@ -54,7 +56,7 @@ def test_a_step_is_the_dcgan_examples_arithmetic(tiny_recipe: Recipe, tiny_datas
     figures = mean_figures([game(0)], Ranks())
     assert figures["loss_d"] == pytest.approx(loss_d.item(), rel=1e-5)
     assert figures["loss_g"] == pytest.approx(loss_g.item(), rel=1e-5)
-    for ours, theirs in ((game.generator, generator), (game.discriminator, discriminator)):
+    for ours, theirs in ((game.generator, generator), (game.critics[PIXELS].judge, discriminator)):
         torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-4, atol=1e-6)
 
 
@@ -154,7 +156,7 @@ def test_seldom_penalties_weigh_as_much_more(tiny_recipe: Recipe, tiny_dataset: 
     games = [game_of(recipe, tiny_dataset) for recipe in (seldom, stronger)]
     first = [mean_figures([game(0)], Ranks()) for game in games]
     assert first[0] == pytest.approx(first[1]) and first[0]["penalty"] > 0
-    torch.testing.assert_close(games[0].discriminator.state_dict(), games[1].discriminator.state_dict())
+    torch.testing.assert_close(*(game.critics[PIXELS].judge.state_dict() for game in games))
     assert [games[0](step)["penalty"].item() > 0 for step in range(1, 7)] == [False, False, True] * 2
 
 
@@ -197,7 +199,7 @@ def test_gradients_laid_out_otherwise_than_the_weights_reach_the_right_weights(
     monkeypatch.setattr("facegen.training.step.compiled_gradients", compiled_gradients)
     game = game_of(recipe.with_overrides({"compile": True}), tiny_dataset)
     game(0), eager(0)
-    for ours, theirs in zip(game.discriminator.parameters(), eager.discriminator.parameters(), strict=True):
+    for ours, theirs in zip(*(each.critics[PIXELS].judge.parameters() for each in (game, eager)), strict=True):
         # Rounding decides a gradient that is nearly 0, and with it which way Adam's first step goes.
         assert torch.isclose(ours, theirs, rtol=0, atol=1e-6).float().mean() > 0.99
 

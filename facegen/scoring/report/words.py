@@ -31,7 +31,7 @@ class Metric:
 
 
 def badges(evaluation: Evaluation) -> list[Badge]:
-    """Is the target met, and are there copies?"""
+    """Is the target met, was the measure in the training, and are there copies?"""
     score, interval, floor, found = evaluation.score, evaluation.interval, evaluation.floor, evaluation.memorization
     answers = []
     if score.target is not None:
@@ -42,6 +42,8 @@ def badges(evaluation: Evaluation) -> list[Badge]:
             answers.append(Badge(words, "good" if score.passed else "bad"))
         if floor is not None and floor.value >= score.target:
             answers.append(Badge("real images miss this target too", "note"))
+    if score.flattery is not None:
+        answers.append(Badge(f"trained against {score.extractor}: the value flatters", "note"))
     if found.p_value is None:
         answers.append(Badge("copies: not calibrated", "note"))
     elif found.red:
@@ -81,6 +83,8 @@ def verdict(evaluation: Evaluation) -> list[str]:
         )
     if score.sampling is not None:
         sentences.append(f"The images are not plainly sampled, as they say: {score.sampling}.")
+    if score.trained_against is not None:
+        sentences.append(f"The images' generator was trained against a network, as they say: {score.trained_against}.")
     if score.metric != "fid":
         sentences.append(f"This is an {score.label}, not FID: it compares only with values of the same network.")
     return sentences

@@ -1,0 +1,49 @@
+"""What a recipe alters of the images that its critics see."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from facegen.gan.augmentation import (
+    adapted_probability,
+    augment,
+    overfitting_sign,
+    parse_policies,
+    uniforms_per_image,
+)
+from facegen.training.distributed import Ranks
+from facegen.training.recipe import Recipe
+
+
+class Augmentation(nn.Module):
+    """A recipe's alterations of what D sees, and their probability, which the overfitting of D can control."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        super().__init__()
+        self._policies = parse_policies(recipe.augment)
+        self._recipe = recipe
+        self.uniforms = uniforms_per_image(self._policies)
+        self.probability: Tensor
+        self.register_buffer("probability", torch.tensor(recipe.at("augment_probability", 0), device=device))
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self._policies)
+
+    def forward(self, images: Tensor, uniforms: Tensor) -> Tensor:
+        return augment(images, self._policies, uniforms, self.probability) if self._policies else images
+
+    @torch.no_grad()
+    def adapt(self, belief: Tensor, images_seen: int, ranks: Ranks) -> None:
+        """Raise the probability where D is too sure of real images ([B] in [0, 1]), else lower it; or as scheduled."""
+        recipe = self._recipe
+        if not recipe.ada_target:
+            self.probability.fill_(recipe.at("augment_probability", images_seen))
+            return
+        sign = overfitting_sign(belief - 0.5)
+        ranks.average([sign])
+        step = adapted_probability(
+            self.probability, sign, target=recipe.ada_target, images=recipe.images_per_step, kimg=recipe.ada_kimg
+        )
+        self.probability.copy_(step)

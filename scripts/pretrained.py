@@ -1,0 +1,203 @@
+#!/usr/bin/env python
+"""Makes the generator that ships with facegen from a run: generator.safetensors, fingerprints.npy, card.md's figures.
+
+    facegen sample run images
+    facegen fid images --reference celeba --json > score.json
+    python scripts/pretrained.py run --dataset celeba --scores score.json --hardware "one H100"
+
+RUN is a run folder or a .safetensors file. Its generator is stored as float16, metadata and all; 1,000 images tell how
+far that takes them from float32's, and more than a few pixel values, or a file over 10 MB, is refused. The images of
+seeds 0 to 9 are drawn for the fingerprints by which 'facegen grade' recognises them: 10,000, minutes on a CPU.
+
+Of the card only the figures between its two marks are written, and all are read or measured: recipe, kimg and dataset
+from the file, hours from the run's log, scores from what 'facegen fid --json' printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from facegen.data.dataset import FaceDataset
+from facegen.device import choose_device
+from facegen.errors import InputError
+from facegen.files import atomic_path, sha256_file, write_text
+from facegen.gan.generators import latents_for
+from facegen.gan.latents import images_of
+from facegen.metrics.phash import perceptual_hashes
+from facegen.pretrained import CARD, FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, generator_path
+from facegen.scoring.score import Score
+from facegen.stages.sample import generator_of
+from facegen.training.checkpoint import SavedGenerator, load_generator
+from facegen.training.log import read_log
+
+MOST_BYTES = 10_000_000
+#: "A few": how far float16 may take a pixel.
+MOST_DIFFERENCE = 8
+BEGIN, END = "<!-- scripts/pretrained.py writes from here -->", "<!-- to here -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="a run folder or a .safetensors file")
+    parser.add_argument("--dataset", type=Path, help="what it was trained on, for the number of images")
+    parser.add_argument("--scores", type=Path, nargs="+", default=[], help="what 'facegen fid --json' printed")
+    parser.add_argument("--hours", type=float, help="of training; by default from the run's log")
+    parser.add_argument("--hardware", default="not recorded", help="that trained it, in words")
+    parser.add_argument("--device", default="auto", help="draws the images (auto)")
+    parser.add_argument("--out", type=Path, default=generator_path().parent, help="the room, with its card.md")
+    options = parser.parse_args()
+    source = generator_of(options.run)
+    whole = load_generator(source)
+    hours = training_hours(options.run, whole.kimg) if options.hours is None else options.hours
+    facts = [
+        *described(whole, options.dataset),
+        ("training", f"{whole.kimg:,g} kimg (thousands of real images shown)"),
+        ("hours", "not recorded" if hours is None else f"{hours:,.2f}"),
+        ("hardware", options.hardware),
+    ]
+    scores = [Score.from_json(json.loads(path.read_text(encoding="utf-8"))) for path in options.scores]
+    with tempfile.TemporaryDirectory() as folder:
+        half_file = Path(folder) / GENERATOR
+        store_half(source, half_file)
+        half = load_generator(half_file)
+        difference = compare(whole, half, options.device)
+        hashes = draw_fingerprints(half, options.device)
+        stored = half_file.read_bytes()
+    facts += [
+        ("stored", f"float16, {len(stored) / 1e6:.2f} MB"),
+        ("float16 against float32", str(difference)),
+        ("fingerprints", f"{len(hashes):,}: seeds 0 to {SEEDS - 1}, {IMAGES_PER_SEED:,} images each"),
+    ]
+    for name, write in (
+        (GENERATOR, lambda file: file.write(stored)),
+        (FINGERPRINTS, lambda file: np.save(file, hashes)),
+    ):
+        with atomic_path(options.out / name) as temporary, temporary.open("wb") as file:
+            write(file)
+    facts.append(("sha256", f"`{sha256_file(options.out / GENERATOR)}`"))
+    card = options.out / CARD
+    write_text(card, with_figures(card.read_text(encoding="utf-8"), figures(facts, scores)))
+    print("\n".join(f"{name}: {value}" for name, value in facts))
+
+
+def store_half(source: Path, target: Path) -> None:
+    """Write the generator at ``source`` as float16, whole numbers as they are, with all its metadata.
+
+    Raises:
+        InputError: a weight that float16 cannot hold, or a file that is too large to ship.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    with safe_open(source, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118 - not a mapping
+            tensor = file.get_tensor(name)
+            tensors[name] = tensor.half() if tensor.is_floating_point() else tensor
+            if not tensors[name].isfinite().all():
+                raise InputError(f"The weights {name} in {source} are beyond float16.")
+        save_file(tensors, target, file.metadata())
+    if target.stat().st_size > MOST_BYTES:
+        size, most = target.stat().st_size / 1e6, MOST_BYTES / 1e6
+        raise InputError(
+            f"The generator is {size:.1f} MB as float16, and at most {most:g} MB ship.", "Take a narrower one."
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far float16 takes ``n`` images, in pixel values of 255: at most, on average, and the share that differs."""
+
+    n: int
+    most: int
+    mean: float
+    share: float
+
+    def __str__(self) -> str:
+        return (
+            f"at most {self.most} of 255 and {self.mean:.3f} on average; {self.share:.1%} of the values differ "
+            f"({self.n:,} images)"
+        )
+
+
+def compare(whole: SavedGenerator, half: SavedGenerator, device: str) -> Difference:
+    """InputError where a pixel value is off by more than a few."""
+    off = np.abs(draw(whole, 0, device).astype(np.int16) - draw(half, 0, device).astype(np.int16))
+    difference = Difference(len(off), int(off.max()), float(off.mean()), float((off > 0).mean()))
+    if difference.most > MOST_DIFFERENCE:
+        raise InputError(f"As float16 it draws other images: they differ by {difference}.")
+    return difference
+
+
+def draw(generator: SavedGenerator, seed: int, device: str) -> npt.NDArray[np.uint8]:
+    """What 'facegen sample' draws with ``seed``, uint8 [IMAGES_PER_SEED, S, S, 3]."""
+    latents = latents_for(seed, 0, IMAGES_PER_SEED, generator.recipe.latent_dim)
+    where = choose_device(device)
+    return images_of(generator.network.to(where), latents.to(where))
+
+
+def draw_fingerprints(generator: SavedGenerator, device: str) -> npt.NDArray[np.uint64]:
+    """As :func:`facegen.pretrained.fingerprints` has them."""
+    return np.concatenate([perceptual_hashes(draw(generator, seed, device)) for seed in range(SEEDS)])
+
+
+def training_hours(run: Path, kimg: float) -> float | None:
+    """From the log of a run folder, up to ``kimg``; None where there is none."""
+    seconds = [tick["seconds"] for tick in read_log(run) if tick["kimg"] <= kimg * (1 + 1e-5)]
+    return max(seconds) / 3600 if seconds else None
+
+
+def described(generator: SavedGenerator, dataset: Path | None) -> list[tuple[str, str]]:
+    """Recipe, network and data. InputError where ``dataset`` is not what the generator was trained on."""
+    recipe = generator.recipe
+    parameters = sum(parameter.numel() for parameter in generator.network.parameters())
+    data = "CelebA"
+    if dataset is not None:
+        faces = FaceDataset.open(dataset)
+        if faces.sha256 != generator.dataset_sha256:
+            raise InputError(f"The generator was not trained on {dataset}.", "Name the dataset of its run.")
+        data = f"{len(faces.training_rows()):,} images of CelebA"
+    facts = [
+        ("recipe", f"`{recipe.name}`"),
+        ("generator", f"`{recipe.generator}`, width {recipe.generator_width}, {parameters:,} parameters"),
+        ("images", f"{generator.size}×{generator.size}"),
+        ("data", f"{data}, sha256 `{generator.dataset_sha256}`"),
+    ]
+    if generator.trained_against is not None:
+        facts.append(("trained against", f"{generator.trained_against}: a score in its features is flattered"))
+    return facts
+
+
+def figures(facts: Sequence[tuple[str, str]], scores: Sequence[Score]) -> str:
+    """Two tables: what it is, and what it scores."""
+    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts), ""]
+    if not scores:
+        return "\n".join([*lines, "Its scores and their floor are not measured."])
+    lines += ["| score | value | 95% interval | floor | images | reference |", "|---|--:|--:|--:|--:|--:|"]
+    for score in scores:
+        interval = "–" if score.interval95 is None else "{:.2f} to {:.2f}".format(*score.interval95)
+        floor = "not measured" if score.floor is None else f"{score.floor:.2f}"
+        reference = "unknown" if score.reference_n is None else f"{score.reference_n:,}"
+        lines.append(f"| {score.label} | {score.value:.2f} | {interval} | {floor} | {score.n:,} | {reference} |")
+    return "\n".join([*lines, *(f"\n{score.label}: {warning}." for score in scores for warning in score.warnings)])
+
+
+def with_figures(page: str, figures: str) -> str:
+    """The card with ``figures`` between its marks. InputError where it has not both."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"The card lacks its marks, {BEGIN} and {END}.")
+    return f"{before}{BEGIN}\n\n{figures}\n\n{END}{after}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""The generator that ships: its files belong together, its images are recognised, and nobody trains with it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+
+from facegen.errors import InputError
+from facegen.gan.generators import build_generator, latents_for
+from facegen.gan.latents import images_of
+from facegen.grading.fingerprints import fingerprint
+from facegen.grading.flags import pretrained_generator
+from facegen.grading.grader import Grader
+from facegen.metrics.phash import NEAR, hamming_distances, perceptual_hashes
+from facegen.pretrained import IMAGES_PER_SEED, SEEDS, card, fingerprints, generator_path
+from facegen.scoring.score import Score
+from facegen.submission.rules import Limits
+from facegen.submission.writer import write_tarball
+from facegen.training.checkpoint import SavedGenerator, load_generator, save_generator
+from facegen.training.recipe import load_recipe
+
+ROOT = Path(__file__).parents[2]
+Images = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> SavedGenerator:
+    return load_generator(generator_path())
+
+
+@pytest.fixture(scope="module")
+def faces(shipped: SavedGenerator) -> Images:
+    """The first 32 of seed 0."""
+    return images_of(shipped.network, latents_for(0, 0, 32, shipped.recipe.latent_dim))
+
+
+class TestFiles:
+    def test_the_generator_is_float16_below_10_mb(self) -> None:
+        assert generator_path().stat().st_size < 10_000_000
+        with safe_open(generator_path(), framework="pt") as file:
+            kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 - not a mapping
+        assert torch.float16 in kinds and not kinds & {torch.float32, torch.float64, torch.bfloat16}
+
+    def test_it_becomes_a_float32_network(self, shipped: SavedGenerator) -> None:
+        assert {parameter.dtype for parameter in shipped.network.parameters()} == {torch.float32}
+
+    def test_it_draws_varied_64x64_images(self, faces: Images) -> None:
+        assert faces.shape == (32, 64, 64, 3)
+        assert faces.std(axis=0).mean() > 20 and faces.std(axis=(1, 2, 3)).min() > 10
+
+    def test_its_images_are_the_fingerprinted_ones(self, faces: Images) -> None:
+        hashes = fingerprints()
+        assert hashes.shape == (SEEDS * IMAGES_PER_SEED, 4) and hashes.dtype == np.uint64
+        assert np.diagonal(hamming_distances(perceptual_hashes(faces), hashes[:32])).max() <= NEAR
+
+    def test_the_last_seed_is_fingerprinted_where_it_is_said(self, shipped: SavedGenerator) -> None:
+        last = IMAGES_PER_SEED - 32
+        images = images_of(shipped.network, latents_for(SEEDS - 1, last, 32, shipped.recipe.latent_dim))
+        assert np.diagonal(hamming_distances(perceptual_hashes(images), fingerprints()[-32:])).max() <= NEAR
+
+    def test_the_card_is_this_generators(self, shipped: SavedGenerator) -> None:
+        text = card()
+        assert f"`{shipped.recipe.name}`" in text and f"{shipped.kimg:,g} kimg" in text
+        assert shipped.dataset_sha256 in text
+
+    @pytest.mark.parametrize("word", ["non-commercial research only", "Not for identifying people", "floor", "hours"])
+    def test_the_card_says(self, word: str) -> None:
+        assert word in card()
+
+
+def jpeg(image: Images) -> Images:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=75)
+    return np.asarray(Image.open(buffer))
+
+
+class TestFlag:
+    @pytest.mark.parametrize("change", [lambda image: image, lambda image: image[:, ::-1], jpeg])
+    def test_its_images_are_recognised(self, change: Callable[[Images], Images], faces: Images) -> None:
+        images = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
+        images[7:10] = [change(face) for face in faces[:3]]
+        flag = pretrained_generator(fingerprints(), fingerprint(images), [f"{i}.png" for i in range(20)])
+        assert flag is not None and flag.name == "pretrained_generator"
+        assert "3 of 20 images" in flag.message and "facegen sample --pretrained" in flag.message
+        assert {(example["image"], example["match"]) for example in flag.details["examples"]} == {
+            (f"{7 + i}.png", f"seed 0, image {i + 1}") for i in range(3)
+        }
+
+    def test_another_generators_images_are_not(self) -> None:
+        torch.manual_seed(1)
+        other = build_generator("dcgan_generator", latent_dim=100, width=4, size=64).eval()
+        for parameter in other.parameters():
+            parameter.data.mul_(3)
+        images = images_of(other, latents_for(0, 0, 64, 100))
+        assert pretrained_generator(fingerprints(), fingerprint(images), ["x"] * 64) is None
+
+
+class ConstantScorer:
+    key = "constant"
+
+    def score(self, images: Images) -> Score:
+        return Score("fd", 1.0, len(images), 1, "constant", "0" * 64, 9, "1" * 64)
+
+
+def test_a_submission_of_its_images_is_graded_and_flagged(faces: Images, tmp_path: Path) -> None:
+    files = {f"{i:04d}.png": tmp_path / f"{i:04d}.png" for i in range(len(faces))}
+    for path, face in zip(files.values(), faces, strict=True):
+        Image.fromarray(face).save(path)
+    write_tarball(files, tmp_path / "s1.tar.gz")
+    cache, limits = tmp_path / "cache", Limits(count=len(faces))
+    for shipped, flags in ((fingerprints(), ["pretrained_generator"]), (fingerprints()[1000:], [])):
+        outcome = Grader(ConstantScorer(), {}, cache, shipped=shipped, limits=limits).grade(tmp_path / "s1.tar.gz")
+        assert outcome.graded is not None
+        assert [flag.name for flag in outcome.graded.flags if flag.name == "pretrained_generator"] == flags
+
+
+def users() -> dict[str, set[str]]:
+    """What each module of facegen imports from facegen.pretrained."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "facegen").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if "facegen.pretrained" in text or "import pretrained" in text:
+            name = path.relative_to(ROOT / "facegen").as_posix()
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ImportFrom):
+                    origin = {f"{node.module}.{alias.name}": alias.name for alias in node.names}
+                    found.setdefault(name, set()).update(
+                        short for full, short in origin.items() if full.startswith("facegen.pretrained")
+                    )
+                elif isinstance(node, ast.Import):
+                    assert not any(alias.name.startswith("facegen.pretrained") for alias in node.names)
+    return {name: imported for name, imported in found.items() if imported}
+
+
+def test_nothing_trains_or_scores_with_it_and_grading_reads_fingerprints_alone() -> None:
+    assert users() == {
+        "cli/sample.py": {"generator_path"},
+        "stages/sample.py": {"generator_path"},
+        "stages/grade.py": {"fingerprints"},
+        "grading/flags.py": {"IMAGES_PER_SEED"},
+    }
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[ModuleType]:
+    """scripts/pretrained.py"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "scripts")
+        yield importlib.import_module("pretrained")
+        sys.modules.pop("pretrained")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A small generator as training saves one."""
+    recipe = load_recipe("dcgan").with_overrides({"generator_width": 4})
+    network = build_generator("dcgan_generator", latent_dim=recipe.latent_dim, width=4, size=64)
+    path = tmp_path / "whole.safetensors"
+    save_generator(path, network, recipe, size=64, dataset="ab", images_seen=1500, score=None)
+    return path
+
+
+class TestScript:
+    def test_metadata_goes_along(self, script: ModuleType, source: Path, tmp_path: Path) -> None:
+        target = tmp_path / "half.safetensors"
+        script.store_half(source, target)
+        assert target.stat().st_size < 0.6 * source.stat().st_size
+        with safe_open(source, "pt") as whole, safe_open(target, "pt") as half:
+            assert half.metadata() == whole.metadata()
+        whole, half = load_generator(source), load_generator(target)
+        assert (half.recipe, half.kimg) == (whole.recipe, 1.5)
+
+    def test_what_is_too_large_is_refused(
+        self, script: ModuleType, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert script.MOST_BYTES == 10_000_000
+        monkeypatch.setattr(script, "MOST_BYTES", 50_000)
+        with pytest.raises(InputError, match="as float16, and at most"):
+            script.store_half(source, tmp_path / "half.safetensors")
+
+    def test_only_the_figures_of_the_card_change(self, script: ModuleType) -> None:
+        page = f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n"
+        again = script.with_figures(script.with_figures(page, "newer"), "new")
+        assert again == f"before\n{script.BEGIN}\n\nnew\n\n{script.END}\nafter\n"
+
+    def test_hours_are_those_up_to_the_generator(self, script: ModuleType, tmp_path: Path) -> None:
+        ticks = [{"kimg": 4.0, "seconds": 1800.0}, {"kimg": 8.0, "seconds": 3600.0}]
+        (tmp_path / "log.jsonl").write_text("".join(json.dumps(tick) + "\n" for tick in ticks))
+        assert script.training_hours(tmp_path, 4.0) == 0.5

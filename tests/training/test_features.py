@@ -1,0 +1,197 @@
+"""A game with a critic of frozen features, against the same arithmetic written out with torch's autograd."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from facegen.data.dataset import FaceDataset
+from facegen.errors import InputError
+from facegen.gan.critics import FeatureJudge, feature_maps, pooled_dims
+from facegen.training.batches import RealImages
+from facegen.training.checkpoint import checkpoint_files, load_checkpoint
+from facegen.training.distributed import Ranks
+from facegen.training.loop import training_loop
+from facegen.training.networks import FEATURES, PIXELS
+from facegen.training.recipe import Recipe
+from facegen.training.step import Game, mean_figures
+
+CPU = torch.device("cpu")
+GAME = {
+    "discriminator_norm": "none",
+    "loss": "relativistic",
+    "r1_gamma": 2.0,
+    "r2_gamma": 2.0,
+    "penalty_every": 2,
+    "features": "efficientnet_lite0",
+    "features_size": 32,
+    "features_width": 2,
+    "moments_weight": 1.0,
+    "moments_half_life_kimg": 0.016,
+    "augment": "color,translation",
+    "augment_probability": 0.5,
+}
+
+
+@pytest.fixture
+def recipe(tiny_recipe: Recipe) -> Recipe:
+    return tiny_recipe.with_overrides(GAME)
+
+
+def game_of(recipe: Recipe, dataset: FaceDataset) -> Game:
+    rows = dataset.training_rows()
+    real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks())
+    return Game(recipe, real, dataset.size, CPU, torch.float32, Ranks())
+
+
+def test_the_first_turns_figures_are_both_critics_sums(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    """Losses of patches, and penalties on the gradient of an image's mean logit, by autograd's double backward."""
+    game = game_of(recipe, tiny_dataset)
+    turn = game._draw(0)
+    real = game._augmentation(turn.real, turn.uniforms[0])
+    fake = game._augmentation(game.generator(turn.latents).detach(), turn.uniforms[1])
+    view = game.critics[FEATURES].view
+    assert view is not None
+    seen = {PIXELS: ((real,), (fake,)), FEATURES: (view(real).maps, view(fake).maps)}
+    loss, penalty = torch.zeros(()), torch.zeros(())
+    for name, gamma in ((PIXELS, 2.0), (FEATURES, 5.0)):
+        judge = game.critics[name].judge
+        logits = []
+        for side in seen[name]:
+            leaves = tuple(part.detach().requires_grad_() for part in side)
+            logits.append(judge(leaves[0] if name == PIXELS else leaves).view(recipe.batch, -1))
+            gradients = torch.autograd.grad(logits[-1].mean(1).sum(), leaves)
+            squares = sum(gradient.square().flatten(1).sum(1) for gradient in gradients)
+            assert isinstance(squares, Tensor)
+            penalty += 2 * gamma / 2 * squares.mean()  # at one turn in two, twice as much
+        loss = loss + softplus(logits[1] - logits[0]).mean()
+    figures = mean_figures([game(0)], Ranks())
+    assert figures["loss_d"] == pytest.approx(loss.item(), rel=1e-4)
+    assert figures["penalty"] == pytest.approx(penalty.item(), rel=1e-4)
+
+
+def test_nothing_frozen_is_in_the_optimizer_or_the_checkpoint(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    game = game_of(recipe, tiny_dataset)
+    game(0)
+    state = game.state_dict()
+    learned = sum(1 for critic in game.critics.values() for _ in critic.judge.parameters())
+    assert len(state["optimizer_d"]["state"]) == learned
+    assert list(state["features_view"]) == ["mixing.scales"]
+    before = game.critics[FEATURES].judge.state_dict()
+    assert state["features"].keys() == before.keys()
+
+
+def test_the_frozen_network_sees_each_turns_images_once(
+    recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    game = game_of(recipe, tiny_dataset)
+    view = game.critics[FEATURES].view
+    assert view is not None
+    calls = []
+    view.register_forward_hook(lambda *_: calls.append(1))
+    for step in range(3):
+        game(step)
+    assert len(calls) == 2 * 3  # of real and of generated images
+
+
+@pytest.mark.parametrize("changes", [{"discriminator": "none"}, {"discriminator": "none", "loss": "hinge"}])
+def test_g_learns_from_features_alone(changes: dict[str, str], recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    game = game_of(recipe.with_overrides({**changes, "moments_weight": 0.0}), tiny_dataset)
+    assert list(game.critics) == [FEATURES]
+    before = [parameter.clone() for parameter in game.generator.parameters()]
+    figures = mean_figures([game(0)], Ranks())
+    moved = [not torch.equal(a, b) for a, b in zip(before, game.generator.parameters(), strict=True)]
+    assert all(moved) and 0 <= figures["d_real"] <= 1
+
+
+def test_moments_count_once_their_averages_are_of_enough_images(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    """After two batches of 8, which is the half-life; until then G's losses are those of a game without them."""
+    with_moments, without = (
+        game_of(recipe.with_overrides({"moments_weight": weight}), tiny_dataset) for weight in (1.0, 0.0)
+    )
+    first, second = ([mean_figures([game(step)], Ranks()) for step in range(2)] for game in (with_moments, without))
+    assert first[0]["loss_g"] == second[0]["loss_g"]
+    assert first[1]["loss_g"] > second[1]["loss_g"]
+
+
+def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
+    recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    def go(kimg: float, run: Path, checkpoint: Path | None = None) -> object:
+        run.mkdir(exist_ok=True)
+        training_loop(
+            recipe.with_overrides({"kimg": kimg, "checkpoint_every": 1.0}),
+            tiny_dataset,
+            run,
+            device=CPU,
+            precision=torch.float32,
+            ranks=Ranks(),
+            checkpoint=None if checkpoint is None else load_checkpoint(checkpoint),
+        )
+        return load_checkpoint(checkpoint_files(run)[0])["game"]
+
+    whole = go(0.048, tmp_path / "whole")
+    go(0.024, tmp_path / "parts")
+    parts = go(0.048, tmp_path / "parts", checkpoint_files(tmp_path / "parts")[0])
+    torch.testing.assert_close(parts, whole, rtol=0, atol=0)
+
+
+def test_a_compiled_game_is_the_eager_one(
+    recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in test_step: without the C++ compiler."""
+    eager = game_of(recipe, tiny_dataset)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)
+    compiled = game_of(recipe.with_overrides({"compile": True}), tiny_dataset)
+    ours, theirs = (mean_figures([game(0)], Ranks()) for game in (compiled, eager))
+    assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
+
+
+def test_a_judge_has_logits_of_patches_and_no_norm() -> None:
+    maps = feature_maps(64)
+    assert maps == [(64, 32), (64, 16), (128, 8), (256, 4)]
+    judge = FeatureJudge(maps, width=4)
+    batch = tuple(torch.randn(3, channels, side, side) for channels, side in maps)
+    logits = judge(batch)
+    assert logits.shape == (3, 25 + 25 + 25 + 1)
+    # An image's logits are its own.
+    alone = judge(tuple(part[:1] for part in batch))
+    torch.testing.assert_close(alone, logits[:1])
+
+
+def test_pooled_features_are_the_taps_means(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    view = game_of(recipe, tiny_dataset).critics[FEATURES].view
+    assert view is not None
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    expected = torch.cat([features.mean((2, 3)) for features in view.tapped(images)], 1)
+    assert view(images).pooled.shape == (2, pooled_dims("efficientnet_lite0"))
+    torch.testing.assert_close(view(images).pooled, expected)
+
+
+def test_an_image_of_nan_is_not_seen_as_a_face(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    view = game_of(recipe, tiny_dataset).critics[FEATURES].view
+    assert view is not None
+    images = torch.zeros(2, 3, 16, 16)
+    images[1, 0, 3, 3] = torch.nan
+    seen = view(images)
+    for part in (*seen.maps, seen.pooled):
+        assert part[0].isfinite().all() and part[1].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"discriminator": "none", "features": "", "moments_weight": 0.0}, "D sees nothing"),
+        ({"features": ""}, "matches the moments of features and has no features"),
+        ({"features": "vgg16"}, "has features = 'vgg16', which must be one of"),
+    ],
+)
+def test_recipes_that_make_no_game_are_refused(changes: dict[str, object], words: str, recipe: Recipe) -> None:
+    with pytest.raises(InputError, match=words):
+        recipe.with_overrides(changes)
