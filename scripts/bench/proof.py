@@ -9,8 +9,10 @@
 Trains each recipe for --wall minutes (scores and checkpoints are not counted), in pieces: a call works for about
 --minutes and then saves; the next call goes on where it stopped, to the bit, also on another machine that has --work.
 When all recipes have had their time, each draws 1,000 images (seed 0), which are scored with all metrics against the
-dataset's train split, its held-out splits being the floor and the unseen real images; with --weights also in
-Inception's features. Writes OUT.md, OUT.json, OUT.png and OUT-RECIPE.png. The plot needs matplotlib.
+dataset's train split, its held-out splits being the floor and the unseen real images; with --weights every score is
+taken in Inception's features as well, which no recipe is trained against, and the plot is of these. Where dlib is
+installed, faces are judged without ImageNet too (independent.py beside this script). Writes OUT.md, OUT.json, OUT.png
+and OUT-RECIPE.png. The plot needs matplotlib.
 
 NAME:WIDTH is a recipe at another width, its learning rates in inverse proportion to that (Yang et al.,
 arXiv:2203.03466, table 3: Adam, hidden layers), so that no recipe has a rate that only another width suits. What the
@@ -28,6 +30,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +160,7 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
             images = run.folder / "images"
             drawn = facegen.sample(snapshot, images, n=N)
             measures = {"effnet-lite0": {"extractor": "effnet-lite0"}}
-            if options.weights and last:
+            if options.weights:
                 measures["inception"] = {"weights": options.weights}
             found = {
                 name: facegen.fid(images, options.dataset, all_metrics=last and name == "effnet-lite0", **how).to_json()
@@ -171,6 +174,7 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
                     name: {key: score[key] for key in ("value", "interval95", "floor")} for name, score in found.items()
                 },
                 "metrics": found["effnet-lite0"]["metrics"],
+                "faces": judged(images, options.dataset) if last else None,
             }
             write_text(kept, json.dumps(scores, indent=2) + "\n")
             print(f"{run.name} {kimg} kimg: {found['effnet-lite0']['value']:.2f}", flush=True)
@@ -184,13 +188,32 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
     plot(record, options.out.with_suffix(".png"))
 
 
+def judged(images: Path, dataset: Path) -> dict[str, float] | None:
+    """What independent.py says of the images, and of as many held-out ones; None without dlib."""
+    if find_spec("dlib") is None:
+        return None
+    from independent import open_face_reference, read_images
+
+    reference = open_face_reference(dataset, N)
+    score, floor = reference.score(read_images(images, N)), reference.floor
+    assert floor is not None, "a dataset with held-out splits"
+    return {
+        "distance": score.distance,
+        "found": score.found,
+        "floor_distance": floor.distance,
+        "floor_found": floor.found,
+    }
+
+
 def in_markdown(record: dict[str, Any]) -> str:
     """The last score of each recipe, the best first."""
     lasts = {name: scores[-1] for name, scores in record["recipes"].items()}
     with_inception = any("inception" in last for last in lasts.values())
     columns = ["recipe", "kimg", "minutes", "effnet-lite0 FD", "95% interval", "floor"]
     columns += ["≈FID", "its floor"] if with_inception else []
-    columns += ["precision", "recall", "copies"]
+    with_faces = all(last.get("faces") for last in lasts.values())
+    columns += ["face FD", "its floor", "faces found", "of real"] if with_faces else []
+    columns += ["precision", "recall", "coverage", "copies"]
     lines = [
         "# Recipes at equal wall time",
         "",
@@ -203,7 +226,8 @@ def in_markdown(record: dict[str, Any]) -> str:
         f"| {' | '.join(columns)} |",
         f"|{'---|' * len(columns)}",
     ]
-    for name, last in sorted(lasts.items(), key=lambda item: item[1]["effnet-lite0"]["value"]):
+    by = "inception" if all("inception" in last for last in lasts.values()) else "effnet-lite0"
+    for name, last in sorted(lasts.items(), key=lambda item: item[1][by]["value"]):
         score, metrics = last["effnet-lite0"], last["metrics"]
         low, high = score["interval95"]
         cells = [name, f"{last['kimg']:.0f}", f"{last['minutes']:.0f}", f"**{score['value']:.1f}**"]
@@ -211,8 +235,12 @@ def in_markdown(record: dict[str, Any]) -> str:
         if with_inception:
             inception = last.get("inception")  # a score of an earlier call, without --weights, has none
             cells += [f"{inception['value']:.1f}", f"{inception['floor']:.1f}"] if inception else ["–", "–"]
+        if with_faces:
+            faces = last["faces"]
+            cells += [f"{faces['distance']:.3f}", f"{faces['floor_distance']:.3f}"]
+            cells += [f"{faces['found']:.0%}", f"{faces['floor_found']:.0%}"]
         copies = "red" if metrics["memorization"]["red"] else "green"
-        cells += [f"{metrics['precision']:.2f}", f"{metrics['recall']:.2f}", copies]
+        cells += [f"{metrics[name]:.2f}" for name in ("precision", "recall", "coverage")] + [copies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -223,20 +251,23 @@ def plot(record: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    lasts = [scores[-1] for scores in record["recipes"].values()]
+    with_inception = all("inception" in last for last in lasts)
+    network, label = ("inception", "≈FID") if with_inception else ("effnet-lite0", "effnet-lite0 FD")
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
     for axis, against in zip(axes, ("minutes", "kimg"), strict=True):
         for name, scores in record["recipes"].items():
             axis.plot(
                 [score[against] for score in scores],
-                [score["effnet-lite0"]["value"] for score in scores],
+                [score[network]["value"] for score in scores],
                 marker="o",
                 label=name,
             )
-        floor = next(iter(record["recipes"].values()))[-1]["effnet-lite0"]["floor"]
+        floor = lasts[0][network]["floor"]
         axis.axhline(floor, color="grey", linestyle="--", label=f"{N:,} held-out real images")
         axis.set(xlabel=against, yscale="log")
         axis.grid(visible=True, which="both", alpha=0.3)
-    axes[0].set_ylabel(f"effnet-lite0 FD of {N:,} images")
+    axes[0].set_ylabel(f"{label} of {N:,} images")
     axes[0].legend()
     figure.savefig(path, dpi=120)
 
