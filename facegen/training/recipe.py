@@ -38,11 +38,7 @@ TRAINED_AGAINST = {"efficientnet_lite0": "effnet-lite0"}
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda fraction: (1 - math.cos(math.pi * fraction)) / 2,
     "linear": lambda fraction: fraction,
-    "cooldown": lambda fraction: fraction,
 }
-#: The schedule whose ``schedule_kimg`` are a run's last. A run that stands can then be made longer: how it was learned
-#: until its end does not depend on where that is (Hu et al., MiniCPM, arXiv:2404.06395, section 4).
-COOLDOWN = "cooldown"
 
 #: A number, or a pair that the recipe's schedule goes through, from the first to the second.
 Scheduled = float | tuple[float, float]
@@ -89,12 +85,8 @@ class Recipe:
     fid_images: int = _hyperparameter("images a score generates", least=2)
     checkpoint_every: float = _hyperparameter("kimg between two checkpoints and sample grids", above=0)
     d_steps: int = _hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1)
-    schedule: str = _hyperparameter(
-        "how pairs of values are gone through; cooldown: linearly, at the end", "cosine", choices=tuple(SCHEDULES)
-    )
-    schedule_kimg: float = _hyperparameter(
-        "kimg after which a pair's second value stays; of a cooldown, the run's last kimg", 0.0, least=0
-    )
+    schedule: str = _hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
+    schedule_kimg: float = _hyperparameter("kimg after which a pair's second value stays", 0.0, least=0)
     r1_gamma: Scheduled = _hyperparameter("γ of R1, the penalty on D's gradient at real images", 0.0, least=0)
     r2_gamma: Scheduled = _hyperparameter("γ of R2, the same at generated images", 0.0, least=0)
     gradient_penalty: float = _hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0)
@@ -174,12 +166,7 @@ class Recipe:
         if not isinstance(value, tuple):
             return float(value)
         first, last = value
-        start, length = 0.0, self.schedule_kimg
-        if self.schedule == COOLDOWN:
-            length = min(length, self.kimg)
-            start = self.kimg - length
-        fraction = (images_seen - 1000 * start) / (1000 * length)
-        done = SCHEDULES[self.schedule](min(1.0, max(0.0, fraction)))
+        done = SCHEDULES[self.schedule](min(1.0, images_seen / (1000 * self.schedule_kimg)))
         return float(first + (last - first) * done)
 
     def learned_fields(self) -> dict[str, Any]:

@@ -97,7 +97,7 @@ LAPTOP: Variants = {
         "DCGAN's generator, width 64": {"generator": "dcgan_generator", "generator_width": 64, "latent_dim": 100},
         "R3GAN's generator, width 48": {"generator": "r3gan_small_generator", "generator_width": 48, "latent_dim": 64},
     }.items()
-}
+} | {"quick": ("quick", {}), "dcgan": ("dcgan", {"batch": 32})}
 
 
 def main() -> None:

@@ -113,19 +113,6 @@ def test_a_pair_is_gone_through_by_its_schedule() -> None:
     assert linear.at("beta1", 5_000) == linear.beta1
 
 
-def test_a_cooldown_is_at_the_end_wherever_that_is() -> None:
-    """The last 2 of 10 kimg; a run that is made longer went the same way until then."""
-    changes = {"generator_lr": [4.0, 2.0], "schedule": "cooldown", "schedule_kimg": 2.0, "kimg": 10.0}
-    recipe = load_recipe("quick").with_overrides(changes)
-    seen = [0, 8_000, 8_500, 9_000, 10_000, 12_000]
-    assert [recipe.at("generator_lr", images) for images in seen] == pytest.approx([4, 4, 3.5, 3, 2, 2])
-    longer = recipe.with_overrides({"kimg": 20.0})
-    assert [longer.at("generator_lr", images) for images in seen] == pytest.approx([4.0] * 6)
-    assert longer.learned_fields() == recipe.learned_fields()
-    shorter = recipe.with_overrides({"kimg": 1.0})
-    assert [shorter.at("generator_lr", images) for images in (0, 500, 1_000)] == pytest.approx([4, 3, 2])
-
-
 def test_a_pair_without_a_length_is_an_error() -> None:
     with pytest.raises(InputError, match="pair of values for beta2 and no schedule_kimg"):
         load_recipe("quick").with_overrides({"beta2": [0.9, 0.99]})
