@@ -100,10 +100,11 @@ def test_two_ranks_play_the_game_of_one(
             assert ours[figure] == pytest.approx(theirs[figure], rel=1e-4)
     assert expected <= one[-1].keys()
     ours, theirs = (load_checkpoint(checkpoint_files(tmp_path / run)[0])["game"]["ema"] for run in ("two", "one"))
-    for name in theirs:
-        # A bias that BatchNorm subtracts again has a gradient of 0 but for rounding, whose sign Adam follows.
-        if not re.fullmatch(r"blocks\..*(conv|conv2|shortcut)\.bias", name):
-            torch.testing.assert_close(ours[name], theirs[name], rtol=1e-3, atol=1e-5)
+    for key in theirs:
+        # A bias that BatchNorm subtracts again has a gradient of 0 but for rounding, whose sign Adam follows, and moves
+        # the mean that is subtracted.
+        if not re.search(r"(conv|conv2|shortcut)\.bias|running_mean", key):
+            torch.testing.assert_close(ours[key], theirs[key], rtol=1e-3, atol=1e-5)
 
 
 def test_a_rank_that_dies_ends_the_run_with_a_checkpoint_to_go_on_from(
