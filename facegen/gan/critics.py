@@ -33,6 +33,11 @@ MIXED = (64, 128, 256, 512)
 MIXING_SEED = 0
 
 
+def of_images(logits: Tensor) -> Tensor:
+    """Logits of images [B], of which each is its patches' mean where there are several: [B] or [B, L]."""
+    return logits if logits.ndim == 1 else logits.mean(1)
+
+
 class Features(NamedTuple):
     """What a :class:`FeatureView` makes of images.
 

@@ -14,9 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facegen.gan.critics import Seen, of_images
+
 
 def input_gradient(
-    discriminator: Callable[[Any], Tensor], seen: Tensor | tuple[Tensor, ...], scale: Tensor | float = 1.0
+    discriminator: Callable[[Any], Tensor], seen: Seen, scale: Tensor | float = 1.0
 ) -> tuple[Tensor, Any]:
     """D's logits and their gradients in what it sees: [B, C, H, W] → logits [B], ∂D(xᵢ)/∂xᵢ [B, C, H, W], both float32.
 
@@ -25,10 +27,9 @@ def input_gradient(
     what float16 needs so that small gradients do not underflow.
     """
 
-    def total(seen: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    def total(seen: Seen) -> tuple[Tensor, Tensor]:
         logits = discriminator(seen).float()
-        of_images = logits if logits.ndim == 1 else logits.mean(1)
-        return of_images.sum() * scale, logits
+        return of_images(logits).sum() * scale, logits
 
     gradient, logits = torch.func.grad(total, has_aux=True)(seen)
     if isinstance(gradient, tuple):
@@ -36,7 +37,7 @@ def input_gradient(
     return logits, gradient.float() / scale
 
 
-def zero_centred(gradient: Tensor | tuple[Tensor, ...]) -> Tensor:
+def zero_centred(gradient: Seen) -> Tensor:
     """½·E‖∇D(x)‖²: R₁ for real x and R₂ for generated x; its weight is γ.
 
     Mescheder et al., arXiv:1801.04406, equations 9 and 10. Gradients [B, C, H, W], or of several maps, → scalar.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facegen.errors import InputError
-from facegen.gan.critics import Seen, pooled_dims
+from facegen.gan.critics import Seen, of_images, pooled_dims
 from facegen.gan.losses import LOSSES
 from facegen.gan.moments import MomentMatching
 from facegen.training.augmentation import Augmentation
@@ -309,11 +309,6 @@ class Game:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
-
-
-def of_images(logits: Tensor) -> Tensor:
-    """Logits of images [B], of which each is its patches' mean where there are several: [B] or [B, L]."""
-    return logits if logits.ndim == 1 else logits.mean(1)
 
 
 def detached(seen: Seen) -> Seen:

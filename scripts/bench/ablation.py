@@ -136,7 +136,7 @@ class Distance:
         if weights:
             self._n, self._dtype = 1000, choose_precision("auto", CPU)
         rows = faces.training_rows()[:REFERENCE]
-        self._reference = self._statistics(np.stack([faces.images[row] for row in rows]))
+        self._reference = self._statistics(faces.images[rows])
 
     @torch.inference_mode()
     def _statistics(self, images: npt.NDArray[np.uint8]) -> FrechetStatistics:

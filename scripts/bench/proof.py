@@ -29,14 +29,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegen.files import write_text
 from facegen.training.log import read_log
 from facegen.training.recipe import Recipe, Scheduled, load_recipe, recipe_names
+
+if TYPE_CHECKING:
+    from independent import FaceReference
 
 N = 1000
 LONG = 1e6  # kimg: the clock ends a run, not its length
@@ -192,9 +197,9 @@ def judged(images: Path, dataset: Path) -> dict[str, float] | None:
     """What independent.py says of the images, and of as many held-out ones; None without dlib."""
     if find_spec("dlib") is None:
         return None
-    from independent import open_face_reference, read_images
+    from independent import read_images
 
-    reference = open_face_reference(dataset, N)
+    reference = face_reference(dataset)
     score, floor = reference.score(read_images(images, N)), reference.floor
     assert floor is not None, "a dataset with held-out splits"
     return {
@@ -203,6 +208,20 @@ def judged(images: Path, dataset: Path) -> dict[str, float] | None:
         "floor_distance": floor.distance,
         "floor_found": floor.found,
     }
+
+
+@cache
+def face_reference(dataset: Path) -> FaceReference:
+    """Opened once for all recipes, and so is its floor."""
+    from independent import open_face_reference
+
+    return open_face_reference(dataset, N)
+
+
+def measure_of(lasts: Iterable[dict[str, Any]]) -> tuple[str, str]:
+    """Whose features recipes are compared in, and what the distance is called: Inception's where all were scored so."""
+    scored = all("inception" in last for last in lasts)
+    return ("inception", "≈FID") if scored else ("effnet-lite0", "effnet-lite0 FD")
 
 
 def in_markdown(record: dict[str, Any]) -> str:
@@ -226,7 +245,7 @@ def in_markdown(record: dict[str, Any]) -> str:
         f"| {' | '.join(columns)} |",
         f"|{'---|' * len(columns)}",
     ]
-    by = "inception" if all("inception" in last for last in lasts.values()) else "effnet-lite0"
+    by, _ = measure_of(lasts.values())
     for name, last in sorted(lasts.items(), key=lambda item: item[1][by]["value"]):
         score, metrics = last["effnet-lite0"], last["metrics"]
         low, high = score["interval95"]
@@ -252,8 +271,7 @@ def plot(record: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     lasts = [scores[-1] for scores in record["recipes"].values()]
-    with_inception = all("inception" in last for last in lasts)
-    network, label = ("inception", "≈FID") if with_inception else ("effnet-lite0", "effnet-lite0 FD")
+    network, label = measure_of(lasts)
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
     for axis, against in zip(axes, ("minutes", "kimg"), strict=True):
         for name, scores in record["recipes"].items():
