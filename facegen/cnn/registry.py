@@ -16,6 +16,7 @@ from facegen.cnn import (
     lenet,
     r3gan,
     resnet,
+    self_modulation,
     sngan,
     textcnn,
     vgg,
@@ -37,6 +38,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         efficientnet_lite,
         dcgan,
         sngan,
+        self_modulation,
         r3gan,
         hand_filters,
     )

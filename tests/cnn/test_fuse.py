@@ -29,15 +29,19 @@ def batch_norms(network: nn.Module) -> int:
 
 
 def norms_fed_by_a_convolution(network: nn.Module, x: Tensor) -> int:
-    """BatchNorms that are called on the very tensor which a convolution has returned, counted while it runs."""
+    """BatchNorms that are called on the very tensor which a sister, a convolution, returned, counted while it runs.
+
+    Of another parent than the convolution's is the norm of a ``SelfModulatedNorm``, for one.
+    """
     outputs, fed, hooks = [], 0, []
+    parents = {child: parent for parent in network.modules() for child in parent.children()}
 
-    def remember(_: nn.Module, __: object, output: Tensor) -> None:
-        outputs.append(output)
+    def remember(conv: nn.Module, _: object, output: Tensor) -> None:
+        outputs.append((parents.get(conv), output))
 
-    def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def look(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         nonlocal fed
-        fed += any(inputs[0] is output for output in outputs)
+        fed += any(parents.get(norm) is parent and inputs[0] is output for parent, output in outputs)
 
     for layer in network.modules():
         if isinstance(layer, nn.modules.conv._ConvNd):

@@ -29,8 +29,8 @@ PROMISED = [
     "lenet5", "alexnet", "vgg11", "vgg13", "vgg16", "vgg19", "vgg16_bn", "googlenet", "inception_v3",
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "preact_resnet18", "densenet121", "densenet169",
     "textcnn", "c3d", "efficientnet_lite0", "dcgan_generator", "dcgan_discriminator",
-    "sngan_generator", "sngan_discriminator", "r3gan_generator", "r3gan_discriminator", "r3gan_small_generator",
-    "r3gan_small_discriminator",
+    "sngan_generator", "sngan_discriminator", "self_modulated_generator", "r3gan_generator", "r3gan_discriminator",
+    "r3gan_small_generator", "r3gan_small_discriminator",
 ]  # fmt: skip
 
 

@@ -1,13 +1,19 @@
-"""Blocks that double or halve an image, for generators and discriminators: DCGAN's and SNGAN's."""
+"""Blocks that double or halve an image, for generators and discriminators: DCGAN's, SNGAN's and self-modulated."""
 
 from __future__ import annotations
 
 from math import sqrt
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import relu
 
 from facegen.cnn.blocks.residual import PreActivation
+from facegen.cnn.initialisers import init_normal_, init_xavier_
 from facegen.cnn.layers import Activation, ConvNormAct, Norm, parametrised
+
+#: Hidden units of what makes a norm's scale and shift of the latent: the paper's.
+HIDDEN = 32
 
 
 class UpBlock(ConvNormAct):
@@ -69,6 +75,51 @@ class ResidualUpBlock(nn.Module):
         y: Tensor = self.conv2(self.conv1(self.upsample(self.preact(x))))
         # The authors upsample first: the same numbers from four times the work.
         return y + self.upsample(self.shortcut(x))
+
+
+class SelfModulatedNorm(nn.Module):
+    """BatchNorm whose scale and shift are functions of the latent: γ(z) ⊙ (h − μ)/σ + β(z).
+
+    Chen et al., arXiv:1810.01365, equations 1 to 3: of the latent, one hidden layer of 32 ReLUs makes both. The scale
+    is 1 + what that network says, which starts small: the layer starts near BatchNorm. [B, C, H, W], [B, latent_dim] →
+    [B, C, H, W].
+    """
+
+    def __init__(self, channels: int, latent_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.hidden = nn.Linear(latent_dim, HIDDEN)
+        self.modulation = nn.Linear(HIDDEN, 2 * channels)
+        init_xavier_(self.hidden)
+        init_normal_(self.modulation)
+
+    def forward(self, x: Tensor, latents: Tensor) -> Tensor:
+        normalised = self.norm(x)
+        scale, shift = self.modulation(relu(self.hidden(latents))).to(normalised.dtype)[:, :, None, None].chunk(2, 1)
+        return torch.addcmul(shift, normalised, 1 + scale)
+
+
+class SelfModulatedUpBlock(nn.Module):
+    """SNGAN's generator block (:class:`ResidualUpBlock`) with both norms modulated.
+
+    [B, C, H, W], [B, latent_dim] → [B, K, 2H, 2W].
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, latent_dim: int) -> None:
+        super().__init__()
+        self.norm1 = SelfModulatedNorm(in_channels, latent_dim)
+        self.upsample = nn.Upsample(scale_factor=2)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm2 = SelfModulatedNorm(out_channels, latent_dim)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
+        _init_residual(self.conv1, self.conv2, self.shortcut, None)
+
+    def forward(self, x: Tensor, latents: Tensor) -> Tensor:
+        y = self.conv1(self.upsample(relu(self.norm1(x, latents))))
+        y = self.conv2(relu(self.norm2(y, latents)))
+        result: Tensor = y + self.upsample(self.shortcut(x))
+        return result
 
 
 class ResidualDownBlock(nn.Module):
