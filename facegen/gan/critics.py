@@ -115,7 +115,11 @@ class FeatureView(nn.Module):
 class FeatureJudge(nn.Module):
     """A small convolutional network for each map of a :class:`FeatureView`: logits of patches, no norm anywhere.
 
-    4×4 convolutions at stride 2 with LeakyReLU(0.2) halve a map down to 8×8; one more 4×4 convolution makes the logits.
+    4×4 convolutions at stride 2 halve a map down to 8×8 or less, each with a 3×3 convolution behind it, all with
+    LeakyReLU(0.2); a map that is as small already has the 3×3 alone. One more 4×4 convolution makes the logits. A deep
+    map, which sees the whole face, has fewer patches than a shallow one: its logits are repeated until each map has as
+    many, so that all count alike.
+
     Without a norm an image's logits are its own, so that R1 and R2 can be asked for: in Projected GAN's heads, with
     BatchNorm and spectral norm, they cannot, and DCGAN's generator collapsed.
 
@@ -130,15 +134,25 @@ class FeatureJudge(nn.Module):
 
     def forward(self, maps: tuple[Tensor, ...]) -> Tensor:
         """Maps [B, C, H, W] → logits [B, L] of L patches over all scales."""
-        return torch.cat([head(seen).flatten(1) for head, seen in zip(self.heads, maps, strict=True)], 1)
+        grids = [head(seen) for head, seen in zip(self.heads, maps, strict=True)]
+        side = max(grid.shape[-1] for grid in grids)
+        return torch.cat([F.interpolate(grid, (side, side)).flatten(1) for grid in grids], 1)
 
 
 def _head(channels: int, side: int, width: int) -> nn.Sequential:
     layers = nn.Sequential()
+
+    def add(kernel: int, stride: int) -> None:
+        nonlocal channels
+        wide = width * max(1, 32 // side)
+        layers.append(ConvNormAct(channels, wide, kernel, stride=stride, padding=1, norm=None, activation="leaky_relu"))
+        channels = wide
+
+    if side <= 8:
+        add(3, 1)
     while side > 8:
         side //= 2
-        wide = width * max(1, 32 // side)
-        layers.append(ConvNormAct(channels, wide, 4, stride=2, padding=1, norm=None, activation="leaky_relu"))
-        channels = wide
+        add(4, 2)
+        add(3, 1)
     layers.append(nn.Conv2d(channels, 1, min(4, side)))
     return layers

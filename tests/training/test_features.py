@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 
 from facegen.data.dataset import FaceDataset
 from facegen.errors import InputError
-from facegen.gan.critics import FeatureJudge, feature_maps, pooled_dims
+from facegen.gan.critics import pooled_dims
 from facegen.training.batches import RealImages
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.distributed import Ranks
@@ -151,18 +151,6 @@ def test_a_compiled_game_is_the_eager_one(
     compiled = game_of(recipe.with_overrides({"compile": True}), tiny_dataset)
     ours, theirs = (mean_figures([game(0)], Ranks()) for game in (compiled, eager))
     assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
-
-
-def test_a_judge_has_logits_of_patches_and_no_norm() -> None:
-    maps = feature_maps(64)
-    assert maps == [(64, 32), (64, 16), (128, 8), (256, 4)]
-    judge = FeatureJudge(maps, width=4)
-    batch = tuple(torch.randn(3, channels, side, side) for channels, side in maps)
-    logits = judge(batch)
-    assert logits.shape == (3, 25 + 25 + 25 + 1)
-    # An image's logits are its own.
-    alone = judge(tuple(part[:1] for part in batch))
-    torch.testing.assert_close(alone, logits[:1])
 
 
 def test_pooled_features_are_the_taps_means(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
