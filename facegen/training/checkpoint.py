@@ -18,8 +18,8 @@ from facegen.gan.generators import build_generator
 from facegen.training.recipe import Recipe, recipe_from_dict
 
 SCHEMA = 1
-#: 2: with the state of the augmentation.
-CHECKPOINT_SCHEMA = 2
+#: 2: with the state of the augmentation. 3: the critic of features has other layers; without one, 2 is the same.
+CHECKPOINT_SCHEMA = 3
 CHECKPOINTS, BEST, LAST = "checkpoints", "best.safetensors", "last.safetensors"
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
 KEPT = 2
@@ -53,9 +53,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"The checkpoint {path} is damaged: {str(problem).splitlines()[0]}",
             "Delete it to go on from the one before it.",
         ) from problem
-    if not isinstance(state, dict) or state.get("schema") != CHECKPOINT_SCHEMA:
+    if not isinstance(state, dict) or not _can_go_on(state):
         raise InputError(f"The checkpoint {path} is not one of this version of facegen.", "Start a new run.")
     return state
+
+
+def _can_go_on(state: dict[str, Any]) -> bool:
+    schema = state.get("schema")
+    return schema == CHECKPOINT_SCHEMA or (schema == 2 and not state.get("recipe", {}).get("features"))
 
 
 def save_generator(

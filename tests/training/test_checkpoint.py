@@ -49,6 +49,19 @@ def test_no_pickled_code_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(("features", "goes_on"), [("", True), ("efficientnet_lite0", False)])
+def test_a_former_checkpoint_goes_on_unless_its_critic_of_features_was_another(
+    tmp_path: Path, features: str, goes_on: bool
+) -> None:
+    path = tmp_path / "kimg-1.pt"
+    torch.save({"schema": 2, "images_seen": 1, "recipe": {"features": features}}, path)
+    if goes_on:
+        assert load_checkpoint(path)["images_seen"] == 1
+    else:
+        with pytest.raises(InputError, match=r"not one of this version of facegen.*Start a new run"):
+            load_checkpoint(path)
+
+
 def test_a_generator_comes_back_whole(tiny_recipe: Recipe, tmp_path: Path) -> None:
     generator, _ = build_networks(tiny_recipe, 16)
     path = tmp_path / "g.safetensors"
