@@ -4,20 +4,25 @@
     facegen prepare img_align_celeba.zip faces --partition list_eval_partition.txt --split train
     python scripts/bench/ablation.py faces                    # dcgan's and quick's game, 200 s of one core each
     python scripts/bench/ablation.py faces --seconds 170 --only "dcgan" "rate 0.002"
-    python scripts/bench/ablation.py faces --of laptop --seconds 480 --weights near-exact.pth      # laptop's own parts
+    python scripts/bench/ablation.py faces --of laptop --seconds 480 --anneal --weights near-exact.pth --keep rows
 
 Each variant trains on one thread for --seconds of CPU time. Then, and at half time, images of its averaged generator
 are compared with the dataset's first 4,000: 500 images in effnet-lite0's features, or, with --weights, 1,000 in
-Inception's with those weights, as a generator that was trained against effnet-lite0's would be flattered by them. One
-seed each: differences of a tenth say nothing.
+Inception's with those weights, as a generator that was trained against effnet-lite0's would be flattered by them.
+Recall is in the same features. One seed each: differences of a tenth say nothing.
+
+A rate that stays high favours what is averaged well over what is good. With --anneal it falls linearly to a tenth of
+its first value over each variant's own time, as it does in a run that is meant to end; the score is then of the end
+alone. --keep writes each variant's images, for scripts/bench/independent.py.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +32,8 @@ from facegen.data.dataset import FaceDataset
 from facegen.device import choose_precision
 from facegen.gan.generators import latents_for, standing_statistics
 from facegen.gan.latents import images_of
-from facegen.metrics.frechet import FrechetStatistics, RunningStatistics, frechet_distance
+from facegen.metrics.frechet import frechet_distance, frechet_statistics
+from facegen.metrics.manifold import manifold_metrics
 from facegen.scoring.extractors import open_extractor
 from facegen.training.batches import RealImages
 from facegen.training.distributed import Ranks
@@ -36,6 +42,8 @@ from facegen.training.step import Game
 
 SMALL = {"generator_width": 16, "discriminator_width": 16, "batch": 32, "precision": "fp32", "compile": False}
 REFERENCE, STATISTICS = 4000, 1024
+#: Steps before and while the pace is measured that says over how many images the rates fall.
+WARM_UP, PACED = 8, 24
 CPU = torch.device("cpu")
 
 
@@ -70,34 +78,40 @@ NARROW: Variants = {
 }
 
 #: What is changed in `laptop`, at its own size.
-LAPTOP: Variants = {
-    name: ("laptop", changes)
-    for name, changes in {
-        "laptop": {},
-        "pixels alone": {"features": "", "moments_weight": 0.0},
-        "features alone": {"discriminator": "none"},
-        "no moments": {"moments_weight": 0.0},
-        "moments, weight 0.5": {"moments_weight": 0.5},
-        "moments, weight 2": {"moments_weight": 2.0},
-        "no augmentation": {"augment": ""},
-        "augmentation, probability 0.1": {"augment_probability": 0.1},
-        "features' γ of 1": {"features_gamma": 1.0},
-        "features' γ of 20": {"features_gamma": 20.0},
-        "features of 128×128": {"features_size": 128},
-        "features' critic of width 64": {"features_width": 64},
-        "pixels' critic of width 16": {"discriminator_width": 16},
-        "pixels' critic of width 48": {"discriminator_width": 48},
-        "batches of 16": {"batch": 16},
-        "batches of 64": {"batch": 64},
-        "rate 0.0005": rate(0.0005),
-        "rate 0.002": rate(0.002),
-        "averaged over 4 kimg": {"ema_half_life_kimg": 4.0},
-        "latents of 64": {"latent_dim": 64},
-        "latents of 256": {"latent_dim": 256},
-        "DCGAN's generator, width 64": {"generator": "dcgan_generator", "generator_width": 64, "latent_dim": 100},
-        "R3GAN's generator, width 48": {"generator": "r3gan_small_generator", "generator_width": 48, "latent_dim": 64},
-    }.items()
-} | {"quick": ("quick", {}), "dcgan": ("dcgan", {"batch": 32})}
+CHANGES: dict[str, dict[str, Any]] = {
+    "laptop": {},
+    "pixels alone": {"features": "", "moments_weight": 0.0},
+    "features alone": {"discriminator": "none"},
+    "features' γ of 1": {"features_gamma": 1.0},
+    "features' γ of 20": {"features_gamma": 20.0},
+    "features of 64×64": {"features_size": 64},
+    "features of 128×128": {"features_size": 128},
+    "features' critic of width 16": {"features_width": 16},
+    "features' critic of width 64": {"features_width": 64},
+    "pixels' critic of width 16": {"discriminator_width": 16},
+    "pixels' critic of width 64": {"discriminator_width": 64},
+    "both critics twice as wide": {"discriminator_width": 64, "features_width": 64},
+    "penalties at every update": {"penalty_every": 1},
+    "no moments": {"moments_weight": 0.0},
+    "moments, weight 2": {"moments_weight": 2.0},
+    "batches of 16": {"batch": 16},
+    "batches of 64": {"batch": 64},
+    "rate 0.0005": rate(0.0005),
+    "rate 0.002": rate(0.002),
+    "averaged over 4 kimg": {"ema_half_life_kimg": 4.0},
+    "averaged over 1 kimg": {"ema_half_life_kimg": 1.0},
+    "no augmentation": {"augment": ""},
+    "translation alone": {"augment": "translation"},
+    "augmentation, probability 0.1": {"augment_probability": 0.1},
+    "augmentation, probability 0.5": {"augment_probability": 0.5},
+    "latents of 64": {"latent_dim": 64},
+    "latents of 256": {"latent_dim": 256},
+    "SNGAN's generator, width 32": {"generator": "sngan_generator"},
+    "DCGAN's generator, width 64": {"generator": "dcgan_generator", "generator_width": 64, "latent_dim": 100},
+    "R3GAN's generator, width 48": {"generator": "r3gan_small_generator", "generator_width": 48, "latent_dim": 64},
+}
+LAPTOP: Variants = {name: ("laptop", changes) for name, changes in CHANGES.items()}
+LAPTOP |= {"quick": ("quick", {}), "dcgan": ("dcgan", {"batch": 32})}
 
 
 def main() -> None:
@@ -106,6 +120,8 @@ def main() -> None:
     parser.add_argument("--of", choices=["narrow", "laptop"], default="narrow", help="which table (narrow)")
     parser.add_argument("--seconds", type=float, default=200, help="CPU time of each variant's steps (200)")
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of its rows")
+    parser.add_argument("--anneal", action="store_true", help="let the rates fall to a tenth over each variant's time")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write each variant's images there, as .npy")
     parser.add_argument("--weights", type=Path, help="Inception weights to score with, in place of effnet-lite0")
     options = parser.parse_args()
     variants, more = (LAPTOP, {}) if options.of == "laptop" else (NARROW, SMALL)
@@ -114,13 +130,30 @@ def main() -> None:
     torch.set_num_threads(1)
     faces = FaceDataset.open(options.dataset)
     distance = Distance(faces, options.weights)
-    print("| variant | half time | kimg | in the end | kimg | images/s |\n|---|--:|--:|--:|--:|--:|", flush=True)
+    print("| variant | kimg | images/s | distance (half time, end) | recall |\n|---|--:|--:|--:|--:|", flush=True)
     for name in options.only or variants:
         base, changes = variants[name]
         recipe = load_recipe(base).with_overrides({**more, **changes})
-        scores = trained(recipe, faces, options.seconds, distance)
-        cells = [f"{value:.1f} | {kimg:.1f}" for value, kimg in scores]
-        print(f"| {name} | {' | '.join(cells)} | {1000 * scores[-1][1] / options.seconds:.0f} |", flush=True)
+        row = trained(recipe, faces, options.seconds, distance, anneal=options.anneal)
+        distances = ", ".join(f"{score.distance:.1f}" for score in row.scores)
+        pace = 1000 * row.kimg / options.seconds
+        print(f"| {name} | {row.kimg:.1f} | {pace:.0f} | {distances} | {row.scores[-1].recall:.2f} |", flush=True)
+        if options.keep:
+            options.keep.mkdir(parents=True, exist_ok=True)
+            np.save(options.keep / f"{name.replace(' ', '-')}.npy", row.images)
+
+
+class Score(NamedTuple):
+    distance: float
+    recall: float
+
+
+class Row(NamedTuple):
+    """What a variant came to, and the images of its end: uint8 [N, S, S, 3]."""
+
+    kimg: float
+    scores: Sequence[Score]
+    images: npt.NDArray[np.uint8]
 
 
 class Distance:
@@ -136,40 +169,61 @@ class Distance:
         if weights:
             self._n, self._dtype = 1000, choose_precision("auto", CPU)
         rows = faces.training_rows()[:REFERENCE]
-        self._reference = self._statistics(faces.images[rows])
+        features = self._features(faces.images[rows])
+        self._reference = frechet_statistics(features)
+        self._real = features[: self._n]
 
     @torch.inference_mode()
-    def _statistics(self, images: npt.NDArray[np.uint8]) -> FrechetStatistics:
-        running, network = RunningStatistics(self._extractor.dims), self._extractor.network
+    def _features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        features, network = [], self._extractor.network
         for batch in torch.from_numpy(images).permute(0, 3, 1, 2).split(self._extractor.batch):
             with torch.autocast("cpu", self._dtype, enabled=self._dtype != torch.float32):
-                features = network(network.resize(batch))
-            running.update(features.float().numpy())
-        return running.finish()
+                features.append(network(network.resize(batch)).float().numpy())
+        return np.concatenate(features)
 
-    def __call__(self, game: Game) -> float:
+    def __call__(self, game: Game) -> tuple[Score, npt.NDArray[np.uint8]]:
         latent_dim = game.recipe.latent_dim
         standing_statistics(game.ema, latents_for(0, 0, STATISTICS, latent_dim), 128)
         drawn = images_of(game.ema, latents_for(1, 0, self._n, latent_dim))
-        return frechet_distance(self._statistics(drawn), self._reference)
+        features = self._features(drawn)
+        distance = frechet_distance(frechet_statistics(features), self._reference)
+        return Score(distance, manifold_metrics(self._real, features).recall), drawn
 
 
-def trained(recipe: Recipe, faces: FaceDataset, seconds: float, distance: Distance) -> list[tuple[float, float]]:
-    """The distance at half time and in the end, each with the kimg seen until then."""
+def annealed(recipe: Recipe, kimg: float) -> Recipe:
+    """The recipe with rates that fall from what they begin with to a tenth of it over ``kimg``."""
+    rates = {name: (recipe.at(name, 0), recipe.at(name, 0) / 10) for name in ("generator_lr", "discriminator_lr")}
+    return recipe.with_overrides({**rates, "schedule": "linear", "schedule_kimg": kimg})
+
+
+def trained(recipe: Recipe, faces: FaceDataset, seconds: float, distance: Distance, *, anneal: bool) -> Row:
+    """A variant's scores at half time and in the end, or in the end alone."""
     real = RealImages(
         faces.images, faces.training_rows(), batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks()
     )
-    game = Game(recipe, real, faces.size, CPU, choose_precision(recipe.precision, CPU), Ranks())
-    used, step = 0.0, 0
-    scores = []
-    for until in (seconds / 2, seconds):
+
+    def new_game() -> Game:
+        return Game(recipe, real, faces.size, CPU, choose_precision(recipe.precision, CPU), Ranks())
+
+    game = new_game()
+    if anneal:
+        for step in range(WARM_UP + PACED):
+            if step == WARM_UP:
+                began = time.process_time()
+            game(step)
+        pace = PACED * recipe.images_per_step / (time.process_time() - began)
+        recipe = annealed(recipe, pace * seconds / 1000)
+        game = new_game()
+    used, step, scores = 0.0, 0, []
+    for until in [seconds] if anneal else [seconds / 2, seconds]:
         while used < until:
             began = time.process_time()
             game(step)
             used += time.process_time() - began
             step += 1
-        scores.append((distance(game), step * recipe.images_per_step / 1000))
-    return scores
+        score, images = distance(game)
+        scores.append(score)
+    return Row(step * recipe.images_per_step / 1000, scores, images)
 
 
 if __name__ == "__main__":
