@@ -9,8 +9,8 @@ from torch.nn.functional import relu
 
 from facegen.cnn.architecture import GENERATOR, Architecture
 from facegen.cnn.blocks.gan import SelfModulatedNorm, SelfModulatedUpBlock
-from facegen.cnn.dcgan import doublings
 from facegen.cnn.initialisers import init_xavier_
+from facegen.cnn.sngan import generator_widths, projection
 
 
 class SelfModulatedGenerator(nn.Module):
@@ -43,9 +43,8 @@ class SelfModulatedGenerator(nn.Module):
     def __init__(self, *, latent_dim: int = 128, channels: int = 3, width: int = 64, size: int = 64) -> None:
         super().__init__()
         self.latent_dim = latent_dim
-        steps = doublings(size)
-        widths = [width * 2**step for step in reversed(range(steps + 1))]
-        self.project = nn.Sequential(nn.Linear(latent_dim, widths[0] * 4 * 4), nn.Unflatten(1, (widths[0], 4, 4)))
+        widths = generator_widths(width, size)
+        self.project = projection(latent_dim, widths[0])
         self.blocks = nn.ModuleList(
             SelfModulatedUpBlock(before, after, latent_dim) for before, after in pairwise(widths)
         )

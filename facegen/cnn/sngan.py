@@ -16,6 +16,16 @@ from facegen.cnn.initialisers import init_xavier_
 from facegen.cnn.layers import Norm, parametrised
 
 
+def generator_widths(width: int, size: int) -> list[int]:
+    """Channels from the 4×4 map to the last block, halved by each; ValueError unless doubling 4×4 reaches ``size``."""
+    return [width * 2**step for step in reversed(range(doublings(size) + 1))]
+
+
+def projection(latent_dim: int, channels: int) -> nn.Sequential:
+    """A linear layer that lays a latent out as a 4×4 map: [B, latent_dim] → [B, channels, 4, 4]."""
+    return nn.Sequential(nn.Linear(latent_dim, channels * 4 * 4), nn.Unflatten(1, (channels, 4, 4)))
+
+
 class SNGANGenerator(nn.Module):
     """SNGAN's residual generator. Miyato et al., arXiv:1802.05957, appendix B.4.
 
@@ -45,9 +55,8 @@ class SNGANGenerator(nn.Module):
     def __init__(self, *, latent_dim: int = 128, channels: int = 3, width: int = 64, size: int = 64) -> None:
         super().__init__()
         self.latent_dim = latent_dim
-        steps = doublings(size)
-        widths = [width * 2**step for step in reversed(range(steps + 1))]
-        self.project = nn.Sequential(nn.Linear(latent_dim, widths[0] * 4 * 4), nn.Unflatten(1, (widths[0], 4, 4)))
+        widths = generator_widths(width, size)
+        self.project = projection(latent_dim, widths[0])
         self.blocks = nn.Sequential(*(ResidualUpBlock(before, after) for before, after in pairwise(widths)))
         self.image = nn.Sequential(
             OrderedDict(preact=PreActivation(width), conv=nn.Conv2d(width, channels, 3, padding=1), act=nn.Tanh())
