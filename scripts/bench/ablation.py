@@ -14,11 +14,19 @@ Recall is in the same features. One seed each: differences of a tenth say nothin
 A rate that stays high favours what is averaged well over what is good. With --anneal it falls linearly to a tenth of
 its first value over each variant's own time, as it does in a run that is meant to end; the score is then of the end
 alone. --keep writes each variant's images, for scripts/bench/independent.py.
+
+What helps a generator that draws nothing yet may be worth nothing to a good one. With --from, a run's checkpoint, each
+variant goes on from there, as that run's own recipe with the variant's change: networks and optimizers are the
+checkpoint's, so a variant with other networks is refused.
+
+    python scripts/bench/ablation.py faces --of laptop --from run/checkpoints/kimg-000269.216.pt --seconds 420 \
+        --anneal --weights near-exact.pth --only laptop "no moments" "moments, weight 5" "pixels' γ of 0.2"
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +44,9 @@ from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.metrics.manifold import manifold_metrics
 from facegen.scoring.extractors import open_extractor
 from facegen.training.batches import RealImages
+from facegen.training.checkpoint import load_checkpoint
 from facegen.training.distributed import Ranks
-from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
 from facegen.training.step import Game
 
 SMALL = {"generator_width": 16, "discriminator_width": 16, "batch": 32, "precision": "fp32", "compile": False}
@@ -92,8 +101,11 @@ CHANGES: dict[str, dict[str, Any]] = {
     "pixels' critic of width 64": {"discriminator_width": 64},
     "both critics twice as wide": {"discriminator_width": 64, "features_width": 64},
     "penalties at every update": {"penalty_every": 1},
+    "pixels' γ of 0.2": {"r1_gamma": 0.2, "r2_gamma": 0.2},
+    "γ of 0.5 for pixels, of 1.5 for features": {"r1_gamma": 0.5, "r2_gamma": 0.5, "features_gamma": 1.5},
     "no moments": {"moments_weight": 0.0},
     "moments, weight 2": {"moments_weight": 2.0},
+    "moments, weight 5": {"moments_weight": 5.0},
     "batches of 16": {"batch": 16},
     "batches of 64": {"batch": 64},
     "rate 0.0005": rate(0.0005),
@@ -121,20 +133,23 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=200, help="CPU time of each variant's steps (200)")
     parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of its rows")
     parser.add_argument("--anneal", action="store_true", help="let the rates fall to a tenth over each variant's time")
+    parser.add_argument("--from", dest="start", type=Path, metavar="CHECKPOINT", help="go on from there")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write each variant's images there, as .npy")
     parser.add_argument("--weights", type=Path, help="Inception weights to score with, in place of effnet-lite0")
     options = parser.parse_args()
     variants, more = (LAPTOP, {}) if options.of == "laptop" else (NARROW, SMALL)
     if unknown := set(options.only or ()) - set(variants):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(variants)}")
+    start = load_checkpoint(options.start) if options.start else None
     torch.set_num_threads(1)
     faces = FaceDataset.open(options.dataset)
     distance = Distance(faces, options.weights)
     print("| variant | kimg | images/s | distance (half time, end) | recall |\n|---|--:|--:|--:|--:|", flush=True)
     for name in options.only or variants:
         base, changes = variants[name]
-        recipe = load_recipe(base).with_overrides({**more, **changes})
-        row = trained(recipe, faces, options.seconds, distance, anneal=options.anneal)
+        recipe = recipe_from_dict(start["recipe"], str(options.start)) if start else load_recipe(base)
+        recipe = recipe.with_overrides({**({} if start else more), **changes})
+        row = trained(recipe, faces, options.seconds, distance, anneal=options.anneal, start=start)
         distances = ", ".join(f"{score.distance:.1f}" for score in row.scores)
         pace = 1000 * row.kimg / options.seconds
         print(f"| {name} | {row.kimg:.1f} | {pace:.0f} | {distances} | {row.scores[-1].recall:.2f} |", flush=True)
@@ -190,31 +205,50 @@ class Distance:
         return Score(distance, manifold_metrics(self._real, features).recall), drawn
 
 
-def annealed(recipe: Recipe, kimg: float) -> Recipe:
-    """The recipe with rates that fall from what they begin with to a tenth of it over ``kimg``."""
-    rates = {name: (recipe.at(name, 0), recipe.at(name, 0) / 10) for name in ("generator_lr", "discriminator_lr")}
-    return recipe.with_overrides({**rates, "schedule": "linear", "schedule_kimg": kimg})
+def annealed(recipe: Recipe, kimg: float, seen: int) -> Recipe:
+    """The recipe with rates that fall from what they are after ``seen`` images to a tenth of it over ``kimg`` more."""
+    rates = {}
+    for name in ("generator_lr", "discriminator_lr"):
+        first, last = recipe.at(name, seen), recipe.at(name, seen) / 10
+        rates[name] = (first + (first - last) * seen / (1000 * kimg), last)  # a line through both, from 0 images on
+    return recipe.with_overrides({**rates, "schedule": "linear", "schedule_kimg": seen / 1000 + kimg})
 
 
-def trained(recipe: Recipe, faces: FaceDataset, seconds: float, distance: Distance, *, anneal: bool) -> Row:
-    """A variant's scores at half time and in the end, or in the end alone."""
+def trained(
+    recipe: Recipe,
+    faces: FaceDataset,
+    seconds: float,
+    distance: Distance,
+    *,
+    anneal: bool,
+    start: dict[str, Any] | None = None,
+) -> Row:
+    """A variant's scores at half time and in the end, or in the end alone; ``start`` is a checkpoint's state."""
     real = RealImages(
         faces.images, faces.training_rows(), batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks()
     )
+    seen = start["images_seen"] if start else 0
+    first = seen // recipe.images_per_step
 
     def new_game() -> Game:
-        return Game(recipe, real, faces.size, CPU, choose_precision(recipe.precision, CPU), Ranks())
+        game = Game(recipe, real, faces.size, CPU, choose_precision(recipe.precision, CPU), Ranks())
+        if start:
+            try:
+                game.load_state_dict(copy.deepcopy(start["game"]))  # an optimizer goes on with the tensors it is given
+            except (RuntimeError, KeyError) as problem:
+                raise SystemExit(f"A variant has other networks than the checkpoint: {problem}") from problem
+        return game
 
     game = new_game()
     if anneal:
-        for step in range(WARM_UP + PACED):
-            if step == WARM_UP:
+        for step in range(first, first + WARM_UP + PACED):
+            if step == first + WARM_UP:
                 began = time.process_time()
             game(step)
         pace = PACED * recipe.images_per_step / (time.process_time() - began)
-        recipe = annealed(recipe, pace * seconds / 1000)
+        recipe = annealed(recipe, pace * seconds / 1000, seen)
         game = new_game()
-    used, step, scores = 0.0, 0, []
+    used, step, scores = 0.0, first, []
     for until in [seconds] if anneal else [seconds / 2, seconds]:
         while used < until:
             began = time.process_time()
@@ -223,7 +257,7 @@ def trained(recipe: Recipe, faces: FaceDataset, seconds: float, distance: Distan
             step += 1
         score, images = distance(game)
         scores.append(score)
-    return Row(step * recipe.images_per_step / 1000, scores, images)
+    return Row((step - first) * recipe.images_per_step / 1000, scores, images)
 
 
 if __name__ == "__main__":
