@@ -17,7 +17,7 @@ alone. --keep writes each variant's images, for scripts/bench/independent.py.
 
 What helps a generator that draws nothing yet may be worth nothing to a good one. With --from, a run's checkpoint, each
 variant goes on from there, as that run's own recipe with the variant's change: networks and optimizers are the
-checkpoint's, so a variant with other networks is refused.
+checkpoint's, so a variant of another recipe or with other networks is refused; name the others with --only.
 
     python scripts/bench/ablation.py faces --of laptop --from run/checkpoints/kimg-000269.216.pt --seconds 420 \
         --anneal --weights near-exact.pth --only laptop "no moments" "moments, weight 5" "pixels' γ of 0.2"
@@ -138,9 +138,12 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="Inception weights to score with, in place of effnet-lite0")
     options = parser.parse_args()
     variants, more = (LAPTOP, {}) if options.of == "laptop" else (NARROW, SMALL)
+    start = load_checkpoint(options.start) if options.start else None
+    if start:
+        variants = {name: variant for name, variant in variants.items() if variant[0] == start["recipe"]["name"]}
+        more = {}
     if unknown := set(options.only or ()) - set(variants):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(variants)}")
-    start = load_checkpoint(options.start) if options.start else None
     torch.set_num_threads(1)
     faces = FaceDataset.open(options.dataset)
     distance = Distance(faces, options.weights)
@@ -148,7 +151,7 @@ def main() -> None:
     for name in options.only or variants:
         base, changes = variants[name]
         recipe = recipe_from_dict(start["recipe"], str(options.start)) if start else load_recipe(base)
-        recipe = recipe.with_overrides({**({} if start else more), **changes})
+        recipe = recipe.with_overrides({**more, **changes})
         row = trained(recipe, faces, options.seconds, distance, anneal=options.anneal, start=start)
         distances = ", ".join(f"{score.distance:.1f}" for score in row.scores)
         pace = 1000 * row.kimg / options.seconds
@@ -214,6 +217,19 @@ def annealed(recipe: Recipe, kimg: float, seen: int) -> Recipe:
     return recipe.with_overrides({**rates, "schedule": "linear", "schedule_kimg": seen / 1000 + kimg})
 
 
+def begun(recipe: Recipe, real: RealImages, size: int, start: dict[str, Any] | None) -> Game:
+    """The recipe's game, as ``start``, a checkpoint's state, left it."""
+    game = Game(recipe, real, size, CPU, choose_precision(recipe.precision, CPU), Ranks())
+    if start:
+        try:
+            game.load_state_dict(copy.deepcopy(start["game"]))  # an optimizer goes on with the tensors it is given
+        except (KeyError, RuntimeError, ValueError) as problem:  # a critic, a layer or an optimizer's parameters differ
+            raise SystemExit(
+                f"This variant has other networks than the checkpoint: {str(problem).splitlines()[0]}"
+            ) from problem
+    return game
+
+
 def trained(
     recipe: Recipe,
     faces: FaceDataset,
@@ -229,25 +245,14 @@ def trained(
     )
     seen = start["images_seen"] if start else 0
     first = seen // recipe.images_per_step
-
-    def new_game() -> Game:
-        game = Game(recipe, real, faces.size, CPU, choose_precision(recipe.precision, CPU), Ranks())
-        if start:
-            try:
-                game.load_state_dict(copy.deepcopy(start["game"]))  # an optimizer goes on with the tensors it is given
-            except (RuntimeError, KeyError) as problem:
-                raise SystemExit(f"A variant has other networks than the checkpoint: {problem}") from problem
-        return game
-
-    game = new_game()
+    game = begun(recipe, real, faces.size, start)
     if anneal:
         for step in range(first, first + WARM_UP + PACED):
             if step == first + WARM_UP:
                 began = time.process_time()
             game(step)
         pace = PACED * recipe.images_per_step / (time.process_time() - began)
-        recipe = annealed(recipe, pace * seconds / 1000, seen)
-        game = new_game()
+        game = begun(annealed(recipe, pace * seconds / 1000, seen), real, faces.size, start)
     used, step, scores = 0.0, first, []
     for until in [seconds] if anneal else [seconds / 2, seconds]:
         while used < until:
