@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
 from facegen.cnn.architecture import GENERATOR
+from facegen.cnn.chroma import ChromaLowPass
 from facegen.cnn.registry import ARCHITECTURES, find_architecture
 
 #: What a recipe can name.
 GENERATORS = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.role == GENERATOR)
 
 
-def build_generator(name: str, *, latent_dim: int, width: int, size: int) -> nn.Module:
+def build_generator(name: str, *, latent_dim: int, width: int, size: int, chroma_cutoff: float = 0.0) -> nn.Module:
     """The architecture ``name`` as a generator of RGB images: latents [B, latent_dim] → [B, 3, size, size].
 
     Args:
         width: channels before the last layer.
+        chroma_cutoff: of a :class:`facegen.cnn.chroma.ChromaLowPass` on its images; 0: there is none.
     """
-    return find_architecture(name).build(latent_dim=latent_dim, width=width, size=size)
+    network = find_architecture(name).build(latent_dim=latent_dim, width=width, size=size)
+    if chroma_cutoff:
+        return nn.Sequential(OrderedDict(network=network, chroma=ChromaLowPass(chroma_cutoff)))
+    return network
 
 
 def latents_for(seed: int, first: int, count: int, latent_dim: int) -> Tensor:

@@ -124,7 +124,11 @@ def load_generator(path: Path) -> SavedGenerator:
         recipe = recipe_from_dict(json.loads(metadata["recipe"]), f"the recipe in {path}")
         size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
         network = build_generator(
-            recipe.generator, latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size
+            recipe.generator,
+            latent_dim=recipe.latent_dim,
+            width=recipe.generator_width,
+            size=size,
+            chroma_cutoff=recipe.chroma_cutoff,
         )
         network.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError) as problem:

@@ -37,7 +37,11 @@ def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.M
         torch.manual_seed(recipe.seed)
         try:
             generator = build_generator(
-                recipe.generator, latent_dim=recipe.latent_dim, width=recipe.generator_width, size=size
+                recipe.generator,
+                latent_dim=recipe.latent_dim,
+                width=recipe.generator_width,
+                size=size,
+                chroma_cutoff=recipe.chroma_cutoff,
             )
             if recipe.sees_pixels:
                 judges[PIXELS] = build_discriminator(

@@ -110,6 +110,9 @@ class Recipe:
     )
     moments_half_life_kimg: float = _hyperparameter("half-life of the averages of these moments, in kimg", 6.0, above=0)
     features_gamma: Scheduled = _hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0)
+    chroma_cutoff: float = _hyperparameter(
+        "where a low-pass halves G's colour, as a share of the highest frequency; 0: none does", 0.0, least=0, below=1
+    )
 
     #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
     RESUMABLE = ("name", "kimg", "precision", "compile", "fid_every", "fid_images", "checkpoint_every")

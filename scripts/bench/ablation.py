@@ -103,6 +103,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "penalties at every update": {"penalty_every": 1},
     "pixels' γ of 0.2": {"r1_gamma": 0.2, "r2_gamma": 0.2},
     "γ of 0.5 for pixels, of 1.5 for features": {"r1_gamma": 0.5, "r2_gamma": 0.5, "features_gamma": 1.5},
+    "colour as it comes": {"chroma_cutoff": 0.0},
     "no moments": {"moments_weight": 0.0},
     "moments, weight 2": {"moments_weight": 2.0},
     "moments, weight 5": {"moments_weight": 5.0},

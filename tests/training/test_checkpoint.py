@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from facegen.cnn.chroma import ChromaLowPass
 from facegen.errors import InputError
 from facegen.gan.generators import build_generator
 from facegen.training.checkpoint import (
@@ -83,6 +84,17 @@ def test_a_generator_remembers_what_it_was_trained_against(
     with safe_open(path, framework="pt") as file:
         assert file.metadata().get("trained_against") == network
     assert load_generator(path).trained_against == network
+
+
+def test_a_generator_of_smooth_colour_comes_back_with_its_filter(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    recipe = tiny_recipe.with_overrides({"chroma_cutoff": 0.5})
+    generator, _ = build_networks(recipe, 16)
+    path = tmp_path / "g.safetensors"
+    save_generator(path, generator, recipe, size=16, dataset="ab", images_seen=0, score=None)
+    plain, _ = build_networks(tiny_recipe, 16)
+    latents = torch.randn(2, tiny_recipe.latent_dim, generator=torch.Generator().manual_seed(0))
+    expected = ChromaLowPass(0.5)(plain.eval()(latents))
+    torch.testing.assert_close(load_generator(path).network(latents), expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64])

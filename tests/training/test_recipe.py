@@ -13,7 +13,7 @@ from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recip
 OPTIONAL = {
     "d_steps", "schedule", "schedule_kimg", "r1_gamma", "r2_gamma", "gradient_penalty", "penalty_every", "augment",
     "augment_probability", "ada_target", "ada_kimg", "sync_batch_norm", "features", "features_size", "features_width",
-    "features_gamma", "moments_weight", "moments_half_life_kimg",
+    "features_gamma", "moments_weight", "moments_half_life_kimg", "chroma_cutoff",
 }  # fmt: skip
 
 

@@ -1,0 +1,71 @@
+"""At which frequencies a generator's brightness and colour have more power than real faces, or less.
+
+    facegen prepare img_align_celeba.zip celeba --partition list_eval_partition.txt
+    python scripts/bench/spectrum.py celeba run/last.safetensors
+
+Takes 2,000 images of the generator (seed 0) and as many held-out faces, or train faces where none are held out. Each is
+turned into brightness and two colour differences (BT.601's Y, Cb and Cr), windowed (Hann) and transformed; power is
+averaged over images and over rings of frequencies. A ring is given as a share of the highest frequency that rows and
+columns can hold. The table is generated over real: 1 is right. As a check, other real faces are compared likewise.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from facegen.data.dataset import FaceDataset
+from facegen.gan.generators import latents_for, to_uint8
+from facegen.training.checkpoint import load_generator
+
+IMAGES, RINGS, CHUNK = 2000, 8, 50
+#: BT.601, rows Y, Cb and Cr of R, G and B.
+YCBCR = np.array([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("generator", type=Path, nargs="+", help="a .safetensors file")
+    options = parser.parse_args()
+    faces = FaceDataset.open(options.dataset)
+    training = faces.training_rows()
+    held_out = np.setdiff1d(np.arange(len(faces)), training)
+    real = powers(faces.images[(held_out if len(held_out) else training)[:IMAGES]])
+    edges = [f"{ring / RINGS:g}–{(ring + 1) / RINGS:g}" for ring in range(RINGS)]
+    print(f"| images | of | {' | '.join(edges)} |\n|---|---|{'--:|' * RINGS}")
+    sets = {str(path): drawn(path) for path in options.generator}
+    for name, images in {"real": faces.images[training[-IMAGES:]], **sets}.items():
+        for part, ratio in zip(("Y", "Cb", "Cr"), powers(images) / real, strict=True):
+            print(f"| {name} | {part} | {' | '.join(f'{value:.2f}' for value in ratio)} |")
+
+
+@torch.inference_mode()
+def drawn(path: Path) -> npt.NDArray[np.uint8]:
+    saved = load_generator(path)
+    latents = latents_for(0, 0, IMAGES, saved.recipe.latent_dim)
+    return torch.cat([to_uint8(saved.network(part)) for part in latents.split(CHUNK)]).numpy()
+
+
+def powers(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    """uint8 [N, S, S, 3] → the mean power of Y, Cb and Cr in each ring: [3, RINGS]."""
+    side = images.shape[1]
+    frequency = np.hypot(*np.meshgrid(*[np.fft.fftfreq(side) * 2] * 2))  # 1 is the highest of a row
+    ring = np.minimum((frequency * RINGS).astype(int), RINGS)  # the corners, above 1, are left out
+    window = np.outer(*[np.hanning(side)] * 2)
+    total = np.zeros((3, RINGS))
+    for part in np.split(images, range(CHUNK, len(images), CHUNK)):
+        planes = np.einsum("nhwc,kc->knhw", part.astype(np.float64), YCBCR)
+        planes -= planes.mean((2, 3), keepdims=True)
+        power = (np.abs(np.fft.fft2(planes * window)) ** 2).sum(1)
+        for each in range(RINGS):
+            total[:, each] += power[:, ring == each].mean(1)
+    return total / len(images)
+
+
+if __name__ == "__main__":
+    main()
