@@ -284,6 +284,7 @@ def plot(record: dict[str, Any], path: Path) -> None:
         floor = lasts[0][network]["floor"]
         axis.axhline(floor, color="grey", linestyle="--", label=f"{N:,} held-out real images")
         axis.set(xlabel=against, yscale="log")
+        axis.set_xlim(left=0)  # a single score each would spread a rounding of minutes over the whole axis
         axis.grid(visible=True, which="both", alpha=0.3)
     axes[0].set_ylabel(f"{label} of {N:,} images")
     axes[0].legend()
