@@ -94,16 +94,20 @@ def main() -> None:
 def store_half(source: Path, target: Path) -> None:
     """Write the generator at ``source`` as float16, whole numbers as they are, with all its metadata.
 
+    A tensor that float16 cannot hold stays as it is: a norm takes the scale of what it is given away again, so that
+    scale, and the running variance with it, can grow without end.
+
     Raises:
-        InputError: a weight that float16 cannot hold, or a file that is too large to ship.
+        InputError: a weight that is no finite number, or a file that is too large to ship.
     """
     tensors: dict[str, torch.Tensor] = {}
     with safe_open(source, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118 - not a mapping
             tensor = file.get_tensor(name)
-            tensors[name] = tensor.half() if tensor.is_floating_point() else tensor
-            if not tensors[name].isfinite().all():
-                raise InputError(f"The weights {name} in {source} are beyond float16.")
+            if not tensor.isfinite().all():
+                raise InputError(f"The weights {name} in {source} are not finite.", "Take an earlier generator.")
+            fits = tensor.is_floating_point() and tensor.half().isfinite().all()
+            tensors[name] = tensor.half() if fits else tensor
         save_file(tensors, target, file.metadata())
     if target.stat().st_size > MOST_BYTES:
         size, most = target.stat().st_size / 1e6, MOST_BYTES / 1e6

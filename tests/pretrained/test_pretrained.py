@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from facegen.errors import InputError
 from facegen.gan.generators import build_generator, latents_for
@@ -51,8 +52,12 @@ class TestFiles:
     def test_the_generator_is_float16_below_10_mb(self) -> None:
         assert generator_path().stat().st_size < 10_000_000
         with safe_open(generator_path(), framework="pt") as file:
-            kinds = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118 - not a mapping
-        assert torch.float16 in kinds and not kinds & {torch.float32, torch.float64, torch.bfloat16}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        wide = {
+            name for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.dtype != torch.float16
+        }
+        assert all(tensors[name].abs().max() > torch.finfo(torch.float16).max for name in wide)
+        assert all(name.endswith("running_var") for name in wide)
 
     def test_it_becomes_a_float32_network(self, shipped: SavedGenerator) -> None:
         assert {parameter.dtype for parameter in shipped.network.parameters()} == {torch.float32}
@@ -182,6 +187,26 @@ class TestScript:
             assert half.metadata() == whole.metadata()
         whole, half = load_generator(source), load_generator(target)
         assert (half.recipe, half.kimg) == (whole.recipe, 1.5)
+
+    def test_what_float16_cannot_hold_stays_float32(self, script: ModuleType, source: Path, tmp_path: Path) -> None:
+        tensors = load_file(source)
+        name = next(name for name in tensors if name.endswith("running_var"))
+        tensors[name][0] = 1e6
+        with safe_open(source, "pt") as file:
+            save_file(tensors, source, file.metadata())
+        target = tmp_path / "half.safetensors"
+        script.store_half(source, target)
+        stored = load_file(target)
+        torch.testing.assert_close(stored[name], tensors[name], rtol=0, atol=0)
+        assert {tensor.dtype for other, tensor in stored.items() if other != name} <= {torch.float16, torch.int64}
+
+    def test_what_is_not_finite_is_refused(self, script: ModuleType, source: Path, tmp_path: Path) -> None:
+        tensors = load_file(source)
+        next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] = torch.nan
+        with safe_open(source, "pt") as file:
+            save_file(tensors, source, file.metadata())
+        with pytest.raises(InputError, match="not finite"):
+            script.store_half(source, tmp_path / "half.safetensors")
 
     def test_what_is_too_large_is_refused(
         self, script: ModuleType, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
