@@ -13,14 +13,14 @@ LUMA = (0.299, 0.587, 0.114)
 TAPS = 7
 
 
-def low_pass(cutoff: float, taps: int = TAPS) -> Tensor:
-    """A sinc in a Hamming window: float64 [taps], which add up to 1. scipy.signal.firwin's default.
+def low_pass(cutoff: float) -> Tensor:
+    """A sinc in a Hamming window: float64 [TAPS], which add up to 1. scipy.signal.firwin's default.
 
     Args:
         cutoff: where the gain is about a half, as a share of the highest frequency that pixels can hold, in (0, 1).
     """
-    place = torch.arange(taps, dtype=torch.float64) - (taps - 1) / 2
-    window = 0.54 + 0.46 * torch.cos(2 * math.pi * place / (taps - 1))
+    place = torch.arange(TAPS, dtype=torch.float64) - TAPS // 2
+    window = 0.54 + 0.46 * torch.cos(2 * math.pi * place / (TAPS - 1))
     kernel = cutoff * torch.sinc(cutoff * place) * window
     return kernel / kernel.sum()
 

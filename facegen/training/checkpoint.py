@@ -14,7 +14,7 @@ from torch import nn
 
 from facegen.errors import InputError
 from facegen.files import atomic_path
-from facegen.gan.generators import build_generator
+from facegen.training.networks import generator_of_recipe
 from facegen.training.recipe import Recipe, recipe_from_dict
 
 SCHEMA = 1
@@ -123,13 +123,7 @@ def load_generator(path: Path) -> SavedGenerator:
     try:
         recipe = recipe_from_dict(json.loads(metadata["recipe"]), f"the recipe in {path}")
         size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
-        network = build_generator(
-            recipe.generator,
-            latent_dim=recipe.latent_dim,
-            width=recipe.generator_width,
-            size=size,
-            chroma_cutoff=recipe.chroma_cutoff,
-        )
+        network = generator_of_recipe(recipe, size)
         network.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError) as problem:
         first_line = str(problem).splitlines()[0]

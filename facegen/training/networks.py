@@ -26,6 +26,17 @@ PENALTIES = {
 }
 
 
+def generator_of_recipe(recipe: Recipe, size: int) -> nn.Module:
+    """G of a recipe for ``size``×``size`` images; ValueError where its architecture cannot make them."""
+    return build_generator(
+        recipe.generator,
+        latent_dim=recipe.latent_dim,
+        width=recipe.generator_width,
+        size=size,
+        chroma_cutoff=recipe.chroma_cutoff,
+    )
+
+
 def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.Module]]:
     """G, and what judges for each critic, of a recipe for ``size``×``size`` images, initialised from its seed.
 
@@ -36,13 +47,7 @@ def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.M
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         try:
-            generator = build_generator(
-                recipe.generator,
-                latent_dim=recipe.latent_dim,
-                width=recipe.generator_width,
-                size=size,
-                chroma_cutoff=recipe.chroma_cutoff,
-            )
+            generator = generator_of_recipe(recipe, size)
             if recipe.sees_pixels:
                 judges[PIXELS] = build_discriminator(
                     recipe.discriminator,

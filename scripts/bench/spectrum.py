@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
+from facegen.cnn.chroma import LUMA
 from facegen.data.dataset import FaceDataset
-from facegen.gan.generators import latents_for, to_uint8
+from facegen.gan.generators import latents_for
+from facegen.gan.latents import images_of
 from facegen.training.checkpoint import load_generator
 
 IMAGES, RINGS, CHUNK = 2000, 8, 50
 #: BT.601, rows Y, Cb and Cr of R, G and B.
-YCBCR = np.array([[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
+YCBCR = np.array([LUMA, [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
 
 
 def main() -> None:
@@ -44,11 +45,9 @@ def main() -> None:
             print(f"| {name} | {part} | {' | '.join(f'{value:.2f}' for value in ratio)} |")
 
 
-@torch.inference_mode()
 def drawn(path: Path) -> npt.NDArray[np.uint8]:
     saved = load_generator(path)
-    latents = latents_for(0, 0, IMAGES, saved.recipe.latent_dim)
-    return torch.cat([to_uint8(saved.network(part)) for part in latents.split(CHUNK)]).numpy()
+    return images_of(saved.network, latents_for(0, 0, IMAGES, saved.recipe.latent_dim))
 
 
 def powers(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
