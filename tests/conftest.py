@@ -7,11 +7,21 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
+from torch import Tensor
+from torch._prims_common import suggest_memory_format
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
 
 from facegen.cli import main
 
@@ -65,3 +75,102 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     """Keeps tests away from the user's cache of weights and reference statistics, and from the network."""
     monkeypatch.setenv("FACEGEN_OFFLINE", "1")
     monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+class _AppleGpu(TorchFunctionMode):
+    """Tensors moved to an Apple GPU say that they are there, as does what is made of them, and obey its rules.
+
+    It is the CPU that computes. A tensor is there if its storage is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._storages: dict[int, StorageWeakRef] = {}
+        self._unknown = "cpu"
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function == Tensor.device.__get__:
+            return torch.device(self._place(args[0]))
+        if function in (torch._C._nn._parse_to, torch._has_compatible_shallow_copy_type):  # Module.to's questions
+            return function(*args, **kwargs or {})
+        if function == Tensor.numpy and self._place(args[0]) == "mps":
+            raise TypeError("can't convert mps device type tensor to numpy")
+        # A deep copy is given all that was copied before.
+        words = [args[0]] if function == Tensor.__deepcopy__ else tree_flatten((args, kwargs or {}))[0]
+        given = [word for word in words if isinstance(word, Tensor)]
+        together = {self._place(tensor) for tensor in given if tensor.ndim}
+        indexed = function in (Tensor.__getitem__, Tensor.__setitem__) and self._place(args[0]) == "mps"
+        if len(together) > 1 and not indexed and function not in (Tensor.copy_, Tensor.data.__set__):
+            raise RuntimeError(f"{function} of tensors on two devices")
+        asked = ["cpu"] if function == Tensor.cpu else [word.type for word in words if isinstance(word, torch.device)]
+        place = (asked or sorted(map(self._place, given), reverse=True) or ["cpu"])[0]
+        if asked:
+            args, kwargs = tree_map(
+                lambda word: torch.device("cpu") if isinstance(word, torch.device) else word, (args, kwargs or {})
+            )
+        result = function(*args, **kwargs or {})
+        if asked and given and self._place(result) != place:
+            result = result.clone()
+        for tensor in tree_flatten(result)[0]:
+            if isinstance(tensor, Tensor) and place == "mps":
+                if tensor.dtype == torch.float64:
+                    raise TypeError(f"{function} makes float64, which an Apple GPU does not have")
+                storage = StorageWeakRef(_storage_of(tensor))
+                self._storages[storage.cdata] = storage
+        return result
+
+    def _place(self, tensor: Tensor) -> str:
+        storage = self._storages.get(_storage_of(tensor)._cdata)
+        return self._unknown if storage is None or storage.expired() else "mps"
+
+    @contextmanager
+    def backward(self) -> Iterator[None]:
+        """While gradients are taken, what torch makes by itself is there, too."""
+        with self:  # which torch left before
+            self._unknown = "mps"
+            try:
+                yield
+            finally:
+                self._unknown = "cpu"
+
+
+def _storage_of(tensor: Tensor) -> torch.UntypedStorage:
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):  # torch.func's
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor.untyped_storage()
+
+
+class _NoChannelsLast(TorchDispatchMode):
+    """Convolutions, BatchNorms and resizes, and their gradients, refuse channels_last."""
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(word in function.__name__ for word in ("conv", "batch_norm", "upsample")):
+            for word in tree_flatten((args, kwargs or {}))[0]:
+                if isinstance(word, Tensor) and word.ndim == 4:
+                    assert suggest_memory_format(word) == torch.contiguous_format, f"{function} in channels_last"
+        return function(*args, **kwargs or {})
+
+
+@pytest.fixture
+def apple_gpu(monkeypatch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
+    """In ``with apple_gpu:`` this machine has an Apple GPU, by the name of ``torch.device("mps")``.
+
+    It stands in for one by the rules that are known: no float64, no two devices in one operation, no
+    :meth:`~torch.Tensor.numpy`. It also refuses channels_last, which facegen does without there.
+    """
+    monkeypatch.setattr(torch.backends.mps, "is_available", cache(lambda: True))  # torch.compile wants it cached
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    mode, run_backward = _AppleGpu(), torch.autograd._engine_run_backward
+
+    def run_backward_there(*args: Any, **kwargs: Any) -> Any:
+        with mode.backward():
+            return run_backward(*args, **kwargs)
+
+    @contextmanager
+    def stand_in() -> Iterator[None]:
+        with monkeypatch.context() as patch, mode, _NoChannelsLast():
+            patch.setattr(torch.autograd, "_engine_run_backward", run_backward_there)
+            yield
+
+    return stand_in()

@@ -8,7 +8,7 @@ import click
 
 #: Names of the stages, repeated here because importing those rooms would import torch before it is needed.
 EXTRACTORS = ("inception", "effnet-lite0")
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "mps")
 
 device_option = click.option(
     "--device", type=click.Choice(DEVICES), default="auto", help="Where to compute; auto: a GPU where there is one."

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegen.cnn.autocast import without_autocast
+
 #: Weights of red, green and blue in brightness: BT.601's, which JPEG has too.
 LUMA = (0.299, 0.587, 0.114)
 TAPS = 7
@@ -54,6 +56,6 @@ class ChromaLowPass(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Float [B, 3, H, W] in [−1, 1], H and W above 3 → float32 of the same shape and range."""
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device):
             padded = F.pad(images.to(self.kernel.dtype), (TAPS // 2,) * 4, mode="reflect")
             return F.conv2d(padded, self.kernel).clamp(-1, 1)

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
+from facegen.cnn.autocast import without_autocast
 from facegen.cnn.efficientnet_lite import StridedConv
 from facegen.cnn.fuse import fuse
 
@@ -123,9 +124,9 @@ def _stay(layer: nn.Module, mode: bool = True) -> nn.Module:
 class FrozenConv2d(nn.Module):
     """A convolution with fixed weights, its ReLU if it has one, and a quick way back to its input.
 
-    [B, C, H, W] → [B, K, H', W'], computed in the weights' dtype, under autocast too, and in channels_last; the
-    gradient comes back in the input's dtype. It can be differentiated once, and not by torch.func (torch raises).
-    Each takes the quickest way there is:
+    [B, C, H, W] → [B, K, H', W'], computed in the weights' dtype, under autocast too, and in channels_last (but for
+    Apple GPUs); the gradient comes back in the input's dtype. It can be differentiated once, and not by torch.func
+    (torch raises). Each takes the quickest way there is:
 
     - the gradient of a depthwise convolution on a CPU is the forward convolution of the output's gradient, strides
       filled up with zeros, with the turned kernel. oneDNN's own takes twice as long in bfloat16, and 20 to 50 times
@@ -164,7 +165,7 @@ class FrozenConv2d(nn.Module):
         self.ceiling, self.same = ceiling, same
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = _Convolution.apply(x.to(self.weight.dtype).contiguous(memory_format=torch.channels_last), self)
+        y: Tensor = _Convolution.apply(x.to(self.weight.dtype).contiguous(memory_format=_layout(x)), self)
         return y
 
     def extra_repr(self) -> str:
@@ -185,8 +186,13 @@ class FrozenConv2d(nn.Module):
 
     def _shifted_weight(self, size: torch.Size) -> Tensor:
         """The kernel with as many rows and columns of zeros before it."""
+        weight = self.weight
+        if weight.device.type == "mps":
+            # An Apple GPU's convolution is in channels_last where its weight is. Not contiguous(), to which a 1×1
+            # kernel is both.
+            weight = weight.to(memory_format=torch.contiguous_format)
         height, width = self._shift(size) if self.same else (0, 0)
-        return F.pad(self.weight, (width, 0, height, 0)) if height or width else self.weight
+        return F.pad(weight, (width, 0, height, 0)) if height or width else weight
 
     def _convolve(self, x: Tensor) -> Tensor:
         weight = self._shifted_weight(x.shape)
@@ -223,7 +229,7 @@ class _Convolution(torch.autograd.Function):
     # With setup_context, which torch.func would want, each call takes 20 µs longer: EfficientNet has 50 convolutions.
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FrozenConv2d) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x.device):
             y = layer._convolve(x)
         ctx.layer, ctx.size = layer, x.shape
         if layer.ceiling is not None:
@@ -233,11 +239,16 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        gradient = gradient.contiguous(memory_format=_layout(gradient))
         for y in ctx.saved_tensors:
             gradient = torch.ops.aten.hardtanh_backward(gradient, y, 0.0, ctx.layer.ceiling)
-        with torch.autocast(gradient.device.type, enabled=False):
+        with without_autocast(gradient.device):
             return ctx.layer._input_gradient(gradient, ctx.size), None
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    """channels_last, but for Apple GPUs, whose operators did not all know it (pytorch/pytorch issue 175189)."""
+    return torch.contiguous_format if x.device.type == "mps" else torch.channels_last
 
 
 def _is_onednn(x: Tensor) -> bool:

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegen.cnn.autocast import without_autocast
 from facegen.cnn.features import FeatureTaps, RandomMixing
 from facegen.cnn.frozen import freeze
 from facegen.cnn.layers import ConvNormAct
@@ -96,7 +97,7 @@ class FeatureView(nn.Module):
 
     def tapped(self, images: Tensor) -> list[Tensor]:
         """Float [B, 3, S, S] in [−1, 1] → the frozen network's own features, before the mixing."""
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device):
             images = (images + self._shift) * self._scale
             if images.shape[-1] != self.size:
                 images = F.interpolate(images, (self.size, self.size), mode="bilinear", align_corners=False)
@@ -107,7 +108,7 @@ class FeatureView(nn.Module):
     def forward(self, images: Tensor) -> Features:
         """Float [B, 3, S, S] in [−1, 1] → what is seen of them; the maps are of ``dtype``."""
         tapped = self.tapped(images)
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device):
             pooled = torch.cat([features.float().mean((2, 3)) for features in tapped], 1)
             return Features(tuple(self.mixing(tapped)), pooled)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from facegen.device import float64_device
+
 #: Added to both covariances, as a share of the real ones' mean variance: directions in which there is next to nothing
 #: to see would be divided by next to nothing.
 RIDGE = 1e-3
@@ -72,7 +74,9 @@ class MomentMatching(nn.Module):
     @torch.no_grad()
     def solve(self) -> None:
         """Compute the optimal map of the averages as they are now."""
-        means, seconds = (average.double() / self.weight.double() for average in (self.means, self.seconds))
+        place = float64_device(self.means.device)
+        weight, means, seconds = (average.to(place).double() for average in (self.weight, self.means, self.seconds))
+        means, seconds = means / weight, seconds / weight
         real, fake = seconds - means[:, :, None] * means[:, None, :]
         self.variance.copy_(real.trace())
         ridge = RIDGE * real.diagonal().mean() * torch.eye(len(real), dtype=real.dtype, device=real.device)

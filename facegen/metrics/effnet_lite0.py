@@ -16,6 +16,7 @@ from facegen.cnn.classifier import Classifier
 from facegen.cnn.efficientnet_lite import FEATURES
 from facegen.cnn.fuse import fuse
 from facegen.cnn.registry import find_architecture
+from facegen.device import memory_format
 
 SIZE = 224
 DIMS = FEATURES
@@ -51,4 +52,4 @@ class EffnetLite0Features(nn.Module):
 
     def forward(self, resized: Tensor) -> Tensor:
         """What ``resize`` made → float32 [n, 1280]."""
-        return self.network.embed(resized.contiguous(memory_format=torch.channels_last))
+        return self.network.embed(resized.contiguous(memory_format=memory_format(resized.device)))

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from facegen.cnn.fuse import fuse
 from facegen.cnn.inception import InceptionV3
 from facegen.cnn.registry import find_architecture
+from facegen.device import memory_format
 
 SIZE = 299
 
@@ -25,8 +26,8 @@ DIMS = tuple(CUTS)
 class InceptionFeatures(nn.Module):
     """From uint8 images to Inception's features at one of pytorch-fid's four cuts, averaged over positions.
 
-    BatchNorm is folded into the convolutions in float64, and the layout is channels_last: features differ from
-    pytorch-fid's by rounding only (about 3e-7 relative).
+    BatchNorm is folded into the convolutions in float64, and the layout is the device's
+    (:func:`facegen.device.memory_format`): features differ from pytorch-fid's by rounding only (about 3e-7 relative).
 
     Args:
         state_dict: pytorch-fid's, of any floating-point type. ``fc.*`` and ``num_batches_tracked`` are not used.
@@ -52,7 +53,7 @@ class InceptionFeatures(nn.Module):
 
     def forward(self, resized: Tensor) -> Tensor:
         """What ``resize`` made → float32 [n, dims]."""
-        return self.layers(resized.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return self.layers(resized.contiguous(memory_format=memory_format(resized.device))).mean((2, 3))
 
 
 def _load(state_dict: Mapping[str, Tensor]) -> InceptionV3:

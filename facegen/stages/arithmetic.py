@@ -13,7 +13,7 @@ import torch
 
 from facegen import console
 from facegen.data.grid import contact_sheet, figure, save_png
-from facegen.device import choose_device
+from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath
 from facegen.gan.generators import latents_for
@@ -66,7 +66,7 @@ def arithmetic(
     numbers = sorted({number for _, group in signed for number in group})
     saved = load_generator(generator_of(run))
     where = choose_device(device)
-    network = saved.network.to(where).to(memory_format=torch.channels_last)
+    network = saved.network.to(where).to(memory_format=memory_format(where))
     latents = torch.cat([latents_for(seed, number - 1, 1, saved.recipe.latent_dim) for number in numbers])
 
     def weights(*terms: tuple[int, Sequence[int]]) -> torch.Tensor:

@@ -34,7 +34,7 @@ def fid(
         extractor: ``"inception"``, ``"effnet-lite0"``, or None for Inception where its weights can be had.
         weights: Inception weights to use instead of the published file.
         dims: 64, 192, 768 or 2048 of Inception's features.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         target: the value to stay below; None is 20 for FID, and no target for another distance.
         save_stats: an ``.npz`` to write the reference's statistics to, for use as ``reference`` later.
         all_metrics: fill ``metrics``: KID, FID∞, precision, recall, density, coverage, and a search for copies.

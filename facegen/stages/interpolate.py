@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facegen import console
 from facegen.data.grid import contact_sheet, save_png
-from facegen.device import choose_device
+from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_path
 from facegen.gan.generators import latents_for
@@ -59,7 +59,7 @@ def interpolate(
     require_truncation(truncation)
     saved = load_generator(generator_of(run))
     where = choose_device(device)
-    network = saved.network.to(where).to(memory_format=torch.channels_last)
+    network = saved.network.to(where).to(memory_format=memory_format(where))
     dim = saved.recipe.latent_dim
     if suffix == ".png":
         ends = latents_for(seed, 0, 2 * rows, dim)

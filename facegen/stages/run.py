@@ -65,7 +65,7 @@ def run(
     work = Path(work)
     weights = optional_path(weights)
     if recipe is None:
-        recipe = "dcgan" if choose_device(device).type == "cuda" else "quick"
+        recipe = "quick" if choose_device(device).type == "cpu" else "dcgan"
     state = _State(work / STATE)
     dataset, images = work / "dataset", work / "images"
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from facegen import console
 from facegen.data.grid import contact_sheet, save_png
 from facegen.data.sampling import Origin, png_info
-from facegen.device import choose_device
+from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_folder
 from facegen.gan.discriminators import build_discriminator
@@ -96,8 +96,8 @@ def sample(
             "non-commercial research only. Its images are to be tried with, not to be handed in as your own."
         )
     where = choose_device(device)
-    network = saved.network.to(where).to(memory_format=torch.channels_last)
-    judge = _discriminator_of(run, saved).to(where).to(memory_format=torch.channels_last) if rejection else None
+    network = saved.network.to(where).to(memory_format=memory_format(where))
+    judge = _discriminator_of(run, saved).to(where).to(memory_format=memory_format(where)) if rejection else None
     digits = max(4, len(str(n)))
     held = -(-batch // CHUNK) * CHUNK
 
@@ -139,7 +139,7 @@ def _pictures(chunks: Iterator[Tensor]) -> Iterator[npt.NDArray[np.uint8]]:
 
 def _logits(judge: nn.Module, images: Tensor) -> npt.NDArray[np.float64]:
     logits: Tensor = judge(images)
-    return logits.double().cpu().numpy()
+    return logits.cpu().double().numpy()
 
 
 def _kept(chunks: Iterator[Tensor], judge: nn.Module, rejection: Rejection) -> Iterator[npt.NDArray[np.uint8]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 import torch
@@ -161,6 +162,17 @@ class TestFreeze:
     def test_of_every_layer_only_the_frozen_convolution_is_left(self, small: EfficientNetLite0) -> None:
         left = {type(layer) for layer in freeze(small.features).modules() if not list(layer.children())}
         assert left == {FrozenConv2d, nn.Identity}
+
+    def test_an_apple_gpu_is_given_no_channels_last(
+        self, small: EfficientNetLite0, apple_gpu: AbstractContextManager[None]
+    ) -> None:
+        frozen, x = freeze(small.features), images(2, 3, 64, 64)
+        cotangent = torch.ones_like(frozen(x))
+        expected = look(frozen, x, cotangent)
+        with apple_gpu:
+            there = torch.device("mps")
+            seen = look(frozen.to(there), x.to(there), cotangent.to(there))
+        assert max(map(error, seen, expected)) < 1e-5
 
     def test_nothing_is_there_to_train_or_to_save(self, small: EfficientNetLite0) -> None:
         frozen = freeze(small)

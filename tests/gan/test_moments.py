@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import numpy as np
 import pytest
 import torch
@@ -90,3 +92,14 @@ def test_the_scale_of_a_feature_does_not_matter() -> None:
         matching.observe(*matching.batch_moments(REAL * factor, FAKE * factor), keep=0.0)
         matching.solve()
     assert scaled(FAKE * stretched).item() == pytest.approx(plain(FAKE).item(), rel=1e-4)
+
+
+def test_an_apple_gpu_is_given_no_float64(apple_gpu: AbstractContextManager[None]) -> None:
+    expected = matched(REAL, FAKE)
+    with apple_gpu:
+        there = torch.device("mps")
+        matching = MomentMatching(D).to(there)
+        matching.observe(*matching.batch_moments(REAL.to(there), FAKE.to(there)), keep=0.0)
+        matching.solve()
+    for name, buffer in expected.named_buffers():
+        torch.testing.assert_close(matching.get_buffer(name), buffer, rtol=0, atol=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import pytest
 import torch
 from torch import Tensor
@@ -55,6 +57,16 @@ def test_features_are_pytorch_fids(
         features = network(network.resize(images))
     assert features.shape == (2, dims)
     assert (features - expected[dims]).abs().max() <= 1e-5 * expected[dims].abs().max()
+
+
+def test_an_apple_gpu_is_given_no_channels_last(
+    weights: dict[str, Tensor], images: Tensor, expected: dict[int, Tensor], apple_gpu: AbstractContextManager[None]
+) -> None:
+    network = InceptionFeatures(weights, 64).to(memory_format=torch.contiguous_format)
+    channels_last = network.resize(images).contiguous(memory_format=torch.channels_last)
+    with apple_gpu, torch.inference_mode():
+        features = network.to(torch.device("mps"))(channels_last.to(torch.device("mps")))
+    assert (features - expected[64]).abs().max() <= 1e-5 * expected[64].abs().max()
 
 
 def test_weights_under_our_own_names_are_the_same_weights(weights: dict[str, Tensor]) -> None:

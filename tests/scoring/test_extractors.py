@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from facegen.data.weights import Published
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.scoring import extractors
-from facegen.scoring.extractors import open_extractor
+from facegen.scoring.extractors import CPU_BATCH, CUDA_BATCH, FeatureExtractor, open_extractor
 
 
 @pytest.fixture(autouse=True)
@@ -127,3 +131,37 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 def test_dims_that_inception_has_not(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no 100 dims.*64, 192, 768, 2048"):
         open_extractor(weights=tmp_path / "any.pth", dims=100)
+
+
+def test_all_features_are_those_of_the_images_one_by_one(pixels: np.ndarray) -> None:
+    extractor = open_extractor("effnet-lite0", device="cpu")
+    images = pixels[: CPU_BATCH + 3]
+    one_by_one = np.concatenate([extractor([image]) for image in images])
+    np.testing.assert_allclose(extractor.all_features(images), one_by_one, rtol=1e-4, atol=1e-5)
+
+
+def test_every_batch_has_the_same_size(tiny: FeatureExtractor, pixels: np.ndarray) -> None:
+    sizes = []
+
+    def watch(network: torch.nn.Module, given: tuple[Tensor]) -> None:
+        sizes.append(len(given[0]))
+
+    tiny.network.register_forward_pre_hook(watch)
+    assert tiny.all_features(pixels[: 2 * CPU_BATCH + 1]).shape == (2 * CPU_BATCH + 1, 12)
+    assert sizes == [CPU_BATCH] * 3
+
+
+def test_no_images_have_no_features(tiny: FeatureExtractor, pixels: np.ndarray) -> None:
+    features = tiny.all_features(pixels[:0])
+    assert (features.shape, features.dtype) == ((0, 12), np.float32)
+
+
+def test_an_apple_gpu_takes_more_than_a_cpu_and_less_than_a_gpu_with_memory_of_its_own(tiny: FeatureExtractor) -> None:
+    assert CPU_BATCH < replace(tiny, device=torch.device("mps")).batch < CUDA_BATCH
+
+
+def test_an_apple_gpu_is_given_no_channels_last(apple_gpu: AbstractContextManager[None], pixels: np.ndarray) -> None:
+    expected = open_extractor("effnet-lite0", device="cpu")(pixels)
+    with apple_gpu:
+        features = open_extractor("effnet-lite0", device="mps")(pixels)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)

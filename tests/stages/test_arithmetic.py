@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,14 @@ def test_what_is_no_sum_is_refused(
 def test_the_figure_is_a_png(facegen: Run, generator: Path, tmp_path: Path) -> None:
     outcome = facegen("arithmetic", generator, tmp_path / "sum.jpg", "--add", "1")
     assert outcome.exit_code == 2 and "sum.png" in outcome.stderr
+
+
+def test_an_apple_gpu_is_given_no_channels_last(
+    facegen: Run, generator: Path, tmp_path: Path, apple_gpu: AbstractContextManager[None]
+) -> None:
+    out, words = tmp_path / "out.png", ("--add", "1,2")
+    facegen("arithmetic", generator, out, *words, "--device", "cpu")
+    expected = np.asarray(Image.open(out), int)
+    with apple_gpu:
+        facegen("arithmetic", generator, out, *words, "--device", "mps")
+    np.testing.assert_allclose(np.asarray(Image.open(out), int), expected, atol=1)

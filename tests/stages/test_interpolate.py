@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -66,3 +67,14 @@ def test_what_is_no_walk_is_refused(
 ) -> None:
     outcome = facegen("interpolate", generator, tmp_path / out, *options)
     assert outcome.exit_code == 2 and said in outcome.stderr and not (tmp_path / out).exists()
+
+
+def test_an_apple_gpu_is_given_no_channels_last(
+    facegen: Run, generator: Path, tmp_path: Path, apple_gpu: AbstractContextManager[None]
+) -> None:
+    out, words = tmp_path / "out.png", ("--rows", "1", "--steps", "2")
+    facegen("interpolate", generator, out, *words, "--device", "cpu")
+    expected = np.asarray(Image.open(out), int)
+    with apple_gpu:
+        facegen("interpolate", generator, out, *words, "--device", "mps")
+    np.testing.assert_allclose(np.asarray(Image.open(out), int), expected, atol=1)

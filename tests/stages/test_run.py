@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from click.testing import Result
 
 from facegen.data.images import ImageCollection
@@ -14,6 +15,7 @@ from facegen.data.sampling import Origin
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
+from facegen.stages.run import run
 
 Run = Callable[..., Result]
 
@@ -73,6 +75,23 @@ def test_a_changed_image_is_drawn_again(
     assert "Already trained" in second.stderr
     # The images are not what the generator drew, so they are drawn again; they are then the same as ever.
     assert "Already sampled" not in second.stderr and "Already scored" in second.stderr
+
+
+@pytest.mark.parametrize(("device", "recipe"), [("cpu", "quick"), ("cuda", "dcgan"), ("mps", "dcgan")])
+def test_the_recipe_is_longer_where_there_is_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, recipe: str
+) -> None:
+    class Begun(Exception):
+        pass
+
+    def train(*_: object, recipe: str, **__: object) -> None:
+        raise Begun(recipe)
+
+    monkeypatch.setattr("facegen.stages.run.choose_device", torch.device)
+    monkeypatch.setattr("facegen.stages.run.prepare", lambda *_: None)
+    monkeypatch.setattr("facegen.stages.run.train", train)
+    with pytest.raises(Begun, match=recipe):
+        run(work=tmp_path, device=device)
 
 
 @pytest.mark.parametrize(("network", "warned"), [("mean-colour", True), ("other", False)])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,16 @@ def test_fewer_images_are_the_first_of_more(facegen: Run, generator: Path, tmp_p
     facegen("sample", generator, tmp_path / "b", "-n", "40")
     a, b = pixels(tmp_path / "a"), pixels(tmp_path / "b")[:3]
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_an_apple_gpu_is_given_no_channels_last(
+    facegen: Run, generator: Path, tmp_path: Path, apple_gpu: AbstractContextManager[None]
+) -> None:
+    facegen("sample", generator, tmp_path / "cpu", "-n", "3", "--device", "cpu")
+    with apple_gpu:
+        facegen("sample", generator, tmp_path / "mps", "-n", "3", "--device", "mps")
+    for one, other in zip(pixels(tmp_path / "cpu"), pixels(tmp_path / "mps"), strict=True):
+        np.testing.assert_allclose(one.astype(int), other.astype(int), atol=1)
 
 
 def test_the_best_generator_is_preferred(facegen: Run, generator: Path, tmp_path: Path) -> None:
@@ -186,6 +197,13 @@ class TestRejection:
                 return float(judge(torch.from_numpy(images) / 127.5 - 1).mean())
 
         assert mean_logit("kept", "--rejection") > mean_logit("plain")
+
+    def test_an_apple_gpu_is_given_neither_channels_last_nor_float64(
+        self, facegen: Run, run: Path, tmp_path: Path, apple_gpu: AbstractContextManager[None]
+    ) -> None:
+        with apple_gpu:
+            facegen("sample", run, tmp_path / "images", "-n", "3", "--rejection", "--device", "mps")
+        assert len(pixels(tmp_path / "images")) == 3
 
     def test_is_named_in_every_image(self, facegen: Run, run: Path, tmp_path: Path) -> None:
         outcome = facegen("sample", run, tmp_path / "images", "-n", "3", "--rejection", "--truncation", "0.9")
