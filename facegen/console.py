@@ -101,6 +101,11 @@ class Task:
         if self._progress is not None:
             self._progress.advance(self._id, steps)
 
+    def expect(self, total: float) -> None:
+        """The bar's end, where it was not known at the start."""
+        if self._progress is not None:
+            self._progress.update(self._id, total=total)
+
     def note(self, text: str) -> None:
         if self._progress is not None:
             self._progress.update(self._id, note=text)

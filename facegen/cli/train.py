@@ -17,6 +17,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.argument("run", type=FOLDER)
 @click.option("--recipe", metavar="NAME|FILE", help="Recipe to train; by default the run's own, else dcgan.")
 @click.option("--kimg", type=float, help="Length: thousands of real images shown.")
+@click.option("--minutes", type=float, help="Length by the clock instead; schedules are stretched to it.")
 @click.option("--batch", type=int, help="Images a step, over all ranks together.")
 @click.option("--seed", type=int, help="Seed of weights, data order, flips and latents.")
 @device_option
@@ -32,6 +33,7 @@ def train(
     run: Path,
     recipe: str | None,
     kimg: float | None,
+    minutes: float | None,
     batch: int | None,
     seed: int | None,
     device: str,
@@ -53,6 +55,7 @@ def train(
 
     overrides = {
         "kimg": kimg,
+        "minutes": minutes,
         "batch": batch,
         "seed": seed,
         "precision": precision,

@@ -18,12 +18,11 @@ from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import StrPath, optional_path, write_text
 from facegen.scoring.extractors import FeatureExtractor, open_extractor
 from facegen.scoring.scorer import Scorer, open_scorer
-from facegen.training.checkpoint import BEST, LAST, checkpoint_files, load_checkpoint
+from facegen.training.checkpoint import BEST, LAST, RECIPE, checkpoint_files, load_checkpoint
 from facegen.training.distributed import Ranks, joined_ranks
 from facegen.training.loop import training_loop
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
 
-RECIPE = "recipe.toml"
 DEFAULT_RECIPE = "dcgan"
 
 
@@ -55,16 +54,17 @@ def train(
         dataset: a prepared dataset; its train split is used, or all of it where it has none.
         run: folder to write to.
         recipe: a name or a TOML file; by default the one the run was started with, else ``dcgan``.
-        overrides: recipe fields that replace the recipe's; None values are ignored.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        overrides: recipe fields that replace the recipe's; None values are ignored. With ``compile`` among them as
+            True, a compiler that fails is an error; a recipe's own wish for it is given up.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         resume: demand that there is something to go on from.
         extractor, weights: what the periodic score measures with, as in :func:`facegen.fid`.
 
     Raises:
         InputError: no such dataset or recipe; a run of another recipe or dataset; nothing to resume.
-        EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, no compiler, or a
-            recipe with features whose network's weights are not installed.
-        Diverged: a loss is no longer finite.
+        EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, no compiler where there
+            must be one, or a recipe with features whose network's weights are not installed.
+        Diverged: a figure is no longer finite.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with a checkpoint written.
     """
     dataset, run = Path(dataset), Path(run)
@@ -72,28 +72,33 @@ def train(
     faces = FaceDataset.open(dataset)
     if len(faces.training_rows()) < 2:
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
-    chosen = _choose_recipe(recipe, run).with_overrides(overrides or {})
+    overrides = dict(overrides or {})
+    chosen = _override(_choose_recipe(recipe, run), overrides)
     checkpoint = _checkpoint_to_continue(run, chosen, faces)
     if checkpoint is None and resume:
         raise InputError(f"There is no checkpoint in {run} to resume from.", "Leave --resume out to start.")
-    if checkpoint is not None and checkpoint["images_seen"] >= chosen.total_images:
-        console.info(f"Already trained: {run} stands at {checkpoint['images_seen'] / 1000:g} kimg.")
-        return _trained(run, checkpoint["images_seen"], checkpoint["best"], reused=True)
+    if checkpoint is not None:
+        chosen = _settled(chosen, checkpoint)
+        if _is_done(chosen, checkpoint):
+            console.info(f"Already trained: {run} stands at {checkpoint['images_seen'] / 1000:g} kimg.")
+            return _trained(run, checkpoint["images_seen"], checkpoint["best"], reused=True)
 
     where = choose_device(device)
-    precision = choose_precision(chosen.precision, where)
+    precision = choose_precision(chosen.precision, where, double_backward=chosen.is_penalised)
     with joined_ranks(where) as ranks:
         measure = _measure(faces, chosen, extractor, weights, device, ranks) if chosen.fid_every else None
         if ranks.is_writer:
             run.mkdir(parents=True, exist_ok=True)
             write_text(run / RECIPE, chosen.to_toml())
             start = f"from kimg {checkpoint['images_seen'] / 1000:g} " if checkpoint else ""
+            end = f"for {chosen.minutes:g} minutes" if chosen.minutes else f"to {chosen.kimg:g} kimg"
             console.info(
-                f"Training {chosen.name} {start}to {chosen.kimg:g} kimg on {len(faces.training_rows()):,} images, "
+                f"Training {chosen.name} {start}{end} on {len(faces.training_rows()):,} images, "
                 f"{where.type}{f' × {ranks.world} ranks' if ranks.world > 1 else ''}, {str(precision).split('.')[-1]}."
             )
+            _tell_about_gpus(chosen, where, precision, ranks)
         try:
-            best = training_loop(
+            outcome = training_loop(
                 chosen,
                 faces,
                 run,
@@ -102,6 +107,7 @@ def train(
                 ranks=ranks,
                 measure=measure,
                 checkpoint=checkpoint,
+                must_compile=overrides.get("compile") is True,
             )
         except KeyboardInterrupt:
             console.info(f"Saved. Go on with: facegen train {dataset} {run} --resume")
@@ -116,11 +122,53 @@ def train(
             raise EnvironmentProblem(
                 f"torch.compile does not work on this machine: {str(problem).splitlines()[0]}", "Use --no-compile."
             ) from problem
-    return _trained(run, chosen.total_images, best, reused=False)
+    if chosen.minutes and ranks.is_writer:
+        console.info(f"Trained for {chosen.minutes:g} minutes: {outcome.images_seen / 1000:g} kimg.")
+    return _trained(run, outcome.images_seen, outcome.best, reused=False)
 
 
 def _trained(run: Path, images_seen: int, best: float | None, *, reused: bool) -> Trained:
     return Trained(run, run / (BEST if (run / BEST).is_file() else LAST), images_seen / 1000, best, reused)
+
+
+def _override(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
+    """The recipe with what was said by hand."""
+    if overrides.get("kimg") is not None and overrides.get("minutes") is not None:
+        raise InputError("A run's length is said twice, as --kimg and as --minutes.", "Say one of them.")
+    # What is said by hand counts, whatever else the recipe says of it.
+    instead = {"kimg": "minutes", "fid_every": "score_minutes", "checkpoint_every": "checkpoint_minutes"}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return recipe.with_overrides({**{instead[key]: 0.0 for key in given if key in instead}, **given})
+
+
+def _settled(recipe: Recipe, checkpoint: dict[str, Any]) -> Recipe:
+    """The recipe as the run plays it: the pace of its first seconds may have stretched its schedules."""
+    then = checkpoint["recipe"]
+    if not then.get("minutes"):
+        return recipe
+    kimg = then["kimg"] if recipe.minutes else recipe.kimg
+    return recipe.with_overrides({"kimg": kimg, "schedule_kimg": then["schedule_kimg"]})
+
+
+def _is_done(recipe: Recipe, checkpoint: dict[str, Any]) -> bool:
+    if recipe.minutes:
+        taken: float = checkpoint["seconds"] + checkpoint.get("aside_seconds", 0.0)
+        return taken >= 60 * recipe.minutes
+    return bool(checkpoint["images_seen"] >= recipe.total_images)
+
+
+def _tell_about_gpus(recipe: Recipe, device: torch.device, precision: torch.dtype, ranks: Ranks) -> None:
+    """What a user of a GPU would not see otherwise."""
+    if device.type != "cuda":
+        return
+    if recipe.precision == "auto" and precision == torch.float32:
+        console.info("This GPU has no bfloat16, and float16 overflows in gradient penalties: so it is float32.")
+    count = torch.cuda.device_count()
+    if ranks.world == 1 and count > 1:
+        console.info(
+            f"This machine has {count} GPUs, of which one trains. For all of them: "
+            f"torchrun --nproc-per-node {count} -m facegen train …"
+        )
 
 
 def _choose_recipe(recipe: str | Path | None, run: Path) -> Recipe:
@@ -143,7 +191,7 @@ def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> 
         return None
     checkpoint = load_checkpoint(files[0])
     then = recipe_from_dict(checkpoint["recipe"], f"the checkpoint {files[0]}").learned_fields()
-    now = recipe.learned_fields()
+    now = _settled(recipe, checkpoint).learned_fields()
     other = [f"{key} {then[key]!r} (now {now[key]!r})" for key in now if then[key] != now[key]]
     if checkpoint["dataset_sha256"] != dataset.sha256:
         other.append("dataset")
@@ -164,8 +212,7 @@ class Scoring:
     trained_against: str | None
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        size = self.extractor.batch
-        return np.concatenate([self.extractor([*images[at : at + size]]) for at in range(0, len(images), size)])
+        return self.extractor.all_features(images)
 
     def score(self, images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> tuple[float, dict[str, Any]]:
         assert self.scorer is not None, "the writer scores"

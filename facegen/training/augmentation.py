@@ -22,7 +22,7 @@ class Augmentation(nn.Module):
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__()
         self._policies = parse_policies(recipe.augment)
-        self._recipe = recipe
+        self._target, self._kimg, self._images = recipe.ada_target, recipe.ada_kimg, recipe.images_per_step
         self.uniforms = uniforms_per_image(self._policies)
         self.probability: Tensor
         self.register_buffer("probability", torch.tensor(recipe.at("augment_probability", 0), device=device))
@@ -35,15 +35,12 @@ class Augmentation(nn.Module):
         return augment(images, self._policies, uniforms, self.probability) if self._policies else images
 
     @torch.no_grad()
-    def adapt(self, belief: Tensor, images_seen: int, ranks: Ranks) -> None:
+    def adapt(self, belief: Tensor, scheduled: Tensor, ranks: Ranks) -> None:
         """Raise the probability where D is too sure of real images ([B] in [0, 1]), else lower it; or as scheduled."""
-        recipe = self._recipe
-        if not recipe.ada_target:
-            self.probability.fill_(recipe.at("augment_probability", images_seen))
+        if not self._target:
+            self.probability.copy_(scheduled)
             return
         sign = overfitting_sign(belief - 0.5)
         ranks.average([sign])
-        step = adapted_probability(
-            self.probability, sign, target=recipe.ada_target, images=recipe.images_per_step, kimg=recipe.ada_kimg
-        )
+        step = adapted_probability(self.probability, sign, target=self._target, images=self._images, kimg=self._kimg)
         self.probability.copy_(step)

@@ -7,7 +7,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from facegen.device import memory_format
 from facegen.training.distributed import Ranks
+from facegen.training.staging import Entry
 
 #: Streams of random numbers that must not coincide.
 ORDER, STEP = 1, 2
@@ -71,21 +73,38 @@ class RealImages:
             first += stop - start
         return torch.cat(parts)
 
-    def __call__(self, step: int, mirrored: Tensor | None) -> Tensor:
-        """This rank's share of batch ``step``: float32 [b, 3, S, S] in [−1, 1], channels_last.
-
-        ``mirrored``, bool [B] over the global batch, says which images are flipped left to right.
-        """
-        positions = self._ranks.shard(self._positions(step * self._batch, (step + 1) * self._batch))
+    @property
+    def entry(self) -> Entry:
+        """What :meth:`fill` fills: positions in device memory, or the pixels themselves."""
+        share = self._batch // self._ranks.world
         if self._images is not None:
-            pixels = self._images[positions.to(self._device, non_blocking=True)]
+            return Entry((share,), torch.int64)
+        return Entry((share, *self._memory_mapped.shape[1:]), torch.uint8)
+
+    def fill(self, number: int, sent: Tensor) -> None:
+        """Write this rank's share of batch ``number`` to ``sent``, on the host."""
+        positions = self._ranks.shard(self._positions(number * self._batch, (number + 1) * self._batch))
+        if self._images is not None:
+            sent.copy_(positions)
         else:
-            pixels = torch.from_numpy(self._memory_mapped[self._rows[positions].numpy()])
-            if self._device.type == "cuda":
-                pixels = pixels.pin_memory().to(self._device, non_blocking=True)
+            sent.copy_(torch.from_numpy(self._memory_mapped[self._rows[positions].numpy()]))
+
+    def images(self, sent: Tensor, mirrored: Tensor | None) -> Tensor:
+        """The images of what :meth:`fill` wrote, on the device: float32 [b, 3, S, S] in [−1, 1].
+
+        ``mirrored``, bool [b], says which are flipped left to right.
+        """
+        pixels = sent if self._images is None else self._images[sent]
         # [b, H, W, 3] seen as [b, 3, H, W] is channels_last already.
         images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        images = images.contiguous(memory_format=memory_format(self._device))
         if mirrored is not None:
-            chosen = self._ranks.shard(mirrored).to(self._device, non_blocking=True)
-            images = torch.where(chosen[:, None, None, None], images.flip(3), images)
+            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         return images
+
+    def __call__(self, number: int, mirrored: Tensor | None) -> Tensor:
+        """This rank's images of batch ``number``, mirrored as the global batch's ``mirrored``, bool [B], says."""
+        sent = torch.empty(self.entry.shape, dtype=self.entry.dtype)
+        self.fill(number, sent)
+        chosen = None if mirrored is None else self._ranks.shard(mirrored).to(self._device)
+        return self.images(sent.to(self._device), chosen)

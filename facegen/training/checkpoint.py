@@ -20,7 +20,7 @@ from facegen.training.recipe import Recipe, recipe_from_dict
 SCHEMA = 1
 #: 2: with the state of the augmentation. 3: the critic of features has other layers; without one, 2 is the same.
 CHECKPOINT_SCHEMA = 3
-CHECKPOINTS, BEST, LAST = "checkpoints", "best.safetensors", "last.safetensors"
+RECIPE, CHECKPOINTS, BEST, LAST = "recipe.toml", "checkpoints", "best.safetensors", "last.safetensors"
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
 KEPT = 2
 

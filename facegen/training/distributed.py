@@ -64,6 +64,15 @@ class Ranks:
         dist.all_reduce(votes, op=dist.ReduceOp.MAX)
         return bool(votes.item())
 
+    def agree(self, value: float) -> float:
+        """The writer's value, on every rank."""
+        if self.world == 1:
+            return value
+        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+        told = torch.tensor(value, dtype=torch.float64, device=device)
+        dist.broadcast(told, src=0)
+        return float(told.item())
+
 
 @contextmanager
 def joined_ranks(device: torch.device) -> Iterator[Ranks]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -79,7 +80,9 @@ def judge(
 Gradients = Callable[[dict[str, Tensor], Seen, Seen, Tensor, Weights, Tensor], tuple[dict[str, Tensor], Judged]]
 
 
-def compiled_gradients(network: nn.Module, loss: Loss, autocast: Callable[[], torch.autocast]) -> Gradients:
+def compiled_gradients(
+    network: nn.Module, loss: Loss, autocast: Callable[[], AbstractContextManager[object]]
+) -> Gradients:
     """The gradients of :func:`judge` in D's parameters, as one compiled graph, its double backward included.
 
     ``torch.compile`` cannot cut a graph within a double backward pass. As a function of the parameters there is no

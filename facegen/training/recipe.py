@@ -40,6 +40,9 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda fraction: fraction,
 }
 
+#: float32's largest number: the device takes what schedules say in it.
+LARGEST = 3.4e38
+
 #: A number, or a pair that the recipe's schedule goes through, from the first to the second.
 Scheduled = float | tuple[float, float]
 _REQUIRED = dataclasses.MISSING
@@ -77,7 +80,8 @@ class Recipe:
     mirror: bool = _hyperparameter("flip half of the real images left to right")
     seed: int = _hyperparameter("of weights, data order, flips and latents", least=0)
     precision: str = _hyperparameter(
-        "auto: bf16 where the processor is quick in it, fp16 on an older GPU, else fp32", choices=PRECISIONS
+        "auto: bf16 where the processor is quick in it, fp16 on an older GPU if nothing is penalised, else fp32",
+        choices=PRECISIONS,
     )
     compile: bool = _hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
     tick_kimg: float = _hyperparameter("kimg between two lines of the log", above=0)
@@ -99,6 +103,15 @@ class Recipe:
         "overfitting that controls that probability from its first value on; 0: none does", 0.0, least=0
     )
     ada_kimg: float = _hyperparameter("kimg in which that probability can go from 0 to 1", 500.0, above=0)
+    minutes: float = _hyperparameter(
+        "length by the clock in place of kimg, which then is what the first seconds' pace will reach; schedules are "
+        "stretched to it",
+        0.0,
+        least=0,
+    )
+    score_minutes: float = _hyperparameter("minutes that are between two scores at least", 0.0, least=0)
+    checkpoint_minutes: float = _hyperparameter("minutes that are between two checkpoints at least", 0.0, least=0)
+    cuda_graphs: bool = _hyperparameter("replay a step as a CUDA graph, where that works", False)
     sync_batch_norm: bool = _hyperparameter("BatchNorm's statistics: of all ranks' images, not of each rank's", False)
     features: str = _hyperparameter(
         "frozen network whose features a second critic sees; empty: there is none", "", choices=("", *TRAINED_AGAINST)
@@ -115,7 +128,10 @@ class Recipe:
     )
 
     #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
-    RESUMABLE = ("name", "kimg", "precision", "compile", "fid_every", "fid_images", "checkpoint_every")
+    RESUMABLE = (
+        *("name", "kimg", "minutes", "precision", "compile", "cuda_graphs"),
+        *("fid_every", "fid_images", "score_minutes", "checkpoint_every", "checkpoint_minutes"),
+    )
 
     def __post_init__(self) -> None:
         for hyperparameter in dataclasses.fields(self):
@@ -148,6 +164,11 @@ class Recipe:
     @property
     def sees_pixels(self) -> bool:
         return self.discriminator != NO_PIXELS
+
+    @property
+    def is_penalised(self) -> bool:
+        """Whether D's gradient is penalised, and differentiated once more for it."""
+        return bool(self.r1_gamma or self.r2_gamma or self.gradient_penalty or (self.features and self.features_gamma))
 
     @property
     def trained_against(self) -> str | None:
@@ -212,8 +233,8 @@ def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -
         wrong = f"must be below {limits['below']}"
     elif "most" in limits and not value <= limits["most"]:
         wrong = f"must be at most {limits['most']}"
-    elif value == float("inf"):
-        wrong = "must be finite"
+    elif isinstance(value, numbers) and value > LARGEST:
+        wrong = "must be finite" if value == math.inf else "is too large for float32"
     if wrong:
         raise InputError(f"The recipe {recipe!r} has {hyperparameter.name} = {value!r}, which {wrong}.")
 

@@ -26,7 +26,6 @@ checkpoint's, so a variant of another recipe or with other networks is refused; 
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -223,7 +222,7 @@ def begun(recipe: Recipe, real: RealImages, size: int, start: dict[str, Any] | N
     game = Game(recipe, real, size, CPU, choose_precision(recipe.precision, CPU), Ranks())
     if start:
         try:
-            game.load_state_dict(copy.deepcopy(start["game"]))  # an optimizer goes on with the tensors it is given
+            game.load_state_dict(start["game"])
         except (KeyError, RuntimeError, ValueError) as problem:  # a critic, a layer or an optimizer's parameters differ
             raise SystemExit(
                 f"This variant has other networks than the checkpoint: {str(problem).splitlines()[0]}"

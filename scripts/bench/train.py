@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Images a second of DCGAN training: facegen's loop against the plain loop of the PyTorch tutorial's DCGAN.
+"""Images a second of training: facegen's loop against the plain loop of the PyTorch tutorial's DCGAN.
 
     python scripts/bench/train.py                     # on this machine's GPU, else its CPU
     python scripts/bench/train.py --steps 10 --rounds 5 --device cpu
@@ -8,11 +8,14 @@
     python scripts/bench/train.py --recipe best       # another recipe's step, which has no plain peer
 
 All train the same networks (3,576,704 and 2,765,568 parameters) with the same batch, losses and optimizer on the same
-images. The plain loop is written as the tutorial has it: an ImageFolder of JPEG files through Resize, CenterCrop and a
-DataLoader with two workers, sigmoid and BCELoss, three backward passes a step, figures read from the device at each
-step. facegen's is what `facegen train` does from one tick to the next, the reading of the figures and the log's line
-included. Synthetic is facegen's step on one and the same batch of noise: no loading and no log. The sides run in turn,
-in processes of their own, and ratios are taken round by round.
+4,096 images. The plain loop is written as the tutorial has it: an ImageFolder of JPEG files through Resize, CenterCrop
+and a DataLoader with two workers, sigmoid and BCELoss, three backward passes a step, figures read from the device at
+each step. facegen's is what `facegen train` does with the recipe, batch and all: from one tick to the next, the reading
+of the figures and the log's line included. Synthetic is facegen's step on one and the same batch of noise: no loading
+and no log. The sides run in turn, in processes of their own, and ratios are taken round by round.
+
+A GPU's step takes milliseconds: there facegen is given 500 steps and the plain loop 60. What was loaded ahead is used
+up before the clock starts.
 """
 
 from __future__ import annotations
@@ -23,40 +26,49 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from facegen.training.opening import Step
     from facegen.training.step import Game
 
-BATCH, LATENT, WARM_UP = 128, 100, 3
+IMAGES = 4096
+#: The tutorial's.
+BATCH, LATENT = 128, 100
+#: Steps before the clock starts: more than the loader's workers prepare ahead.
+WARM_UP = 10
+#: Steps that count, by kind of device: of facegen's sides, and at most of the plain one.
+STEPS, PLAIN_STEPS = {"cuda": 500, "mps": 500, "cpu": 10}, 60
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=10, help="counted steps a round, after three to warm up (10)")
+    parser.add_argument("--steps", type=int, help="counted steps a round (500 on a GPU, 10 on a CPU)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side runs (3)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument(
         "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of facegen's sides"
     )
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="facegen's sides; as the recipe says")
-    parser.add_argument("--recipe", default="dcgan", help="of facegen's sides (dcgan, with batches of 128)")
+    parser.add_argument("--recipe", default="dcgan", help="of facegen's sides (dcgan)")
     parser.add_argument("--profile", action="store_true", help="print the step's dearest operations instead")
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.steps is None:
+        options.steps = STEPS[chosen_device(options.device).type]
     if options.side:
         print(json.dumps({"images_per_sec": SIDES[options.side](options)}))
         return
     sides = [side for side in SIDES if options.recipe == "dcgan" or side != "plain"]
     with tempfile.TemporaryDirectory() as work:
-        make_images(Path(work), (options.steps + WARM_UP) * BATCH)
+        make_images(Path(work), IMAGES)
         if options.profile:
             options.work = Path(work)
             print(profile(options))
@@ -130,15 +142,17 @@ def plain(options: argparse.Namespace) -> float:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
     normalise = transforms.Normalize((0.5,) * 3, (0.5,) * 3)
-    steps = [transforms.Resize(64), transforms.CenterCrop(64), transforms.ToTensor(), normalise]
-    faces = datasets.ImageFolder(str(options.work / "photographs"), transforms.Compose(steps))
-    loader = torch.utils.data.DataLoader(faces, batch_size=BATCH, shuffle=True, num_workers=2, drop_last=True)
+    transform = [transforms.Resize(64), transforms.CenterCrop(64), transforms.ToTensor(), normalise]
+    faces = datasets.ImageFolder(str(options.work / "photographs"), transforms.Compose(transform))
+    loader = torch.utils.data.DataLoader(
+        faces, batch_size=BATCH, shuffle=True, num_workers=2, drop_last=True, persistent_workers=True
+    )
     adam_d, adam_g = (
         torch.optim.Adam(net.parameters(), lr=2e-4, betas=(0.5, 0.999)) for net in (discriminator, generator)
     )
     criterion = nn.BCELoss()
-    start = 0.0
-    for step, (real, _) in enumerate(loader):
+    start, steps = 0.0, min(options.steps, PLAIN_STEPS)
+    for step, real in zip(range(WARM_UP + steps), endless(loader), strict=False):
         if step == WARM_UP:
             start = time.perf_counter()
         real = real.to(device)
@@ -162,80 +176,101 @@ def plain(options: argparse.Namespace) -> float:
         loss_g.backward()
         adam_g.step()
         figures += [output.mean().item(), (loss_real + loss_fake).item(), loss_g.item()]
-    return BATCH * (len(loader) - WARM_UP) / (time.perf_counter() - start)
+    return BATCH * steps / (time.perf_counter() - start)
 
 
-def open_game(options: argparse.Namespace, *, synthetic: bool = False) -> Game:
+def endless(loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
+    """Epoch after epoch of a loader's images."""
+    while True:
+        for images, _ in loader:
+            yield images
+
+
+def opened(options: argparse.Namespace, *, synthetic: bool = False) -> tuple[Game, Step]:
+    """The recipe's game, and what plays its steps: compiled and captured as the recipe and the options say."""
     from facegen.data.dataset import FaceDataset
     from facegen.device import choose_precision
     from facegen.training.batches import RealImages
     from facegen.training.distributed import Ranks
-    from facegen.training.recipe import load_recipe
+    from facegen.training.opening import open_game
+    from facegen.training.recipe import Recipe, load_recipe
     from facegen.training.step import Game
 
+    class Noise(RealImages):
+        """One and the same batch."""
+
+        noise: Tensor | None = None
+
+        def images(self, sent: Tensor, mirrored: Tensor | None) -> Tensor:
+            if self.noise is None:
+                self.noise = torch.rand_like(super().images(sent, mirrored)).mul_(2).sub_(1)
+            return self.noise
+
     device = chosen_device(options.device)
-    recipe = load_recipe(options.recipe).with_overrides({"batch": BATCH, "compile": options.compile})
+    torch.backends.cudnn.benchmark = True
+    recipe = load_recipe(options.recipe).with_overrides({"compile": options.compile})
+    if options.precision != "auto":
+        recipe = recipe.with_overrides({"precision": options.precision})
+    precision = choose_precision(recipe.precision, device, double_backward=recipe.is_penalised)
     dataset = FaceDataset.open(options.work / "dataset")
+    kind = Noise if synthetic else RealImages
     rows = dataset.training_rows()
-    real: Callable[[int, torch.Tensor | None], torch.Tensor]
-    if synthetic:
-        noise = torch.rand(BATCH, 3, dataset.size, dataset.size, device=device).mul_(2).sub_(1)
-        noise = noise.to(memory_format=torch.channels_last)
+    real = kind(dataset.images, rows, batch=recipe.batch, seed=0, device=device, ranks=Ranks())
 
-        def real(step: int, mirrored: torch.Tensor | None) -> torch.Tensor:
-            return noise
+    def build(recipe: Recipe) -> Game:
+        return Game(recipe, real, dataset.size, device, precision, Ranks())
 
-    else:
-        real = RealImages(dataset.images, rows, batch=BATCH, seed=0, device=device, ranks=Ranks())
-    return Game(recipe, real, dataset.size, device, choose_precision(options.precision, device), Ranks())
+    return open_game(build, recipe, 0, world=1, must_compile=bool(options.compile))
 
 
 def facegen(options: argparse.Namespace) -> float:
     """What `facegen train` does from one tick to the next."""
-    from facegen.training.distributed import Ranks
     from facegen.training.log import TrainingLog
-    from facegen.training.step import mean_figures
 
-    game = open_game(options)
+    game, play = opened(options)
+    shown = game.recipe.images_per_step
+    tick = max(1, round(game.recipe.tick_kimg * 1000 / shown))
     with TrainingLog(options.work / "run", 0) as log:
-        mean_figures([game(step) for step in range(WARM_UP)], Ranks())
+        for step in range(WARM_UP):
+            play(step)
+        game.read_figures()
         start = time.perf_counter()
-        figures = mean_figures([game(step) for step in range(WARM_UP, WARM_UP + options.steps)], Ranks())
-        log.tick({"kimg": 1.0, **figures})
-        return game.recipe.images_per_step * options.steps / (time.perf_counter() - start)
+        for step in range(WARM_UP, WARM_UP + options.steps):
+            play(step)
+            if (step + 1) % tick == 0:
+                log.tick({"kimg": step * shown / 1000, **game.read_figures()})
+        if (WARM_UP + options.steps) % tick:
+            game.read_figures()
+        return shown * options.steps / (time.perf_counter() - start)
 
 
 def synthetic(options: argparse.Namespace) -> float:
     """The step alone."""
-    game = open_game(options, synthetic=True)
+    game, play = opened(options, synthetic=True)
     for step in range(WARM_UP):
-        last = game(step)
-    wait(last)
+        play(step)
+    game.read_figures()
     start = time.perf_counter()
     for step in range(WARM_UP, WARM_UP + options.steps):
-        last = game(step)
-    wait(last)
+        play(step)
+    game.read_figures()
     return game.recipe.images_per_step * options.steps / (time.perf_counter() - start)
-
-
-def wait(figures: dict[str, torch.Tensor]) -> None:
-    """Until the device has done all that it was given."""
-    figures["loss_d"].item()
 
 
 def profile(options: argparse.Namespace) -> str:
     """A table of the operations of --steps steps, by the time that each takes itself."""
     from torch.profiler import ProfilerActivity
 
-    game = open_game(options)
+    game, play = opened(options)
     for step in range(WARM_UP):
-        wait(game(step))
+        play(step)
+    game.read_figures()
     gpu = game.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     with torch.profiler.profile(activities=activities) as profiler:
         for step in range(WARM_UP, WARM_UP + options.steps):
-            last = game(step)
-        wait(last)
+            play(step)
+        game.read_figures()
     by = "self_device_time_total" if gpu else "self_cpu_time_total"
     return profiler.key_averages().table(sort_by=by, row_limit=15, max_name_column_width=40)
 

@@ -10,8 +10,11 @@ import torch
 from click.testing import Result
 
 from facegen.data.dataset import new_dataset
+from facegen.stages.train import train
 from facegen.training.checkpoint import checkpoint_files
 from facegen.training.log import read_log
+from facegen.training.loop import Outcome
+from facegen.training.recipe import load_recipe
 
 Run = Callable[..., Result]
 #: What torch.compile raises has other classes from version to version, all of them RuntimeErrors of these packages.
@@ -82,6 +85,69 @@ def test_a_size_that_dcgan_cannot_make_is_said(facegen: Run, tmp_path: Path) -> 
         writer.finish({})
     outcome = facegen("train", tmp_path / "odd", tmp_path / "run", "--recipe", "quick")
     assert outcome.exit_code == 2 and "12×12" in outcome.stderr and "64" in outcome.stderr
+
+
+def test_trains_by_the_clock_and_is_done_when_the_time_is_up(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    words = ("train", dataset, run, "--recipe", recipe, "--minutes", "0.02", "--device", "cpu")
+    first = facegen(*words)
+    assert first.exit_code == 0 and "for 0.02 minutes on 20 images" in first.stderr
+    reached = read_log(run)[-1]["kimg"]
+    assert f"Trained for 0.02 minutes: {reached:g} kimg." in first.stderr
+    again = facegen(*words)
+    assert again.exit_code == 0 and f"stands at {reached:g} kimg" in again.stderr
+    longer = facegen("train", dataset, run, "--kimg", str(reached + 0.016))
+    assert longer.exit_code == 0 and read_log(run)[-1]["kimg"] == pytest.approx(reached + 0.016)
+
+
+def test_a_length_is_said_once(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
+    outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe, "--minutes", "1", "--kimg", "1")
+    assert outcome.exit_code == 2 and "said twice, as --kimg and as --minutes" in outcome.stderr
+
+
+def test_an_interval_that_is_said_by_hand_counts_whatever_the_clock_says(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    patient = tmp_path / "patient.toml"
+    patient.write_text(load_recipe(recipe).with_overrides({"checkpoint_minutes": 60.0}).to_toml(), encoding="utf-8")
+    facegen("train", dataset, tmp_path / "waits", "--recipe", patient)
+    facegen("train", dataset, tmp_path / "run", "--recipe", patient, "--checkpoint-every", "0.016")
+    assert [len(checkpoint_files(tmp_path / run)) for run in ("waits", "run")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "capability", "recipe", "says"),
+    [
+        (
+            2,
+            (8, 0),
+            "dcgan",
+            "has 2 GPUs, of which one trains. For all of them: torchrun --nproc-per-node 2 -m facegen",
+        ),
+        (1, (7, 5), "quick", "no bfloat16, and float16 overflows in gradient penalties: so it is float32"),
+        (1, (7, 5), "dcgan", None),
+        (1, (8, 0), "quick", None),
+    ],
+)
+def test_what_a_gpu_is_used_for_is_told(
+    gpus: int,
+    capability: tuple[int, int],
+    recipe: str,
+    says: str | None,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("facegen.stages.train.choose_device", lambda name: torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr("facegen.stages.train.training_loop", lambda *words, **options: Outcome(0, None))
+    train(dataset, tmp_path / "run", recipe=recipe, overrides={"fid_every": 0.0})
+    told = capsys.readouterr().err.replace("\n", " ").splitlines()[0].partition(". ")[2].strip()
+    assert says in told if says else not told
 
 
 @pytest.mark.parametrize(

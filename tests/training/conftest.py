@@ -25,6 +25,8 @@ def tiny_recipe() -> Recipe:
             "tick_kimg": 0.032,
             "checkpoint_every": 0.048,
             "fid_images": 4,
+            "score_minutes": 0.0,
+            "checkpoint_minutes": 0.0,
         }
     )
 

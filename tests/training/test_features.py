@@ -19,7 +19,7 @@ from facegen.training.distributed import Ranks
 from facegen.training.loop import training_loop
 from facegen.training.networks import FEATURES, PIXELS
 from facegen.training.recipe import Recipe
-from facegen.training.step import Game, mean_figures
+from facegen.training.step import Game
 
 CPU = torch.device("cpu")
 GAME = {
@@ -49,11 +49,17 @@ def game_of(recipe: Recipe, dataset: FaceDataset) -> Game:
     return Game(recipe, real, dataset.size, CPU, torch.float32, Ranks())
 
 
+def figures_of(game: Game, step: int) -> dict[str, float | None]:
+    game(step)
+    return game.read_figures()
+
+
 def test_the_first_turns_figures_are_both_critics_sums(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     """Losses of patches, and penalties on the gradient of an image's mean logit, by autograd's double backward."""
     game = game_of(recipe, tiny_dataset)
-    turn = game._draw(0)
-    real = game._augmentation(turn.real, turn.uniforms[0])
+    game.stage(0)
+    (turn,) = game._inputs.turns
+    real = game._augmentation(game._real.images(turn.sent, turn.mirrored), turn.uniforms[0])
     fake = game._augmentation(game.generator(turn.latents).detach(), turn.uniforms[1])
     view = game.critics[FEATURES].view
     assert view is not None
@@ -70,7 +76,7 @@ def test_the_first_turns_figures_are_both_critics_sums(recipe: Recipe, tiny_data
             assert isinstance(squares, Tensor)
             penalty += 2 * gamma / 2 * squares.mean()  # at one turn in two, twice as much
         loss = loss + softplus(logits[1] - logits[0]).mean()
-    figures = mean_figures([game(0)], Ranks())
+    figures = figures_of(game, 0)
     assert figures["loss_d"] == pytest.approx(loss.item(), rel=1e-4)
     assert figures["penalty"] == pytest.approx(penalty.item(), rel=1e-4)
 
@@ -104,19 +110,19 @@ def test_g_learns_from_features_alone(changes: dict[str, str], recipe: Recipe, t
     game = game_of(recipe.with_overrides({**changes, "moments_weight": 0.0}), tiny_dataset)
     assert list(game.critics) == [FEATURES]
     before = [parameter.clone() for parameter in game.generator.parameters()]
-    figures = mean_figures([game(0)], Ranks())
+    figures = figures_of(game, 0)
     moved = [not torch.equal(a, b) for a, b in zip(before, game.generator.parameters(), strict=True)]
     assert all(moved) and 0 <= figures["d_real"] <= 1
 
 
 def test_moments_count_once_their_averages_are_of_enough_images(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    """After two batches of 8, which is the half-life; until then G's losses are those of a game without them."""
+    """From the third batch of 8 on, as two are the half-life; until then G's losses are those of a game without."""
     with_moments, without = (
         game_of(recipe.with_overrides({"moments_weight": weight}), tiny_dataset) for weight in (1.0, 0.0)
     )
-    first, second = ([mean_figures([game(step)], Ranks()) for step in range(2)] for game in (with_moments, without))
-    assert first[0]["loss_g"] == second[0]["loss_g"]
-    assert first[1]["loss_g"] > second[1]["loss_g"]
+    first, second = ([figures_of(game, step) for step in range(3)] for game in (with_moments, without))
+    assert [each["loss_g"] for each in first[:2]] == [each["loss_g"] for each in second[:2]]
+    assert first[2]["loss_g"] > second[2]["loss_g"]
 
 
 def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
@@ -149,7 +155,7 @@ def test_a_compiled_game_is_the_eager_one(
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)
     compiled = game_of(recipe.with_overrides({"compile": True}), tiny_dataset)
-    ours, theirs = (mean_figures([game(0)], Ranks()) for game in (compiled, eager))
+    ours, theirs = (figures_of(game, 0) for game in (compiled, eager))
     assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,25 @@ from facegen.training import loop
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_generator
 from facegen.training.distributed import Ranks
 from facegen.training.log import read_log
-from facegen.training.loop import Diverged, training_loop
-from facegen.training.recipe import Recipe
+from facegen.training.loop import Diverged, Outcome, training_loop
+from facegen.training.recipe import Recipe, load_recipe
 
+PENALISED = {"discriminator_norm": "none", "loss": "relativistic", "r1_gamma": 2.0, "r2_gamma": 2.0}
 MEASURED = ("loss_d", "loss_g", "d_real", "d_fake", "spread")
 
 
-def go(recipe: Recipe, dataset: FaceDataset, run: Path, **options: Any) -> float | None:
+def go(recipe: Recipe, dataset: FaceDataset, run: Path, **options: Any) -> Outcome:
     run.mkdir(exist_ok=True)
     return training_loop(
         recipe, dataset, run, device=torch.device("cpu"), precision=torch.float32, ranks=Ranks(), **options
     )
+
+
+def clocked(run: Callable[[], Outcome]) -> tuple[float, Outcome]:
+    """How long it took, in seconds, and what came of it."""
+    start = time.perf_counter()
+    outcome = run()
+    return time.perf_counter() - start, outcome
 
 
 def test_leaves_log_samples_checkpoints_and_generator(
@@ -73,7 +83,7 @@ def test_the_best_generator_is_kept_with_its_score(
             return value, {"value": value}
 
     recipe = tiny_recipe.with_overrides({"fid_every": 0.032})
-    assert go(recipe, tiny_dataset, tmp_path / "run", measure=Measured()) == 1.0
+    assert go(recipe, tiny_dataset, tmp_path / "run", measure=Measured()) == Outcome(96, 1.0)
     assert load_generator(tmp_path / "run" / "best.safetensors").kimg == 0.064
     scores = [(tick["kimg"], tick["fid"]) for tick in read_log(tmp_path / "run") if "fid" in tick]
     assert scores == [(0.032, 3.0), (0.064, 1.0), (0.096, 2.0)]
@@ -133,3 +143,110 @@ def test_a_log_cut_short_by_a_killed_process_is_mended(
     go(longer, tiny_dataset, run, checkpoint=load_checkpoint(checkpoint_files(run)[0]))
     lines = (run / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["kimg"] for line in lines] == [0.032, 0.048, 0.064, 0.096, 0.128]
+
+
+def test_by_the_clock_the_schedules_follow_the_pace(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    """Three seconds, for a recipe of hours: the run has as many kimg as it reached, and its rate is at its end."""
+    recipe = tiny_recipe.with_overrides(
+        {"minutes": 0.05, "kimg": 1000.0, "generator_lr": [1e-3, 1e-5], "schedule": "linear", "schedule_kimg": 500.0}
+    )
+    seconds, outcome = clocked(lambda: go(recipe, tiny_dataset, tmp_path / "run"))
+    assert 3.0 <= seconds < 6.0
+    state = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
+    planned = load_recipe(tmp_path / "run" / "recipe.toml")
+    assert state["recipe"] == planned.to_dict() and planned.minutes == 0.05
+    assert planned.schedule_kimg == pytest.approx(planned.kimg / 2)
+    assert planned.kimg < 1000 and state["images_seen"] == outcome.images_seen
+    assert read_log(tmp_path / "run")[-1]["kimg"] == outcome.images_seen / 1000
+    (group,) = state["game"]["optimizer_g"]["param_groups"]
+    assert group["lr"] == pytest.approx(planned.at("generator_lr", outcome.images_seen - recipe.batch))
+
+
+def test_a_run_by_the_clock_that_was_stopped_goes_on_for_the_rest_of_its_time(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(loop.Game):
+        def __call__(self, step: int) -> Any:
+            if step == 4:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().__call__(step)
+
+    recipe = tiny_recipe.with_overrides({"minutes": 1.0, "kimg": 1000.0})
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "Game", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            go(recipe, tiny_dataset, tmp_path / "run")
+    state = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
+    assert state["images_seen"] == 40 and state["recipe"]["kimg"] != 1000.0
+    state["seconds"] = 59.0
+    seconds, outcome = clocked(
+        lambda: go(
+            recipe.with_overrides({"kimg": state["recipe"]["kimg"]}), tiny_dataset, tmp_path / "run", checkpoint=state
+        )
+    )
+    assert seconds < 3.0 and outcome.images_seen > 40
+    assert load_checkpoint(checkpoint_files(tmp_path / "run")[0])["recipe"]["kimg"] == state["recipe"]["kimg"]
+
+
+def test_the_clock_puts_scores_and_checkpoints_off(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    """An hour between them is never over here: what is left is the end's."""
+    recipe = tiny_recipe.with_overrides({"fid_every": 0.032, "score_minutes": 60.0, "checkpoint_minutes": 60.0})
+
+    class Measured:
+        def features(self, images: np.ndarray) -> np.ndarray:
+            return images.reshape(len(images), -1).astype(np.float32)
+
+        def score(self, images: np.ndarray, features: np.ndarray) -> tuple[float, dict[str, Any]]:
+            return 1.0, {}
+
+    go(recipe, tiny_dataset, tmp_path / "run", measure=Measured())
+    assert [tick["kimg"] for tick in read_log(tmp_path / "run") if "fid" in tick] == [0.096]
+    assert len(checkpoint_files(tmp_path / "run")) == 1
+
+
+def test_the_log_tells_what_is_not_training(tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path) -> None:
+    class Slow:
+        def features(self, images: np.ndarray) -> np.ndarray:
+            time.sleep(0.2)
+            return images.reshape(len(images), -1).astype(np.float32)
+
+        def score(self, images: np.ndarray, features: np.ndarray) -> tuple[float, dict[str, Any]]:
+            return 1.0, {}
+
+    seconds, _ = clocked(
+        lambda: go(tiny_recipe.with_overrides({"fid_every": 0.032}), tiny_dataset, tmp_path / "run", measure=Slow())
+    )
+    last = read_log(tmp_path / "run")[-1]
+    assert last["aside_seconds"] >= 0.6 and last["seconds"] + last["aside_seconds"] <= seconds
+    state = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
+    assert state["aside_seconds"] == last["aside_seconds"]
+
+
+def test_a_penalty_that_float16_skipped_is_null_in_the_log(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe.with_overrides({**PENALISED, "tick_kimg": 0.008})
+    (tmp_path / "run").mkdir()
+    training_loop(
+        recipe, tiny_dataset, tmp_path / "run", device=torch.device("cpu"), precision=torch.float16, ranks=Ranks()
+    )
+    penalties = [tick["penalty"] for tick in read_log(tmp_path / "run")]
+    assert penalties[0] is None and penalties[-1] > 0
+
+
+@pytest.mark.parametrize("name", ["penalty", "d_fake", "spread"])
+def test_any_figure_that_is_no_number_ends_a_run_in_float32(
+    name: str, tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Poisoned(loop.Game):
+        def _figures(self, *words: Any) -> dict[str, torch.Tensor]:
+            return {**super()._figures(*words), name: torch.tensor(float("inf"))}
+
+    monkeypatch.setattr(loop, "Game", Poisoned)
+    recipe = tiny_recipe.with_overrides({**PENALISED, "tick_kimg": 0.008})
+    with pytest.raises(Diverged, match=rf"stopped at kimg 0\.008: {name} is inf"):
+        go(recipe, tiny_dataset, tmp_path / "run")

@@ -68,7 +68,7 @@ def test_broken_toml_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [("batch", 1), ("batch", 2.5), ("kimg", 0), ("kimg", float("nan")), ("kimg", float("inf")), ("beta1", 1.0),
-     ("loss", "hing"), ("mirror", 1), ("generator_lr", -1.0), ("precision", "fp8"), ("seed", True)],
+     ("r1_gamma", 1e39), ("loss", "hing"), ("mirror", 1), ("generator_lr", -1.0), ("precision", "fp8"), ("seed", True)],
 )  # fmt: skip
 def test_a_value_out_of_its_limits_is_named(field: str, value: object) -> None:
     with pytest.raises(InputError, match=f"has {field} = "):

@@ -1,0 +1,116 @@
+"""What a step of the game is given: what is drawn for its turns, and where the recipe's schedules stand."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from facegen.training.batches import STEP, RealImages, seeded
+from facegen.training.distributed import Ranks
+from facegen.training.networks import PENALTIES
+from facegen.training.recipe import Recipe
+from facegen.training.staging import Entry, Staging, Tensors
+
+#: The averaged generator forgets at least a twentieth of what was shown, so that it is not held back by the start
+#: (the ramp-up of Karras et al., arXiv:2006.06676).
+EMA_RAMP = 0.05
+
+RATES = ("generator_lr", "discriminator_lr")
+#: How much of the averaged generator a step replaces, and of G's loss the moments are.
+EMA_SHARE, MOMENTS_WEIGHT = "ema_share", "moments_weight"
+AUGMENT_PROBABILITY = "augment_probability"
+
+
+class Turn(NamedTuple):
+    """What is drawn for one turn of D, this rank's share of it, on the device."""
+
+    latents: Tensor
+    sent: Tensor
+    mirrored: Tensor | None
+    mix: Tensor
+    uniforms: tuple[Tensor, Tensor, Tensor]
+    """Of the alterations of the real images, of the generated ones, and of those that G learns from."""
+
+
+class Inputs:
+    """The inputs of a recipe's steps. All that changes from one step to the next is in them.
+
+    Args:
+        uniforms: how many an alteration of an image takes.
+
+    Attributes:
+        turns: of a step, one for each update of D.
+        values: 0-dim float32 each: what the recipe's schedules say at this step.
+        rates: the learning rates of G and of D among them, where the optimizers want them.
+    """
+
+    def __init__(self, recipe: Recipe, real: RealImages, uniforms: int, device: torch.device, ranks: Ranks) -> None:
+        self.recipe = recipe
+        self._real, self._ranks, self._uniforms = real, ranks, uniforms
+        penalties = {field for fields in PENALTIES.values() for field in fields if field and getattr(recipe, field)}
+        self._penalties = sorted(penalties)
+        names = (*RATES, EMA_SHARE, MOMENTS_WEIGHT, AUGMENT_PROBABILITY, *self._penalties)
+        share = recipe.batch // ranks.world
+        drawn = {
+            "latents": Entry((share, recipe.latent_dim)),
+            "real": real.entry,
+            "mix": Entry((share,)),
+            "uniforms": Entry((3, share, uniforms)),
+        }
+        if recipe.mirror:
+            drawn["mirrored"] = Entry((share,), torch.bool)
+        entries = {name: Entry((recipe.d_steps, *entry.shape), entry.dtype) for name, entry in drawn.items()}
+        self._staging = Staging({**entries, **dict.fromkeys(names, Entry(()))}, device)
+        received = self._staging.device
+        self.turns = [self._turn(received, place) for place in range(recipe.d_steps)]
+        self.values = {name: received[name] for name in names}
+        # Fused Adam reads a rate on a CUDA device there, and would wait for one on another device.
+        rates = received if device.type == "cuda" else self._staging.host()
+        self.rates = (rates[RATES[0]], rates[RATES[1]])
+
+    def _turn(self, tensors: Tensors, place: int) -> Turn:
+        of_real, of_fake, of_g = tensors["uniforms"][place]
+        mirrored = tensors["mirrored"][place] if self.recipe.mirror else None
+        latents, real, mix = (tensors[name][place] for name in ("latents", "real", "mix"))
+        return Turn(latents, real, mirrored, mix, (of_real, of_fake, of_g))
+
+    def stage(self, step: int) -> None:
+        """Draw what step ``step`` takes, look up its schedules, and hand both to the device."""
+        tensors = self._staging.host()
+        for place in range(self.recipe.d_steps):
+            self._draw(step * self.recipe.d_steps + place, self._turn(tensors, place))
+        for name, value in self._scheduled(step).items():
+            tensors[name].fill_(value)
+        self._staging.send()
+
+    def _draw(self, number: int, turn: Turn) -> None:
+        """Turn ``number``: drawn for the global batch, so that any number of ranks plays the same game."""
+        recipe = self.recipe
+        draw = seeded(recipe.seed, STEP, number)
+
+        def share(whole: Tensor, drawn: Tensor) -> None:
+            drawn.copy_(self._ranks.shard(whole))
+
+        share(torch.randn(recipe.batch, recipe.latent_dim, generator=draw), turn.latents)
+        if turn.mirrored is not None:
+            share(torch.rand(recipe.batch, generator=draw) < 0.5, turn.mirrored)
+        share(torch.rand(recipe.batch, generator=draw), turn.mix)
+        for uniforms in turn.uniforms:
+            share(torch.rand(recipe.batch, self._uniforms, generator=draw), uniforms)
+        self._real.fill(number, turn.sent)
+
+    def _scheduled(self, step: int) -> dict[str, float]:
+        recipe = self.recipe
+        before, after = step * recipe.images_per_step, (step + 1) * recipe.images_per_step
+        half_life = min(recipe.at("ema_half_life_kimg", after) * 1000, after * EMA_RAMP)
+        # Until their averages are of enough images, the moments say nothing.
+        matches = before >= recipe.moments_half_life_kimg * 1000
+        return {
+            **{name: recipe.at(name, before) for name in RATES},
+            **{name: recipe.at(name, before) * recipe.penalty_every for name in self._penalties},
+            EMA_SHARE: 1 - 0.5 ** (recipe.images_per_step / half_life) if half_life else 1.0,
+            MOMENTS_WEIGHT: recipe.at("moments_weight", before) if matches else 0.0,
+            AUGMENT_PROBABILITY: recipe.at("augment_probability", after),
+        }

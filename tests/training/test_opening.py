@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from facegen.data.dataset import FaceDataset
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.training import opening
+from facegen.training.batches import RealImages
+from facegen.training.capture import CaptureFailed
+from facegen.training.distributed import Ranks
+from facegen.training.opening import open_game
+from facegen.training.recipe import Recipe
+from facegen.training.step import Figures, Game
+
+CPU = torch.device("cpu")
+
+
+class Games:
+    """Makes games, and keeps account of them. Those that are compiled fail in some step."""
+
+    def __init__(self, dataset: FaceDataset, failure: Exception | None = None, fails_in: int = 0) -> None:
+        self.recipes: list[Recipe] = []
+        self._dataset, self._failure, self._fails_in = dataset, failure, fails_in
+
+    def __call__(self, recipe: Recipe) -> Game:
+        failure, fails_in = self._failure, self._fails_in
+
+        class Fallible(Game):
+            def __call__(self, step: int) -> Figures:
+                if self.recipe.compile and failure is not None and step == fails_in:
+                    raise failure
+                return super().__call__(step)
+
+        self.recipes.append(recipe)
+        rows = self._dataset.training_rows()
+        plain = recipe.with_overrides({"compile": False})  # torch's compiler takes long, and is not what is tested
+        real = RealImages(self._dataset.images, rows, batch=recipe.batch, seed=0, device=CPU, ranks=Ranks())
+        game = Fallible(plain, real, self._dataset.size, CPU, torch.float32, Ranks())
+        game.follow(recipe)
+        return game
+
+
+def opened(games: Games, recipe: Recipe, *, must_compile: bool = False) -> tuple[Game, opening.Step]:
+    return open_game(games, recipe, 0, world=1, must_compile=must_compile)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RuntimeError("Windows not yet supported for torch.compile\nmore"),
+        ImportError("Cannot find a working triton installation"),
+        AssertionError(),
+    ],
+)
+def test_a_compiler_that_fails_is_done_without(
+    failure: Exception, tiny_recipe: Recipe, tiny_dataset: FaceDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    games = Games(tiny_dataset, failure)
+    game, step = opened(games, tiny_recipe.with_overrides({"compile": True}))
+    assert [recipe.compile for recipe in games.recipes] == [True, False] and step is game
+    words = (str(failure) or "AssertionError").splitlines()[0]
+    assert f"torch.compile does not work on this machine: {words}. Training goes on without it." in (
+        capsys.readouterr().err.replace("\n", " ")
+    )
+
+
+def test_a_compiler_that_fails_in_the_first_step_without_penalties_is_seen_too(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset
+) -> None:
+    changes = {"compile": True, "discriminator_norm": "none", "r1_gamma": 1.0, "penalty_every": 3}
+    games = Games(tiny_dataset, RuntimeError("no"), fails_in=1)
+    opened(games, tiny_recipe.with_overrides(changes))
+    assert [recipe.compile for recipe in games.recipes] == [True, False]
+
+
+def test_a_compiler_that_was_asked_for_by_hand_must_work(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    games = Games(tiny_dataset, RuntimeError("no compiler"))
+    with pytest.raises(EnvironmentProblem, match=r"torch\.compile does not work .* no compiler\. Use --no-compile\."):
+        opened(games, tiny_recipe.with_overrides({"compile": True}), must_compile=True)
+
+
+@pytest.mark.parametrize("failure", [torch.cuda.OutOfMemoryError("CUDA out of memory"), InputError("a bad dataset.")])
+def test_what_is_not_the_compilers_fault_is_not_taken_for_it(
+    failure: Exception, tiny_recipe: Recipe, tiny_dataset: FaceDataset
+) -> None:
+    with pytest.raises(type(failure)):
+        opened(Games(tiny_dataset, failure), tiny_recipe.with_overrides({"compile": True}))
+
+
+def test_a_rehearsal_leaves_the_game_as_it_was(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    """The optimizers' moments are there already, and are zero."""
+    recipe = tiny_recipe.with_overrides({"compile": True})
+    game, _ = opened(Games(tiny_dataset), recipe)
+    fresh = Games(tiny_dataset)(recipe)
+    for step in range(2):
+        game(step), fresh(step)
+    torch.testing.assert_close(game.state_dict(), fresh.state_dict(), rtol=0, atol=0)
+    assert game.read_figures() == fresh.read_figures()
+
+
+def test_a_capture_that_fails_is_done_without(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(game: Game, first: int) -> opening.Step:
+        raise CaptureFailed("the replay has another loss")
+
+    monkeypatch.setattr(opening, "why_not", lambda game, world: None)
+    monkeypatch.setattr(opening, "capture", fail)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    games = Games(tiny_dataset)
+    game, step = opened(games, tiny_recipe.with_overrides({"cuda_graphs": True}))
+    assert len(games.recipes) == 2 and step is game
+    assert "cannot be captured as a CUDA graph on this machine: the replay has another loss." in (
+        capsys.readouterr().err.replace("\n", " ")
+    )
+
+
+def test_a_capture_plays_the_steps(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replayed(step: int) -> Figures:
+        return {}
+
+    monkeypatch.setattr(opening, "why_not", lambda game, world: None)
+    monkeypatch.setattr(opening, "capture", lambda game, first: replayed)
+    assert opened(Games(tiny_dataset), tiny_recipe.with_overrides({"cuda_graphs": True}))[1] is replayed
+    monkeypatch.undo()
+    game, step = opened(Games(tiny_dataset), tiny_recipe.with_overrides({"cuda_graphs": True}))
+    assert step is game  # on a CPU
