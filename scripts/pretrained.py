@@ -70,6 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         half_file = Path(folder) / GENERATOR
         store_half(source, half_file)
+        require_small(half_file)
         half = load_generator(half_file)
         difference = compare(whole, half, options.device)
         hashes = draw_fingerprints(half, options.device)
@@ -98,7 +99,7 @@ def store_half(source: Path, target: Path) -> None:
     scale, and the running variance with it, can grow without end.
 
     Raises:
-        InputError: a weight that is no finite number, or a file that is too large to ship.
+        InputError: a weight that is no finite number.
     """
     tensors: dict[str, torch.Tensor] = {}
     with safe_open(source, framework="pt") as file:
@@ -109,6 +110,10 @@ def store_half(source: Path, target: Path) -> None:
             fits = tensor.is_floating_point() and tensor.half().isfinite().all()
             tensors[name] = tensor.half() if fits else tensor
         save_file(tensors, target, file.metadata())
+
+
+def require_small(target: Path) -> None:
+    """InputError for a file that is too large to ship."""
     if target.stat().st_size > MOST_BYTES:
         size, most = target.stat().st_size / 1e6, MOST_BYTES / 1e6
         raise InputError(

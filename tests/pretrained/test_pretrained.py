@@ -213,8 +213,9 @@ class TestScript:
     ) -> None:
         assert script.MOST_BYTES == 10_000_000
         monkeypatch.setattr(script, "MOST_BYTES", 50_000)
+        script.store_half(source, tmp_path / "half.safetensors")
         with pytest.raises(InputError, match="as float16, and at most"):
-            script.store_half(source, tmp_path / "half.safetensors")
+            script.require_small(tmp_path / "half.safetensors")
 
     def test_only_the_figures_of_the_card_change(self, script: ModuleType) -> None:
         page = f"before\n{script.BEGIN}\nold\n{script.END}\nafter\n"

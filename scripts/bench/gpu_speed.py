@@ -1,0 +1,343 @@
+"""How fast training is on a GPU: recipes by batch, each plain, compiled, and captured as CUDA graphs.
+
+Each case is a line of JSON: images a second; TFLOP/s, of the convolutions and products that torch.utils.flop_counter
+finds in a step; the most memory; and the share of the time that the GPU's kernels were running, which the profiler
+tells of ten steps more. Two cases are of other work: the plain loop of the PyTorch example's DCGAN beside facegen's
+(`scripts/bench/train.py`, one round), and the scoring of 1,000 images.
+
+The cases run one after the other in one process, since starting one takes longer than most of them. A case that breaks
+it or takes too long is reported, and another process goes on with the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from facegen.training.opening import Step
+    from facegen.training.recipe import Recipe
+    from facegen.training.step import Game
+
+HERE = Path(__file__).parent
+RESULTS = "speed.jsonl"
+
+#: What is on, by the name of a case's form.
+FORMS = {
+    "eager": {"compile": False, "cuda_graphs": False},
+    "captured": {"compile": False, "cuda_graphs": True},
+    "compiled": {"compile": True, "cuda_graphs": False},
+    "compiled and captured": {"compile": True, "cuda_graphs": True},
+}
+#: Seconds after which a case is given up; the compiler alone may take two minutes.
+LIMIT, COMPILER_LIMIT = 45.0, 150.0
+#: Seconds, and steps at least, that are counted after the first steps.
+COUNTED, STEPS, WARM_UP, PROFILED = 3.0, 20, 10, 10
+#: Images of the batch that operations are counted with.
+FLOPS_BATCH = 8
+TINY = {"generator_width": 4, "discriminator_width": 4, "features_size": 32, "features_width": 2, "latent_dim": 8}
+
+
+class Case(NamedTuple):
+    """One measurement."""
+
+    recipe: str
+    batch: int
+    form: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe}:{self.batch}:{self.form}"
+
+    @property
+    def limit(self) -> float:
+        return COMPILER_LIMIT if "compiled" in self.form or self == PEER else LIMIT
+
+
+PEER, SCORING = Case("dcgan", 128, "peer"), Case("effnet-lite0", 1000, "scoring")
+#: The most telling first: there may be no time for the last.
+CASES = (
+    *(Case("best", 64, form) for form in ("eager", "captured")),
+    *(Case("dcgan", 128, form) for form in ("eager", "captured")),
+    SCORING,
+    PEER,
+    Case("best", 64, "compiled and captured"),
+    *(Case("best", batch, "captured") for batch in (128, 256)),
+    *(Case("laptop", batch, form) for batch in (32, 128) for form in ("eager", "captured")),
+    Case("dcgan", 512, "captured"),
+    Case("r3gan_small", 128, "eager"),
+    *(Case("sngan", 64, form) for form in ("eager", "captured")),
+    Case("best", 256, "compiled and captured"),
+    Case("r3gan_small", 128, "compiled"),
+    Case("r3gan", 256, "eager"),
+)
+
+
+def run_speed(
+    dataset: Path, out: Path, seconds: float, *, device: str = "cuda", tiny: bool = False
+) -> list[dict[str, Any]]:
+    """Measure the cases until the time is up; a line each, to ``out/speed.jsonl`` and stdout, and as the result."""
+    until = time.monotonic() + seconds
+    results: list[dict[str, Any]] = []
+    left = [case for case in CASES if not tiny or case.batch <= 128 or case == SCORING]
+    with (out / RESULTS).open("w", encoding="utf-8") as file:
+
+        def report(line: dict[str, Any]) -> None:
+            results.append(line)
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            print(json.dumps(line), flush=True)
+
+        while left:
+            if time.monotonic() >= until - 5:
+                for case in left:
+                    report({"case": case.name, "skipped": "no time was left"})
+                break
+            left = _work_off(left, dataset, until, report, ["--device", device, *(["--tiny"] if tiny else [])])
+    return results
+
+
+def _work_off(
+    left: Sequence[Case], dataset: Path, until: float, report: Callable[[dict[str, Any]], None], options: list[str]
+) -> list[Case]:
+    """Run a process over the cases until one breaks it or takes too long; the cases after that one."""
+    words = [sys.executable, __file__, "--dataset", str(dataset), *options, *(case.name for case in left)]
+    with tempfile.TemporaryFile("w+") as complaints:
+        worker = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=complaints, text=True, start_new_session=True)
+        assert worker.stdout is not None
+        lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=_read, args=(worker.stdout, lines), daemon=True).start()
+        try:
+            for place, case in enumerate(left):
+                # The first waits for the process to start, too.
+                limit = case.limit + (30 if place == 0 else 0)
+                try:
+                    line = lines.get(timeout=max(1.0, min(limit, until - time.monotonic())))
+                except queue.Empty:
+                    report({"case": case.name, "error": f"took more than {limit:g} s, or than was left"})
+                    return list(left[place + 1 :])
+                if not line:
+                    complaints.seek(0)
+                    last = complaints.read().strip().splitlines()[-1:] or [f"exit code {worker.wait()}"]
+                    report({"case": case.name, "error": last[0]})
+                    return list(left[place + 1 :])
+                report(json.loads(line))
+            return []
+        finally:
+            worker.kill()
+            worker.wait()
+
+
+def _read(stdout: Any, lines: queue.Queue[str]) -> None:
+    for line in stdout:
+        if line.startswith("{"):
+            lines.put(line)
+    lines.put("")  # it is at its end
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measures the cases that are named, a line of JSON each.")
+    parser.add_argument("cases", nargs="+")
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--tiny", action="store_true")
+    options = parser.parse_args()
+    for name in options.cases:
+        recipe, batch, form = name.split(":")
+        case = Case(recipe, int(batch), form)
+        start = time.perf_counter()
+        try:
+            figures = measured(case, options.dataset, options.device, options.tiny)
+        except Exception as problem:  # noqa: BLE001 - a case that fails says so, and the next begins
+            figures = {
+                "error": f"{type(problem).__name__}: {str(problem).strip().splitlines()[0] if str(problem) else ''}"
+            }
+        print(json.dumps({"case": name, **figures, "seconds": round(time.perf_counter() - start, 1)}), flush=True)
+
+
+def measured(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, Any]:
+    if case == PEER:
+        return beside_the_plain_loop(device, tiny)
+    if case == SCORING:
+        return scoring(dataset, device, 50 if tiny else 1000)
+    return training(case, dataset, device, tiny)
+
+
+def opened(recipe: Recipe, dataset: Path, device: str) -> tuple[Game, Step]:
+    import torch
+
+    from facegen.data.dataset import FaceDataset
+    from facegen.device import choose_device, choose_precision
+    from facegen.training.batches import RealImages
+    from facegen.training.distributed import Ranks
+    from facegen.training.opening import open_game
+    from facegen.training.step import Game
+
+    torch.backends.cudnn.benchmark = True
+    place = choose_device(device)
+    precision = choose_precision(recipe.precision, place, double_backward=recipe.is_penalised)
+    faces = FaceDataset.open(dataset)
+    rows = faces.training_rows()
+    real = RealImages(faces.images, rows, batch=recipe.batch, seed=0, device=place, ranks=Ranks())
+
+    def build(recipe: Recipe) -> Game:
+        return Game(recipe, real, faces.size, place, precision, Ranks())
+
+    return open_game(build, recipe, 0, world=1, must_compile=recipe.compile)
+
+
+def training(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, Any]:
+    """A recipe's steps, whatever is beside them left out."""
+    import torch
+
+    from facegen.training.recipe import load_recipe
+
+    changes: dict[str, Any] = {"batch": case.batch, **FORMS[case.form]}
+    if tiny:
+        changes |= {**TINY, "batch": 4, "compile": False}
+    recipe = load_recipe(case.recipe).with_overrides(changes)
+    cuda = device == "cuda"
+    gc.collect()
+    torch._dynamo.reset()
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    started = time.perf_counter()
+    game, play = opened(recipe, dataset, device)
+    opening = time.perf_counter() - started
+    if "captured" in case.form and play is game and cuda:
+        return {"error": "it was not captured"}
+    steps = _numbers()
+    for _ in range(WARM_UP):
+        play(next(steps))
+    game.read_figures()
+    start, played = time.perf_counter(), 0
+    while played < STEPS or time.perf_counter() - start < (0.1 if tiny else COUNTED):
+        for _ in range(STEPS):
+            play(next(steps))
+        played += STEPS
+        game.read_figures()
+    rate = played * recipe.images_per_step / (time.perf_counter() - start)
+    figures = {
+        "images_per_sec": round(rate, 1),
+        "ms_per_step": round(1000 * recipe.images_per_step / rate, 3),
+        "memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else None,
+        "busy": _busy(game, play, steps) if cuda else None,
+        "opening_seconds": round(opening, 1),
+    }
+    small = recipe.with_overrides({"batch": 4 if tiny else FLOPS_BATCH, **FORMS["eager"]})
+    flops = flops_of_an_image(small, dataset, device)
+    return {**figures, "gflop_per_image": round(flops / 1e9, 3), "tflops": round(flops * rate / 1e12, 3)}
+
+
+def _numbers() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+def _busy(game: Game, play: Step, steps: Iterator[int]) -> float | str:
+    """The share of ten steps' time in which a kernel or a copy was running."""
+    from torch.autograd import DeviceType
+    from torch.profiler import ProfilerActivity, profile
+
+    try:
+        with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+            start = time.perf_counter()
+            for _ in range(PROFILED):
+                play(next(steps))
+            game.read_figures()
+            elapsed = time.perf_counter() - start
+    except RuntimeError as problem:
+        return f"the profiler does not work here: {str(problem).splitlines()[0]}"
+    spans = sorted(
+        (event.time_range.start, event.time_range.end)
+        for event in profiler.events()
+        if event.device_type == DeviceType.CUDA
+    )
+    running, end = 0.0, 0.0
+    for first, last in spans:  # in microseconds, and they may overlap
+        running += max(0.0, last - max(first, end))
+        end = max(end, last)
+    return round(running / 1e6 / elapsed, 3)
+
+
+def flops_of_an_image(recipe: Recipe, dataset: Path, device: str) -> float:
+    """Operations of a step over the real images that it shows: a mean over as many steps as penalties are apart."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils.flop_counter import flop_registry
+
+    class Counter(TorchDispatchMode):
+        """torch's own, FlopCounterMode, hooks modules too, and with that stops torch.func.grad."""
+
+        total = 0
+
+        def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = operation(*args, **(kwargs or {}))
+            count = flop_registry.get(operation._overloadpacket)
+            if count is not None:
+                self.total += count(*args, **(kwargs or {}), out_val=result)
+            return result
+
+    game, play = opened(recipe, dataset, device)
+    with Counter() as counter:
+        for step in range(recipe.penalty_every):
+            play(step)
+    return counter.total / (recipe.penalty_every * game.recipe.images_per_step)
+
+
+def scoring(dataset: Path, device: str, count: int) -> dict[str, Any]:
+    """Seconds that the periodic score of ``count`` images takes: their features, and the distance."""
+    from facegen.data.dataset import FaceDataset
+    from facegen.scoring.scorer import open_scorer
+
+    faces = FaceDataset.open(dataset)
+    start = time.perf_counter()
+    scorer = open_scorer(faces.path, extractor="effnet-lite0", device=device)
+    reference = time.perf_counter() - start
+    images = faces.images[:count].copy()
+    scorer.extractor.all_features(images)
+    start = time.perf_counter()
+    features = scorer.extractor.all_features(images)
+    extracted = time.perf_counter()
+    scorer.score_features(images, features, trained_against=None)
+    return {
+        "reference_seconds": round(reference, 2),
+        "feature_seconds": round(extracted - start, 3),
+        "distance_seconds": round(time.perf_counter() - extracted, 3),
+    }
+
+
+def beside_the_plain_loop(device: str, tiny: bool) -> dict[str, Any]:
+    """Images a second of the plain DCGAN loop and of facegen's, one round."""
+    from train import make_images
+
+    rates = {}
+    with tempfile.TemporaryDirectory() as work:
+        make_images(Path(work), 1536 if tiny else 4096)
+        for side in ("plain", "facegen"):
+            words = [sys.executable, str(HERE / "train.py"), "--side", side, "--work", work, "--device", device]
+            words += ["--steps", "1"] if tiny else []
+            done = subprocess.run(words, capture_output=True, text=True)
+            if done.returncode:
+                return {"error": f"{side}: {(done.stderr.strip().splitlines() or ['it failed'])[-1]}"}
+            rates[side] = json.loads(done.stdout.splitlines()[-1])["images_per_sec"]
+    return {
+        **{side: round(rate, 1) for side, rate in rates.items()},
+        "ratio": round(rates["facegen"] / rates["plain"], 2),
+    }
+
+
+if __name__ == "__main__":
+    main()
