@@ -105,12 +105,10 @@ class Inputs:
         recipe = self.recipe
         before, after = step * recipe.images_per_step, (step + 1) * recipe.images_per_step
         half_life = min(recipe.at("ema_half_life_kimg", after) * 1000, after * EMA_RAMP)
-        # Until their averages are of enough images, the moments say nothing.
-        matches = before >= recipe.moments_half_life_kimg * 1000
         return {
             **{name: recipe.at(name, before) for name in RATES},
             **{name: recipe.at(name, before) * recipe.penalty_every for name in self._penalties},
             EMA_SHARE: 1 - 0.5 ** (recipe.images_per_step / half_life) if half_life else 1.0,
-            MOMENTS_WEIGHT: recipe.at("moments_weight", before) if matches else 0.0,
+            MOMENTS_WEIGHT: recipe.at("moments_weight", before),
             AUGMENT_PROBABILITY: recipe.at("augment_probability", after),
         }

@@ -176,7 +176,10 @@ class Game:
         return figures
 
     def settle(self, step: int) -> None:
-        """Compute anew what is only seldom computed, and takes the host: the moments' optimal map."""
+        """Compute anew what is only seldom computed, and takes the host: the moments' optimal map.
+
+        Until their averages are of enough images there is none, and the moments weigh nothing.
+        """
         if self._moments is None:
             return
         shown, half_life = (step + 1) * self.recipe.images_per_step, self.recipe.moments_half_life_kimg * 1000

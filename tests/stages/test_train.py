@@ -90,8 +90,11 @@ def test_a_size_that_dcgan_cannot_make_is_said(facegen: Run, tmp_path: Path) -> 
 def test_trains_by_the_clock_and_is_done_when_the_time_is_up(
     facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
 ) -> None:
-    run = tmp_path / "run"
-    words = ("train", dataset, run, "--recipe", recipe, "--minutes", "0.02", "--device", "cpu")
+    """The schedule is stretched in the run alone: the recipe that the same command names again still has its own."""
+    run, falling = tmp_path / "run", tmp_path / "falling.toml"
+    changes = {"generator_lr": [1e-3, 1e-4], "schedule_kimg": 1.0}
+    falling.write_text(load_recipe(recipe).with_overrides(changes).to_toml(), encoding="utf-8")
+    words = ("train", dataset, run, "--recipe", falling, "--minutes", "0.02", "--device", "cpu")
     first = facegen(*words)
     assert first.exit_code == 0 and "for 0.02 minutes on 20 images" in first.stderr
     reached = read_log(run)[-1]["kimg"]

@@ -143,6 +143,7 @@ def test_the_schedule_reaches_the_optimizers(tiny_recipe: Recipe, tiny_dataset: 
     game = game_of(tiny_recipe.with_overrides(changes), tiny_dataset)
     game(5)  # after 40 of 80 images
     (group,) = game.state_dict()["optimizer_g"]["param_groups"]
+    assert type(group["lr"]) is float  # a tensor would take all that it is staged with into the checkpoint
     assert group["lr"] == pytest.approx(3e-4) and group["betas"] == pytest.approx((0.5, 0.945))
     (group,) = game.state_dict()["optimizer_d"]["param_groups"]
     assert group["lr"] == pytest.approx(tiny_recipe.discriminator_lr)
