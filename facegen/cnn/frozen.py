@@ -215,7 +215,8 @@ class FrozenConv2d(nn.Module):
                     sides = [n + k - 1 - 2 * m for n, k, m in zip(size[2:], self.kernel, margin, strict=True)]
                     gradient = _zero_stuffed(gradient, sides, self.stride, self._shift(size))
                 return _onednn(gradient, self.turned, None, (1, 1), margin, (1, 1), self.groups)
-        x = gradient.new_empty(1).expand(size)  # of which no more than the shape is looked at
+        # Of which no more than shape and layout are looked at.
+        x = torch.empty(size, dtype=gradient.dtype, device=gradient.device, memory_format=_layout(gradient))
         weight, geometry = self._shifted_weight(size), (self.stride, self.padding, self.dilation)
         backward = torch.ops.aten.convolution_backward
         return backward(gradient, x, weight, None, *geometry, False, (0, 0), self.groups, (True, False, False))[0]

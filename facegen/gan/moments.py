@@ -73,10 +73,12 @@ class MomentMatching(nn.Module):
 
     @torch.no_grad()
     def solve(self) -> None:
-        """Compute the optimal map of the averages as they are now."""
+        """Compute the optimal map of the averages as they are now. Features that are no numbers have none."""
         place = float64_device(self.means.device)
         weight, means, seconds = (average.to(place).double() for average in (self.weight, self.means, self.seconds))
         means, seconds = means / weight, seconds / weight
+        if not seconds.isfinite().all():
+            return
         real, fake = seconds - means[:, :, None] * means[:, None, :]
         self.variance.copy_(real.trace())
         ridge = RIDGE * real.diagonal().mean() * torch.eye(len(real), dtype=real.dtype, device=real.device)

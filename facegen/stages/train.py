@@ -112,11 +112,12 @@ def train(
         except KeyboardInterrupt:
             console.info(f"Saved. Go on with: facegen train {dataset} {run} --resume")
             raise
-        except torch.cuda.OutOfMemoryError as problem:
-            raise EnvironmentProblem(
-                f"A batch of {chosen.batch} images does not fit into the memory of the GPU.", "Use a smaller --batch."
-            ) from problem
         except RuntimeError as problem:
+            if _is_out_of_memory(problem):
+                raise EnvironmentProblem(
+                    f"A batch of {chosen.batch} images does not fit into the memory of the GPU.",
+                    "Use a smaller --batch.",
+                ) from problem
             if not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise
             raise EnvironmentProblem(
@@ -125,6 +126,13 @@ def train(
     if chosen.minutes and ranks.is_writer:
         console.info(f"Trained for {chosen.minutes:g} minutes: {outcome.images_seen / 1000:g} kimg.")
     return _trained(run, outcome.images_seen, outcome.best, reused=False)
+
+
+def _is_out_of_memory(problem: RuntimeError) -> bool:
+    """By its words too: cuDNN finds no way of a convolution that there is room for, and Metal has a plain error."""
+    words = str(problem).lower()
+    told = ("out of memory", "alloc_failed", "unable to find an engine", "valid cudnn algorithm")
+    return isinstance(problem, torch.cuda.OutOfMemoryError) or any(each in words for each in told)
 
 
 def _trained(run: Path, images_seen: int, best: float | None, *, reused: bool) -> Trained:

@@ -95,8 +95,8 @@ class RealImages:
         ``mirrored``, bool [b], says which are flipped left to right.
         """
         pixels = sent if self._images is None else self._images[sent]
-        # [b, H, W, 3] seen as [b, 3, H, W] is channels_last already.
-        images = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+        # [b, H, W, 3] seen as [b, 3, H, W] is channels_last already. Multiplied: GPUs divide otherwise than CPUs do.
+        images = pixels.permute(0, 3, 1, 2).float().mul_(1 / 127.5).sub_(1)
         images = images.contiguous(memory_format=memory_format(self._device))
         if mirrored is not None:
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)

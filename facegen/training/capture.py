@@ -42,15 +42,21 @@ def why_not(game: Game, world: int) -> str | None:
     return None
 
 
-def cuda_graph(play: Callable[[], Figures]) -> tuple[Figures, Callable[[], None]]:
-    """Record ``play`` as a CUDA graph, with memory of its own for what is made on the way."""
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        figures = play()
-    return figures, graph.replay
+def cuda_graphs() -> Recorder:
+    """Records CUDA graphs, which share the memory of what is made on the way: no two of them run at once."""
+    pool = torch.cuda.graph_pool_handle()
+
+    def record(play: Callable[[], Figures]) -> tuple[Figures, Callable[[], None]]:
+        graph = torch.cuda.CUDAGraph()
+        # Where a recording fails torch leaves its stream the current one, which the outer block mends.
+        with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, pool=pool):
+            figures = play()
+        return figures, graph.replay
+
+    return record
 
 
-def capture(game: Game, first: int, record: Recorder = cuda_graph) -> Callable[[int], Figures]:
+def capture(game: Game, first: int, record: Recorder | None = None) -> Callable[[int], Figures]:
     """The steps of ``game``, from number ``first`` on, as replays: takes a step's number, gives its figures.
 
     There is one graph for each kind of step (:meth:`Game.penalised`). The game is played a few steps to warm up, and
@@ -61,6 +67,7 @@ def capture(game: Game, first: int, record: Recorder = cuda_graph) -> Callable[[
         CaptureFailed: replayed, it does not do what it did.
         RuntimeError: whatever torch finds in a step that it cannot record.
     """
+    record = record or cuda_graphs()
     steps = range(first, first + WARM_UPS * game.recipe.penalty_every)
     with _aside(game.device):
         played = _rehearsed(game, steps, game)

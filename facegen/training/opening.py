@@ -53,8 +53,10 @@ def open_game(
             try:
                 return game, capture(game, first)
             except Exception as problem:  # noqa: BLE001 - as above
+                # A recording that an error breaks off complains of that itself.
+                cause = problem.__context__ or problem
                 console.warn(
-                    f"A step cannot be captured as a CUDA graph on this machine: {_first_line(problem)} "
+                    f"A step cannot be captured as a CUDA graph on this machine: {_first_line(cause)} "
                     "Training goes on without it."
                 )
                 torch.cuda.synchronize(game.device)
@@ -71,7 +73,7 @@ def _rehearse(game: Game, first: int) -> None:
         game.read_figures()  # waits for the device, which fails later than it was asked
 
 
-def _first_line(problem: Exception) -> str:
+def _first_line(problem: BaseException) -> str:
     text = str(problem).strip()
     line = text.splitlines()[0].rstrip(".") if text else type(problem).__name__
     return f"{line}."

@@ -30,7 +30,7 @@ def load_state(parts: Parts, state: Mapping[str, Any]) -> None:
     for name, part in parts.items():
         if isinstance(part, torch.optim.Optimizer):
             _load_optimizer(part, state[name])
-        else:
+        elif state[name] or isinstance(part, nn.Module):  # a scaler that was not in use has nothing to go on from
             part.load_state_dict(state[name])
 
 
@@ -40,6 +40,12 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     groups = [{**mine, "params": saved["params"]} for mine, saved in zip(own, state["param_groups"], strict=True)]
     # Copies: torch would go on in the very tensors that it is given, and what they are of may be loaded once more.
     optimizer.load_state_dict({"state": copy.deepcopy(state["state"]), "param_groups": groups})
+    for parameter, moments in optimizer.state.items():
+        for key, tensor in moments.items():
+            # In the parameter's layout, which was another where the checkpoint is from: fused Adam goes through the
+            # memory of both side by side.
+            if tensor.shape == parameter.shape:
+                moments[key] = torch.empty_like(parameter).copy_(tensor)
     for group, mine in zip(optimizer.param_groups, own, strict=True):
         group.update(mine)  # of which torch took copies: a rate must be the very tensor that each step finds changed
 

@@ -103,3 +103,17 @@ def test_an_apple_gpu_is_given_no_float64(apple_gpu: AbstractContextManager[None
         matching.solve()
     for name, buffer in expected.named_buffers():
         torch.testing.assert_close(matching.get_buffer(name), buffer, rtol=0, atol=0)
+
+
+def test_features_that_are_no_numbers_leave_the_map_as_it_was() -> None:
+    """The losses of such a game are NaN, which its loop says in a sentence."""
+    moments = MomentMatching(3)
+    draw = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(20, 3, generator=draw), torch.randn(20, 3, generator=draw) + 1
+    moments.observe(*moments.batch_moments(real, fake), keep=0.5)
+    moments.solve()
+    before = moments.optimal_map.clone()
+    fake[0, 0] = torch.nan
+    moments.observe(*moments.batch_moments(real, fake), keep=0.5)
+    moments.solve()
+    assert torch.equal(moments.optimal_map, before)

@@ -157,6 +157,8 @@ def test_what_a_gpu_is_used_for_is_told(
     ("failure", "remedy"),
     [
         (torch.cuda.OutOfMemoryError("CUDA out of memory"), "smaller --batch"),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), "smaller --batch"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB)"), "smaller --batch"),
         (COMPILER_FAILED("no C++ compiler"), "--no-compile"),
     ],
 )

@@ -99,11 +99,27 @@ def test_a_rehearsal_leaves_the_game_as_it_was(tiny_recipe: Recipe, tiny_dataset
     assert game.read_figures() == fresh.read_figures()
 
 
+BROKEN_OFF = RuntimeError("capture_end was called in vain")
+BROKEN_OFF.__context__ = RuntimeError("operation not permitted when stream is capturing\nmore")
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (CaptureFailed("the replay has another loss"), "the replay has another loss."),
+        (BROKEN_OFF, "operation not permitted when stream is capturing."),
+    ],
+)
 def test_a_capture_that_fails_is_done_without(
-    tiny_recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    failure: Exception,
+    words: str,
+    tiny_recipe: Recipe,
+    tiny_dataset: FaceDataset,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def fail(game: Game, first: int) -> opening.Step:
-        raise CaptureFailed("the replay has another loss")
+        raise failure
 
     monkeypatch.setattr(opening, "why_not", lambda game, world: None)
     monkeypatch.setattr(opening, "capture", fail)
@@ -111,7 +127,7 @@ def test_a_capture_that_fails_is_done_without(
     games = Games(tiny_dataset)
     game, step = opened(games, tiny_recipe.with_overrides({"cuda_graphs": True}))
     assert len(games.recipes) == 2 and step is game
-    assert "cannot be captured as a CUDA graph on this machine: the replay has another loss." in (
+    assert f"cannot be captured as a CUDA graph on this machine: {words} Training goes on" in (
         capsys.readouterr().err.replace("\n", " ")
     )
 
