@@ -300,4 +300,5 @@ class TestWheels:
         words = module.install_words(packed, tmp_path / "site")
         assert words[1:5] == ["-m", "pip", "install", "-q"]
         assert words[5:9] == ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir"]
-        assert words[9:] == ["--target", str(tmp_path / "site"), *(str(packed / "wheels" / name) for name in WHEELS)]
+        assert words[9:11] == ["--root-user-action", "ignore"]
+        assert words[11:] == ["--target", str(tmp_path / "site"), *(str(packed / "wheels" / name) for name in WHEELS)]

@@ -312,5 +312,6 @@ def _description(manifest: dict[str, Any]) -> dict[str, Any]:
 def install_words(pack: Path, target: Path) -> list[str]:
     """The command that installs the pack's wheels into the folder ``target``, without a network."""
     wheels = [str(pack / "wheels" / name) for name in _open_manifest(pack)["wheels"]]
-    options = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--target", str(target)]
+    options = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--root-user-action", "ignore"]
+    options += ["--target", str(target)]
     return [sys.executable, "-m", "pip", "install", "-q", *options, *wheels]
