@@ -32,6 +32,27 @@ def tiny_recipe() -> Recipe:
 
 
 @pytest.fixture
+def features_recipe(tiny_recipe: Recipe) -> Recipe:
+    """A tiny game with two critics, seldom penalties, moments and alterations."""
+    return tiny_recipe.with_overrides(
+        {
+            "discriminator_norm": "none",
+            "loss": "relativistic",
+            "r1_gamma": 2.0,
+            "r2_gamma": 2.0,
+            "penalty_every": 2,
+            "features": "efficientnet_lite0",
+            "features_size": 32,
+            "features_width": 2,
+            "moments_weight": 1.0,
+            "moments_half_life_kimg": 0.016,
+            "augment": "color,translation",
+            "augment_probability": 0.5,
+        }
+    )
+
+
+@pytest.fixture
 def tiny_dataset(tmp_path: Path) -> FaceDataset:
     """20 images of 16×16: 18 to train, 2 held out."""
     pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)

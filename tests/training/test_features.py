@@ -22,25 +22,11 @@ from facegen.training.recipe import Recipe
 from facegen.training.step import Game
 
 CPU = torch.device("cpu")
-GAME = {
-    "discriminator_norm": "none",
-    "loss": "relativistic",
-    "r1_gamma": 2.0,
-    "r2_gamma": 2.0,
-    "penalty_every": 2,
-    "features": "efficientnet_lite0",
-    "features_size": 32,
-    "features_width": 2,
-    "moments_weight": 1.0,
-    "moments_half_life_kimg": 0.016,
-    "augment": "color,translation",
-    "augment_probability": 0.5,
-}
 
 
 @pytest.fixture
-def recipe(tiny_recipe: Recipe) -> Recipe:
-    return tiny_recipe.with_overrides(GAME)
+def recipe(features_recipe: Recipe) -> Recipe:
+    return features_recipe
 
 
 def game_of(recipe: Recipe, dataset: FaceDataset) -> Game:
