@@ -57,13 +57,14 @@ def run_training(
         words = [sys.executable, "-m", "facegen", "train", str(dataset), str(run), "--recipe", str(mine)]
         words += ["--device", device, "--extractor", "effnet-lite0"]
         with _started(words, Path(folder) / "stderr") as process:
-            brought, asked = 0.0, False
+            brought, asked, late = 0.0, False, False
             while process.poll() is None:
                 time.sleep(min(EVERY, seconds / 20))
                 if time.monotonic() > until - LAST_RESULTS and not asked:
                     process.send_signal(signal.SIGINT)  # it is late; this writes a checkpoint
                     asked = True
-                if time.monotonic() > until:
+                late = time.monotonic() > until
+                if late:
                     break
                 last = run / "last.safetensors"
                 if last.is_file() and last.stat().st_mtime > brought:
@@ -71,7 +72,8 @@ def run_training(
                     bring(run, out, device, tiny)
         said = (Path(folder) / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
         if not (run / "last.safetensors").is_file():
-            result = {"recipe": recipe, "error": (said or ["it said nothing"])[-1]}
+            why = f"nothing was saved in {seconds:.0f} s; its last words: " if late else ""
+            result = {"recipe": recipe, "error": why + (said or ["it said nothing"])[-1]}
             write_text(out / RESULT, json.dumps(result, indent=1))
             return result
         return bring(run, out, device, tiny, said=[line for line in said if not line.startswith("kimg ")])
