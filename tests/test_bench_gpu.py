@@ -21,11 +21,13 @@ from facegen.training.recipe import Recipe, load_recipe
 
 #: A worker that prints a line for each case, breaks at one that is called so, and takes its time for another.
 WORKER = """
-import json, sys, time
+import json, subprocess, sys, time
 for name in sys.argv[1:]:
     if ":" not in name: continue
     if name.startswith("broken"): sys.exit("boom")
-    if name.startswith("slow"): time.sleep(60)
+    if name.startswith("slow"):
+        print(subprocess.Popen(["sleep", "60"]).pid, file=open("child", "w"))
+        time.sleep(60)
     print("words that are no line", file=sys.stdout)
     print(json.dumps({"case": name, "images_per_sec": 1.0}), flush=True)
 """
@@ -87,10 +89,13 @@ class TestSpeed:
         self, speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(speed, "LIMIT", -29.0)  # a second, with what the start may take
+        monkeypatch.chdir(tmp_path)
         start = time.monotonic()
         slow, two = self.results(speed, tmp_path, ["slow", "two"])
         assert "took more than 1 s" in slow["error"] and two["images_per_sec"] == 1.0
         assert time.monotonic() - start < 20
+        child = Path("/proc") / (tmp_path / "child").read_text().strip() / "stat"
+        assert not child.exists() or child.read_text().split()[2] == "Z"  # gone, or waiting to be
 
     def test_what_there_is_no_time_for_is_said(self, speed: ModuleType, tmp_path: Path) -> None:
         assert self.results(speed, tmp_path, ["one"], seconds=1.0) == [

@@ -25,8 +25,8 @@ captured_compiled:RECIPE The same of a compiled game.
 memory:RECIPE   torch.cuda.memory_allocated after each of 50 steps: the same, to 1 MiB, for steps of a kind.
 no_sync:RECIPE  20 steps in which torch makes an error of whatever waits for the device.
 interrupt       SIGINT ends a training with 130, and --resume takes it to its whole length.
-minutes         --minutes: the clock stops it within a quarter, and its kimg was foreseen as well. Other items share the
-                GPU meanwhile, which may change the pace.
+minutes         --minutes: the clock stops it within a quarter, and its kimg was foreseen to a half: other items share
+                the GPU meanwhile, which changes the pace.
 sample          64 images of the generator that ships, against the CPU's: at most 2 levels of 255 apart, 0.1 on average.
                 TF32 in all convolutions, imitated on a CPU, makes 1 and 0.02.
 score           effnet-lite0's features against the CPU's, to 1e-4; the Fréchet distance of 1,000 images from 1,000

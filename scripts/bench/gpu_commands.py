@@ -104,7 +104,7 @@ def _minutes(setting: Setting) -> Result:
         end = read_log(run)[-1]
         lasted, reached = end["seconds"] + end["aside_seconds"], load_generator(run / LAST).kimg
         foreseen = load_recipe(run / RECIPE).kimg
-        ok = 60 * wanted <= lasted <= 75 * wanted + 1 and abs(foreseen / reached - 1) <= 0.25
+        ok = 60 * wanted <= lasted <= 75 * wanted + 1 and abs(foreseen / reached - 1) <= 0.5
         told = {"wanted_seconds": 60 * wanted, "lasted_seconds": lasted, "process_seconds": seconds}
         return _with_errors({"ok": ok, **told, "foreseen_kimg": foreseen, "reached_kimg": reached}, errors)
 

@@ -14,13 +14,16 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -134,7 +137,8 @@ def _work_off(
                 report(json.loads(line))
             return []
         finally:
-            worker.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(worker.pid, signal.SIGKILL)  # and what it has started
             worker.wait()
 
 
