@@ -72,7 +72,7 @@ def write_recipe(path: Path, name: str, **changes: object) -> Path:
                 "features_width": 2,
                 "moments_half_life_kimg": 0.016,
                 # Of 16 images the map between the moments is ill-conditioned: rounding shows in what it weighs.
-                "moments_weight": 1e-3,
+                "moments_weight": 1e-4,
                 "sync_batch_norm": True,
                 "generator_lr": 2e-5,
                 "discriminator_lr": 2e-5,

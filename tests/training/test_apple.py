@@ -16,8 +16,9 @@ from facegen.training.log import read_log
 from facegen.training.loop import training_loop
 from facegen.training.recipe import Recipe
 
-#: So that rounding, whose signs Adam follows, does not part the weights.
-SLOW = {"generator_lr": 2e-5, "discriminator_lr": 2e-5, "kimg": 0.048}
+#: So that rounding does not show: Adam follows its signs, and of 16 images the map between moments is ill-conditioned.
+CALM = {"generator_lr": 2e-5, "discriminator_lr": 2e-5, "kimg": 0.048}
+MOMENTS = {"moments_weight": 1e-4}
 
 
 @pytest.mark.parametrize("name", ["tiny_recipe", "features_recipe"])
@@ -28,7 +29,9 @@ def test_a_run_is_the_cpus(
     tmp_path: Path,
     apple_gpu: AbstractContextManager[None],
 ) -> None:
-    recipe: Recipe = request.getfixturevalue(name).with_overrides({**SLOW, "cuda_graphs": True})
+    recipe: Recipe = request.getfixturevalue(name).with_overrides({**CALM, "cuda_graphs": True})
+    if recipe.moments_weight:
+        recipe = recipe.with_overrides(MOMENTS)
 
     def go(device: str) -> list[dict[str, Any]]:
         (tmp_path / device).mkdir()
