@@ -21,6 +21,7 @@ from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.checkpoint import BEST, LAST, RECIPE, checkpoint_files, load_checkpoint
 from facegen.training.distributed import Ranks, joined_ranks
 from facegen.training.loop import training_loop
+from facegen.training.opening import compiler_failed
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
 
 DEFAULT_RECIPE = "dcgan"
@@ -120,9 +121,7 @@ def train(
                 ) from problem
             if not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 raise
-            raise EnvironmentProblem(
-                f"torch.compile does not work on this machine: {str(problem).splitlines()[0]}", "Use --no-compile."
-            ) from problem
+            raise compiler_failed(problem) from problem
     if chosen.minutes and ranks.is_writer:
         console.info(f"Trained for {chosen.minutes:g} minutes: {outcome.images_seen / 1000:g} kimg.")
     return _trained(run, outcome.images_seen, outcome.best, reused=False)

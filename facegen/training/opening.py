@@ -36,15 +36,15 @@ def open_game(
     if recipe.compile:
         console.info("Compiling the step, which takes a minute or more.")
         try:
-            _rehearse(game, first)
+            rehearse(game, first)
         except (FacegenError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as problem:
             # A compiler fails in any way there is. What is not its fault, the plain game raises too.
-            words = f"torch.compile does not work on this machine: {_first_line(problem)}"
+            failed = compiler_failed(problem)
             if must_compile:
-                raise EnvironmentProblem(words, "Use --no-compile.") from problem
-            console.warn(f"{words} Training goes on without it.")
+                raise failed from problem
+            console.warn(f"{failed.message} Training goes on without it.")
             recipe = recipe.with_overrides({"compile": False})
             game = build(recipe)
     if recipe.cuda_graphs:
@@ -66,7 +66,15 @@ def open_game(
     return game, game
 
 
-def _rehearse(game: Game, first: int) -> None:
+def compiler_failed(problem: Exception) -> EnvironmentProblem:
+    """What the compiler threw, in a sentence with its remedy."""
+    return EnvironmentProblem(
+        f"torch.compile does not work on this machine: {_first_line(problem)}", "Use --no-compile."
+    )
+
+
+def rehearse(game: Game, first: int) -> None:
+    """Play a step of each kind, from number ``first`` on, so that all is compiled; the game is as it was afterwards."""
     with game.rehearsal():
         for step in range(first, first + game.recipe.penalty_every):
             game(step)

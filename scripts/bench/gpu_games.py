@@ -46,6 +46,7 @@ from torch import Tensor
 from facegen.device import choose_device
 from facegen.training.capture import capture, cuda_graphs
 from facegen.training.networks import FEATURES
+from facegen.training.opening import rehearse
 from facegen.training.recipe import Recipe, load_recipe
 from facegen.training.step import Figures, Game
 
@@ -182,10 +183,7 @@ def _compiled(setting: Setting, recipe: Recipe, label: str, games: list[Game]) -
     with tf32_convolutions(precision.tf32), _tracer_alone(setting):
         start = time.perf_counter()
         game = setting.game(recipe.with_overrides({"compile": True}), precision.dtype)
-        with game.rehearsal():
-            for number in range(recipe.penalty_every):
-                game(number)
-            game.read_figures()
+        rehearse(game, 0)
         seconds = time.perf_counter() - start
         games.append(game)
         found = {"graphs": counters["stats"]["unique_graphs"], "breaks": dict(counters["graph_break"])}

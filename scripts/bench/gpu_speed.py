@@ -48,7 +48,6 @@ LIMIT, COMPILER_LIMIT = 45.0, 150.0
 COUNTED, STEPS, WARM_UP, PROFILED = 3.0, 20, 10, 10
 #: Images of the batch that operations are counted with.
 FLOPS_BATCH = 8
-TINY = {"generator_width": 4, "discriminator_width": 4, "features_size": 32, "features_width": 2, "latent_dim": 8}
 
 
 class Case(NamedTuple):
@@ -177,32 +176,11 @@ def measured(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, An
     return training(case, dataset, device, tiny)
 
 
-def opened(recipe: Recipe, dataset: Path, device: str) -> tuple[Game, Step]:
-    import torch
-
-    from facegen.data.dataset import FaceDataset
-    from facegen.device import choose_device, choose_precision
-    from facegen.training.batches import RealImages
-    from facegen.training.distributed import Ranks
-    from facegen.training.opening import open_game
-    from facegen.training.step import Game
-
-    torch.backends.cudnn.benchmark = True
-    place = choose_device(device)
-    precision = choose_precision(recipe.precision, place, double_backward=recipe.is_penalised)
-    faces = FaceDataset.open(dataset)
-    rows = faces.training_rows()
-    real = RealImages(faces.images, rows, batch=recipe.batch, seed=0, device=place, ranks=Ranks())
-
-    def build(recipe: Recipe) -> Game:
-        return Game(recipe, real, faces.size, place, precision, Ranks())
-
-    return open_game(build, recipe, 0, world=1, must_compile=recipe.compile)
-
-
 def training(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, Any]:
     """A recipe's steps, whatever is beside them left out."""
     import torch
+    from gpu_compare import TINY
+    from opened import opened
 
     from facegen.training.recipe import load_recipe
 
@@ -217,7 +195,7 @@ def training(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, An
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
-    game, play = opened(recipe, dataset, device)
+    game, play = opened(recipe, dataset, device, must_compile=recipe.compile)
     opening = time.perf_counter() - started
     if "captured" in case.form and play is game and cuda:
         return {"error": "it was not captured"}
@@ -279,6 +257,7 @@ def _busy(game: Game, play: Step, steps: Iterator[int]) -> float | str:
 
 def flops_of_an_image(recipe: Recipe, dataset: Path, device: str) -> float:
     """Operations of a step over the real images that it shows: a mean over as many steps as penalties are apart."""
+    from opened import opened
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import flop_registry
 
@@ -294,7 +273,7 @@ def flops_of_an_image(recipe: Recipe, dataset: Path, device: str) -> float:
                 self.total += count(*args, **(kwargs or {}), out_val=result)
             return result
 
-    game, play = opened(recipe, dataset, device)
+    game, play = opened(recipe, dataset, device, must_compile=recipe.compile)
     with Counter() as counter:
         for step in range(recipe.penalty_every):
             play(step)

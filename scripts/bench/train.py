@@ -186,15 +186,12 @@ def endless(loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]]) -> Itera
             yield images
 
 
-def opened(options: argparse.Namespace, *, synthetic: bool = False) -> tuple[Game, Step]:
+def game_of(options: argparse.Namespace, *, synthetic: bool = False) -> tuple[Game, Step]:
     """The recipe's game, and what plays its steps: compiled and captured as the recipe and the options say."""
-    from facegen.data.dataset import FaceDataset
-    from facegen.device import choose_precision
+    from opened import opened
+
     from facegen.training.batches import RealImages
-    from facegen.training.distributed import Ranks
-    from facegen.training.opening import open_game
-    from facegen.training.recipe import Recipe, load_recipe
-    from facegen.training.step import Game
+    from facegen.training.recipe import load_recipe
 
     class Noise(RealImages):
         """One and the same batch."""
@@ -206,28 +203,19 @@ def opened(options: argparse.Namespace, *, synthetic: bool = False) -> tuple[Gam
                 self.noise = torch.rand_like(super().images(sent, mirrored)).mul_(2).sub_(1)
             return self.noise
 
-    device = chosen_device(options.device)
-    torch.backends.cudnn.benchmark = True
     recipe = load_recipe(options.recipe).with_overrides({"compile": options.compile})
     if options.precision != "auto":
         recipe = recipe.with_overrides({"precision": options.precision})
-    precision = choose_precision(recipe.precision, device, double_backward=recipe.is_penalised)
-    dataset = FaceDataset.open(options.work / "dataset")
     kind = Noise if synthetic else RealImages
-    rows = dataset.training_rows()
-    real = kind(dataset.images, rows, batch=recipe.batch, seed=0, device=device, ranks=Ranks())
-
-    def build(recipe: Recipe) -> Game:
-        return Game(recipe, real, dataset.size, device, precision, Ranks())
-
-    return open_game(build, recipe, 0, world=1, must_compile=bool(options.compile))
+    dataset, must = options.work / "dataset", bool(options.compile)
+    return opened(recipe, dataset, options.device, must_compile=must, images=kind)
 
 
 def facegen(options: argparse.Namespace) -> float:
     """What `facegen train` does from one tick to the next."""
     from facegen.training.log import TrainingLog
 
-    game, play = opened(options)
+    game, play = game_of(options)
     shown = game.recipe.images_per_step
     tick = max(1, round(game.recipe.tick_kimg * 1000 / shown))
     with TrainingLog(options.work / "run", 0) as log:
@@ -246,7 +234,7 @@ def facegen(options: argparse.Namespace) -> float:
 
 def synthetic(options: argparse.Namespace) -> float:
     """The step alone."""
-    game, play = opened(options, synthetic=True)
+    game, play = game_of(options, synthetic=True)
     for step in range(WARM_UP):
         play(step)
     game.read_figures()
@@ -261,7 +249,7 @@ def profile(options: argparse.Namespace) -> str:
     """A table of the operations of --steps steps, by the time that each takes itself."""
     from torch.profiler import ProfilerActivity
 
-    game, play = opened(options)
+    game, play = game_of(options)
     for step in range(WARM_UP):
         play(step)
     game.read_figures()
