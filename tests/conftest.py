@@ -13,10 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from torch import Tensor
+from torch import Tensor, nn
 from torch._prims_common import suggest_memory_format
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
@@ -24,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from facegen.cli import main
+from facegen.extractors.table import FeatureExtractor
 
 #: Set FACEGEN_CELEBA to a folder with img_align_celeba.zip to run the tests on real faces.
 CELEBA = Path(os.environ.get("FACEGEN_CELEBA", Path(__file__).parents[2] / "shared" / "celeba"))
@@ -174,3 +176,24 @@ def apple_gpu(monkeypatch: pytest.MonkeyPatch) -> AbstractContextManager[None]:
             yield
 
     return stand_in()
+
+
+class TinyNetwork(nn.Module):
+    """Means over the four quarters of each channel: 12 features, quick, and the same for any image size."""
+
+    def resize(self, images: Tensor) -> Tensor:
+        return nn.functional.interpolate(images.float() / 255, (8, 8), mode="bilinear", align_corners=False)
+
+    def forward(self, resized: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(resized, 2).flatten(1)
+
+
+@pytest.fixture
+def tiny() -> FeatureExtractor:
+    return FeatureExtractor("tiny", "0" * 64, 12, TinyNetwork(), torch.device("cpu"))
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    """uint8 [20, 16, 16, 3]"""
+    return np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)

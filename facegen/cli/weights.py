@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.data.weights import INCEPTION, ensure_weights, find_weights, install_weights
 from facegen.errors import EnvironmentProblem
+from facegen.weights.published import INCEPTION, ensure_weights, find_weights, install_weights
 
 
 @click.command()

@@ -1,1 +1,1 @@
-"""Feature extractors and distances: tensors and arrays in, numbers out, float64 inside. No files, no command line."""
+"""Distances between sets of features: arrays in, numbers out, float64 inside. No files, no command line."""

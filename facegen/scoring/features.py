@@ -16,9 +16,9 @@ import numpy.typing as npt
 from facegen import console
 from facegen.data.images import ImageCollection
 from facegen.errors import InputError
+from facegen.extractors.table import FeatureExtractor
 from facegen.metrics.frechet import FrechetStatistics, RunningStatistics
-from facegen.scoring.extractors import FeatureExtractor
-from facegen.scoring.looks import Looks, Observer
+from facegen.scoring.image_checks import Looks, Observer
 
 Images = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]

@@ -14,13 +14,13 @@ import numpy.typing as npt
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
+from facegen.extractors.table import FeatureExtractor
 from facegen.files import sha256_file, write_json
 from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
-from facegen.scoring.extractors import FeatureExtractor
+from facegen.scoring.feature_cache import extracted, kept_path
 from facegen.scoring.features import FeatureSet, kept_rows, sample_rows
-from facegen.scoring.kept import extracted, kept_path
-from facegen.scoring.looks import Looks
+from facegen.scoring.image_checks import Looks
 from facegen.scoring.statistics_file import Arrays, looks_in, read_statistics, write_statistics
 
 #: A floor's draws come from at most so many images.

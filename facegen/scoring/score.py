@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from facegen.data.sampling import Origin
+from facegen.data.origin import Origin
+from facegen.extractors.labels import metric_label
 
 SCHEMA = 1
-#: The extractor and the dimensions whose Fréchet distance is called FID (Heusel et al., arXiv:1706.08500).
-FID_EXTRACTOR, FID_DIMS = "inception-2015-12-05", 2048
 FID_TARGET = 20.0
 
 
@@ -159,19 +158,6 @@ class Score:
             )
         except (KeyError, TypeError) as problem:
             raise ValueError(f"not a score: {problem}") from problem
-
-
-def is_fid(extractor: str, dims: int) -> bool:
-    """Whether a Fréchet distance of these features is what the field calls FID."""
-    return extractor == FID_EXTRACTOR and dims == FID_DIMS
-
-
-def metric_label(extractor: str, dims: int) -> str:
-    """``"FID"``, or ``"<extractor> FD"``, with the dims where Inception was cut before its last pooling."""
-    if is_fid(extractor, dims):
-        return "FID"
-    cut = f" at {dims} dims" if extractor.startswith("inception") and dims != FID_DIMS else ""
-    return f"{extractor} FD{cut}"
 
 
 def _shown(metric: Any) -> str:

@@ -15,19 +15,20 @@ import numpy.typing as npt
 
 from facegen import console
 from facegen.data.images import ImageCollection
-from facegen.data.sampling import Origin, summary
+from facegen.data.origin import Origin, summary
 from facegen.errors import InputError
+from facegen.extractors.labels import is_fid
+from facegen.extractors.table import FeatureExtractor, open_extractor
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
 from facegen.metrics.interval import Interval, confidence_interval
 from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate
-from facegen.scoring.extractors import FeatureExtractor, open_extractor
+from facegen.scoring.feature_cache import SCHEMA, extracted
 from facegen.scoring.features import KEPT, Extracted, FeatureSet, extract, kept_rows, observed
-from facegen.scoring.kept import SCHEMA, extracted
-from facegen.scoring.looks import warnings_of
+from facegen.scoring.image_checks import warnings_of
+from facegen.scoring.margin import no_room
 from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
-from facegen.scoring.room import no_room
-from facegen.scoring.score import FID_TARGET, Score, is_fid
+from facegen.scoring.score import FID_TARGET, Score
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,7 @@ def open_scorer(
     """A scorer against ``reference``: a folder, archive or dataset of images, or an ``.npz`` of statistics.
 
     ``target`` None means 20 for FID and no target for anything else: 20 in another network's features is another
-    distance. For the other options and errors see :func:`facegen.scoring.extractors.open_extractor`.
+    distance. For the other options and errors see :func:`facegen.extractors.table.open_extractor`.
     """
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"The target is {target} and should be a number above 0.")

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from facegen.errors import InputError
+from facegen.extractors.table import FeatureExtractor
 from facegen.files import atomic_path
 from facegen.metrics.detail import Detail
 from facegen.metrics.frechet import FrechetStatistics
-from facegen.scoring.extractors import FeatureExtractor
-from facegen.scoring.looks import Looks
+from facegen.scoring.image_checks import Looks
 
 Arrays = dict[str, npt.NDArray[Any]]
 

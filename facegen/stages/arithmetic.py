@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 
 from facegen import console
-from facegen.data.grid import contact_sheet, figure, save_png
 from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath
 from facegen.gan.generators import latents_for
 from facegen.gan.latents import combine, images_of
+from facegen.pictures.contact_sheet import contact_sheet, figure, save_png
 from facegen.stages.sample import generator_of
 from facegen.training.checkpoint import load_generator
 

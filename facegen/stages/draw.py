@@ -14,12 +14,12 @@ from facegen import console
 from facegen.cnn.architecture import FILTER, Architecture
 from facegen.cnn.inspect import feature_maps, find_layer, first_convolution
 from facegen.data.decode import Unreadable, decode
-from facegen.data.grid import figure, save_png
-from facegen.data.maps import enlarge, filter_sheet, map_sheet
-from facegen.data.state_dicts import effnet_lite0_path, read_state_dict
 from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
+from facegen.pictures.contact_sheet import figure, save_png
+from facegen.pictures.feature_maps import enlarge, filter_sheet, map_sheet
 from facegen.stages.inspect import build, layers_of, settings, times
+from facegen.weights.state_dicts import effnet_lite0_path, read_state_dict
 
 _PANEL = 448  # pixels; feature maps get twice that
 

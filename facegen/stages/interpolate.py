@@ -11,12 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from facegen import console
-from facegen.data.grid import contact_sheet, save_png
 from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_path
 from facegen.gan.generators import latents_for
 from facegen.gan.latents import images_of, slerp
+from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.stages.sample import generator_of, require_truncation
 from facegen.training.checkpoint import load_generator
 

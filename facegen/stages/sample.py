@@ -16,8 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from facegen import console
-from facegen.data.grid import contact_sheet, save_png
-from facegen.data.sampling import Origin, png_info
+from facegen.data.origin import Origin, png_info
 from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_folder
@@ -25,6 +24,7 @@ from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import to_uint8
 from facegen.gan.latents import CHUNK, LATENTS
 from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, LOG_RATIO_LOSSES, Rejection
+from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.pretrained import generator_path
 from facegen.training.checkpoint import BEST, LAST, SavedGenerator, checkpoint_files, load_checkpoint, load_generator
 from facegen.training.recipe import recipe_from_dict

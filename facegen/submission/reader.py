@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facegen.data.sampling import Origin, origin_of, summary
+from facegen.data.origin import Origin, origin_of, summary
 from facegen.submission.gzipped import GzipStream
 from facegen.submission.members import read_members
 from facegen.submission.pictures import decode_image

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from facegen.cnn.registry import find_architecture
-from facegen.data.state_dicts import effnet_lite0_path, read_state_dict
 from facegen.errors import InputError
 from facegen.gan.critics import FeatureJudge, FeatureView, Seen, feature_maps
 from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import build_generator
 from facegen.training.objective import Gradients, Weights
 from facegen.training.recipe import Recipe
+from facegen.weights.state_dicts import effnet_lite0_path, read_state_dict
 
 #: What the critics of a game see, and what their judges are called in a checkpoint.
 PIXELS, FEATURES = "discriminator", "features"

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import torch
 
 from facegen.data.dataset import FaceDataset
-from facegen.data.grid import contact_sheet, save_png
 from facegen.files import write_text
 from facegen.gan.generators import latents_for, standing_statistics, to_uint8
+from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.training.checkpoint import LAST, RECIPE, save_checkpoint, save_generator
 from facegen.training.distributed import Ranks
 from facegen.training.step import Game

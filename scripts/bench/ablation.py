@@ -37,11 +37,11 @@ import torch
 
 from facegen.data.dataset import FaceDataset
 from facegen.device import choose_precision
+from facegen.extractors.table import open_extractor
 from facegen.gan.generators import latents_for, standing_statistics
 from facegen.gan.latents import images_of
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.metrics.manifold import manifold_metrics
-from facegen.scoring.extractors import open_extractor
 from facegen.training.batches import RealImages
 from facegen.training.checkpoint import load_checkpoint
 from facegen.training.distributed import Ranks

@@ -42,8 +42,8 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
+    from facegen.extractors.table import FeatureExtractor
     from facegen.metrics.frechet import FrechetStatistics
-    from facegen.scoring.extractors import FeatureExtractor
 
     Features = Callable[[Path], FrechetStatistics]
 
@@ -277,7 +277,7 @@ def clean_fid_distance(first: FrechetStatistics, second: FrechetStatistics) -> f
 
 
 def open_extractor(work: Path) -> FeatureExtractor:
-    from facegen.scoring import extractors
+    from facegen.extractors import table as extractors
 
     return extractors.open_extractor(weights=work / WEIGHTS, device="cpu")
 

@@ -20,9 +20,9 @@ from PIL import Image
 
 import facegen
 from facegen.data.dataset import FaceDataset
+from facegen.extractors.table import EFFNET_NAME, open_extractor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.pretrained import generator_path
-from facegen.scoring.extractors import EFFNET_NAME, open_extractor
 from facegen.training.checkpoint import LAST, RECIPE, load_generator
 from facegen.training.log import read_log
 from facegen.training.recipe import load_recipe

@@ -29,9 +29,9 @@ from PIL import Image, ImageFilter
 from scipy.cluster.vq import kmeans2
 
 from facegen.data.images import open_images
+from facegen.extractors.table import FeatureExtractor, open_extractor
 from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
 from facegen.metrics.memorization import memorization
-from facegen.scoring.extractors import FeatureExtractor, open_extractor
 
 Pixels = np.ndarray  # uint8 [H, W, 3]
 

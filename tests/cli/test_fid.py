@@ -11,7 +11,7 @@ from click.testing import Result
 from PIL import Image
 
 from facegen.data.images import ImageCollection
-from facegen.data.sampling import Origin, png_info
+from facegen.data.origin import Origin, png_info
 from facegen.scoring import report
 from facegen.scoring.score import Score
 from facegen.stages import fid as stage

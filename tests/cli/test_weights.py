@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from facegen.data.weights import INCEPTION, weights_path
+from facegen.weights.published import INCEPTION, weights_path
 
 Run = Callable[..., Result]
 CONTENT = b"stands for 96 MB"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
-from facegen.data.sampling import Origin, png_info
+from facegen.data.origin import Origin, png_info
 from facegen.errors import InputError
 
 Store = Callable[..., Path]

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from facegen.data.sampling import Origin, png_info
+from facegen.data.origin import Origin, png_info
 from facegen.errors import EnvironmentProblem
 from facegen.grading.fingerprints import KnownFaces, fingerprint
 from facegen.grading.grader import Grader

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from facegen.data.sampling import Origin
+from facegen.data.origin import Origin
 from facegen.grading.fingerprints import fingerprint
 from facegen.grading.grader import Graded, Outcome, contact_sheet
 from facegen.grading.leaderboard import Leaderboard, rank

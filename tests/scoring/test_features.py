@@ -8,8 +8,8 @@ import pytest
 from torch import Tensor
 
 from facegen.errors import InputError
+from facegen.extractors.table import FeatureExtractor
 from facegen.scoring import features
-from facegen.scoring.extractors import FeatureExtractor
 from facegen.scoring.features import ahead, extract, kept_rows
 
 

@@ -9,10 +9,10 @@ import pytest
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
 from facegen.errors import InputError
+from facegen.extractors.table import FeatureExtractor
 from facegen.files import cache_folder
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
-from facegen.scoring import kept, reference
-from facegen.scoring.extractors import FeatureExtractor
+from facegen.scoring import feature_cache, reference
 from facegen.scoring.reference import floor_of, open_reference, save_reference
 
 
@@ -27,7 +27,7 @@ def write(path: Path, **arrays: object) -> Path:
 
 def test_statistics_are_computed_once(tiny: FeatureExtractor, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_reference(folder, tiny)
-    monkeypatch.setattr(kept, "extract", None)
+    monkeypatch.setattr(feature_cache, "extract", None)
     again = open_reference(folder, tiny)
     np.testing.assert_array_equal(again.statistics.sigma, first.statistics.sigma)
     assert (again.statistics.n, again.sha256) == (20, first.sha256)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facegen.data.images import open_images
-from facegen.data.sampling import Origin
+from facegen.data.origin import Origin
 from facegen.errors import InputError
 from facegen.metrics.extrapolation import Extrapolation, fid_infinity
 from facegen.metrics.floor import Floor

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from facegen.data.sampling import Origin
+from facegen.data.origin import Origin
 from facegen.scoring.score import Score
 
 FID = Score("fid", 12.345, 1000, 2048, "inception-2015-12-05", "6" * 64, 10_000, "a" * 64, 20.0, True)

@@ -10,13 +10,13 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
-from facegen.data.sampling import Origin, png_info
+from facegen.data.origin import Origin, png_info
 from facegen.errors import InputError
+from facegen.extractors.table import FeatureExtractor
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
-from facegen.scoring import features, room
+from facegen.scoring import features, margin
 from facegen.scoring import scorer as module
-from facegen.scoring.extractors import FeatureExtractor
 from facegen.scoring.reference import open_reference
 from facegen.scoring.scorer import Scorer, open_scorer
 
@@ -116,7 +116,7 @@ class TestRoom:
     def test_the_size_of_a_sufficient_reference_is_told(self, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
         """The figures measured on CelebA: 13.78 + 7,222/M for 1,000 images, so 18 takes M = 1,711."""
         monkeypatch.setattr(module, "floor_of", lambda *words: Floor(21.0, 0.1, (21.0,), 1000, 1000))
-        monkeypatch.setattr(room, "floors_by_reference_size", lambda *words: {10_000: 14.5, 5_000: 15.2})
+        monkeypatch.setattr(margin, "floors_by_reference_size", lambda *words: {10_000: 14.5, 5_000: 15.2})
         told = replace(scorer, target=20.0).no_room(1000)
         assert told is not None and "1,000 real images score 21.00 against 1,000 and so fail the target of 20" in told
         assert "against about 1,700 they would leave 10% of it" in told
@@ -131,7 +131,7 @@ class TestRoom:
         self, tiny: FeatureExtractor, folder: Path, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As many references as images: a course's usual case."""
-        monkeypatch.setattr(room, "expected_floor", lambda pool, n, reference_n: 21.0)
+        monkeypatch.setattr(margin, "expected_floor", lambda pool, n, reference_n: 21.0)
         told = Scorer(tiny, open_reference(folder, tiny), target=20.0).no_room(20)
         assert told is not None and "20 real images would score about 21.0 against 20 and so fail" in told
 

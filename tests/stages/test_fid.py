@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision.models import inception_v3
 
 from facegen.errors import InputError
-from facegen.scoring import extractors
+from facegen.extractors import table as extractors
 from facegen.scoring.scorer import open_scorer
 from facegen.stages.fid import fid
 

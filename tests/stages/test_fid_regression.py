@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 
 from facegen.data.images import open_images
-from facegen.scoring import extractors
-from facegen.scoring.extractors import FeatureExtractor, open_extractor
+from facegen.extractors import table as extractors
+from facegen.extractors.table import FeatureExtractor, open_extractor
 from facegen.stages.fid import fid
 from facegen.stages.prepare import prepare
 

@@ -16,7 +16,7 @@ from click.testing import Result
 from PIL import Image
 
 from facegen.data.dataset import new_dataset
-from facegen.data.sampling import Origin, png_info
+from facegen.data.origin import Origin, png_info
 from facegen.errors import InputError
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.reference import Reference

@@ -11,7 +11,7 @@ import torch
 from click.testing import Result
 
 from facegen.data.images import ImageCollection
-from facegen.data.sampling import Origin
+from facegen.data.origin import Origin
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
-from facegen.data.sampling import Origin
+from facegen.data.origin import Origin
 from facegen.gan import rejection
 from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import latents_for

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facegen.data.sampling import Origin, png_info
+from facegen.data.origin import Origin, png_info
 from facegen.submission.reader import Submission, read_submission
 from facegen.submission.rules import Code, Limits, Rejection
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from facegen.data.grid import contact_sheet
 from facegen.data.images import ImageCollection
+from facegen.pictures.contact_sheet import contact_sheet
 
 Images = npt.NDArray[np.uint8]
 

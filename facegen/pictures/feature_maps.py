@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from facegen.data.grid import contact_sheet
+from facegen.pictures.contact_sheet import contact_sheet
 
 Pixels = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.float32]

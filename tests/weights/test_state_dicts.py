@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from facegen.data.state_dicts import read_state_dict
 from facegen.errors import InputError
+from facegen.weights.state_dicts import read_state_dict
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3)}
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from facegen.scoring.looks import Looks, Observer, warnings_of
+from facegen.scoring.image_checks import Looks, Observer, warnings_of
 
 Images = np.ndarray
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.models import inception_v3
 
 from facegen.cnn.registry import find_architecture
-from facegen.metrics.inception import DIMS, InceptionFeatures
+from facegen.extractors.inception import DIMS, InceptionFeatures
 
 pytorch_inception = pytest.importorskip("pytorch_fid.inception")
 

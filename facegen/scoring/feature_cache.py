@@ -11,9 +11,9 @@ import numpy as np
 from facegen import console
 from facegen.data.images import ImageCollection
 from facegen.errors import InputError
+from facegen.extractors.table import FeatureExtractor
 from facegen.files import atomic_path, cache_folder
 from facegen.metrics.frechet import FrechetStatistics
-from facegen.scoring.extractors import FeatureExtractor
 from facegen.scoring.features import Extracted, extract, kept_rows
 from facegen.scoring.statistics_file import looks_in, read_statistics, write_statistics
 

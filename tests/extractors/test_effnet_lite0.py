@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from facegen.cnn.registry import find_architecture
-from facegen.metrics.effnet_lite0 import EffnetLite0Features
+from facegen.extractors.effnet_lite0 import EffnetLite0Features
 
 
 def published() -> dict[str, torch.Tensor]:

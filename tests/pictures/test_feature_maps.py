@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from facegen.data.grid import figure
-from facegen.data.maps import enlarge, filter_sheet, map_sheet, signed
+from facegen.pictures.contact_sheet import figure
+from facegen.pictures.feature_maps import enlarge, filter_sheet, map_sheet, signed
 
 
 def test_signs_are_colours() -> None:

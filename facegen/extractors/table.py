@@ -15,15 +15,15 @@ from torch import Tensor
 
 from facegen import console
 from facegen.cnn.autocast import without_autocast
-from facegen.data.state_dicts import effnet_lite0_path, read_state_dict
-from facegen.data.weights import INCEPTION, ensure_weights
 from facegen.device import choose_device, memory_format
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.extractors import effnet_lite0, inception
+from facegen.extractors.effnet_lite0 import EffnetLite0Features
+from facegen.extractors.inception import InceptionFeatures
+from facegen.extractors.labels import FID_DIMS, FID_EXTRACTOR, metric_label
 from facegen.files import sha256_file
-from facegen.metrics import effnet_lite0, inception
-from facegen.metrics.effnet_lite0 import EffnetLite0Features
-from facegen.metrics.inception import InceptionFeatures
-from facegen.scoring.score import FID_DIMS, FID_EXTRACTOR, metric_label
+from facegen.weights.published import INCEPTION, ensure_weights
+from facegen.weights.state_dicts import effnet_lite0_path, read_state_dict
 
 Images = npt.NDArray[np.uint8]
 Network = TypeVar("Network", InceptionFeatures, EffnetLite0Features)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegen.data.weights import Published
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.scoring import extractors
-from facegen.scoring.extractors import CPU_BATCH, CUDA_BATCH, FeatureExtractor, open_extractor
+from facegen.extractors import table as extractors
+from facegen.extractors.table import CPU_BATCH, CUDA_BATCH, FeatureExtractor, open_extractor
+from facegen.weights.published import Published
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data.weights import (
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.weights.published import (
     Published,
     download_weights,
     ensure_weights,
@@ -19,7 +20,6 @@ from facegen.data.weights import (
     install_weights,
     weights_path,
 )
-from facegen.errors import EnvironmentProblem, InputError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: more than one chunk
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from facegen.data.sampling import KEYWORDS, Origin, origin_of, png_info, summary
+from facegen.data.origin import KEYWORDS, Origin, origin_of, png_info, summary
 
 
 def png(info: PngInfo | None) -> bytes:

@@ -1,0 +1,1 @@
+"""Networks that turn images into features: one file and one entry of the table each."""

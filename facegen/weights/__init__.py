@@ -1,0 +1,1 @@
+"""Weights: where the published ones are, their sha256, and reading a file of them without a pickle."""
