@@ -1,4 +1,4 @@
-"""The project around the package: Dockerfile, scripts, and the house's floors."""
+"""The project around the package: Dockerfile and scripts, and which subpackage may import which."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
-#: The floors of the house: an import goes down, never up, and never between two rooms of one floor.
-FLOORS = {
-    "code_hash": 0, "errors": 0, "console": 0, "files": 0, "device": 0,
-    "cnn": 1, "data": 2, "gan": 2, "metrics": 2, "pictures": 2, "pretrained": 2, "weights": 2, "extractors": 3,
-    "scoring": 4, "submission": 4, "training": 4, "grading": 5, "stages": 6, "cli": 7,
-}  # fmt: skip
+#: The subpackages and top modules by level, 0 first. An import goes down, never up, and never between two of one level;
+#: only the modules of level 0 may import each other. docs/architecture.md shows the same table.
+LEVELS = (
+    ("code_hash", "console", "device", "errors", "files"),
+    ("cnn",),
+    ("data", "gan", "metrics", "pictures", "pretrained", "weights"),
+    ("extractors",),
+    ("scoring", "submission", "training"),
+    ("grading",),
+    ("stages",),
+    ("cli",),
+)
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -69,60 +77,200 @@ def test_the_readme_gives_the_two_commands(script: str) -> None:
     assert script in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def imports_of(path: Path) -> set[str]:
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+#: The source of every module of the package by its full name.
+SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in sorted((ROOT / "facegen").rglob("*.py"))}
+#: Those that are folders: what is relative in them is relative to themselves.
+PACKAGES = {module_name(path.parent / "__init__.py") for path in (ROOT / "facegen").rglob("__init__.py")}
+
+
+def imports_of(source: str, package: str, *, at_once: bool = False) -> set[str]:
+    """The full names that a module in ``package`` imports, each with what is taken from it: ``facegen.data.pool.run``.
+
+    ``facegen.x`` counts as imported where it is used as an attribute, for the package loads its functions lazily.
+    With ``at_once``, only what the module's own import runs: not functions' bodies, nor what is for type checkers.
+    """
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-        elif isinstance(node, ast.Import):
+    for node in _nodes(ast.parse(source), at_once):
+        if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            above = parts[: len(parts) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "facegen":
+            names.add(f"facegen.{node.attr}")
     return names
 
 
-MODULES = sorted(path for path in (ROOT / "facegen").rglob("*.py") if path.parent != ROOT / "facegen")
+def _nodes(node: ast.AST, at_once: bool) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        later = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing = isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING")
+        if not (at_once and (later or typing)):
+            yield from _nodes(child, at_once)
 
 
-def room_of(path: Path) -> str:
-    return path.relative_to(ROOT / "facegen").parts[0]
+def package_of(module: str) -> str:
+    return module if module in PACKAGES else module.rpartition(".")[0]
 
 
-def test_imports_go_down() -> None:
-    wrong = []
-    for path in MODULES:
-        room = room_of(path)
-        for name in imports_of(path):
-            top, _, rest = name.partition(".")
-            other = rest.split(".")[0]
-            if top != "facegen" or other in ("", room):
-                continue
-            if FLOORS[other] >= FLOORS[room]:
-                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
-    assert wrong == []
+def imported_by(module: str) -> set[str]:
+    return imports_of(SOURCES[module], package_of(module))
+
+
+def level_of(name: str) -> int:
+    """The level of the subpackage or top module that a full name is in."""
+    subpackage = name.split(".")[1]
+    levels = [level for level, members in enumerate(LEVELS) if subpackage in members]
+    assert len(levels) == 1, (
+        f"facegen.{subpackage} is at {len(levels)} levels: LEVELS in tests/test_project.py has each once"
+    )
+    return levels[0]
+
+
+def ascents(module: str, source: str) -> list[str]:
+    """What a module imports that is not below it."""
+    own, found = module.split(".")[1], []
+    for name in sorted(imports_of(source, package_of(module))):
+        top, _, rest = name.partition(".")
+        other = rest.split(".")[0]
+        if top != "facegen" or other in ("", own) or other.startswith("__"):
+            continue
+        if level_of(name) >= max(level_of(module), 1):
+            found.append(f"{module} imports {name}")
+    return found
+
+
+def circle_among(sources: Mapping[str, str]) -> list[str]:
+    """Modules of which each imports the next as it is imported itself, the first again at the end; none is empty."""
+    graph = {
+        module: {
+            found
+            for name in imports_of(source, package_of(module), at_once=True)
+            if (found := _module_in(name, sources)) not in (None, module)
+        }
+        for module, source in sources.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as problem:
+        return list(problem.args[1])
+    return []
+
+
+def _module_in(name: str, modules: Mapping[str, str]) -> str | None:
+    """The module that a full name is or is in."""
+    while name and name not in modules:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+class TestLevels:
+    #: All but facegen/__init__.py, which names what it loads lazily, and __main__.py, which starts the command line.
+    MODULES = sorted(SOURCES.keys() - {"facegen", "facegen.__main__"})
+
+    def test_each_subpackage_has_one_level(self) -> None:
+        present = {module.split(".")[1] for module in self.MODULES}
+        listed = [name for level in LEVELS for name in level]
+        assert sorted(listed) == sorted(present), "LEVELS has each subpackage and top module of facegen once"
+
+    def test_imports_go_down(self) -> None:
+        assert [line for module in self.MODULES for line in ascents(module, SOURCES[module])] == []
+
+    def test_no_modules_import_each_other_in_a_circle(self) -> None:
+        assert circle_among(SOURCES) == []
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "import facegen.stages.fid",
+            "import facegen.stages.fid as y",
+            "from facegen import stages",
+            "from facegen import stages as y",
+            "from facegen.stages import fid",
+            "from facegen.stages.fid import fid",
+            "from ..stages import fid",
+            "from .. import stages",
+            "import facegen\nfacegen.stages.fid",
+            "def later():\n    from facegen.stages import fid",
+        ],
+    )
+    def test_an_import_that_goes_up_is_seen(self, line: str) -> None:
+        (found,) = ascents("facegen.gan.x", line)
+        assert found.startswith("facegen.gan.x imports facegen.stages")
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "from facegen import cnn, console",
+            "from ..cnn import layers",
+            "from . import losses",
+            "from .losses import hinge",
+            "import facegen\nfacegen.__version__",
+            "import torch.nn as nn",
+        ],
+    )
+    def test_an_import_that_goes_down_or_stays_is_right(self, line: str) -> None:
+        assert ascents("facegen.gan.x", line) == []
+
+    def test_one_of_the_same_level_is_seen(self) -> None:
+        assert ascents("facegen.gan.x", "from facegen.data import pool") == ["facegen.gan.x imports facegen.data.pool"]
+
+    def test_level_0_imports_itself_and_nothing_above(self) -> None:
+        source = "from facegen import errors\nfrom facegen import cnn"
+        assert ascents("facegen.console", source) == ["facegen.console imports facegen.cnn"]
+
+    def test_a_subpackage_without_a_level_says_so(self) -> None:
+        with pytest.raises(AssertionError, match=r"facegen.attic is at 0 levels: LEVELS"):
+            ascents("facegen.gan.x", "from facegen import attic")
+
+    @pytest.mark.parametrize("line", ["from . import a", "from .a import f", "import p.a", "from p import a"])
+    def test_a_circle_is_seen(self, line: str) -> None:
+        assert set(circle_among({"p.a": "from p.b import g", "p.b": line})) == {"p.a", "p.b"}
+
+    @pytest.mark.parametrize(
+        "source", ["def f():\n    import p.a", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import p.a"]
+    )
+    def test_what_is_imported_later_makes_no_circle(self, source: str) -> None:
+        assert circle_among({"p.a": "from p.b import g", "p.b": source}) == []
+
+
+def users_of(library: str) -> set[str]:
+    """The subpackages and top modules that import it."""
+    return {
+        module.split(".")[1]
+        for module in TestLevels.MODULES
+        if library in {name.split(".")[0] for name in imported_by(module)}
+    }
 
 
 def test_cnn_can_be_lifted_out() -> None:
     """It imports torch, the standard library and itself."""
-    modules = [path for path in MODULES if room_of(path) == "cnn"]
+    modules = [module for module in SOURCES if module.startswith("facegen.cnn")]
     assert modules
-    for path in modules:
-        foreign = {name for name in imports_of(path) if not name.startswith("facegen.cnn")}
-        tops = {name.split(".")[0] for name in foreign}
-        assert tops <= {"torch", *sys.stdlib_module_names}, path.name
+    for module in modules:
+        foreign = {name for name in imported_by(module) if not name.startswith("facegen.cnn")}
+        assert {name.split(".")[0] for name in foreign} <= {"torch", *sys.stdlib_module_names}, module
 
 
-#: data reads archives of photographs; a command may build the table that the console prints.
-ALSO = {"tarfile": ("data",), "rich": ("cli",)}
+#: The libraries that one subpackage hides from the others, and who else may use them: data reads archives of
+#: photographs; a command may build the table that the console prints.
+ONLY_IN = {"click": {"cli"}, "tarfile": {"submission", "data"}, "rich": {"console", "cli"}}
 
 
-@pytest.mark.parametrize(("library", "room"), [("click", "cli"), ("tarfile", "submission"), ("rich", "console")])
-def test_a_library_stays_in_its_room(library: str, room: str) -> None:
-    allowed = {room, *ALSO.get(library, ())}
-    users = {room_of(path) for path in MODULES if library in {name.split(".")[0] for name in imports_of(path)}}
-    assert users <= allowed
+@pytest.mark.parametrize("library", ONLY_IN)
+def test_a_library_stays_where_it_is_hidden(library: str) -> None:
+    assert users_of(library) <= ONLY_IN[library]
 
 
 def test_nothing_loads_a_pickle() -> None:
-    for path in MODULES:
-        text = path.read_text(encoding="utf-8")
-        assert "weights_only=False" not in text and "allow_pickle=True" not in text, path.name
-        assert "pickle" not in {name.split(".")[0] for name in imports_of(path)}, path.name
+    for module, source in SOURCES.items():
+        assert "weights_only=False" not in source and "allow_pickle=True" not in source, module
+    assert users_of("pickle") == set()
