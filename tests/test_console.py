@@ -23,18 +23,18 @@ def _normal() -> Iterator[None]:
 
 
 def say_everything() -> None:
-    console.detail("a detail")
-    console.info("a line")
-    console.warn("mind this")
-    console.result("the result")
+    console.detail("A detail.")
+    console.info("A line.")
+    console.warn("Mind this.")
+    console.result("The result.")
 
 
 @pytest.mark.parametrize(
     ("level", "heard"),
     [
-        (console.QUIET, ["warning: mind this"]),
-        (console.NORMAL, ["a line", "warning: mind this"]),
-        (console.VERBOSE, ["a detail", "a line", "warning: mind this"]),
+        (console.QUIET, ["warning: Mind this."]),
+        (console.NORMAL, ["A line.", "warning: Mind this."]),
+        (console.VERBOSE, ["A detail.", "A line.", "warning: Mind this."]),
     ],
 )
 def test_results_go_to_stdout_and_the_rest_to_stderr_by_level(
@@ -43,7 +43,7 @@ def test_results_go_to_stdout_and_the_rest_to_stderr_by_level(
     console.set_verbosity(level)
     say_everything()
     captured = capsys.readouterr()
-    assert captured.out == "the result\n" and captured.err.splitlines() == heard
+    assert captured.out == "The result.\n" and captured.err.splitlines() == heard
 
 
 def test_an_error_is_its_sentence_and_remedy_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,10 +63,10 @@ def test_a_terminal_sees_count_rate_and_messages_above_the_bar(monkeypatch: pyte
     monkeypatch.setenv("COLUMNS", "120")
     with console.progress("work", 10, done=4) as task:
         task.advance(3)
-        console.info("above")
+        console.info("Above.")
         task.advance(3)
     shown = terminal.getvalue()
-    assert "work" in shown and "10/10" in shown and "above" in shown and "images/s" in shown
+    assert "work" in shown and "10/10" in shown and "Above." in shown and "images/s" in shown
 
 
 def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", "1")
-    console.warn("plain")
+    console.warn("Plain.")
     assert "\x1b[3" not in terminal.getvalue()
 
 

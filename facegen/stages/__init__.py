@@ -1,1 +1,1 @@
-"""The corridor: one file a stage, named like its command, with one public function of that name."""
+"""The stages, from photographs to a leaderboard: a file each, with one public function that is named like its command."""

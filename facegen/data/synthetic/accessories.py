@@ -35,12 +35,12 @@ def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
     thick = 0.55 if face.glasses_colour in (2, 3) else 1.0
     if face.glasses == Glasses.SUN:
         thick = 1.0
-    slide, height = 4 * look.turn, 1.5
+    slide, height = 4 * look.sin_yaw, 1.5
     bridge = canvas.patch(slide, height - 2.5, 8, 5)
     bow = np.abs(bridge.y + 1.2 - 0.05 * bridge.x**2)
     bridge.paint(coverage(np.minimum(thick + 0.1 - bow, 6.8 - np.abs(bridge.x))), colour)
     for side in (-1, 1):
-        near = 1 - 0.25 * side * look.turn
+        near = 1 - 0.25 * side * look.sin_yaw
         lens = canvas.patch(side * EYE_X + slide, height, 17, 14)
         depth = _lens(face, lens.x / near, lens.y)
         glass = coverage(depth)
@@ -57,7 +57,7 @@ def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
         lens.paint(coverage(thick - np.abs(depth), 1.1), colour)
         edge = side * (EYE_X + 13.5 * near) + slide
         # The arms end at the ears, or under the hair.
-        ear = look.head_x + (side * 0.84 * face.width if face.ears_covered else side * face.width - 9 * look.turn)
+        ear = look.head_x + (side * 0.84 * face.width if face.ears_covered else side * face.width - 9 * look.sin_yaw)
         if (ear - edge) * side > 1:
             arm = canvas.patch((edge + ear) / 2, height - 3, abs(ear - edge) / 2, 3)
             arm.paint(coverage(thick + 0.2 - np.abs(arm.y)), colour)
@@ -70,7 +70,7 @@ def draw_earrings(canvas: Canvas, face: Face, look: Look) -> None:
     metal = ((0.86, 0.70, 0.36), (0.84, 0.85, 0.88))[face.glasses_colour % 2]
     size = 1.6 + 1.6 * face.clothes_hue
     for side in (-1, 1):
-        x = look.head_x + side * (face.width + 0.5) - 9 * look.turn
+        x = look.head_x + side * (face.width + 0.5) - 9 * look.sin_yaw
         drop = canvas.patch(x, look.head_y + 15 + size * 1.5, 7, 9)
         drop.paint(ellipse(drop.x, drop.y, size, size * 1.8), metal)
         drop.light(0.8 * bump(drop.x + 0.5, drop.y + size * 0.6, size, size), (1, 1, 1))

@@ -16,7 +16,7 @@ _LASH = (0.085, 0.06, 0.055)
 
 def draw_eye(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     """One eye; ``side`` is -1 for the left of the picture, 1 for the right."""
-    half = face.eye_width * (1 - 0.38 * side * look.turn)
+    half = face.eye_width * (1 - 0.38 * side * look.sin_yaw)
     eye = canvas.patch(side * EYE_X, 0, half + 4, 13)
     out = eye.x * side  # > 0 towards the temple
     u = out * (1 / half)
@@ -57,7 +57,7 @@ def draw_eye(canvas: Canvas, face: Face, look: Look, side: int) -> None:
 
 def draw_brow(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     """One brow: thick and soft at its root, thin towards the temple."""
-    half = 11.6 * (1 - 0.25 * side * look.turn)
+    half = 11.6 * (1 - 0.25 * side * look.sin_yaw)
     brow = canvas.patch(side * (EYE_X + 0.5), -13.2 - face.brow_lift, half + 3, 9)
     u = brow.x * (side / half)
     line = -face.brow_arch * (0.45 - 0.5 * (u - 0.25) ** 2) + 0.6 + 0.5 * face.masculine
@@ -69,9 +69,9 @@ def draw_brow(canvas: Canvas, face: Face, look: Look, side: int) -> None:
 
 def draw_nose(canvas: Canvas, face: Face, look: Look) -> None:
     """Nostrils and wings; the bridge is in the head's shading."""
-    tip, wide, x = face.nose_length, face.nose_width, 12 * look.turn
+    tip, wide, x = face.nose_length, face.nose_width, 12 * look.sin_yaw
     for side in (-1, 1):
-        near = 1 - 0.5 * side * look.turn
+        near = 1 - 0.5 * side * look.sin_yaw
         nostril = canvas.patch(x + side * wide * 0.48 * near, tip + 1.6 + 3 * look.nod, 5, 4)
         nostril.tint(
             0.80 * ellipse(nostril.x, nostril.y - 0.12 * side * nostril.x, 2.7 * near, 1.25, 1.8), (0.36, 0.22, 0.20)
@@ -87,7 +87,7 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
     """Lips, and between them teeth where the mouth is open."""
     half, open_ = face.mouth_width, face.mouth_open
     joy = max(0.0, face.smile)
-    mouth = canvas.patch(4 * look.turn, face.mouth_y - 1.0 * joy, half + 4, 16)
+    mouth = canvas.patch(4 * look.sin_yaw, face.mouth_y - 1.0 * joy, half + 4, 16)
     u = mouth.x * (1 / half)
     arch = positive(1 - u * u)
     line = (-2.3 - 3.4 * face.smile) * (u * u - 0.35) - 0.5 * positive(1 - 16 * u * u) * (1 - open_)
@@ -118,5 +118,5 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
         seam = coverage(0.35 - np.abs(mouth.y - line), 1.5) * coverage((1.05 - np.abs(u)) * half, 1.6)
         mouth.tint(0.9 * seam, (0.42, 0.28, 0.28))
     for side in (-1, 1):
-        corner = canvas.patch(4 * look.turn + side * half, face.mouth_y - 1.0 * joy - 2.2 * face.smile - 1.5, 4, 4)
+        corner = canvas.patch(4 * look.sin_yaw + side * half, face.mouth_y - 1.0 * joy - 2.2 * face.smile - 1.5, 4, 4)
         corner.tint(0.35 * bump(corner.x, corner.y, 3.6, 3.6), (0.55, 0.40, 0.38))

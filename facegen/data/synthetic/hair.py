@@ -123,7 +123,7 @@ def draw_hair_behind(canvas: Canvas, face: Face, look: Look) -> None:
     """Hair that falls or stands behind the head and the neck."""
     head_x = look.head_x * 1.25
     if face.hair_style == HairStyle.UPDO:
-        bun_x, bun_y = head_x + 10 * face.part - 8 * look.turn, look.head_y - face.crown - 5
+        bun_x, bun_y = head_x + 10 * face.part - 8 * look.sin_yaw, look.head_y - face.crown - 5
         bun = canvas.patch(bun_x, bun_y, 24, 22)
         size = 14 + 8 * face.hair_volume
         mask = ellipse(bun.x, bun.y, size, size * 0.85, 1.6)
@@ -182,7 +182,7 @@ def draw_facial_hair(canvas: Canvas, face: Face, look: Look) -> None:
     kind = face.facial_hair
     if kind == FacialHair.NONE:
         return
-    mouth_x, mouth_y, half = 4 * look.turn, face.mouth_y, face.mouth_width
+    mouth_x, mouth_y, half = 4 * look.sin_yaw, face.mouth_y, face.mouth_width
     patch = canvas.patch(look.head_x, look.head_y + 32, face.width + 6, 42)
     x, y = patch.x, patch.y + 32
     lx, ly = x + (look.head_x - mouth_x), y + (look.head_y - mouth_y)

@@ -58,7 +58,7 @@ def _brighten(canvas: Canvas, shade: Plane, at: tuple[float, float], size: tuple
 def draw_ears(canvas: Canvas, face: Face, look: Look) -> None:
     """The ear the head turns away from hides behind the cheek."""
     for side in (-1, 1):
-        x = look.head_x + side * (face.width + 0.5) - 9 * look.turn
+        x = look.head_x + side * (face.width + 0.5) - 9 * look.sin_yaw
         y = look.head_y + 1
         ear = canvas.patch(x, y, 8, 15)
         ear.paint(ellipse(ear.x, ear.y, 5.5 * face.ears, 12.5 * face.ears, 1.5), look.skin)
@@ -75,14 +75,14 @@ def draw_head(canvas: Canvas, face: Face, look: Look) -> None:
     shade[patch.rows, patch.columns] = (
         lz * facing + patch.x * (0.85 * lx / face.width) + patch.y * (0.5 * ly / face.chin)
     )
-    nose_x, tip = 12 * look.turn, face.nose_length
-    mouth_x, mouth_y = 4 * look.turn, face.mouth_y
+    nose_x, tip = 12 * look.sin_yaw, face.nose_length
+    mouth_x, mouth_y = 4 * look.sin_yaw, face.mouth_y
     frown = 1 + 0.4 * face.masculine
     for side in (-1, 1):
         _brighten(canvas, shade, (side * 18, -2.5), (15, 11), -0.20 * frown)  # socket
         _brighten(canvas, shade, (side * 8.5, -1), (6, 9), -0.12)  # its inner corner
         _brighten(canvas, shade, (side * 18, 10), (13, 6.5), -0.02 - 0.12 * face.age * face.age)  # under the eye
-        cheek = (side * 21 - 3 * look.turn, 20 - 3 * max(0.0, face.smile))
+        cheek = (side * 21 - 3 * look.sin_yaw, 20 - 3 * max(0.0, face.smile))
         _relieve(canvas, shade, cheek, (18, 15), 0.20 + 0.2 * max(0.0, face.smile), look)
         _brighten(canvas, shade, (cheek[0], cheek[1] - 3), (12, 8), 0.10)
         _brighten(canvas, shade, (side * 29 + look.head_x, 33), (12, 20), -0.10 * (0.5 + face.jaw))
@@ -106,7 +106,7 @@ def draw_head(canvas: Canvas, face: Face, look: Look) -> None:
 def _complexion(canvas: Canvas, face: Face, look: Look) -> None:
     rosy = 0.10 + 0.22 * face.blush + 0.25 * face.makeup * face.blush
     for side in (-1, 1):
-        cheek = canvas.patch(side * 22 - 3 * look.turn, 21, 15, 11)
+        cheek = canvas.patch(side * 22 - 3 * look.sin_yaw, 21, 15, 11)
         cheek.tint(rosy * bump(cheek.x, cheek.y, 15, 11), (1.0, 0.76, 0.76))
         if face.freckles:
             dots = noise(*face.texture[2:], 0.9, 0.9)[cheek.rows, cheek.columns]
@@ -122,7 +122,7 @@ def _fold(canvas: Canvas, face: Face, look: Look, side: int) -> None:
     """The nasolabial fold, from the wing of the nose past the corner of the mouth."""
     strength = 0.04 + 0.15 * max(0.0, face.smile) + 0.28 * face.age * face.age
     top, bottom = face.nose_length - 2, face.mouth_y + 1
-    start, end = 12 * look.turn + side * (face.nose_width + 1.5), 4 * look.turn + side * (face.mouth_width + 4)
+    start, end = 12 * look.sin_yaw + side * (face.nose_width + 1.5), 4 * look.sin_yaw + side * (face.mouth_width + 4)
     fold = canvas.patch((start + end) / 2, (top + bottom) / 2, 10, (bottom - top) / 2 + 1)
     along = fold.y * (1 / (bottom - top))
     bow = side * 1.6 * (1 - 4 * along * along)

@@ -65,7 +65,7 @@ class Look:
     hair_light: Colour
     brow: Colour
     iris: Colour
-    turn: float  # sine of the yaw: > 0 towards the right
+    sin_yaw: float  # > 0 towards the right
     nod: float  # sine of the pitch: > 0 downwards
     head_x: float  # the middle of the head; what stands out of the face moves the other way
     head_y: float
@@ -81,7 +81,7 @@ def look_of(face: Face) -> Look:
     hair = mix(*_HAIR[face.hair_colour], face.hair_shade)
     natural_lip = (skin[0] * 0.88, skin[1] * 0.62, skin[2] * 0.64)
     painted = face.makeup * (0.75 if face.makeup > 0.5 else 0.3)
-    turn, nod = math.sin(face.yaw), math.sin(face.pitch)
+    sin_yaw, nod = math.sin(face.yaw), math.sin(face.pitch)
     length = math.sqrt(face.light_x**2 + face.light_y**2 + 1)
     return Look(
         skin=skin,
@@ -93,9 +93,9 @@ def look_of(face: Face) -> Look:
         hair_light=mix(scaled(hair, 1.45), (1.0, 0.95, 0.88), 0.12),
         brow=mix(scaled(hair, 0.62), shadow, 0.18),
         iris=_EYES[face.eye_colour],
-        turn=turn,
+        sin_yaw=sin_yaw,
         nod=nod,
-        head_x=-20 * turn,
+        head_x=-20 * sin_yaw,
         head_y=7 - 10 * nod,
         glow=(1 + 0.025 * face.warmth, 1.0, 1 - 0.06 * face.warmth),
         light=(face.light_x / length, face.light_y / length, 1 / length),
