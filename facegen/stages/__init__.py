@@ -1,1 +1,1 @@
-"""The stages, from photographs to a leaderboard: a file each, with one public function that is named like its command."""
+"""The stages, photographs to leaderboard: a file each, with one public function that is named like its command."""
