@@ -15,6 +15,7 @@ import click
 
 import facegen
 from facegen import console
+from facegen.cli.extensions import load_extensions
 from facegen.errors import EnvironmentProblem, FacegenError, InputError
 
 if sys.version_info >= (3, 11):
@@ -157,6 +158,7 @@ def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) ->
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet exclude each other.")
     console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)
+    load_extensions()
     if config is None and PROJECT_CONFIG.is_file():
         config = PROJECT_CONFIG
     if config is not None:

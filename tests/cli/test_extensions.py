@@ -1,0 +1,47 @@
+"""Installed packages that add to facegen's tables, by an entry point."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Installs a package "scratch" with one extension of this source."""
+
+    def install(source: str) -> None:
+        (tmp_path / "scratch_extension.py").write_text(source, encoding="utf-8")
+        about = tmp_path / "scratch-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: scratch\nVersion: 1.0\n", encoding="utf-8")
+        (about / "entry_points.txt").write_text("[facegen.extensions]\nmine = scratch_extension\n", encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "scratch_extension", raising=False)
+
+    return install
+
+
+def test_a_command_loads_what_is_installed(installed: Callable[[str], None], facegen: Run) -> None:
+    installed("")
+    facegen("weights")
+    assert "scratch_extension" in sys.modules
+
+
+def test_help_loads_nothing(installed: Callable[[str], None], facegen: Run) -> None:
+    installed("")
+    facegen("--help")
+    assert "scratch_extension" not in sys.modules
+
+
+@pytest.mark.parametrize("source", ["import nowhere_at_all", "raise ValueError('There is a metric kid already.')"])
+def test_one_that_fails_is_named_with_its_package(source: str, installed: Callable[[str], None], facegen: Run) -> None:
+    installed(source)
+    outcome = facegen("weights")
+    assert outcome.exit_code == 2 and "The extension mine (scratch_extension) of scratch" in outcome.stderr
