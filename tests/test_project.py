@@ -181,6 +181,13 @@ class TestLevels:
         listed = [name for level in LEVELS for name in level]
         assert sorted(listed) == sorted(present), "LEVELS has each subpackage and top module of facegen once"
 
+    def test_the_architecture_page_shows_them(self) -> None:
+        page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+        shown = re.findall(r"^(\d)  ([\w ·]+)$", page, re.MULTILINE)
+        assert [(int(level), names.split(" · ")) for level, names in shown] == [
+            (level, list(LEVELS[level])) for level in reversed(range(len(LEVELS)))
+        ]
+
     def test_imports_go_down(self) -> None:
         assert [line for module in self.MODULES for line in ascents(module, SOURCES[module])] == []
 
