@@ -1,6 +1,6 @@
 """The generator that ships with facegen: faces at once, without training.
 
-It is data: ``scripts/pretrained.py`` makes it from a run, ``facegen sample --pretrained`` draws from it, and
+A folder of data: ``scripts/pretrained.py`` makes it from a run, ``facegen sample --pretrained`` draws from it, and
 ``facegen grade`` recognises its images by their fingerprints. Training and scoring never look in here.
 """
 
@@ -31,7 +31,7 @@ def card() -> str:
 def fingerprints() -> npt.NDArray[np.uint64]:
     """Perceptual hashes (:mod:`facegen.metrics.phash`) of what it draws, uint64 [10000, 4].
 
-    Row 1000·s + i is image i + 1 of seed s, for seeds 0 to 9. Hashes of pixels are not kept: machines round
+    Row 1000·s + i is image i + 1 of seed s, for seeds 0 to 9. Hashes of pixels are not stored: machines round
     differently, by a pixel value here and there, which perceptual hashes outlast.
     """
     hashes: npt.NDArray[np.uint64] = np.load(_FOLDER / FINGERPRINTS, allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Known faces are the same from every kind of collection, brought to 64x64 as prepare does, and cached."""
+"""Known faces are the same from every kind of collection, brought to the size asked for as prepare does, and cached."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def test_a_dataset_and_its_photographs_have_the_same_fingerprints(smooth: Smooth
         writer.finish({})
     truth = fingerprint(faces)
     for name in ("photographs", "dataset"):
-        known = known_faces(tmp_path / name, name, tmp_path / "cache")
+        known = known_faces(tmp_path / name, name, 64, tmp_path / "cache")
         assert known.names == ("0.png", "1.png", "2.png", "3.png", "4.png")
         for key in ("pixels", "hashes", "mirrored"):
             np.testing.assert_array_equal(getattr(known.fingerprints, key), getattr(truth, key))
 
 
-def test_fingerprints_are_kept_and_a_damaged_cache_is_made_again(smooth: Smooth, tmp_path: Path) -> None:
+def test_fingerprints_are_cached_and_a_damaged_cache_is_made_again(smooth: Smooth, tmp_path: Path) -> None:
     with new_dataset(tmp_path / "dataset", 64) as writer:
         writer.append(smooth(3), ["a", "b", "c"], ["train"] * 3)
         writer.finish({})
-    first = known_faces(tmp_path / "dataset", "sha", tmp_path / "cache")
-    (kept,) = (tmp_path / "cache").iterdir()
+    first = known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache")
+    (cached,) = (tmp_path / "cache").iterdir()
     (tmp_path / "dataset").rename(tmp_path / "gone")
-    assert known_faces(tmp_path / "dataset", "sha", tmp_path / "cache").names == first.names
+    assert known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache").names == first.names
     (tmp_path / "gone").rename(tmp_path / "dataset")
-    kept.write_bytes(kept.read_bytes()[:100])
-    again = known_faces(tmp_path / "dataset", "sha", tmp_path / "cache")
+    cached.write_bytes(cached.read_bytes()[:100])
+    again = known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache")
     np.testing.assert_array_equal(again.fingerprints.hashes, first.fingerprints.hashes)
