@@ -158,7 +158,7 @@ class TestRows:
         assert [row.parameters for row in table(nn.Sequential(conv, conv), 1, 5, 5)] == [10, 0]
 
     def test_spectral_norm_is_a_parametrisation_not_a_layer(self) -> None:
-        (row,) = table(ConvNormAct(3, 8, norm="spectral", activation=None), 3, 9, 9)
+        (row,) = table(ConvNormAct(3, 8, weight_norm="spectral", activation=None), 3, 9, 9)
         assert (row.kind, row.parameters, row.macs) == ("Conv2d", 3 * 9 * 8 + 8, 3 * 9 * 8 * 81)
 
     def test_the_network_is_left_as_it_was(self) -> None:
