@@ -2,7 +2,8 @@
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
 :func:`pack`, :func:`grade` and :func:`run`, :func:`interpolate` and :func:`arithmetic` of latents, and
-:func:`inspect` of a network. They load lazily: ``import facegen`` costs nothing until one is used.
+:func:`inspect` of a network; their results; and four functions that add to facegen's tables, as
+:func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is used.
 """
 
 from __future__ import annotations
@@ -22,17 +23,41 @@ _EXPORTS = {
     "grade": "facegen.stages.grade",
     "run": "facegen.stages.run",
     "inspect": "facegen.stages.inspect",
+    "register_architecture": "facegen.cnn.registry",
+    "register_extractor": "facegen.extractors.table",
+    "register_flag": "facegen.grading.flags.table",
+    "register_metric": "facegen.scoring.metric_table",
+    "PrepareResult": "facegen.stages.prepare",
+    "TrainResult": "facegen.stages.train",
+    "SampleResult": "facegen.stages.sample",
+    "Score": "facegen.scoring.score",
+    "PackResult": "facegen.stages.pack",
+    "GradeResult": "facegen.stages.grade",
+    "RunResult": "facegen.stages.run",
+    "InspectResult": "facegen.stages.inspect",
     "FaceDataset": "facegen.data.dataset",
     "Recipe": "facegen.training.recipe",
-    "Score": "facegen.scoring.score",
     "FacegenError": "facegen.errors",
+    "InputError": "facegen.errors",
+    "EnvironmentProblem": "facegen.errors",
+    "Refused": "facegen.errors",
 }
 
 __all__ = [
+    "EnvironmentProblem",
     "FaceDataset",
     "FacegenError",
+    "GradeResult",
+    "InputError",
+    "InspectResult",
+    "PackResult",
+    "PrepareResult",
     "Recipe",
+    "Refused",
+    "RunResult",
+    "SampleResult",
     "Score",
+    "TrainResult",
     "arithmetic",
     "fid",
     "grade",
@@ -40,6 +65,10 @@ __all__ = [
     "interpolate",
     "pack",
     "prepare",
+    "register_architecture",
+    "register_extractor",
+    "register_flag",
+    "register_metric",
     "run",
     "sample",
     "train",

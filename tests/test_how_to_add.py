@@ -15,6 +15,8 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import torch
+import torchvision
 from click.testing import CliRunner, Result
 from PIL import Image
 
@@ -110,9 +112,9 @@ def install(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
         del sys.modules[name]
 
 
-def follow(title: str, facegen: Run, *more: str) -> str:
-    """Runs the section's one command, with more options; returns what it prints."""
-    (words,) = commands_in(SECTIONS[title])
+def follow(title: str, facegen: Run, *more: str, command: int = 0) -> str:
+    """Runs one of the section's commands, with more options; returns what it prints."""
+    words = commands_in(SECTIONS[title])[command]
     outcome = facegen(*words, *more)
     assert outcome.exit_code == 0, outcome.stderr
     return outcome.stdout
@@ -144,6 +146,22 @@ def test_an_extractor_is_named_in_the_score(install: Callable[[str], None], face
     install("An extractor")
     score = json.loads(follow("An extractor", facegen, "--json"))
     assert score["extractor"] == "custom:my_faces.colours:tiles" and score["dims"] == 48
+
+
+def test_an_extractor_of_the_table_takes_its_weights(here: Path, install: Callable[[str], None], facegen: Run) -> None:
+    """Seeded ones, as this machine has no network: a state dict with torchvision's names, which the published one has."""
+    install("An extractor")
+    for name in ("images", "dataset"):
+        (here / name).unlink()
+        facegen("prepare", "synthetic:3", name, "--workers", "1")
+    torch.save(torchvision.models.resnet18().state_dict(), here / "seeded.pth")
+    score = json.loads(follow("An extractor", facegen, "--weights", "seeded.pth", "--json", command=2))
+    assert score["extractor"] == "resnet18-custom" and score["dims"] == 512 and score["value"] == 0
+
+
+def test_the_weights_of_an_extractor_are_listed(install: Callable[[str], None], facegen: Run) -> None:
+    install("An extractor")
+    assert "resnet18-f37072fd.pth" in facegen(*commands_in(SECTIONS["An extractor"])[1]).stderr
 
 
 def test_a_flag_is_shown_on_the_leaderboard(here: Path, install: Callable[[str], None], facegen: Run) -> None:
