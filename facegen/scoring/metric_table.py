@@ -24,7 +24,7 @@ _TABLE: dict[str, Metric[Any]] = {}
 def register_metric(metric: Metric[Result]) -> Metric[Result]:
     """Add a metric to the table, behind all others; returns it. ValueError where its key is taken."""
     if metric.key in _TABLE:
-        raise ValueError(f"There is a metric {metric.key!r} already.")
+        raise ValueError(f"there is a metric {metric.key!r} already")
     _TABLE[metric.key] = metric
     return metric
 

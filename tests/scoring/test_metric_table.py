@@ -107,7 +107,7 @@ def test_any_json_has_a_text(value: object, text: str) -> None:
 
 
 def test_a_key_is_taken_once() -> None:
-    with pytest.raises(ValueError, match="There is a metric 'precision' already"):
+    with pytest.raises(ValueError, match="there is a metric 'precision' already"):
         register_metric(replace(RECALL, key=PRECISION.key))
 
 
