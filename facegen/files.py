@@ -97,6 +97,11 @@ def cache_folder() -> Path:
     """Where downloaded weights and reference statistics are kept: ``$FACEGEN_CACHE``, else the platform's cache."""
     if chosen := os.environ.get("FACEGEN_CACHE"):
         return Path(chosen)
-    if base := os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA"):
+    if base := os.environ.get("XDG_CACHE_HOME"):  # on every platform
         return Path(base) / "facegen"
-    return Path.home() / ".cache" / "facegen"
+    old = Path.home() / ".cache" / "facegen"  # where everything was on macOS once, and is on Linux
+    if old.is_dir():
+        return old
+    from platformdirs import user_cache_path
+
+    return user_cache_path("facegen", appauthor=False, opinion=False)

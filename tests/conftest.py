@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from facegen.cli import main
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 
 #: Set FACEGEN_CELEBA to a folder with img_align_celeba.zip to run the tests on real faces.
 CELEBA = Path(os.environ.get("FACEGEN_CELEBA", Path(__file__).parents[2] / "shared" / "celeba"))

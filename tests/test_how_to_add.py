@@ -149,7 +149,7 @@ def test_an_extractor_is_named_in_the_score(install: Callable[[str], None], face
 
 
 def test_an_extractor_of_the_table_takes_its_weights(here: Path, install: Callable[[str], None], facegen: Run) -> None:
-    """Seeded ones, as this machine has no network: a state dict with torchvision's names, which the published one has."""
+    """Seeded ones, under torchvision's names, as the published ones have: no test has a network."""
     install("An extractor")
     for name in ("images", "dataset"):
         (here / name).unlink()

@@ -5,22 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
-#: Names of the stages, repeated here because importing those rooms would import torch before it is needed.
-EXTRACTORS = ("inception", "effnet-lite0")
+from facegen.extractors.table import extractors
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+class ExtractorName(click.ParamType):
+    """A name in the table of extractors, or ``module:callable``."""
+
+    name = "extractor"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(extractors())}|MODULE:CALLABLE]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in extractors() and ":" not in value:
+            names = ", ".join(map(repr, extractors()))
+            self.fail(f"{value!r} is not one of {names}, and no package.module:callable.", param, ctx)
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in extractors() if name.startswith(incomplete)]
+
 
 device_option = click.option(
     "--device", type=click.Choice(DEVICES), default="auto", help="Where to compute; auto: a GPU where there is one."
 )
 extractor_option = click.option(
     "--extractor",
-    type=click.Choice(EXTRACTORS),
+    type=ExtractorName(),
     show_default="inception where its weights can be had, else effnet-lite0",
-    help="The network whose features are compared.",
+    help="The network whose features are compared; or a function of your own, uint8 [N, H, W, 3] → float [N, D].",
 )
 weights_option = click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="Inception weights to use instead of the published file; the distance is then called FD.",
+    help="Weights of the extractor, Inception's unless --extractor names another, to use instead of the published "
+    "file; the distance is then called FD.",
 )

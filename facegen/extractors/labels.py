@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from facegen.extractors.table import extractor_of
+
 #: The extractor and the dimensions whose Fréchet distance is called FID (Heusel et al., arXiv:1706.08500).
 FID_EXTRACTOR, FID_DIMS = "inception-2015-12-05", 2048
 
@@ -12,8 +14,15 @@ def is_fid(extractor: str, dims: int) -> bool:
 
 
 def metric_label(extractor: str, dims: int) -> str:
-    """``"FID"``, or ``"<extractor> FD"``, with the dims where Inception was cut before its last pooling."""
-    if is_fid(extractor, dims):
-        return "FID"
-    cut = f" at {dims} dims" if extractor.startswith("inception") and dims != FID_DIMS else ""
-    return f"{extractor} FD{cut}"
+    """``"FID"``, another name that the field has for it, or ``"<extractor> FD"``.
+
+    The dims are told where they are not the extractor's default.
+    """
+    entry = extractor_of(extractor)
+    if entry is None:
+        return f"{extractor} FD"
+    if dims != entry.default_dims:
+        return f"{extractor} FD at {dims} dims"
+    if entry.distance is not None and extractor == entry.published_as:
+        return entry.distance
+    return f"{extractor} FD"

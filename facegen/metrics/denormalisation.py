@@ -31,6 +31,16 @@ class PixelValues:
         self._jumps += int(np.count_nonzero(np.maximum(left, right) - np.minimum(left, right) > 128))
         self._neighbours += left.size
 
+    def state(self) -> npt.NDArray[np.int64]:
+        """All counts, [258]; :meth:`restore` goes on from them."""
+        return np.array([*self._counts, self._neighbours, self._jumps], dtype=np.int64)
+
+    def restore(self, state: npt.NDArray[np.int64]) -> None:
+        """Go on from what :meth:`state` gave. ValueError where it is something else."""
+        if state.shape != (258,) or state.dtype != np.int64:
+            raise ValueError(f"expected counts int64 [258], got {state.dtype} {list(state.shape)}")
+        self._counts, self._neighbours, self._jumps = state[:256].copy(), int(state[256]), int(state[257])
+
     @property
     def zeros(self) -> float:
         """Share of values that are exactly 0."""

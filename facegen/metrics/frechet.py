@@ -9,6 +9,7 @@ matrix. That is quicker than a general ``sqrtm``, cannot turn complex, and takes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +79,22 @@ class RunningStatistics:
         self._mean, self._scatter = mean, scatter
         self._merged += len(block)
         self._filled = 0
+
+    def state(self) -> dict[str, Floats]:
+        """The sums so far, as plain arrays; with :meth:`restore`, the statistics are the same to the last bit."""
+        state = {"mean": self._mean, "merged": np.array(self._merged), "block": self._block[: self._filled]}
+        return state if self._scatter is None else state | {"scatter": self._scatter}
+
+    def restore(self, state: Mapping[str, Floats]) -> None:
+        """Go on from what :meth:`state` gave. KeyError or ValueError where it is something else."""
+        dims, block, scatter = len(self._mean), state["block"], state.get("scatter")
+        fits = state["mean"].shape == (dims,) and block.shape[1:] == (dims,) and len(block) <= dims
+        if not fits or (scatter is not None and scatter.shape != (dims, dims)):
+            raise ValueError(f"these are no sums of {dims} dims")
+        self._mean, self._scatter, self._merged = state["mean"], scatter, int(state["merged"])
+        self._filled = len(block)
+        self._block[: self._filled] = block
+        self.n = self._merged + self._filled
 
     def finish(self) -> FrechetStatistics:
         """The statistics of all features so far; more may follow. ValueError below two: one has no covariance."""

@@ -1,4 +1,4 @@
-"""What the cache folder keeps of real images: their statistics, their looks and their features, by content."""
+"""What the cache folder has of real images: their statistics, their properties and their features, by content."""
 
 from __future__ import annotations
 
@@ -9,56 +9,86 @@ from pathlib import Path
 import numpy as np
 
 from facegen import console
+from facegen.code_hash import code_hash
 from facegen.data.images import ImageCollection
 from facegen.errors import InputError
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.files import atomic_path, cache_folder
 from facegen.metrics.frechet import FrechetStatistics
-from facegen.scoring.features import Extracted, extract, kept_rows
-from facegen.scoring.statistics_file import looks_in, read_statistics, write_statistics
+from facegen.scoring.features import SetFeatures, complete, stored_rows
+from facegen.scoring.pass_checkpoint import PassCheckpoint
+from facegen.scoring.statistics_file import properties_in, read_statistics, write_statistics
 
-#: Part of every key: raise it when anything in a score of the same images changes, or what is kept of a reference.
-SCHEMA = 2
-
-
-def kept_path(sha256: str, extractor: FeatureExtractor) -> Path:
-    """Where things known of the images with this content hash are kept, but for the suffix."""
-    everything = json.dumps([SCHEMA, sha256, extractor.name, extractor.weights_sha256, extractor.dims])
-    return cache_folder() / "references" / hashlib.sha256(everything.encode()).hexdigest()[:32]
+#: The code, besides the extractor's own, that makes what is stored: it reads the images, takes the network over them,
+#: sums the features up, and writes them down. Each stands for all that it imports.
+FEATURE_CODE = ("facegen.data.images", "facegen.scoring.features", "facegen.scoring.statistics_file")
 
 
-def extracted(collection: ImageCollection, extractor: FeatureExtractor, description: str) -> Extracted:
+def cache_path(sha256: str, extractor: FeatureExtractor, *code: str) -> Path:
+    """Where that is stored which the modules ``code`` make of the images with this content hash, but for the suffix.
+
+    Whatever a result depends on is part of the name, so that what other code made is not found.
+    """
+    depends_on = [code_hash(*code), extractor.code, sha256, extractor.name, extractor.weights_sha256, extractor.dims]
+    return cache_folder() / "references" / hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]
+
+
+def cached_features(collection: ImageCollection, extractor: FeatureExtractor, description: str) -> SetFeatures:
     """What is known of the images, from the cache or by one pass over them; ``description`` is what messages call them.
+
+    A pass that was broken off goes on where it stopped, and leaves the same.
 
     Raises:
         InputError: fewer than two images.
     """
-    path = kept_path(collection.sha256, extractor)
+    path = cache_path(collection.sha256, extractor, *FEATURE_CODE)
     if path.with_suffix(".npz").is_file():
         try:
             known = _read(path, len(collection), extractor)
         except (InputError, OSError, ValueError) as problem:
-            console.warn(f"{description}: computing the features anew, for what is kept is of no use: {problem}")
+            console.warn(f"{description}: computing the features anew, for what is stored is of no use. {problem}")
         else:
-            console.detail(f"{description}: features from {path}.npy")
+            console.detail(f"{description}: features from {path}.npy.")
             return known
-    console.info(f"{description}: computing {extractor.name} features of {len(collection):,} images; they are kept.")
-    new = extract((image for _, image in collection), extractor, description, len(collection))
+    checkpoint = PassCheckpoint(
+        cache_path(collection.sha256, extractor, *FEATURE_CODE, "facegen.scoring.pass_checkpoint").with_suffix(".part")
+    )
+    new = _compute(collection, extractor, description, checkpoint)
     try:
         with atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, new.features)
-        write_statistics(path.with_suffix(".npz"), new.statistics, new.looks, extractor, {})
+        write_statistics(path.with_suffix(".npz"), new.statistics, new.properties, extractor, {})
     except OSError as problem:
-        console.warn(f"cannot keep the statistics in {path.parent}: {problem.strerror or problem}")
+        console.warn(f"Cannot store the statistics in {path.parent}: {problem.strerror or problem}.")
+    checkpoint.remove()
     # The n×D factor is left out: a reference answers alike whether it was just computed or read back.
     statistics = FrechetStatistics(new.statistics.n, new.statistics.mu, new.statistics.sigma)
-    return Extracted(statistics, new.features, new.looks)
+    return SetFeatures(statistics, new.features, new.properties)
 
 
-def _read(path: Path, images: int, extractor: FeatureExtractor) -> Extracted:
+def _compute(
+    collection: ImageCollection, extractor: FeatureExtractor, description: str, checkpoint: PassCheckpoint
+) -> SetFeatures:
+    """One pass over the images, or what is left of it."""
+    total = len(collection)
+    console.info(f"{description}: computing {extractor.name} features of {total:,} images. They are stored.")
+    with checkpoint.begin(extractor.dims, total, description) as so_far:
+        rest = collection.take(np.arange(so_far.n, total)) if so_far.n else collection
+        try:
+            return complete(so_far, (image for _, image in rest), extractor, description, checkpoint.save_if_due)
+        except KeyboardInterrupt:
+            checkpoint.save(so_far)
+            raise
+
+
+def _read(path: Path, images: int, extractor: FeatureExtractor) -> SetFeatures:
     statistics, arrays = read_statistics(path.with_suffix(".npz"), extractor)
     features = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-    looks = looks_in(arrays)
-    if looks is None or features.shape != (len(kept_rows(images)), extractor.dims) or features.dtype != np.float32:
-        raise ValueError(f"{path.name} is damaged")
-    return Extracted(statistics, features, looks)
+    properties = properties_in(arrays)
+    if (
+        properties is None
+        or features.shape != (len(stored_rows(images)), extractor.dims)
+        or features.dtype != np.float32
+    ):
+        raise ValueError(f"{path.name} is damaged.")
+    return SetFeatures(statistics, features, properties)

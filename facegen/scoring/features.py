@@ -5,10 +5,11 @@ from __future__ import annotations
 import queue
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TypeVar
+from types import TracebackType
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +17,17 @@ import numpy.typing as npt
 from facegen import console
 from facegen.data.images import ImageCollection
 from facegen.errors import InputError
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.metrics.frechet import FrechetStatistics, RunningStatistics
 from facegen.metrics.sampling import sample_rows
-from facegen.scoring.image_checks import Looks, Observer
+from facegen.scoring.image_checks import ImageProperties, PropertyCollector
 
 Images = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
 T = TypeVar("T")
 _AHEAD = 4  # batches
-#: Features of so many images are kept: 410 MB of Inception's.
-KEPT = 50_000
+#: The features of so many images are stored: 410 MB of Inception's.
+STORED = 50_000
 
 
 @dataclass(frozen=True)
@@ -48,66 +49,142 @@ class FeatureSet:
 
 
 @dataclass(frozen=True)
-class Extracted:
-    """What one pass over images leaves of them.
+class SetFeatures:
+    """What one pass over a set of images leaves of them.
 
     Attributes:
         statistics: of the features of all.
-        features: float32 [k, D], of the images in :func:`kept_rows`; they lie in a file, not in memory.
-        looks: sizes, values and detail of the images themselves.
+        features: float32 [k, D], of the images in :func:`stored_rows`; they lie in a file, not in memory.
+        properties: sizes, values and detail of the images themselves.
     """
 
     statistics: FrechetStatistics
     features: Features
-    looks: Looks
+    properties: ImageProperties
 
 
-def kept_rows(total: int) -> npt.NDArray[np.int64]:
-    """Of which images, rising, the features are kept: all of them up to 50,000, beyond that a seeded sample."""
-    if total <= KEPT:
+def stored_rows(total: int) -> npt.NDArray[np.int64]:
+    """Of which images, rising, the features are stored: all of them up to 50,000, beyond that a seeded sample."""
+    if total <= STORED:
         return np.arange(total)
-    return sample_rows(total, KEPT)
+    return sample_rows(total, STORED)
 
 
-def extract(
+class FeaturePass:
+    """One pass over images, as far as it has come. Its memory does not grow with their number.
+
+    Attributes:
+        total: how many images there are; None where that is not known, and then the features of the first 50,000 are
+            stored.
+        whole: whether it can be saved: not where :meth:`add` was broken off.
+    """
+
+    def __init__(self, dims: int, total: int | None) -> None:
+        self.total, self.whole = total, True
+        self._dims = dims
+        self._statistics, self._properties = RunningStatistics(dims), PropertyCollector()
+        self._rows = stored_rows(STORED if total is None else total)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+
+    def __enter__(self) -> FeaturePass:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file up, but for what is mapped of it."""
+        self._file.close()
+
+    @property
+    def n(self) -> int:
+        """How many images have passed."""
+        return self._statistics.n
+
+    def add(self, images: Sequence[Images], features: Features) -> None:
+        """Add the next images and their features [n, D]."""
+        self.whole = False
+        first, last = np.searchsorted(self._rows, [self.n, self.n + len(features)])
+        self._file.write(features[self._rows[first:last] - self.n].tobytes())
+        self._statistics.update(features)
+        self._properties.update(images)
+        self.whole = True
+
+    def _stored(self) -> Features:
+        """The features stored so far, [k, D]; they stay in the file, which the mapping keeps when it is closed."""
+        self._file.flush()
+        if not self._file.tell():
+            return np.empty((0, self._dims), np.float32)
+        return np.memmap(self._file, np.float32, "r").reshape(-1, self._dims)
+
+    def finish(self) -> SetFeatures:
+        """What the pass leaves. ValueError below two images."""
+        return SetFeatures(self._statistics.finish(), self._stored(), self._properties.properties())
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """All that :meth:`restore` needs to go on, as plain arrays."""
+        return {**self._statistics.state(), **self._properties.state(), "features": self._stored()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what :meth:`state` gave: what is left in the end is the same to the last bit.
+
+        KeyError or ValueError where it is something else; this pass is then of no use.
+        """
+        self._statistics.restore(state)
+        self._properties.restore(state)
+        features = state["features"]
+        count = int(np.searchsorted(self._rows, self.n))
+        if features.shape != (count, self._dims) or features.dtype != np.float32 or self.n > (self.total or self.n):
+            raise ValueError(f"{self.n} images of {self.total} and {len(features)} features do not go together")
+        self._file.write(features.tobytes())
+
+
+def compute_features(
     images: Iterable[Images], extractor: FeatureExtractor, description: str, total: int | None = None
-) -> Extracted:
-    """Take the features of ``images``, each uint8 [H, W, 3], in one pass; memory does not grow with their number.
+) -> SetFeatures:
+    """Compute the features of ``images``, each uint8 [H, W, 3], in one pass; memory does not grow with their number.
 
     ``description`` names the progress bar and what an error speaks of; ``total``, the number of images, is the bar's
-    end. Where it is not known, the features of the first 50,000 are kept.
+    end. Where it is not known, the features of the first 50,000 are stored.
 
     Raises:
         InputError: fewer than two images, or features that are not finite.
     """
-    running, observer = RunningStatistics(extractor.dims), Observer()
-    wanted = kept_rows(KEPT if total is None else total)
-    with tempfile.TemporaryFile() as file, console.progress(description, total) as task:
-        for batch in ahead(_batches(observer.watch(images), extractor.batch)):
+    with FeaturePass(extractor.dims, total) as so_far:
+        return complete(so_far, images, extractor, description)
+
+
+def complete(
+    so_far: FeaturePass,
+    rest: Iterable[Images],
+    extractor: FeatureExtractor,
+    description: str,
+    after_batch: Callable[[FeaturePass], None] = lambda so_far: None,
+) -> SetFeatures:
+    """Take the rest of the images through a pass; ``after_batch`` sees it whenever it has come further."""
+    with console.progress(description, so_far.total, done=so_far.n) as task:
+        for batch in ahead(_batches(rest, extractor.batch)):
             features = extractor(batch)
             if not np.isfinite(features).all():
                 raise InputError(
                     f"{extractor.name} gives features that are not finite for {description}.",
                     "Its weights are damaged.",
                 )
-            first, last = np.searchsorted(wanted, [running.n, running.n + len(features)])
-            file.write(features[wanted[first:last] - running.n].tobytes())
-            running.update(features)
+            so_far.add(batch, features)
             task.advance(len(batch))
-        require_enough(running.n, description)
-        file.flush()
-        # The mapping outlives the file's name, and the system may drop its pages from memory at any time.
-        kept = np.memmap(file, np.float32, "r").reshape(-1, extractor.dims)
-    return Extracted(running.finish(), kept, observer.looks())
+            after_batch(so_far)
+    require_enough(so_far.n, description)
+    return so_far.finish()
 
 
-def observed(images: Images, features: Features) -> Extracted:
-    """What :func:`extract` leaves of images [N, H, W, 3] whose features [N, D] there are already."""
-    running, observer = RunningStatistics(features.shape[1]), Observer()
-    for _ in observer.watch(images):
-        pass
+def summarise(images: Images, features: Features) -> SetFeatures:
+    """What :func:`compute_features` leaves of images [N, H, W, 3] whose features [N, D] there are already."""
+    running, properties = RunningStatistics(features.shape[1]), PropertyCollector()
     running.update(features)
-    return Extracted(running.finish(), features[kept_rows(len(features))], observer.looks())
+    properties.update(images)
+    return SetFeatures(running.finish(), features[stored_rows(len(features))], properties.properties())
 
 
 def require_enough(n: int, description: str) -> None:

@@ -1,10 +1,11 @@
-"""What a set of images looks like to arithmetic: sizes, values, detail. Enough to warn of what spoils a comparison."""
+"""What arithmetic tells of a set of images: sizes, values, detail. Enough to warn of what spoils a comparison."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ _ENOUGH = 1000
 
 
 @dataclass(frozen=True)
-class Looks:
+class ImageProperties:
     """Of a set of images.
 
     Attributes:
@@ -32,52 +33,65 @@ class Looks:
     detail: Detail | None
 
 
-class Observer:
-    """Looks at images as they pass on their way to the network."""
+class PropertyCollector:
+    """Measures images as they come."""
 
     def __init__(self) -> None:
         self._sizes: Counter[tuple[int, int]] = Counter()
+        self._seen = 0
         self._values = PixelValues()
         self._details: list[npt.NDArray[np.float64]] = []
 
-    def watch(self, images: Iterable[Images]) -> Iterator[Images]:
-        """The same images, uint8 [H, W, 3]."""
-        for seen, image in enumerate(images):
-            if image.ndim == 3 and image.dtype == np.uint8:  # else the network's to refuse
-                self._sizes[image.shape[0], image.shape[1]] += 1
-                if seen < _ENOUGH:
-                    self._values.update(image)
-                    detail = log_detail(image)
-                    self._details += [] if detail is None else [detail]
-            yield image
+    def update(self, images: Iterable[Images]) -> None:
+        """Add images, each uint8 [H, W, 3]."""
+        for image in images:
+            self._sizes[image.shape[0], image.shape[1]] += 1
+            if self._seen < _ENOUGH:
+                self._values.update(image)
+                detail = log_detail(image)
+                self._details += [] if detail is None else [detail]
+            self._seen += 1
 
-    def looks(self) -> Looks:
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """What has been measured so far, as plain arrays from which :meth:`restore` goes on."""
+        sizes = np.array([(*size, count) for size, count in self._sizes.items()], np.int64).reshape(-1, 3)
+        return {"sizes": sizes, "details": np.array(self._details).reshape(-1, 2), "values": self._values.state()}
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what :meth:`state` gave. KeyError or ValueError where it is something else."""
+        self._sizes = Counter({(int(height), int(width)): int(count) for height, width, count in state["sizes"]})
+        self._seen = sum(self._sizes.values())
+        self._details = list(state["details"])
+        self._values.restore(state["values"])
+
+    def properties(self) -> ImageProperties:
+        """Of all images so far."""
         detail = None
         if len(self._details) > 1 and len(self._sizes) == 1:
             details = np.array(self._details)
             detail = Detail(len(details), details.mean(axis=0), details.var(axis=0, ddof=1))
         sizes = tuple((height, width, count) for (height, width), count in self._sizes.most_common())
-        return Looks(sizes, self._values.sign(), detail)
+        return ImageProperties(sizes, self._values.sign(), detail)
 
 
-def warnings_of(images: Looks, reference: Looks | None) -> list[str]:
+def warnings_of(images: ImageProperties, reference: ImageProperties | None) -> list[str]:
     """What spoils the comparison of images with a reference, in sentences; little is known of a reference's None."""
     found = []
     if len(images.sizes) > 1:
-        found.append(f"the images have {_sizes(images)}; each is resized by itself, which leaves traces of its own")
+        found.append(f"The images have {_sizes(images)}. Each is resized by itself, which leaves traces of its own.")
     if reference is not None and images.sizes[0][:2] != reference.sizes[0][:2]:
         found.append(
-            f"the images are {_size(images.sizes[0])} and the reference's {_size(reference.sizes[0])}: resizing alone "
-            "sets them apart"
+            f"The images are {_size(images.sizes[0])} and the reference's {_size(reference.sizes[0])}: resizing alone "
+            "sets them apart."
         )
     if images.sign is not None and (reference is None or reference.sign is None):
-        found.append(f"the images look as if their normalisation was not undone on saving: {images.sign}")
+        found.append(f"The images look as if their normalisation was not undone on saving: {images.sign}.")
     if reference is not None and images.sizes[0][:2] == reference.sizes[0][:2] and images.detail and reference.detail:
         factor = detail_factor(images.detail, reference.detail)
         if factor is not None:
             found.append(
-                f"the images have {factor:.2g} times the reference's power in the finest detail and are like it "
-                "otherwise, as when the two were resized by different filters: resize both alike"
+                f"The images have {factor:.2g} times the reference's power in the finest detail and are like it "
+                "otherwise, as when the two were resized by different filters: resize both alike."
             )
     return found
 
@@ -86,6 +100,6 @@ def _size(size: tuple[int, int, int]) -> str:
     return f"{size[1]}×{size[0]}"
 
 
-def _sizes(looks: Looks) -> str:
-    rarest, commonest = looks.sizes[-1], looks.sizes[0]
-    return f"{len(looks.sizes):,} sizes, {_size(commonest)} {commonest[2]:,} times and {_size(rarest)} {rarest[2]:,}"
+def _sizes(images: ImageProperties) -> str:
+    rarest, commonest = images.sizes[-1], images.sizes[0]
+    return f"{len(images.sizes):,} sizes, {_size(commonest)} {commonest[2]:,} times and {_size(rarest)} {rarest[2]:,}"

@@ -1,4 +1,4 @@
-"""Whether a target leaves a generator room above what real images score, and which reference would leave it."""
+"""Whether a target leaves a generator a margin above what real images score, and which reference would leave it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from facegen.metrics.floor import Floor, expected_floor, floors_by_reference_siz
 from facegen.scoring.reference import Reference
 
 #: The part of the target that the floor should leave for a generator's own error.
-ROOM = 0.1
+MARGIN = 0.1
 
 
-def no_room(reference: Reference, floor: Floor | None, n: int, target: float) -> str | None:
-    """What to know where n real images score above 1 − ``ROOM`` of the target, in words; None where they do not.
+def margin_warning(reference: Reference, floor: Floor | None, n: int, target: float) -> str | None:
+    """What to know where n real images score above 1 − ``MARGIN`` of the target, in words; None where they do not.
 
     ``floor`` is the measured one. Where there are too few real images to measure it against the whole reference, as
     with n references for n images, it is estimated if that can be, which the words say.
@@ -26,7 +26,7 @@ def no_room(reference: Reference, floor: Floor | None, n: int, target: float) ->
         value, score, size = floor.value, f"score {floor.value:.2f}", floor.reference_n
     else:
         return None
-    if value <= (1 - ROOM) * target:
+    if value <= (1 - MARGIN) * target:
         return None
     against = "" if size is None else f" against {size:,}"
     verdict = "fail" if value >= target else "leave a generator hardly any room under"
@@ -35,8 +35,8 @@ def no_room(reference: Reference, floor: Floor | None, n: int, target: float) ->
     if size is not None:
         floors[size] = value
     if len(floors) < 2:
-        return sentence
-    enough = reference_size_for(target, floors, margin=ROOM * target)
+        return f"{sentence}."
+    enough = reference_size_for(target, floors, margin=MARGIN * target)
     if enough is None:
-        return f"{sentence}; no reference is large enough for that few images: judge more of them"
-    return f"{sentence}; against about {round(enough, 2 - len(str(enough))):,} they would leave {ROOM:.0%} of it"
+        return f"{sentence}; no reference is large enough for that few images: score more of them."
+    return f"{sentence}; against about {round(enough, 2 - len(str(enough))):,} they would leave {MARGIN:.0%} of it."

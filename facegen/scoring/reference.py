@@ -14,15 +14,15 @@ import numpy.typing as npt
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.files import sha256_file, write_json
 from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.metrics.sampling import sample_rows
-from facegen.scoring.feature_cache import extracted, kept_path
-from facegen.scoring.features import FeatureSet, kept_rows
-from facegen.scoring.image_checks import Looks
-from facegen.scoring.statistics_file import Arrays, looks_in, read_statistics, write_statistics
+from facegen.scoring.feature_cache import FEATURE_CODE, cache_path, cached_features
+from facegen.scoring.features import FeatureSet, stored_rows
+from facegen.scoring.image_checks import ImageProperties
+from facegen.scoring.statistics_file import Arrays, properties_in, read_statistics, write_statistics
 
 #: A floor's draws come from at most so many images.
 POOL = 5_000
@@ -46,7 +46,7 @@ class Reference:
         sha256: the content hash of the images in the statistics, or of the statistics' file.
         description: in words, ``"10,000 images"``.
         pools: what floors are measured with, the best first.
-        looks: of the images; None where a file of statistics does not tell.
+        properties: of the images; None where a file of statistics does not tell.
         real: the images in the statistics (at most 50,000, drawn with a seed); None where there are statistics alone.
         heldout: those of a dataset's other splits (at most 5,000); None where it has none.
     """
@@ -56,7 +56,7 @@ class Reference:
     sha256: str
     description: str
     pools: tuple[Pool, ...] = ()
-    looks: Looks | None = None
+    properties: ImageProperties | None = None
     real: FeatureSet | None = None
     heldout: FeatureSet | None = None
 
@@ -66,7 +66,7 @@ def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
 
     ``path`` is a folder, archive or dataset of images; or an ``.npz`` in pytorch-fid's layout, ``mu`` [D] and ``sigma``
     [D, D]. A dataset that has a train split and others is represented by its train split, and the others are held out;
-    of anything else all images are used. What is computed is kept in the cache folder.
+    of anything else all images are used. What is computed is stored in the cache folder.
 
     Raises:
         InputError: nothing there, fewer than two images, or an ``.npz`` that does not fit the extractor.
@@ -74,16 +74,16 @@ def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
     if path.suffix.lower() == ".npz":
         return _from_file(path, extractor)
     used, others = parts(open_images(path))
-    known = extracted(used, extractor, f"The reference {path}")
-    real = FeatureSet(used.take(kept_rows(len(used))), known.features)
+    known = cached_features(used, extractor, f"The reference {path}")
+    real = FeatureSet(used.take(stored_rows(len(used))), known.features)
     within = Pool(known.features[sample_rows(len(real), POOL)], within=True)
     description = f"{len(used):,} {'images' if others is None else 'train images'}"
     if others is None:
-        return Reference(path, known.statistics, used.sha256, description, (within,), known.looks, real)
+        return Reference(path, known.statistics, used.sha256, description, (within,), known.properties, real)
     drawn = others.take(sample_rows(len(others), POOL))
-    heldout = FeatureSet(drawn, extracted(drawn, extractor, f"The held-out images of {path}").features)
+    heldout = FeatureSet(drawn, cached_features(drawn, extractor, f"The held-out images of {path}").features)
     pools = (Pool(heldout.features, within=False), within)
-    return Reference(path, known.statistics, used.sha256, description, pools, known.looks, real, heldout)
+    return Reference(path, known.statistics, used.sha256, description, pools, known.properties, real, heldout)
 
 
 def parts(images: ImageCollection) -> tuple[ImageCollection, ImageCollection | None]:
@@ -98,7 +98,7 @@ def _from_file(path: Path, extractor: FeatureExtractor) -> Reference:
     statistics, arrays = read_statistics(path, extractor)
     n = statistics.n
     description = f"the statistics of {n:,} images in {path}" if n is not None else f"the statistics in {path}"
-    return Reference(path, statistics, sha256_file(path), description, _pools(arrays, path), looks_in(arrays))
+    return Reference(path, statistics, sha256_file(path), description, _pools(arrays, path), properties_in(arrays))
 
 
 def _pools(arrays: Arrays, path: Path) -> tuple[Pool, ...]:
@@ -115,30 +115,30 @@ def save_reference(reference: Reference, extractor: FeatureExtractor, target: Pa
     more: dict[str, Any] = {}
     if reference.pools:
         more = {"pool": reference.pools[0].features, "pool_within": reference.pools[0].within}
-    write_statistics(target, reference.statistics, reference.looks, extractor, more)
+    write_statistics(target, reference.statistics, reference.properties, extractor, more)
 
 
 def floor_of(reference: Reference, extractor: FeatureExtractor, n: int) -> Floor | None:
-    """What n real images that are not in the statistics score against them, kept in the cache folder.
+    """What n real images that are not in the statistics score against them, stored in the cache folder.
 
     None where the pools are too small to tell, or there are none.
     """
     if n < 3:
         return None
-    path = kept_path(reference.sha256, extractor)
-    kept = path.with_name(f"{path.name}-floor-{n}.json")
+    path = cache_path(reference.sha256, extractor, *FEATURE_CODE, "facegen.metrics.floor")
+    stored = path.with_name(f"{path.name}-floor-{n}.json")
     try:
-        floor = Floor(**json.loads(kept.read_text(encoding="utf-8")))
+        floor = Floor(**json.loads(stored.read_text(encoding="utf-8")))
         return dataclasses.replace(floor, draws=tuple(floor.draws))
     except (OSError, ValueError, TypeError):  # not there yet, or damaged
         pass
     for pool in reference.pools:
-        console.detail(f"computing the floor: what {n:,} real images score against {reference.description}")
+        console.detail(f"Computing the floor: what {n:,} real images score against {reference.description}.")
         floor_now = frechet_floor(pool.features, reference.statistics, n, within=pool.within)
         if floor_now is not None:
             try:
-                write_json(kept, dataclasses.asdict(floor_now))
+                write_json(stored, dataclasses.asdict(floor_now))
             except OSError as problem:
-                console.warn(f"cannot keep the floor in {kept.parent}: {problem.strerror or problem}")
+                console.warn(f"Cannot store the floor in {stored.parent}: {problem.strerror or problem}.")
             return floor_now
     return None

@@ -14,19 +14,21 @@ import numpy as np
 import numpy.typing as npt
 
 from facegen import console
+from facegen.code_hash import code_hash
 from facegen.data.images import ImageCollection
 from facegen.data.origin import Origin, summary
 from facegen.errors import InputError
-from facegen.extractors.labels import is_fid
-from facegen.extractors.table import FeatureExtractor, open_extractor
+from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.extractors.labels import is_fid, metric_label
+from facegen.extractors.opening import open_extractor
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
 from facegen.metrics.interval import Interval, confidence_interval
 from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate
-from facegen.scoring.feature_cache import SCHEMA, extracted
-from facegen.scoring.features import KEPT, Extracted, FeatureSet, extract, kept_rows, observed
+from facegen.scoring.feature_cache import cached_features
+from facegen.scoring.features import STORED, FeatureSet, SetFeatures, compute_features, stored_rows, summarise
 from facegen.scoring.image_checks import warnings_of
-from facegen.scoring.margin import no_room
+from facegen.scoring.margin import margin_warning
 from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
 from facegen.scoring.score import FID_TARGET, Score
 
@@ -44,19 +46,24 @@ class Scorer:
     extractor: FeatureExtractor
     reference: Reference
     target: float | None
-    _no_room: dict[int, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _margin_warnings: dict[int, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def key(self) -> str:
         """A hash that changes whenever a score of the same images could: for caches of scores."""
-        network = [self.extractor.name, self.extractor.weights_sha256, self.extractor.dims]
-        everything = json.dumps([SCHEMA, *network, self.reference.sha256, self.target])
+        network = [self.extractor.name, self.extractor.weights_sha256, self.extractor.dims, self.extractor.code]
+        everything = json.dumps([code_hash(__name__), *network, self.reference.sha256, self.target])
         return hashlib.sha256(everything.encode()).hexdigest()
+
+    @property
+    def label(self) -> str:
+        """What its distance is called: ``"FID"``, ``"effnet-lite0 FD"``."""
+        return metric_label(self.extractor.name, self.extractor.dims)
 
     @property
     def description(self) -> str:
         """In words: ``"effnet-lite0 FD against 10,000 images"``."""
-        return f"{self.extractor.label} against {self.reference.description}"
+        return f"{self.label} against {self.reference.description}"
 
     def score(
         self,
@@ -74,8 +81,8 @@ class Scorer:
         Raises:
             InputError: fewer than two images.
         """
-        found = extract(images, self.extractor, description, total)
-        return self._judge(found, Origin(trained_against=trained_against))[0]
+        found = compute_features(images, self.extractor, description, total)
+        return self._scored(found, Origin(trained_against=trained_against))[0]
 
     def score_features(
         self,
@@ -85,11 +92,11 @@ class Scorer:
         trained_against: str | None = None,
     ) -> Score:
         """The score of images [N, H, W, 3] whose features [N, D] were taken elsewhere, with the same extractor."""
-        return self._judge(observed(images, features), Origin(trained_against=trained_against))[0]
+        return self._scored(summarise(images, features), Origin(trained_against=trained_against))[0]
 
     def score_collection(self, collection: ImageCollection) -> Score:
         """The score of the images of a folder, archive or dataset."""
-        return self._judge(*self._extract(collection))[0]
+        return self._scored(*self._features_of(collection))[0]
 
     def evaluate(self, collection: ImageCollection, training: ImageCollection | None = None) -> Evaluation:
         """The score and all other metrics, in one pass; copies are also looked for in ``training``.
@@ -107,10 +114,10 @@ class Scorer:
             if len(images) < FEWEST:
                 raise InputError(f"All metrics need at least {FEWEST} images; {images.path} has {len(images)}.")
         known = self._known(training)
-        found, origin = self._extract(collection)
-        generated = FeatureSet(collection.take(kept_rows(len(collection))), found.features)
+        found, origin = self._features_of(collection)
+        generated = FeatureSet(collection.take(stored_rows(len(collection))), found.features)
         console.info("Comparing the images with the real ones.")
-        return evaluate(*self._judge(found, origin), generated, self.reference, known)
+        return evaluate(*self._scored(found, origin), generated, self.reference, known)
 
     def _known(self, training: ImageCollection | None) -> FeatureSet | None:
         """The features of training images (at most 50,000); None where the reference has the same images."""
@@ -119,12 +126,14 @@ class Scorer:
         images, _ = parts(training)
         if images.sha256 == self.reference.sha256:
             return None
-        if len(images) > KEPT:
-            console.info(f"Copies are looked for among {KEPT:,} of the {len(images):,} images in {images.path}.")
-        images = images.take(kept_rows(len(images)))
-        return FeatureSet(images, extracted(images, self.extractor, f"The training images {images.path}").features)
+        if len(images) > STORED:
+            console.info(f"Copies are looked for among {STORED:,} of the {len(images):,} images in {images.path}.")
+        images = images.take(stored_rows(len(images)))
+        return FeatureSet(
+            images, cached_features(images, self.extractor, f"The training images {images.path}").features
+        )
 
-    def _extract(self, collection: ImageCollection) -> tuple[Extracted, Origin]:
+    def _features_of(self, collection: ImageCollection) -> tuple[SetFeatures, Origin]:
         """Features, and where the images say they come from."""
         origins = Counter[Origin]()
 
@@ -133,16 +142,16 @@ class Scorer:
                 origins[picture.origin] += 1
                 yield picture.pixels
 
-        found = extract(pixels(), self.extractor, str(collection.path), len(collection))
+        found = compute_features(pixels(), self.extractor, str(collection.path), len(collection))
         return found, summary(origins)
 
-    def _judge(self, found: Extracted, origin: Origin) -> tuple[Score, Floor | None, Interval | None]:
+    def _scored(self, found: SetFeatures, origin: Origin) -> tuple[Score, Floor | None, Interval | None]:
         """The value, and what it is worth."""
         statistics, reference = found.statistics, self.reference
         n = statistics.n
         assert n is not None
         value = frechet_distance(statistics, reference.statistics)
-        # The features of more images than are kept say nothing of the spread at that number; of two, nothing at all.
+        # The features of more images than are stored say nothing of the spread at that number; of two, nothing at all.
         measurable = 2 < n == len(found.features)
         interval = confidence_interval(found.features, reference.statistics) if measurable else None
         floor = floor_of(reference, self.extractor, n)
@@ -165,33 +174,33 @@ class Scorer:
         )
         return score.with_origin(origin), floor, interval
 
-    def _warnings(self, found: Extracted, floor: Floor | None) -> list[str]:
+    def _warnings(self, found: SetFeatures, floor: Floor | None) -> list[str]:
         n, dims = found.statistics.n, self.extractor.dims
         assert n is not None
-        warnings = warnings_of(found.looks, self.reference.looks)
+        warnings = warnings_of(found.properties, self.reference.properties)
         if n <= dims:
             warnings.append(
                 f"{n:,} images do not fill {dims:,} dims, so the value lies above that of more images: compare it with "
-                f"values of {n:,} images and with the floor alone"
+                f"values of {n:,} images and with the floor alone."
             )
         if floor is None:
-            warnings.append(f"there are too few real images to say what {n:,} of them would score: no floor")
+            warnings.append(f"There are too few real images to say what {n:,} of them would score: no floor.")
         elif floor.reference_n is not None and floor.reference_n < 0.9 * (self.reference.statistics.n or 0):
             warnings.append(
-                f"the floor is that of {floor.reference_n:,} of the {self.reference.statistics.n:,} reference images, "
-                "for each draw was left out of them: against all it is lower"
+                f"The floor is that of {floor.reference_n:,} of the {self.reference.statistics.n:,} reference images, "
+                "for each draw was left out of them: against all it is lower."
             )
-        crowded = self.no_room(n)
-        return warnings if crowded is None else [*warnings, crowded]
+        margin = self.margin_warning(n)
+        return warnings if margin is None else [*warnings, margin]
 
-    def no_room(self, n: int) -> str | None:
-        """What to know where n real images score so much that the target leaves a generator no room; else None."""
-        if n not in self._no_room:
-            self._no_room[n] = None
+    def margin_warning(self, n: int) -> str | None:
+        """What to know where n real images score so much that the target leaves a generator no margin; else None."""
+        if n not in self._margin_warnings:
+            self._margin_warnings[n] = None
             if self.target is not None:
                 floor = floor_of(self.reference, self.extractor, n)
-                self._no_room[n] = no_room(self.reference, floor, n, self.target)
-        return self._no_room[n]
+                self._margin_warnings[n] = margin_warning(self.reference, floor, n, self.target)
+        return self._margin_warnings[n]
 
     def save_reference(self, target: Path) -> None:
         """Write the reference's statistics as an ``.npz`` that can be given as a reference later.
@@ -216,7 +225,7 @@ def open_scorer(
     """A scorer against ``reference``: a folder, archive or dataset of images, or an ``.npz`` of statistics.
 
     ``target`` None means 20 for FID and no target for anything else: 20 in another network's features is another
-    distance. For the other options and errors see :func:`facegen.extractors.table.open_extractor`.
+    distance. For the other options and errors see :func:`facegen.extractors.opening.open_extractor`.
     """
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"The target is {target} and should be a number above 0.")

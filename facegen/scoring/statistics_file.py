@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from facegen.errors import InputError
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.files import atomic_path
 from facegen.metrics.detail import Detail
 from facegen.metrics.frechet import FrechetStatistics
-from facegen.scoring.image_checks import Looks
+from facegen.scoring.image_checks import ImageProperties
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -23,11 +23,11 @@ Arrays = dict[str, npt.NDArray[Any]]
 def write_statistics(
     target: Path,
     statistics: FrechetStatistics,
-    looks: Looks | None,
+    properties: ImageProperties | None,
     extractor: FeatureExtractor,
     more: Mapping[str, Any],
 ) -> None:
-    """Write mu and sigma, n, the extractor that made them, the images' looks, and the arrays in ``more``."""
+    """Write mu and sigma, n, the extractor that made them, the images' properties, and the arrays in ``more``."""
     arrays: dict[str, Any] = {
         "mu": statistics.mu,
         "sigma": statistics.sigma,
@@ -37,10 +37,13 @@ def write_statistics(
     }
     if statistics.n is not None:
         arrays["n"] = statistics.n
-    if looks is not None:
-        arrays |= {"sizes": np.array(looks.sizes), "sign": looks.sign or ""}
-        if looks.detail is not None:
-            arrays |= {"detail": np.stack([looks.detail.mean, looks.detail.variance]), "detail_n": looks.detail.n}
+    if properties is not None:
+        arrays |= {"sizes": np.array(properties.sizes), "sign": properties.sign or ""}
+        if properties.detail is not None:
+            arrays |= {
+                "detail": np.stack([properties.detail.mean, properties.detail.variance]),
+                "detail_n": properties.detail.n,
+            }
     with atomic_path(target) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -86,14 +89,14 @@ def read_statistics(path: Path, extractor: FeatureExtractor) -> tuple[FrechetSta
     return FrechetStatistics(None if count is None else int(count), mu, sigma), arrays
 
 
-def looks_in(arrays: Arrays) -> Looks | None:
-    """The looks among the arrays of a file; None where it has none, or not as ``write_statistics`` wrote them."""
+def properties_in(arrays: Arrays) -> ImageProperties | None:
+    """The images' properties in a file's arrays; None where ``write_statistics`` did not write them there."""
     sizes, sign, detail, detail_n = (arrays.get(name) for name in ("sizes", "sign", "detail", "detail_n"))
     if sizes is None or sign is None or sizes.ndim != 2 or sizes.shape[1] != 3 or not len(sizes):
         return None
     known = None
     if detail is not None and detail_n is not None and detail.shape == (2, 2):
         known = Detail(int(detail_n), detail[0], detail[1])
-    return Looks(
+    return ImageProperties(
         tuple((int(height), int(width), int(count)) for height, width, count in sizes), str(sign) or None, known
     )

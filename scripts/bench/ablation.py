@@ -37,7 +37,7 @@ import torch
 
 from facegen.data.dataset import FaceDataset
 from facegen.device import choose_precision
-from facegen.extractors.table import open_extractor
+from facegen.extractors.opening import open_extractor
 from facegen.gan.generators import latents_for, standing_statistics
 from facegen.gan.latents import images_of
 from facegen.metrics.frechet import frechet_distance, frechet_statistics

@@ -42,7 +42,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from facegen.extractors.table import FeatureExtractor
+    from facegen.extractors.feature_extractor import FeatureExtractor
     from facegen.metrics.frechet import FrechetStatistics
 
     Features = Callable[[Path], FrechetStatistics]
@@ -277,17 +277,19 @@ def clean_fid_distance(first: FrechetStatistics, second: FrechetStatistics) -> f
 
 
 def open_extractor(work: Path) -> FeatureExtractor:
-    from facegen.extractors import table as extractors
+    from facegen.extractors import opening
 
-    return extractors.open_extractor(weights=work / WEIGHTS, device="cpu")
+    return opening.open_extractor(weights=work / WEIGHTS, device="cpu")
 
 
 def load_facegen(work: Path) -> Features:
     from facegen.data.images import open_images
-    from facegen.scoring.features import extract
+    from facegen.scoring.features import compute_features
 
     extractor = open_extractor(work)
-    return lambda folder: extract((image for _, image in open_images(folder)), extractor, "images").statistics
+    return lambda folder: (
+        compute_features((image for _, image in open_images(folder)), extractor, "The images").statistics
+    )
 
 
 def facegen_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:

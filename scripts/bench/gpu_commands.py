@@ -20,7 +20,7 @@ from PIL import Image
 
 import facegen
 from facegen.data.dataset import FaceDataset
-from facegen.extractors.table import EFFNET_NAME, open_extractor
+from facegen.extractors.opening import FALLBACK, open_extractor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.pretrained import generator_path
 from facegen.training.checkpoint import LAST, RECIPE, load_generator
@@ -162,7 +162,7 @@ def _score(setting: Setting) -> Result:
     rows = faces.training_rows()[: 60 if setting.tiny else 2000]
     images, count = np.ascontiguousarray(faces.images[rows]), len(rows) // 2
     theirs, ours = (
-        open_extractor(EFFNET_NAME, device=place).all_features(images) for place in (CPU.type, setting.device.type)
+        open_extractor(FALLBACK, device=place).all_features(images) for place in (CPU.type, setting.device.type)
     )
     error = relative(torch.from_numpy(ours[:256]).double(), torch.from_numpy(theirs[:256]).double())
     distances = [

@@ -29,7 +29,8 @@ from PIL import Image, ImageFilter
 from scipy.cluster.vq import kmeans2
 
 from facegen.data.images import open_images
-from facegen.extractors.table import FeatureExtractor, open_extractor
+from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.extractors.opening import open_extractor
 from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
 from facegen.metrics.memorization import memorization
 

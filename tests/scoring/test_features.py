@@ -8,13 +8,13 @@ import pytest
 from torch import Tensor
 
 from facegen.errors import InputError
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.scoring import features
-from facegen.scoring.features import ahead, extract, kept_rows
+from facegen.scoring.features import ahead, compute_features, stored_rows
 
 
 def test_statistics_are_those_of_the_features(tiny: FeatureExtractor, pixels: np.ndarray) -> None:
-    statistics = extract(iter(pixels), tiny, "images").statistics
+    statistics = compute_features(iter(pixels), tiny, "images").statistics
     features = tiny(list(pixels))
     assert statistics.n == 20
     np.testing.assert_allclose(statistics.mu, features.mean(0), rtol=1e-6)
@@ -22,21 +22,23 @@ def test_statistics_are_those_of_the_features(tiny: FeatureExtractor, pixels: np
 
 
 @pytest.mark.parametrize("total", [20, None])
-def test_features_are_kept_in_order(tiny: FeatureExtractor, pixels: np.ndarray, total: int | None) -> None:
-    np.testing.assert_allclose(extract(iter(pixels), tiny, "images", total).features, tiny(list(pixels)), rtol=1e-6)
+def test_features_are_stored_in_order(tiny: FeatureExtractor, pixels: np.ndarray, total: int | None) -> None:
+    np.testing.assert_allclose(
+        compute_features(iter(pixels), tiny, "images", total).features, tiny(list(pixels)), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize(("total", "rows"), [(20, None), (None, np.arange(7))])
-def test_beyond_the_limit_a_sample_is_kept(
+def test_beyond_the_limit_a_sample_is_stored(
     tiny: FeatureExtractor,
     pixels: np.ndarray,
     monkeypatch: pytest.MonkeyPatch,
     total: int | None,
     rows: np.ndarray | None,
 ) -> None:
-    monkeypatch.setattr(features, "KEPT", 7)
-    found = extract(iter(pixels), tiny, "images", total)
-    rows = kept_rows(20) if rows is None else rows
+    monkeypatch.setattr(features, "STORED", 7)
+    found = compute_features(iter(pixels), tiny, "images", total)
+    rows = stored_rows(20) if rows is None else rows
     assert len(rows) == 7 and (np.diff(rows) > 0).all() and found.statistics.n == 20
     np.testing.assert_allclose(found.features, tiny(list(pixels[rows])), rtol=1e-6)
 
@@ -50,12 +52,12 @@ def test_images_of_different_sizes_keep_their_order(tiny: FeatureExtractor, pixe
 @pytest.mark.parametrize(("count", "words"), [(0, "has 0 images"), (1, "has 1 image:")])
 def test_too_few_images_say_why(tiny: FeatureExtractor, pixels: np.ndarray, count: int, words: str) -> None:
     with pytest.raises(InputError, match=rf"some/folder {words}.*covariance"):
-        extract(pixels[:count], tiny, "some/folder")
+        compute_features(pixels[:count], tiny, "some/folder")
 
 
 def test_float_images_are_a_mistake_of_the_caller(tiny: FeatureExtractor, pixels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="expected images uint8"):
-        extract(pixels / 255, tiny, "images")  # type: ignore[arg-type]
+        compute_features(pixels / 255, tiny, "images")  # type: ignore[arg-type]
 
 
 def test_features_that_are_not_finite_are_refused(
@@ -66,7 +68,7 @@ def test_features_that_are_not_finite_are_refused(
 
     monkeypatch.setattr(tiny.network, "forward", broken)
     with pytest.raises(InputError, match="not finite"):
-        extract(pixels, tiny, "images")
+        compute_features(pixels, tiny, "images")
 
 
 def test_ahead_keeps_order_and_none() -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from facegen.data.images import open_images
 from facegen.data.synthetic import render_faces
 from facegen.data.transform import resize_and_crop
-from facegen.extractors.table import open_extractor
+from facegen.extractors.opening import open_extractor
 from facegen.metrics.frechet import frechet_statistics
 from facegen.metrics.memorization import memorization
 

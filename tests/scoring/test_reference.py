@@ -9,14 +9,14 @@ import pytest
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
 from facegen.errors import InputError
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.files import cache_folder
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.scoring import feature_cache, reference
 from facegen.scoring.reference import floor_of, open_reference, save_reference
 
 
-def kept_files() -> list[Path]:
+def stored_files() -> list[Path]:
     return sorted((cache_folder() / "references").glob("*.npz"))
 
 
@@ -27,7 +27,7 @@ def write(path: Path, **arrays: object) -> Path:
 
 def test_statistics_are_computed_once(tiny: FeatureExtractor, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_reference(folder, tiny)
-    monkeypatch.setattr(feature_cache, "extract", None)
+    monkeypatch.setattr(feature_cache, "complete", None)
     again = open_reference(folder, tiny)
     np.testing.assert_array_equal(again.statistics.sigma, first.statistics.sigma)
     assert (again.statistics.n, again.sha256) == (20, first.sha256)
@@ -44,14 +44,14 @@ def test_the_cache_goes_by_content(tiny: FeatureExtractor, folder: Path) -> None
 def test_the_cache_goes_by_the_extractor(tiny: FeatureExtractor, folder: Path, change: dict[str, str]) -> None:
     open_reference(folder, tiny)
     open_reference(folder, replace(tiny, **change))
-    assert len(kept_files()) == 2
+    assert len(stored_files()) == 2
 
 
 def test_a_damaged_cache_is_computed_anew(
     tiny: FeatureExtractor, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = open_reference(folder, tiny)
-    (file,) = kept_files()
+    (file,) = stored_files()
     file.write_bytes(file.read_bytes()[:200])
     np.testing.assert_array_equal(open_reference(folder, tiny).statistics.mu, first.statistics.mu)
     assert "anew" in capsys.readouterr().err
@@ -108,8 +108,12 @@ def test_what_is_read_back_is_what_was_computed(tiny: FeatureExtractor, split: P
     for one, other in ((first.real, again.real), (first.heldout, again.heldout)):
         assert one is not None and other is not None
         np.testing.assert_array_equal(one.features, other.features)
-    assert first.looks is not None and again.looks is not None and first.looks.sizes == again.looks.sizes
-    assert again.looks.sizes == ((16, 16, 12),)
+    assert (
+        first.properties is not None
+        and again.properties is not None
+        and first.properties.sizes == again.properties.sizes
+    )
+    assert again.properties.sizes == ((16, 16, 12),)
 
 
 class TestFloor:
@@ -154,7 +158,7 @@ class TestFloor:
         save_reference(computed, tiny, tmp_path / "stats.npz")
         saved = open_reference(tmp_path / "stats.npz", tiny)
         assert floor_of(saved, tiny, 5) == floor_of(computed, tiny, 5) is not None
-        assert saved.looks is not None and saved.looks.sizes == ((16, 16, computed.statistics.n),)
+        assert saved.properties is not None and saved.properties.sizes == ((16, 16, computed.statistics.n),)
 
 
 def test_pytorch_fids_layout_has_no_n(tiny: FeatureExtractor, tmp_path: Path) -> None:

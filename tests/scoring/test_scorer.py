@@ -12,7 +12,7 @@ from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
 from facegen.data.origin import Origin, png_info
 from facegen.errors import InputError
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.scoring import features, margin
@@ -89,11 +89,11 @@ def test_two_images_have_neither(scorer: Scorer, pixels: np.ndarray) -> None:
     assert any("no floor" in warning for warning in score.warnings)
 
 
-def test_more_images_than_are_kept_have_no_interval(
+def test_more_images_than_are_stored_have_no_interval(
     scorer: Scorer, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scorer.score(pixels)
-    monkeypatch.setattr(features, "KEPT", 10)
+    monkeypatch.setattr(features, "STORED", 10)
     assert replace(scorer.score(pixels, total=20), interval95=whole.interval95) == whole
 
 
@@ -102,7 +102,7 @@ def test_fewer_images_than_dims_are_told(scorer: Scorer, pixels: np.ndarray, cou
     assert any("do not fill 12 dims" in warning for warning in scorer.score(pixels[:count]).warnings) is told
 
 
-class TestRoom:
+class TestMargin:
     @pytest.mark.parametrize(("factor", "told"), [(0.5, "fail the target"), (1.05, "hardly any room"), (2.0, None)])
     def test_is_what_the_floor_leaves_under_the_target(
         self, scorer: Scorer, pixels: np.ndarray, factor: float, told: str | None
@@ -118,10 +118,10 @@ class TestRoom:
         """The figures measured on CelebA: 13.78 + 7,222/M for 1,000 images, so 18 takes M = 1,711."""
         monkeypatch.setattr(module, "floor_of", lambda *words: Floor(21.0, 0.1, (21.0,), 1000, 1000))
         monkeypatch.setattr(margin, "floors_by_reference_size", lambda *words: {10_000: 14.5, 5_000: 15.2})
-        told = replace(scorer, target=20.0).no_room(1000)
+        told = replace(scorer, target=20.0).margin_warning(1000)
         assert told is not None and "1,000 real images score 21.00 against 1,000 and so fail the target of 20" in told
         assert "against about 1,700 they would leave 10% of it" in told
-        hopeless = replace(scorer, target=12.0).no_room(1000)
+        hopeless = replace(scorer, target=12.0).margin_warning(1000)
         assert hopeless is not None and "no reference is large enough" in hopeless
 
     def test_a_floor_of_part_of_the_reference_is_said_to_be_that(self, scorer: Scorer, pixels: np.ndarray) -> None:
@@ -133,11 +133,11 @@ class TestRoom:
     ) -> None:
         """As many references as images: a course's usual case."""
         monkeypatch.setattr(margin, "expected_floor", lambda pool, n, reference_n: 21.0)
-        told = Scorer(tiny, open_reference(folder, tiny), target=20.0).no_room(20)
+        told = Scorer(tiny, open_reference(folder, tiny), target=20.0).margin_warning(20)
         assert told is not None and "20 real images would score about 21.0 against 20 and so fail" in told
 
     def test_without_a_target_nothing_is_told(self, scorer: Scorer) -> None:
-        assert scorer.no_room(8) is None
+        assert scorer.margin_warning(8) is None
 
 
 class TestEvaluate:

@@ -13,9 +13,11 @@ from PIL import Image
 from torchvision.models import inception_v3
 
 from facegen.errors import InputError
-from facegen.extractors import table as extractors
+from facegen.extractors import feature_extractor, table
+from facegen.files import sha256_file
 from facegen.scoring.scorer import open_scorer
 from facegen.stages.fid import fid
+from facegen.weights.published import INCEPTION
 
 pytorch_inception = pytest.importorskip("pytorch_fid.inception")
 
@@ -142,18 +144,18 @@ def test_only_the_published_weights_are_fid(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, published: bool, name: str, target: float | None
 ) -> None:
     if published:
-        random = replace(extractors.INCEPTION, sha256=extractors.sha256_file(weights))
-        monkeypatch.setattr(extractors, "INCEPTION", random)
+        random = replace(INCEPTION, sha256=sha256_file(weights))
+        monkeypatch.setitem(table._TABLE, "inception", replace(table._TABLE["inception"], weights=random))
     np.savez(tmp_path / "stats.npz", mu=np.zeros(2048), sigma=np.eye(2048))
     scorer = open_scorer(tmp_path / "stats.npz", weights=weights, device="cpu")
-    assert (scorer.extractor.label, scorer.target) == (name, target)
+    assert (scorer.label, scorer.target) == (name, target)
 
 
 def test_a_batch_of_any_size_gives_the_same_value(
     weights: Path, folders: dict[int, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once = fid(folders[6], folders[5], weights=weights, dims=64, device="cpu").value
-    monkeypatch.setattr(extractors, "CPU_BATCH", 3)
+    monkeypatch.setattr(feature_extractor, "CPU_BATCH", 3)
     assert fid(folders[6], folders[5], weights=weights, dims=64, device="cpu").value == pytest.approx(at_once, rel=1e-5)
 
 

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from facegen.data.images import open_images
-from facegen.extractors import table as extractors
-from facegen.extractors.table import FeatureExtractor, open_extractor
+from facegen.extractors import feature_extractor
+from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.extractors.opening import open_extractor
 from facegen.stages.fid import fid
 from facegen.stages.prepare import prepare
 
@@ -122,7 +123,7 @@ def test_a_reference_counts_alike_as_statistics(images: Path, reference: Path, e
 def test_any_batch_size_gives_the_same_value(
     batch: int, images: Path, reference: Path, expected: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extractors, "CPU_BATCH", batch)
+    monkeypatch.setattr(feature_extractor, "CPU_BATCH", batch)
     assert score(images, reference) == pytest.approx(expected, rel=1e-5)
 
 

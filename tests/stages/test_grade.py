@@ -38,7 +38,7 @@ class MeanScorer:
     reference = Reference(Path("reference"), FrechetStatistics(3, np.zeros(1), np.eye(1)), "1" * 64, "3 images")
     calls, crowded = 0, False
 
-    def no_room(self, n: int) -> str | None:
+    def margin_warning(self, n: int) -> str | None:
         return f"{n:,} real images score 127.00" if MeanScorer.crowded else None
 
     def score(self, images: Images) -> Score:

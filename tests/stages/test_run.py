@@ -26,7 +26,7 @@ class MeanColour:
     key, description, target = "mean-colour", "mean colour", None
     reference = Reference(Path("dataset"), FrechetStatistics(24, np.zeros(1), np.eye(1)), "0" * 64, "24 images")
 
-    def no_room(self, n: int) -> None:
+    def margin_warning(self, n: int) -> None:
         return None
 
     def score_collection(self, collection: ImageCollection) -> Score:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.extractors import table as extractors
-from facegen.extractors.table import CPU_BATCH, CUDA_BATCH, FeatureExtractor, open_extractor
+from facegen.extractors import opening
+from facegen.extractors.feature_extractor import CPU_BATCH, CUDA_BATCH, FeatureExtractor
+from facegen.extractors.opening import open_extractor
 from facegen.weights.published import Published
 
 
@@ -19,7 +20,7 @@ from facegen.weights.published import Published
 def _nothing_in_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No Inception weights, and no memory of a failed download."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(extractors, "_failed_download", None)
+    monkeypatch.setattr(opening, "_failed_download", None)
 
 
 def test_without_inceptions_weights_effnet_lite0_is_taken_and_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,7 +42,7 @@ def test_a_failed_download_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> Non
         tried.append(published)
         raise EnvironmentProblem("No network.")
 
-    monkeypatch.setattr(extractors, "ensure_weights", fail)
+    monkeypatch.setattr(opening, "ensure_weights", fail)
     open_extractor(device="cpu")
     open_extractor(device="cpu")
     assert len(tried) == 1

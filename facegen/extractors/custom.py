@@ -1,0 +1,145 @@
+"""``--extractor package.module:callable``: a function of the user's own that turns images into features."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.errors import InputError
+
+Images = npt.NDArray[np.uint8]
+
+_SHAPE = "It takes images, uint8 [N, H, W, 3], and returns features, float [N, D]."
+#: The image that is tried first, to find out D: 64×64, as most faces here.
+_PROBE = (1, 64, 64, 3)
+
+
+@dataclass(frozen=True)
+class ImageFunction:
+    """A user's function of images, whose answers are checked.
+
+    Attributes:
+        name: ``"package.module:callable"``.
+        function: uint8 [N, H, W, 3] of one size → float [N, D], finite, the same D for every size.
+        sha256: of the source that defines it.
+        dims: D.
+    """
+
+    name: str
+    function: Callable[[Images], Any]
+    sha256: str
+    dims: int
+
+    def __call__(self, images: Sequence[Images]) -> npt.NDArray[np.float32]:
+        """Features [n, dims] of n images, each uint8 [H, W, 3]; those of one size go to the function together.
+
+        Raises:
+            InputError: the function raised, or returned something else than finite features of these dims.
+        """
+        features = np.empty((len(images), self.dims), np.float32)
+        for shape in dict.fromkeys(image.shape for image in images):
+            rows = [row for row, image in enumerate(images) if image.shape == shape]
+            features[rows] = _call(self.name, self.function, np.stack([images[row] for row in rows]), self.dims)
+        return features
+
+
+def open_function(name: str) -> ImageFunction:
+    """The function called ``package.module:callable``, tried on one black image of 64×64.
+
+    The working folder is searched for the module first, as ``python -m`` does.
+
+    Raises:
+        InputError: no such module or callable, or one that does not turn images into features.
+    """
+    module_name, _, path = name.partition(":")
+    if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
+        raise InputError(f"The extractor {name!r} is no package.module:callable.", _SHAPE)
+    folder = str(Path.cwd())
+    if "" not in sys.path and folder not in sys.path:
+        sys.path.insert(0, folder)
+        importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as problem:
+        if problem.name is not None and f"{module_name}.".startswith(f"{problem.name}."):
+            raise InputError(
+                f"There is no module {problem.name} for the extractor {name}.",
+                "It is looked for in the working folder and among the installed packages.",
+            ) from problem
+        raise InputError(
+            f"The module {module_name} of the extractor {name} cannot be imported: {problem}."
+        ) from problem
+    except Exception as problem:  # whatever the user's module raises
+        raise InputError(
+            f"The module {module_name} of the extractor {name} cannot be imported: {_told(problem)}."
+        ) from problem
+    function: Any = module
+    for part in path.split("."):
+        function = getattr(function, part, None)
+    if not callable(function):
+        raise InputError(
+            f"The module {module_name} has no callable {path!r}.", f"--extractor {module_name}:NAME. {_SHAPE}"
+        )
+    probe = _call(name, function, np.zeros(_PROBE, np.uint8), None)
+    return ImageFunction(name, function, _source_sha256(module, function, name), probe.shape[1])
+
+
+def _call(name: str, function: Callable[[Images], Any], images: Images, dims: int | None) -> npt.NDArray[np.float32]:
+    """What the function makes of images of one size, checked."""
+    given = f"images {list(images.shape)}"
+    try:
+        features = np.asarray(function(images))
+    except Exception as problem:
+        raise InputError(f"The extractor {name} fails on {given}: {_told(problem)}.", _SHAPE) from problem
+    if features.dtype.kind != "f":
+        raise InputError(
+            f"The extractor {name} returns {features.dtype} for {given}, not floating-point numbers.", _SHAPE
+        )
+    if features.ndim != 2 or len(features) != len(images) or not features.shape[1]:
+        raise InputError(f"The extractor {name} returns {list(features.shape)} for {given}.", _SHAPE)
+    if dims is not None and features.shape[1] != dims:
+        raise InputError(
+            f"The extractor {name} returns {features.shape[1]} features for {given} and {dims} for others.",
+            "Distances need the same number for every image.",
+        )
+    if not np.isfinite(features).all():
+        raise InputError(f"The extractor {name} returns NaN or infinity for {given}.", _SHAPE)
+    return features.astype(np.float32, copy=False)
+
+
+def _told(problem: Exception) -> str:
+    """An exception of the user's code, and where it was raised."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    text = f"{type(problem).__name__}: {problem}".rstrip(": .")
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})"
+
+
+def _source_sha256(module: Any, function: Any, name: str) -> str:
+    """The sha256 of the file that is named; with the file that defines the callable, where that is another one."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    files = {Path(file) for file in (getattr(module, "__file__", None), _source_file(function)) if file is not None}
+    if not files:
+        raise InputError(f"The extractor {name} has no file, so nothing tells one version of it from another.")
+    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
+    return contents[0] if len(contents) == 1 else hashlib.sha256("".join(contents).encode()).hexdigest()
+
+
+def _source_file(function: Any) -> str | None:
+    for candidate in (inspect.unwrap(function), type(function)):
+        try:
+            return inspect.getsourcefile(candidate)
+        except TypeError:  # an object, or a built-in one
+            continue
+    return None

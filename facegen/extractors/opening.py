@@ -1,0 +1,135 @@
+"""Which network looks at the images: the user's choice turned into a feature extractor on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facegen import console
+from facegen.code_hash import code_hash
+from facegen.device import choose_device, memory_format
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.extractors.custom import open_function
+from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.extractors.table import Extractor, extractors
+from facegen.files import sha256_file
+from facegen.weights.published import Packaged, Published, ensure_weights
+from facegen.weights.state_dicts import read_state_dict
+
+#: Taken where nobody chooses: the first where its weights can be had, else the second.
+DEFAULT, FALLBACK = "inception", "effnet-lite0"
+
+_failed_download: EnvironmentProblem | None = None
+
+
+def open_extractor(
+    extractor: str | None = None, *, weights: Path | None = None, dims: int | None = None, device: str = "auto"
+) -> FeatureExtractor:
+    """The extractor of that name, or the best there is.
+
+    Args:
+        extractor: a name in the table; ``"package.module:callable"``, a user's own function; or None: the published
+            Inception where its weights are installed or can be downloaded, otherwise effnet-lite0, which is said on
+            stderr.
+        weights: a state dict to use instead of the extractor's published one; alone, it is Inception's.
+        dims: of those that the extractor offers; None for its default.
+        device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"mps"``.
+
+    Raises:
+        InputError: an option or a weights file that cannot be used.
+        EnvironmentProblem: weights or a device that are not there.
+    """
+    table = extractors()
+    if extractor is not None and ":" in extractor:
+        return _open_function(extractor, weights, dims, choose_device(device))
+    if extractor is not None and extractor not in table:
+        raise InputError(
+            f"There is no extractor {extractor!r}.", f"Choose one of: {', '.join(table)}, package.module:callable."
+        )
+    if extractor is not None or weights is not None:
+        return _open(table[extractor or DEFAULT], weights, dims, device)
+    # Nobody chose. A choice of dims is a choice of Inception, but for effnet-lite0's own.
+    fallback = table[FALLBACK]
+    if dims == fallback.default_dims:
+        return _open(fallback, None, dims, device)
+    told = _failed_download is not None
+    if _within_reach(table[DEFAULT].weights):
+        return _open(table[DEFAULT], None, dims, device)
+    if dims is not None:
+        raise InputError(
+            f"{dims} dims are Inception's, whose weights are out of reach, and {FALLBACK} has {fallback.default_dims}.",
+            "Install them with: facegen weights",
+        )
+    if not told:  # once, however many scorers a command opens
+        console.warn(
+            f"The Inception weights are out of reach, so the score is an {FALLBACK} Fréchet distance, not FID. "
+            "'facegen weights' tells how to install them."
+        )
+    return _open(fallback, None, None, device)
+
+
+def _within_reach(weights: Published | Packaged) -> bool:
+    """Whether the file is there or can be had; a download that failed is not tried twice by one process."""
+    global _failed_download
+    if _failed_download is not None:
+        return False
+    try:
+        _path_of(weights)
+    except EnvironmentProblem as problem:
+        console.detail(str(problem))
+        _failed_download = problem
+        return False
+    return True
+
+
+def _path_of(weights: Published | Packaged) -> Path:
+    return weights.path() if isinstance(weights, Packaged) else ensure_weights(weights).path
+
+
+def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name: str) -> FeatureExtractor:
+    if weights is not None and isinstance(entry.weights, Packaged):
+        takers = [other.title for other in extractors().values() if isinstance(other.weights, Published)]
+        raise InputError(
+            f"--weights {weights} is for {' or '.join(takers)}; {entry.name} has its own.", "Leave one of them out."
+        )
+    device = choose_device(device_name)
+    dims = entry.default_dims if dims is None else dims
+    if dims not in entry.dims:
+        _refuse_dims(entry, dims)
+    path = weights or _path_of(entry.weights)
+    state_dict = read_state_dict(path)
+    try:
+        network: Any = entry.build(state_dict, dims)
+    except ValueError as problem:
+        raise InputError(
+            f"{path} does not hold the weights of {entry.title}: {problem}.", _remedy(entry.weights)
+        ) from problem
+    sha256 = sha256_file(path)
+    # A package's file is what it is in whichever version; a file that is given may be any.
+    published = isinstance(entry.weights, Packaged) or sha256 == entry.weights.sha256
+    network = network.to(device).to(memory_format=memory_format(device))  # the layout of its convolutions there
+    name = entry.published_as if published else entry.custom_as
+    return FeatureExtractor(name, sha256, dims, network, device, code_hash(entry.module))
+
+
+def _refuse_dims(entry: Extractor, dims: int) -> None:
+    if len(entry.dims) == 1:
+        raise InputError(f"{entry.name} has {entry.default_dims} dims, not {dims}.", "Leave --dims out.")
+    raise InputError(f"{entry.title} has no {dims} dims.", f"Choose one of: {', '.join(map(str, entry.dims))}.")
+
+
+def _remedy(weights: Published | Packaged) -> str:
+    if isinstance(weights, Packaged):
+        return f"Install {weights.package} again."
+    return f"The published ones are {weights.url}"
+
+
+def _open_function(name: str, weights: Path | None, dims: int | None, device: torch.device) -> FeatureExtractor:
+    if weights is not None:
+        raise InputError(f"--weights {weights} is of no use to {name}, a function of your own.", "Leave it out.")
+    function = open_function(name)
+    if dims not in (None, function.dims):
+        raise InputError(f"{name} gives {function.dims} features an image, not {dims}.", "Leave --dims out.")
+    return FeatureExtractor(f"custom:{name}", function.sha256, function.dims, function, device)
