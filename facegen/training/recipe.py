@@ -19,7 +19,7 @@ from typing import Any
 from facegen.errors import InputError
 from facegen.gan.augmentation import parse_policies
 from facegen.gan.discriminators import DISCRIMINATORS, NORMS
-from facegen.gan.generators import GENERATORS
+from facegen.gan.generators import generator_names
 from facegen.gan.losses import LOSSES
 
 if sys.version_info >= (3, 11):
@@ -49,7 +49,8 @@ _REQUIRED = dataclasses.MISSING
 
 
 def _hyperparameter(meaning: str, default: Any = _REQUIRED, **limits: Any) -> Any:
-    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``.
+    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``
+    (a function, where what can be chosen may grow).
 
     Only what is off unless asked for has a default: a recipe says everything that it does.
     """
@@ -61,7 +62,7 @@ class Recipe:
     """Every hyperparameter of a run. Construction checks each field and raises InputError with its name."""
 
     name: str = _hyperparameter("what the run calls itself")
-    generator: str = _hyperparameter("architecture of G", choices=GENERATORS)
+    generator: str = _hyperparameter("architecture of G", choices=generator_names)
     generator_width: int = _hyperparameter("channels before G's last layer", least=1)
     latent_dim: int = _hyperparameter("entries of a latent", least=1)
     discriminator: str = _hyperparameter(
@@ -220,11 +221,13 @@ def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -
     numbers = (int, float)
     kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": numbers, "bool": (bool,)}
     kind = numbers if name == "Scheduled" else kinds[name]
+    choices = limits.get("choices", ())
+    choices = choices() if callable(choices) else choices
     wrong = None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind != (bool,)):
         wrong = "must be a number or a pair of them" if name == "Scheduled" else f"must be {name}"
-    elif "choices" in limits and value not in limits["choices"]:
-        wrong = f"must be one of {', '.join(limits['choices'])}"
+    elif choices and value not in choices:
+        wrong = f"must be one of {', '.join(choices)}"
     elif not isinstance(value, str) and value != value:
         wrong = "must be a number"
     elif ("above" in limits and not value > limits["above"]) or ("least" in limits and not value >= limits["least"]):
