@@ -14,10 +14,10 @@ from facegen.cnn.architecture import GENERATOR
 from facegen.cnn.chroma import ChromaLowPass
 from facegen.cnn.registry import ARCHITECTURES, find_architecture
 
-#: How many latents a generator is given at once. Kernels are chosen by that number and round differently: on a CPU, images
-#: drawn one at a time differ in some 15 of 786,432 pixel values from those drawn 32 at a time. A fixed number makes an
-#: image independent of how many are drawn with it. It does not fix all that rounding depends on: the memory format changes
-#: as many values, and so does another device. Images are equal to the bit where all three are the same.
+#: How many latents a generator is given at once. Kernels are chosen by that number and round differently: on a CPU,
+#: images drawn one at a time differ in some 15 of 786,432 pixel values from those drawn 32 at a time. A fixed number
+#: makes an image independent of how many are drawn with it. Rounding depends on more: the memory format changes as
+#: many values, and another device may change others. Images are equal to the bit where all three are the same.
 CHUNK = 32
 
 

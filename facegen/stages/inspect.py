@@ -143,9 +143,9 @@ def _settings(
     try:
         found = find_architecture(name)
     except ValueError as problem:
-        hint = str(problem).partition("did you mean ")[2]
+        hint = str(problem).partition("did you mean ")[2].rstrip("?")
         message = f"There is no architecture {name!r}."
-        raise InputError(message, f"Did you mean {hint}" if hint else "See 'facegen inspect --list'.") from problem
+        raise InputError(message, f"Did you mean {hint}?" if hint else "See 'facegen inspect --list'.") from problem
     takes = introspection.signature(found.build).parameters
     options = {}
     for option, value in (("width", width), ("size", size)):
