@@ -22,6 +22,11 @@ _EXPORTS = {
     "grade": "facegen.stages.grade",
     "run": "facegen.stages.run",
     "inspect": "facegen.stages.inspect",
+    "SampleResult": "facegen.stages.sample",
+    "InterpolateResult": "facegen.stages.interpolate",
+    "ArithmeticResult": "facegen.stages.arithmetic",
+    "InspectResult": "facegen.stages.inspect",
+    "RunResult": "facegen.stages.run",
     "FaceDataset": "facegen.data.dataset",
     "Recipe": "facegen.training.recipe",
     "Score": "facegen.scoring.score",
@@ -29,9 +34,14 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "ArithmeticResult",
     "FaceDataset",
     "FacegenError",
+    "InspectResult",
+    "InterpolateResult",
     "Recipe",
+    "RunResult",
+    "SampleResult",
     "Score",
     "arithmetic",
     "fid",

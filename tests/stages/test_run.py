@@ -41,7 +41,7 @@ class MeanColour:
 def test_the_chain_ends_in_a_graded_tarball_and_a_second_time_skips_it_all(
     facegen: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for stage in ("run", "grade"):
+    for stage in ("fid", "grade"):
         monkeypatch.setattr(f"facegen.stages.{stage}.open_scorer", lambda *words, **options: MeanColour())
     work = tmp_path / "work"
     words = ["run", "synthetic:24", "--work", work, "--recipe", recipe, "--student-number", "s123"]
@@ -65,7 +65,7 @@ def test_the_chain_ends_in_a_graded_tarball_and_a_second_time_skips_it_all(
 def test_a_changed_image_is_drawn_again(
     facegen: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for stage in ("run", "grade"):
+    for stage in ("fid", "grade"):
         monkeypatch.setattr(f"facegen.stages.{stage}.open_scorer", lambda *words, **options: MeanColour())
     work = tmp_path / "work"
     words = ["run", "synthetic:24", "--work", work, "--recipe", recipe]
