@@ -30,6 +30,8 @@ _EXPORTS = {
     "PrepareResult": "facegen.stages.prepare",
     "TrainResult": "facegen.stages.train",
     "SampleResult": "facegen.stages.sample",
+    "InterpolateResult": "facegen.stages.interpolate",
+    "ArithmeticResult": "facegen.stages.arithmetic",
     "Score": "facegen.scoring.score",
     "PackResult": "facegen.stages.pack",
     "GradeResult": "facegen.stages.grade",
@@ -44,12 +46,14 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "ArithmeticResult",
     "EnvironmentProblem",
     "FaceDataset",
     "FacegenError",
     "GradeResult",
     "InputError",
     "InspectResult",
+    "InterpolateResult",
     "PackResult",
     "PrepareResult",
     "Recipe",

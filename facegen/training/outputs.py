@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from facegen.data.dataset import FaceDataset
 from facegen.files import write_text
-from facegen.gan.generators import latents_for, standing_statistics, to_uint8
+from facegen.gan.generators import draw_images, standing_statistics
+from facegen.gan.latents import normal_latents
 from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.training.checkpoint import LAST, RECIPE, save_checkpoint, save_generator
 from facegen.training.distributed import Ranks
@@ -73,17 +73,14 @@ class Outputs:
 
 def take_standing_statistics(game: Game) -> None:
     """Give the averaged generator BatchNorm statistics of its own."""
-    latents = latents_for(GRID_SEED, 0, STANDING_LATENTS, game.recipe.latent_dim)
+    latents = normal_latents(GRID_SEED, 0, STANDING_LATENTS, game.recipe.latent_dim)
     standing_statistics(game.ema, latents.to(game.device), CHUNK)
 
 
-@torch.no_grad()
 def draw(game: Game, seed: int, first: int, count: int) -> Images:
     """The averaged generator's images of a seed: uint8 [count, S, S, 3]."""
-    # Chunks of one size, for cuDNN looks for the quickest way anew with each.
-    chunk = min(CHUNK, count)
-    latents = latents_for(seed, first, -(-count // chunk) * chunk, game.recipe.latent_dim).to(game.device)
-    return torch.cat([to_uint8(game.ema(part)).cpu() for part in latents.split(chunk)])[:count].numpy()
+    latents = normal_latents(seed, first, count, game.recipe.latent_dim)
+    return draw_images(game.ema, latents, min(CHUNK, count))
 
 
 def draw_for_score(game: Game, measure: Measure, ranks: Ranks) -> tuple[Images, Features]:

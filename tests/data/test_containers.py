@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegen.data.containers import is_image_name, natural_key
+from facegen.data.containers import open_container
 from facegen.data.decode import Unreadable
-from facegen.data.sources import open_container
+from facegen.data.image_names import is_image_name, natural_key
 from facegen.errors import InputError
 
 FORMS = ["faces", "faces.zip", "faces.tar", "faces.tar.gz", "faces.tgz", "faces.tar.bz2", "faces.tar.xz"]

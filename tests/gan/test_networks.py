@@ -10,7 +10,8 @@ from facegen.cnn.architecture import CLASSIFIER
 from facegen.cnn.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegen.cnn.registry import find_architecture
 from facegen.gan.discriminators import build_discriminator, discriminator_names
-from facegen.gan.generators import latents_for, standing_statistics, to_uint8
+from facegen.gan.generators import standing_statistics, to_uint8
+from facegen.gan.latents import normal_latents
 
 
 def parameters(module: nn.Module) -> int:
@@ -91,13 +92,13 @@ def test_a_size_that_doubling_cannot_reach_is_an_error() -> None:
 
 
 def test_a_latent_depends_on_seed_and_index_only() -> None:
-    whole = latents_for(7, 0, 10, 100)
-    assert torch.equal(whole[4:6], latents_for(7, 4, 2, 100))
-    assert not torch.equal(whole, latents_for(8, 0, 10, 100))
+    whole = normal_latents(7, 0, 10, 100)
+    assert torch.equal(whole[4:6], normal_latents(7, 4, 2, 100))
+    assert not torch.equal(whole, normal_latents(8, 0, 10, 100))
 
 
 def test_latents_are_standard_normal_and_uncorrelated() -> None:
-    latents = latents_for(0, 0, 2000, 100)
+    latents = normal_latents(0, 0, 2000, 100)
     assert abs(latents.mean()) < 0.01 and abs(latents.std() - 1) < 0.01
     neighbours = (latents[1:] * latents[:-1]).sum(1) / 100
     assert abs(neighbours.mean()) < 0.01
