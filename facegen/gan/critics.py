@@ -113,7 +113,7 @@ class FeatureView(nn.Module):
             return Features(tuple(self.mixing(tapped)), pooled)
 
 
-class FeatureJudge(nn.Module):
+class FeatureHead(nn.Module):
     """A small convolutional network for each map of a :class:`FeatureView`: logits of patches, no norm anywhere.
 
     4×4 convolutions at stride 2 halve a map down to 8×8 or less, each with a 3×3 convolution behind it, all with
