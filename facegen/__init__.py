@@ -2,8 +2,8 @@
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
 :func:`pack`, :func:`grade` and :func:`run`, :func:`interpolate` and :func:`arithmetic` of latents, and
-:func:`inspect` of a network; their results; and four functions that add to facegen's tables, as
-:func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is used.
+:func:`inspect` of a network, :func:`doctor` of this machine; their results; and four functions that add to facegen's
+tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is used.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _EXPORTS = {
     "grade": "facegen.stages.grade",
     "run": "facegen.stages.run",
     "inspect": "facegen.stages.inspect",
+    "doctor": "facegen.stages.doctor",
     "register_architecture": "facegen.cnn.registry",
     "register_extractor": "facegen.extractors.table",
     "register_flag": "facegen.grading.flags.table",
@@ -37,6 +38,7 @@ _EXPORTS = {
     "GradeResult": "facegen.stages.grade",
     "RunResult": "facegen.stages.run",
     "InspectResult": "facegen.stages.inspect",
+    "DoctorResult": "facegen.stages.doctor",
     "FaceDataset": "facegen.data.dataset",
     "Recipe": "facegen.training.recipe",
     "FacegenError": "facegen.errors",
@@ -47,6 +49,7 @@ _EXPORTS = {
 
 __all__ = [
     "ArithmeticResult",
+    "DoctorResult",
     "EnvironmentProblem",
     "FaceDataset",
     "FacegenError",
@@ -63,6 +66,7 @@ __all__ = [
     "Score",
     "TrainResult",
     "arithmetic",
+    "doctor",
     "fid",
     "grade",
     "inspect",

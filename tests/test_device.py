@@ -69,7 +69,7 @@ def _a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     has_apple_gpu(monkeypatch, False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    remembered = (facegen_device._trouble_with, facegen_device._warn_once, is_quick_in_bfloat16)
+    remembered = (facegen_device.gpu_trouble, facegen_device._warn_once, is_quick_in_bfloat16)
     for function in remembered:
         function.cache_clear()
     yield

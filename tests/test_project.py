@@ -25,7 +25,7 @@ LEVELS = (
     ("data", "gan", "metrics", "pictures", "pretrained", "weights"),
     ("extractors",),
     ("scoring", "submission", "training"),
-    ("grading",),
+    ("checks", "grading"),
     ("stages",),
     ("cli",),
 )

@@ -36,6 +36,7 @@ COMMANDS = (
     "grade",
     "inspect",
     "weights",
+    "doctor",
 )
 INTERRUPTED = 130
 #: A full disk, a quota, or a place that may not be written: no defect, wherever it strikes.
