@@ -85,7 +85,7 @@ class Leaderboard:
         rows: the graded by rising value, then the rejected by file name.
         reference: ``name``, ``n`` (None where it is unknown) and ``sha256`` of the reference.
         description: the measure in words.
-        target: the value to stay below; None where none is judged.
+        target: the value to stay below; None where there is none.
         notice: what the whole class should know of the measure; None where there is nothing.
     """
 

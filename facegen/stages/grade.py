@@ -80,7 +80,7 @@ def grade(
     grader = Grader(scorer, collections, cache, force=force, limits=limits)
 
     outcomes = []
-    with console.progress("grading", total=len(files), unit="submissions") as task:
+    with console.progress("Grading", total=len(files), unit="submissions") as task:
         for file in files:
             task.note(file.name[:40])
             try:

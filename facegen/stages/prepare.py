@@ -184,7 +184,7 @@ def _check_disk_space(dataset: Path, needed: int) -> None:
     if free < needed:
         raise EnvironmentProblem(
             f"The dataset {dataset} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free there.",
-            "Delete something, name another folder, or prepare fewer images with --limit.",
+            "Free some space, name another folder, or prepare fewer images with --limit.",
         )
 
 
