@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from facegen.errors import FacegenError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 _verbosity = NORMAL
 _live: Console | None = None
+#: Seconds between two lines of progress where there is no terminal to show a bar.
+_LINE_EVERY = 60.0
+_lines = False
 
 
 def set_verbosity(level: int) -> None:
@@ -90,37 +94,91 @@ def result_table(table: RenderableType) -> None:
 
 
 class Task:
-    """A running progress bar: ``advance`` it, and ``note`` short figures beside it."""
-
-    def __init__(self, progress: Progress | None, total: float | None, description: str, unit: str, done: int) -> None:
-        self._progress = progress
-        if progress is not None:
-            self._id = progress.add_task(description, total=total, completed=done, unit=unit, note="")
+    """What is done of a piece of work: ``advance`` it, and ``note`` short figures beside it."""
 
     def advance(self, steps: float = 1) -> None:
-        if self._progress is not None:
-            self._progress.advance(self._id, steps)
+        """So much more is done."""
 
     def expect(self, total: float) -> None:
-        """The bar's end, where it was not known at the start."""
-        if self._progress is not None:
-            self._progress.update(self._id, total=total)
+        """The work's end, where it was not known at the start."""
 
     def note(self, text: str) -> None:
-        if self._progress is not None:
-            self._progress.update(self._id, note=text)
+        """A short figure beside the bar."""
+
+
+class _Bar(Task):
+    """A bar on a terminal."""
+
+    def __init__(self, progress: Progress, total: float | None, description: str, unit: str, done: int) -> None:
+        self._progress = progress
+        self._id = progress.add_task(description, total=total, completed=done, unit=unit, note="")
+
+    def advance(self, steps: float = 1) -> None:
+        self._progress.advance(self._id, steps)
+
+    def expect(self, total: float) -> None:
+        self._progress.update(self._id, total=total)
+
+    def note(self, text: str) -> None:
+        self._progress.update(self._id, note=text)
+
+
+class _Lines(Task):
+    """A line a minute, for a log."""
+
+    def __init__(self, total: float | None, description: str, unit: str, done: float) -> None:
+        self._total, self._description, self._unit = total, description, unit
+        self._done: float = done
+        self._before = done
+        self._began = self._told = monotonic()
+
+    def advance(self, steps: float = 1) -> None:
+        self._done += steps
+        now = monotonic()
+        if now - self._told >= _LINE_EVERY:
+            self._told = now
+            info(f"{self._description}: {self._state(now)}.")
+
+    def expect(self, total: float) -> None:
+        self._total = total
+
+    def _state(self, now: float) -> str:
+        if self._total is None:
+            return f"{self._done:,.0f} {self._unit}"
+        state = f"{self._done:,.0f} of {self._total:,.0f} {self._unit}"
+        if self._done <= self._before:
+            return state
+        left = (now - self._began) * (self._total - self._done) / (self._done - self._before)
+        return f"{state}, {_in_words(left)} left"
+
+
+def _in_words(seconds: float) -> str:
+    """A time ahead, to the minute: ``"5 minutes"``, ``"2 hours 10 minutes"``."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    hours, rest = divmod(minutes, 60)
+    parts = [(hours, "hour"), (rest, "minute")]
+    return " ".join(f"{count} {unit}{'s' * (count != 1)}" for count, unit in parts if count)
 
 
 @contextmanager
 def progress(description: str, total: float | None, unit: str = "images", done: int = 0) -> Iterator[Task]:
-    """A progress bar on stderr with count, rate (``unit``/s) and time left; nothing when quiet or not a terminal.
+    """A progress bar on stderr with count, rate (``unit``/s) and time left; nothing when quiet.
 
-    ``done`` of the ``total`` were done before, and do not count towards the rate.
-    Inside another progress display it is silent: one bar at a time tells the story.
+    Where stderr is no terminal it is a line a minute. ``done`` of the ``total`` were done before, and do not count
+    towards the rate. Inside another progress display it is silent: one at a time tells the story.
     """
-    global _live
-    if is_quiet() or not sys.stderr.isatty():
-        yield Task(None, total, description, unit, done)
+    global _live, _lines
+    if is_quiet() or _live is not None or _lines:
+        yield Task()
+        return
+    if not sys.stderr.isatty():
+        _lines = True
+        try:
+            yield _Lines(total, description, unit, done)
+        finally:
+            _lines = False
         return
     from rich.console import Console
     from rich.progress import (
@@ -139,10 +197,6 @@ def progress(description: str, total: float | None, unit: str = "images", done: 
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s")
 
-    if _live is not None:
-        # Rich runs one live display at a time; the outer bar goes on and the inner work is silent.
-        yield Task(None, total, description, unit, done)
-        return
     console = Console(stderr=True, highlight=False)
     columns = [
         TextColumn("{task.description}"),
@@ -156,6 +210,6 @@ def progress(description: str, total: float | None, unit: str = "images", done: 
     with bar:
         _live = console
         try:
-            yield Task(bar, total, description, unit, done)
+            yield _Bar(bar, total, description, unit, done)
         finally:
             _live = None

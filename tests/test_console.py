@@ -83,3 +83,50 @@ def test_a_file_sees_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
         task.advance(10)
         task.note("x")
     assert capsys.readouterr().err == ""
+
+
+class TestLines:
+    """Where stderr is no terminal, a long piece of work says where it is once a minute."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        now = [1000.0]
+        monkeypatch.setattr(console, "monotonic", lambda: now[0])
+        return now
+
+    @pytest.mark.parametrize(
+        ("total", "done", "lines"),
+        [
+            (720, 0, ["200 of 720 images, 3 minutes left", "400 of 720 images, 2 minutes left"]),
+            (500, 90, ["290 of 500 images, 1 minute left", "490 of 500 images, less than a minute left"]),
+            (
+                27_400,
+                0,
+                ["200 of 27,400 images, 2 hours 16 minutes left", "400 of 27,400 images, 2 hours 15 minutes left"],
+            ),
+            (None, 0, ["200 images", "400 images"]),
+        ],
+        ids=["from the start", "going on", "hours", "no end known"],
+    )
+    def test_say_what_is_done_and_what_time_is_left(
+        self, clock: list[float], capsys: pytest.CaptureFixture[str], total: int | None, done: int, lines: list[str]
+    ) -> None:
+        with console.progress("The work", total, done=done) as task:
+            for _ in range(4):
+                clock[0] += 30
+                task.advance(100)
+        assert capsys.readouterr().err.splitlines() == [f"The work: {line}." for line in lines]
+
+    def test_are_those_of_the_outer_work_alone(self, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+        with console.progress("Outer", 10) as outer, console.progress("Inner", 10) as inner:
+            clock[0] += 60
+            inner.advance()
+            outer.advance()
+        assert capsys.readouterr().err.splitlines() == ["Outer: 1 of 10 images, 9 minutes left."]
+
+    def test_are_not_said_when_quiet(self, clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+        console.set_verbosity(console.QUIET)
+        with console.progress("The work", 10) as task:
+            clock[0] += 60
+            task.advance()
+        assert capsys.readouterr().err == ""

@@ -5,9 +5,10 @@ import stat
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 
-from facegen.files import atomic_folder, atomic_path, sha256_file, write_json
+from facegen.files import atomic_folder, atomic_path, cache_folder, sha256_file, write_json
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -59,3 +60,33 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "x.json", {"value": float("nan")})
     assert not (tmp_path / "x.json").exists()
+
+
+class TestCacheFolder:
+    @pytest.fixture(autouse=True)
+    def _home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("FACEGEN_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("USERPROFILE", str(tmp_path))
+
+    def test_is_the_one_that_is_named_before_the_platforms(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+        assert cache_folder() == tmp_path / "xdg" / "facegen"
+        monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "named"))
+        assert cache_folder() == tmp_path / "named"
+
+    def test_is_the_platforms(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(platformdirs, "user_cache_path", lambda name, **words: tmp_path / "Caches" / name)
+        assert cache_folder() == tmp_path / "Caches" / "facegen"
+
+    def test_is_the_old_one_where_that_was_used(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(platformdirs, "user_cache_path", None)
+        (tmp_path / ".cache" / "facegen").mkdir(parents=True)
+        assert cache_folder() == tmp_path / ".cache" / "facegen"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="Linux's")
+    def test_is_in_dot_cache_on_linux(self, tmp_path: Path) -> None:
+        assert cache_folder() == tmp_path / ".cache" / "facegen"

@@ -78,6 +78,9 @@ def _compute(
             return complete(so_far, (image for _, image in rest), extractor, description, checkpoint.save_if_due)
         except KeyboardInterrupt:
             checkpoint.save(so_far)
+            console.info(
+                f"{description}: stopped after {so_far.n:,} of {total:,} images. The next run goes on from there."
+            )
             raise
 
 
