@@ -1,1 +1,1 @@
-"""What a tarball is: its rules, the reader that never extracts, and the writer. The only subpackage that knows its tar format."""
+"""What a submission is: its rules, the reader that never extracts its tarball, and the writer."""

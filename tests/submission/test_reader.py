@@ -289,7 +289,7 @@ def test_wrong_count(count: int, picture: Encoder, pack_members: Packer, limits:
     assert code_of(pack_members({f"{i}.png": picture(i) for i in range(count)}), limits) == "wrong_count"
 
 
-def test_the_archive_is_at_fault_before_its_images(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
+def test_the_archive_comes_before_its_images(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
     spoilt = {**three, "0.png": b""}
     assert code_of(pack_members({**spoilt, "notes.txt": b"x"}), limits) == "foreign_member"
     assert code_of(pack_members({**spoilt, "3.png": b"x"}), limits) == "wrong_count"
