@@ -79,7 +79,11 @@ class TestPaths:
 
 
 #: Enough of what each function requires besides its paths.
-OTHERS: dict[str, dict[str, Any]] = {"pack": {"student_number": "s1"}, "arithmetic": {"add": [[1]]}}
+OTHERS: dict[str, dict[str, Any]] = {
+    "pack": {"student_number": "s1"},
+    "arithmetic": {"add": [[1]]},
+    "inspect": {"architecture": "lenet5"},
+}
 #: What each path is called, where its ending matters.
 NAMES = {"save_stats": "statistics.npz", "out": "picture.png"}
 

@@ -159,8 +159,11 @@ def test_an_extractor_of_the_table_takes_its_weights(here: Path, install: Callab
     assert score["extractor"] == "resnet18-custom" and score["dims"] == 512 and score["value"] == 0
 
 
-def test_the_weights_of_an_extractor_are_listed(install: Callable[[str], None], facegen: Run) -> None:
+def test_the_weights_of_an_extractor_are_looked_for(
+    install: Callable[[str], None], facegen: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     install("An extractor")
+    monkeypatch.delitem(sys.modules, "facegen.cli.weights", raising=False)  # as in a new process
     assert "resnet18-f37072fd.pth" in facegen(*commands_in(SECTIONS["An extractor"])[1]).stderr
 
 

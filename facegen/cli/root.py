@@ -75,6 +75,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            load_extensions()  # before a command's file, whose options may name what they add
             return super().invoke(ctx)
         except FacegenError as problem:
             console.error(problem)
@@ -162,7 +163,6 @@ def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) ->
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet exclude each other.")
     console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)
-    load_extensions()
     if config is None and PROJECT_CONFIG.is_file():
         config = PROJECT_CONFIG
     if config is not None:

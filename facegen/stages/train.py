@@ -134,7 +134,7 @@ def train(
 
 
 def _is_out_of_memory(problem: RuntimeError) -> bool:
-    """By its words too: cuDNN finds no way of a convolution that there is room for, and Metal has a plain error."""
+    """By its words too: cuDNN finds no way of a convolution that fits into memory, and Metal has a plain error."""
     words = str(problem).lower()
     told = ("out of memory", "alloc_failed", "unable to find an engine", "valid cudnn algorithm")
     return isinstance(problem, torch.cuda.OutOfMemoryError) or any(each in words for each in told)

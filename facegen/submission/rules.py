@@ -72,7 +72,7 @@ class Limits:
         size: their width and height in pixels.
         compressed_bytes: of the file.
         bytes: of the decompressed stream, headers and padding too.
-        members: files, folders and headers in the archive: room for an ``._`` twin of each image.
+        members: files, folders and headers in the archive: enough for an ``._`` twin of each image.
         member_bytes: of one member.
         header_bytes: of one extended header (macOS puts attributes there).
         name_bytes: of a member's path.
