@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from facegen.cnn.fuse import fuse
 from facegen.cnn.inception import ARCHITECTURES, InceptionV3
 from facegen.device import memory_format
+from facegen.extractors.fitting import load_weights
 
 SIZE = 299
 
@@ -61,22 +62,10 @@ def _load(state_dict: Mapping[str, Tensor]) -> InceptionV3:
     with torch.device("meta"):  # shapes without values
         network = architecture.build()
     assert isinstance(network, InceptionV3)
-    wanted = {key: value.shape for key, value in network.state_dict().items() if not _unused(key)}
-    # Every tensor as (the name that the user's file has for it, value), under our name.
+    # Every tensor as (the name that the user's file has for it, value), under our name. The classifier and the counters
+    # stay on "meta": the one is not asked for, folding BatchNorm drops the others.
     theirs = dict(zip(architecture.convert(state_dict), state_dict.items(), strict=True))
-    given = {key: named for key, named in theirs.items() if not _unused(key)}
-    if missing := sorted(wanted.keys() - given.keys()):
-        raise ValueError(f"{len(missing)} of its {len(wanted)} tensors are missing, the first is {missing[0]!r}")
-    if unknown := sorted(given[key][0] for key in given.keys() - wanted.keys()):
-        raise ValueError(f"it has {len(unknown)} tensors of another network, the first is {unknown[0]!r}")
-    for key, shape in wanted.items():
-        name, value = given[key]
-        if value.shape != shape:
-            raise ValueError(f"{name!r} is {list(value.shape)} and should be {list(shape)}")
-        if not value.isfinite().all():
-            raise ValueError(f"{name!r} holds NaN or infinity")
-    # The classifier and the counters stay on "meta": the one is not asked for, folding BatchNorm drops the others.
-    network.load_state_dict({key: value.float() for key, (_, value) in given.items()}, strict=False, assign=True)
+    load_weights(network, theirs, _unused)
     return network
 
 

