@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from facegen.extractors.labels import FID_DIMS, FID_EXTRACTOR
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.weights.published import INCEPTION, find_weights
 from facegen.weights.state_dicts import read_state_dict
+
+Features = npt.NDArray[np.float32]
 
 IMAGES, BATCH = 64, 8
 #: The largest relative difference. Rounding makes about 1e-6.
@@ -59,39 +62,42 @@ def check_score(images: int = IMAGES, dims: int = FID_DIMS) -> CheckResult:
         for part in _parts(faces):
             theirs.append(_their_features(reference, part))
             task.advance(len(part))
-    half = images // 2
-    first, second = np.split(np.concatenate(ours), [half])
-    value = frechet_distance(frechet_statistics(first), frechet_statistics(second))
-    expected = reference_score(*np.split(np.concatenate(theirs), [half]))
-    return _judged(value, expected, images, f"{kind} weights at {dims:,} dims", device)
+    details = {"images": images, "weights": f"{kind} weights at {dims:,} dims", "device": device.type}
+    return _compared(np.concatenate(ours), np.concatenate(theirs), details)
 
 
-def _judged(value: float, expected: float, images: int, weights: str, device: torch.device) -> CheckResult:
-    difference = abs(value - expected) / max(abs(expected), 1e-12)
+def _compared(ours: Features, theirs: Features, details: dict[str, Any]) -> CheckResult:
+    """The two scores of the first half of the images against the second."""
+    remedy = "Scores of this machine cannot be compared with others': upgrade torch, try --device cpu, and report it."
+    for features, program in ((ours, "facegen"), (theirs, "pytorch-fid")):
+        if not np.isfinite(features).all():
+            return CheckResult("wrong", f"Features by {program} hold NaN or infinity.", remedy, details)
+    half = len(ours) // 2
+    value = frechet_distance(frechet_statistics(ours[:half]), frechet_statistics(ours[half:]))
+    expected = reference_score(theirs[:half], theirs[half:])
+    difference = abs(value - expected) / expected
     message = (
-        f"{images // 2} images score {value:.5f} against {images - images // 2} others by facegen on {device.type}, "
-        f"{expected:.5f} by pytorch-fid {metadata.version('pytorch-fid')}, {difference:.0e} apart, with {weights}."
+        f"{half} images score {value:.5f} against {len(ours) - half} others by facegen on {details['device']}, "
+        f"{expected:.5f} by pytorch-fid {metadata.version('pytorch-fid')}: {difference:.0e} apart, "
+        f"with {details['weights']}."
     )
     details = {
-        "images": images,
-        "weights": weights,
-        "device": device.type,
+        **details,
         "value": value,
         "pytorch_fid": expected,
         "relative_difference": difference,
         "tolerance": TOLERANCE,
     }
-    if difference <= TOLERANCE:
-        return CheckResult("ok", message, None, details)
-    remedy = "Scores of this machine cannot be compared with others': upgrade torch, try --device cpu, and report it."
-    return CheckResult("wrong", message, remedy, details)
+    if difference > TOLERANCE:
+        return CheckResult("wrong", message, remedy, details)
+    return CheckResult("ok", message, None, details)
 
 
 def _parts(images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
     return [images[at : at + BATCH] for at in range(0, len(images), BATCH)]
 
 
-def _their_features(network: nn.Module, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _their_features(network: nn.Module, images: npt.NDArray[np.uint8]) -> Features:
     """pytorch-fid's features [n, dims] of uint8 [n, H, W, 3]: pixels from 0 to 1, and the mean over positions."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():

@@ -28,4 +28,4 @@ def doctor(quick: bool, as_json: bool) -> None:
     else:
         console.result("\n".join(result.lines()))
     if not result.ok:
-        raise Refused(f"Something is wrong with: {', '.join(result.wrong)}.")
+        raise Refused(f"Something is wrong: {', '.join(result.wrong)}.")

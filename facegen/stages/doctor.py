@@ -40,8 +40,8 @@ class DoctorResult:
             if check.remedy is not None:
                 lines.append(f"{'':5}  {'':{width}}  → {check.remedy}")
         warnings = sum(check.status == "warn" for check in self.checks)
-        told = f"{len(self.checks)} checks: {len(self.wrong)} wrong, {warnings} to know about."
-        return [*lines, "", told]
+        told = f"{warnings} warning" if warnings == 1 else f"{warnings} warnings"
+        return [*lines, "", f"{len(self.checks)} checks: {len(self.wrong)} wrong, {told}."]
 
     def to_json(self) -> dict[str, Any]:
         """``schema``, ``facegen`` (its version), ``ok`` and ``checks``."""
