@@ -95,7 +95,7 @@ def training_loop(
         length.start()
         tick_seen, last = seen, {"score": clock.now, "checkpoint": clock.now}
 
-        over = length.is_over(seen)
+        over = seen > 0 and length.is_over(seen)  # whatever the clock says, a run has a step
         while not over:
             take_step(seen // recipe.images_per_step)
             seen += recipe.images_per_step

@@ -182,6 +182,13 @@ def test_by_the_clock_the_schedules_follow_the_pace(
     assert group["lr"] == pytest.approx(planned.at("generator_lr", result.images_seen - recipe.batch))
 
 
+def test_a_run_whose_time_is_over_at_the_start_has_a_step(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    go(tiny_recipe.with_overrides({"minutes": 1e-9}), tiny_dataset, tmp_path / "run")
+    assert load_generator(tmp_path / "run" / "last.safetensors").kimg == tiny_recipe.images_per_step / 1000
+
+
 def test_a_run_by_the_clock_that_was_stopped_goes_on_for_the_rest_of_its_time(
     tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
