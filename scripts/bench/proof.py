@@ -36,14 +36,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curve import N, plot
+
 from facegen.files import write_text
 from facegen.training.log import read_log
 from facegen.training.recipe import Recipe, Scheduled, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from independent import FaceReference
+    from matplotlib.figure import Figure
 
-N = 1000
 LONG = 1e6  # kimg: the clock ends a run, not its length
 POLL = 0.5
 
@@ -190,7 +192,7 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
     table = in_markdown(record)
     write_text(options.out.with_suffix(".md"), table)
     print(table)
-    plot(record, options.out.with_suffix(".png"))
+    curves_of(record).savefig(options.out.with_suffix(".png"), dpi=120)
 
 
 def judged(images: Path, dataset: Path) -> dict[str, float] | None:
@@ -222,6 +224,23 @@ def measure_of(lasts: Iterable[dict[str, Any]]) -> tuple[str, str]:
     """Whose features recipes are compared in, and what the distance is called: Inception's where all were scored so."""
     scored = all("inception" in last for last in lasts)
     return ("inception", "≈FID") if scored else ("effnet-lite0", "effnet-lite0 FD")
+
+
+def curves_of(record: dict[str, Any]) -> Figure:
+    """Each recipe's scores against minutes and kimg."""
+    lasts = [scores[-1] for scores in record["recipes"].values()]
+    network, label = measure_of(lasts)
+    panels = {
+        against: {
+            name: [(score[against], score[network]["value"]) for score in scores]
+            for name, scores in record["recipes"].items()
+        }
+        for against in ("minutes", "kimg")
+    }
+    figure = plot(panels, lasts[0][network]["floor"], f"{label} of {N:,} images")
+    for axis in figure.axes:
+        axis.set_xlim(left=0)  # a single score each would spread a rounding of minutes over the whole axis
+    return figure
 
 
 def in_markdown(record: dict[str, Any]) -> str:
@@ -262,33 +281,6 @@ def in_markdown(record: dict[str, Any]) -> str:
         cells += [f"{metrics[name]:.2f}" for name in ("precision", "recall", "coverage")] + [copies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def plot(record: dict[str, Any], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    lasts = [scores[-1] for scores in record["recipes"].values()]
-    network, label = measure_of(lasts)
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
-    for axis, against in zip(axes, ("minutes", "kimg"), strict=True):
-        for name, scores in record["recipes"].items():
-            axis.plot(
-                [score[against] for score in scores],
-                [score[network]["value"] for score in scores],
-                marker="o",
-                label=name,
-            )
-        floor = lasts[0][network]["floor"]
-        axis.axhline(floor, color="grey", linestyle="--", label=f"{N:,} held-out real images")
-        axis.set(xlabel=against, yscale="log")
-        axis.set_xlim(left=0)  # a single score each would spread a rounding of minutes over the whole axis
-        axis.grid(visible=True, which="both", alpha=0.3)
-    axes[0].set_ylabel(f"{label} of {N:,} images")
-    axes[0].legend()
-    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from facegen.data.images import open_images
-from facegen.extractors.table import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.metrics.frechet import frechet_statistics
 from facegen.scoring import metric_table
 from facegen.scoring.evaluation import Evaluation
