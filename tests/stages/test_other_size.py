@@ -28,7 +28,7 @@ class ConstantScorer:
     key, description, target = "constant", "constant against 3 images", None
     reference = Reference(Path("reference"), FrechetStatistics(3, np.zeros(1), np.eye(1)), "1" * 64, "3 images")
 
-    def no_room(self, n: int) -> None:
+    def margin_warning(self, n: int) -> None:
         return None
 
     def score(self, images: np.ndarray) -> Score:
