@@ -54,6 +54,7 @@ def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.M
                     width=recipe.discriminator_width,
                     size=size,
                     norm=recipe.discriminator_norm,
+                    weight_norm=recipe.discriminator_weight_norm,
                 )
         except ValueError as problem:
             raise InputError(f"The recipe {recipe.name} does not fit the dataset: {problem}.") from problem

@@ -20,8 +20,8 @@ import tomli_w
 
 from facegen.errors import InputError
 from facegen.gan.augmentation import parse_policies
-from facegen.gan.discriminators import DISCRIMINATORS, NORMS
-from facegen.gan.generators import GENERATORS
+from facegen.gan.discriminators import NORMS, PUBLISHED, WEIGHT_NORMS, discriminator_names
+from facegen.gan.generators import generator_names
 from facegen.gan.losses import LOSSES
 
 if sys.version_info >= (3, 11):
@@ -55,7 +55,8 @@ _REQUIRED = dataclasses.MISSING
 
 
 def _hyperparameter(meaning: str, default: Any = _REQUIRED, **limits: Any) -> Any:
-    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``.
+    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``
+    (a function, where what can be chosen may grow).
 
     Only what is off unless asked for has a default: a recipe says everything that it does.
     """
@@ -67,14 +68,15 @@ class Recipe:
     """Every hyperparameter of a run. Construction checks each field and raises InputError with its name."""
 
     name: str = _hyperparameter("what the run calls itself")
-    generator: str = _hyperparameter("architecture of G", choices=GENERATORS)
+    generator: str = _hyperparameter("architecture of G", choices=generator_names)
     generator_width: int = _hyperparameter("channels before G's last layer", least=1)
     latent_dim: int = _hyperparameter("entries of a latent", least=1)
     discriminator: str = _hyperparameter(
-        "architecture of D, the critic of pixels; none leaves it out", choices=(*DISCRIMINATORS, NO_PIXELS)
+        "architecture of D, the critic of pixels; none leaves it out",
+        choices=lambda: (*discriminator_names(), NO_PIXELS),
     )
     discriminator_width: int = _hyperparameter("channels after D's first block", least=1)
-    discriminator_norm: str = _hyperparameter("D's norm, or the one it was published with", choices=NORMS)
+    discriminator_norm: str = _hyperparameter("norm of D's activations, or what it was published with", choices=NORMS)
     loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
     batch: int = _hyperparameter("images a step, over all ranks together", least=2)
     kimg: float = _hyperparameter("length: thousands of real images shown to D", above=0)
@@ -133,6 +135,12 @@ class Recipe:
         "where a low-pass halves G's colour, as a share of the highest frequency; 0: none does", 0.0, least=0, below=1
     )
 
+    discriminator_weight_norm: str = _hyperparameter(
+        "norm of D's weights; published: that of the published network, if discriminator_norm is published too",
+        PUBLISHED,
+        choices=WEIGHT_NORMS,
+    )
+
     #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
     RESUMABLE = (
         *("name", "kimg", "minutes", "precision", "compile", "cuda_graphs"),
@@ -140,6 +148,10 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
+        if self.discriminator_norm == "spectral":
+            # Until weight norm had a field of its own, this said that weights are normalised, and activations are not.
+            object.__setattr__(self, "discriminator_norm", "none")
+            object.__setattr__(self, "discriminator_weight_norm", "spectral")
         for hyperparameter in dataclasses.fields(self):
             value = getattr(self, hyperparameter.name)
             if isinstance(value, list):  # TOML's and JSON's pairs
@@ -227,11 +239,13 @@ def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -
     numbers = (int, float)
     kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": numbers, "bool": (bool,)}
     kind = numbers if name == "Scheduled" else kinds[name]
+    choices = limits.get("choices", ())
+    choices = choices() if callable(choices) else choices
     wrong = None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind != (bool,)):
         wrong = "must be a number or a pair of them" if name == "Scheduled" else f"must be {name}"
-    elif "choices" in limits and value not in limits["choices"]:
-        wrong = f"must be one of {', '.join(limits['choices'])}"
+    elif choices and value not in choices:
+        wrong = f"must be one of {', '.join(choices)}"
     elif not isinstance(value, str) and value != value:
         wrong = "must be a number"
     elif ("above" in limits and not value > limits["above"]) or ("least" in limits and not value >= limits["least"]):
