@@ -51,7 +51,7 @@ def _best_device() -> str:
         trouble = gpu_trouble(_gpu_of_rank())
         if trouble is None:
             return "cuda"
-        _warn_once(f"the {trouble}; the CPU is used instead")
+        _warn_once(f"The {trouble}. The CPU is used instead.")
         return "cpu"
     return "mps" if torch.backends.mps.is_available() and not _is_a_rank() else "cpu"
 

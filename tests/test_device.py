@@ -120,7 +120,7 @@ class TestAuto:
         machine.capability = P100
         assert choose_device("auto") == CPU
         said = capsys.readouterr().err
-        assert said.count("\n") == 1 and said.endswith("; the CPU is used instead\n")
+        assert said.count("\n") == 1 and said.endswith(". The CPU is used instead.\n")
         assert P100_NAME in said and "6.0" in said and ", ".join(CODES) in said
 
     @pytest.mark.parametrize("kind", FAULTS)
@@ -130,7 +130,7 @@ class TestAuto:
         machine.fault = kind(NO_KERNEL)
         assert choose_device("auto") == CPU
         said = capsys.readouterr().err
-        assert said.count("\n") == 1 and "no kernel image is available for execution on the device; the CPU" in said
+        assert said.count("\n") == 1 and "no kernel image is available for execution on the device. The CPU" in said
 
     def test_warns_once(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         machine.capability = P100
