@@ -16,7 +16,7 @@ def doctor(quick: bool, as_json: bool) -> None:
 
     Python, the packages, torch and the GPU, memory, disk, the cache folder, and each extractor's weights by their
     sha256. Then prepare's pixels against torchvision's, bit for bit, and the score of 64 images against pytorch-fid's
-    own code, which takes about 20 seconds on two cores. Nothing is downloaded.
+    own code, which takes about 15 seconds on two cores. Nothing is downloaded.
 
     'warn' is worth knowing, such as that there is no GPU. Exit code 1: something is wrong.
     """

@@ -62,11 +62,7 @@ def their_features(network: torch.nn.Module, folder: Path, dims: int) -> np.ndar
     ids=lambda value: str(value),
 )
 def test_equals_pytorch_fid(
-    dims: int,
-    counts: tuple[int, int],
-    weights: Path,
-    folders: dict[int, Path],
-    theirs: torch.nn.Module,
+    dims: int, counts: tuple[int, int], weights: Path, folders: dict[int, Path], theirs: torch.nn.Module
 ) -> None:
     first, second = (folders[n] for n in counts)
     expected = reference_score(their_features(theirs, first, dims), their_features(theirs, second, dims))

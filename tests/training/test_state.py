@@ -52,7 +52,7 @@ def test_moments_of_another_layout_are_those_of_the_same_weights(
     torch.testing.assert_close(resumed.generator.state_dict(), whole.generator.state_dict(), rtol=0, atol=0)
 
 
-def test_what_is_put_back_is_in_its_place(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+def test_what_is_restored_is_at_its_address(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     trainer = trainer_of(tiny_recipe, tiny_dataset)
     trainer(0)
     state = copy.deepcopy(trainer.state_dict())
