@@ -2,7 +2,8 @@
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
 :func:`pack`, :func:`grade` and :func:`run`, :func:`interpolate` and :func:`arithmetic` of latents, and
-:func:`inspect` of a network. They load lazily: ``import facegen`` costs nothing until one is used.
+:func:`inspect` of a network, :func:`doctor` of this machine. They load lazily: ``import facegen`` costs nothing until
+one is used.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _EXPORTS = {
     "grade": "facegen.stages.grade",
     "run": "facegen.stages.run",
     "inspect": "facegen.stages.inspect",
+    "doctor": "facegen.stages.doctor",
     "FaceDataset": "facegen.data.dataset",
     "Recipe": "facegen.training.recipe",
     "Score": "facegen.scoring.score",
@@ -34,6 +36,7 @@ __all__ = [
     "Recipe",
     "Score",
     "arithmetic",
+    "doctor",
     "fid",
     "grade",
     "inspect",

@@ -11,8 +11,10 @@ from facegen.cnn.architecture import GENERATOR
 from facegen.cnn.chroma import ChromaLowPass
 from facegen.cnn.registry import ARCHITECTURES, find_architecture
 
-#: What a recipe can name.
-GENERATORS = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.role == GENERATOR)
+
+def generator_names() -> tuple[str, ...]:
+    """What a recipe can name at present, architectures registered from outside too."""
+    return tuple(name for name, architecture in ARCHITECTURES.items() if architecture.role == GENERATOR)
 
 
 def build_generator(name: str, *, latent_dim: int, width: int, size: int, chroma_cutoff: float = 0.0) -> nn.Module:

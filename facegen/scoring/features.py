@@ -19,6 +19,7 @@ from facegen.data.images import ImageCollection
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.metrics.frechet import FrechetStatistics, RunningStatistics
+from facegen.metrics.sampling import sample_rows
 from facegen.scoring.image_checks import ImageProperties, PropertyCollector
 
 Images = npt.NDArray[np.uint8]
@@ -67,11 +68,6 @@ def stored_rows(total: int) -> npt.NDArray[np.int64]:
     if total <= STORED:
         return np.arange(total)
     return sample_rows(total, STORED)
-
-
-def sample_rows(total: int, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
-    """``count`` of range(total) at random, rising; all of them where there are no more."""
-    return np.sort(np.random.default_rng(seed).permutation(total)[:count])
 
 
 class FeaturePass:

@@ -36,7 +36,7 @@ def margin_warning(reference: Reference, floor: Floor | None, n: int, target: fl
         floors[size] = value
     if len(floors) < 2:
         return f"{sentence}."
-    enough = reference_size_for(target, floors, room=MARGIN * target)
+    enough = reference_size_for(target, floors, margin=MARGIN * target)
     if enough is None:
         return f"{sentence}; no reference is large enough for that few images: score more of them."
     return f"{sentence}; against about {round(enough, 2 - len(str(enough))):,} they would leave {MARGIN:.0%} of it."

@@ -18,8 +18,9 @@ from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.files import sha256_file, write_json
 from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
+from facegen.metrics.sampling import sample_rows
 from facegen.scoring.feature_cache import FEATURE_CODE, cache_path, cached_features
-from facegen.scoring.features import FeatureSet, sample_rows, stored_rows
+from facegen.scoring.features import FeatureSet, stored_rows
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.statistics_file import Arrays, properties_in, read_statistics, write_statistics
 

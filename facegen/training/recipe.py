@@ -6,8 +6,8 @@ A run is its recipe, its dataset's hash and its seed.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,10 +16,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from facegen.errors import InputError
 from facegen.gan.augmentation import parse_policies
-from facegen.gan.discriminators import DISCRIMINATORS, NORMS
-from facegen.gan.generators import GENERATORS
+from facegen.gan.discriminators import NORMS, PUBLISHED, WEIGHT_NORMS, discriminator_names
+from facegen.gan.generators import generator_names
 from facegen.gan.losses import LOSSES
 
 if sys.version_info >= (3, 11):
@@ -33,6 +35,10 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 NO_PIXELS = "none"
 #: Frozen networks that a critic can see through, each with the name that scores in its features go by.
 TRAINED_AGAINST = {"efficientnet_lite0": "effnet-lite0"}
+
+#: Fields' former names, which older recipes, generators and checkpoints have: they are read as the present ones. A
+#: score is FID with Inception's network alone, so the fields are not named after it.
+RENAMED = {"fid_every": "score_every", "fid_images": "score_images"}
 
 #: How much of the way from a pair's first value to its second is gone, by the fraction of ``schedule_kimg`` that is.
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -49,7 +55,8 @@ _REQUIRED = dataclasses.MISSING
 
 
 def _hyperparameter(meaning: str, default: Any = _REQUIRED, **limits: Any) -> Any:
-    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``.
+    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``
+    (a function, where what can be chosen may grow).
 
     Only what is off unless asked for has a default: a recipe says everything that it does.
     """
@@ -61,14 +68,15 @@ class Recipe:
     """Every hyperparameter of a run. Construction checks each field and raises InputError with its name."""
 
     name: str = _hyperparameter("what the run calls itself")
-    generator: str = _hyperparameter("architecture of G", choices=GENERATORS)
+    generator: str = _hyperparameter("architecture of G", choices=generator_names)
     generator_width: int = _hyperparameter("channels before G's last layer", least=1)
     latent_dim: int = _hyperparameter("entries of a latent", least=1)
     discriminator: str = _hyperparameter(
-        "architecture of D, the critic of pixels; none leaves it out", choices=(*DISCRIMINATORS, NO_PIXELS)
+        "architecture of D, the critic of pixels; none leaves it out",
+        choices=lambda: (*discriminator_names(), NO_PIXELS),
     )
     discriminator_width: int = _hyperparameter("channels after D's first block", least=1)
-    discriminator_norm: str = _hyperparameter("D's norm, or the one it was published with", choices=NORMS)
+    discriminator_norm: str = _hyperparameter("norm of D's activations, or what it was published with", choices=NORMS)
     loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
     batch: int = _hyperparameter("images a step, over all ranks together", least=2)
     kimg: float = _hyperparameter("length: thousands of real images shown to D", above=0)
@@ -85,8 +93,8 @@ class Recipe:
     )
     compile: bool = _hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
     tick_kimg: float = _hyperparameter("kimg between two lines of the log", above=0)
-    fid_every: float = _hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
-    fid_images: int = _hyperparameter("images a score generates", least=2)
+    score_every: float = _hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
+    score_images: int = _hyperparameter("images a score generates", least=2)
     checkpoint_every: float = _hyperparameter("kimg between two checkpoints and sample grids", above=0)
     d_steps: int = _hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1)
     schedule: str = _hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
@@ -119,7 +127,7 @@ class Recipe:
     features_size: int = _hyperparameter("side that the frozen network's input is brought to", 64, least=32)
     features_width: int = _hyperparameter("channels of the features' critic at 32×32; twice that at 16×16", 32, least=1)
     moments_weight: Scheduled = _hyperparameter(
-        "of G's distance from the mean and covariance of real features; 0: it is not in the game", 0.0, least=0
+        "of G's distance from the mean and covariance of real features; 0: G does not learn from it", 0.0, least=0
     )
     moments_half_life_kimg: float = _hyperparameter("half-life of the averages of these moments, in kimg", 6.0, above=0)
     features_gamma: Scheduled = _hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0)
@@ -127,13 +135,23 @@ class Recipe:
         "where a low-pass halves G's colour, as a share of the highest frequency; 0: none does", 0.0, least=0, below=1
     )
 
+    discriminator_weight_norm: str = _hyperparameter(
+        "norm of D's weights; published: that of the published network, if discriminator_norm is published too",
+        PUBLISHED,
+        choices=WEIGHT_NORMS,
+    )
+
     #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
     RESUMABLE = (
         *("name", "kimg", "minutes", "precision", "compile", "cuda_graphs"),
-        *("fid_every", "fid_images", "score_minutes", "checkpoint_every", "checkpoint_minutes"),
+        *("score_every", "score_images", "score_minutes", "checkpoint_every", "checkpoint_minutes"),
     )
 
     def __post_init__(self) -> None:
+        if self.discriminator_norm == "spectral":
+            # Until weight norm had a field of its own, this said that weights are normalised, and activations are not.
+            object.__setattr__(self, "discriminator_norm", "none")
+            object.__setattr__(self, "discriminator_weight_norm", "spectral")
         for hyperparameter in dataclasses.fields(self):
             value = getattr(self, hyperparameter.name)
             if isinstance(value, list):  # TOML's and JSON's pairs
@@ -181,7 +199,7 @@ class Recipe:
 
     @property
     def images_per_step(self) -> int:
-        """Real images shown to D in one step of the game, over all ranks together."""
+        """Real images shown to D in one step of training, over all ranks together."""
         return self.batch * self.d_steps
 
     def at(self, name: str, images_seen: int) -> float:
@@ -202,12 +220,13 @@ class Recipe:
 
     def to_toml(self) -> str:
         """The recipe as TOML that :func:`load_recipe` reads back unchanged."""
-        lines = [f"{key} = {_toml(value)}" for key, value in dataclasses.asdict(self).items()]
-        return "\n".join(lines) + "\n"
+        # A pair stays on one line. Strings have no line breaks of their own: they are written as escapes.
+        return re.sub(r"\[\n +(.+),\n +(.+),\n\]", r"[\1, \2]", tomli_w.dumps(dataclasses.asdict(self)))
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Recipe:
         """A copy with the fields that are not None replaced; InputError for a value out of its limits."""
-        return dataclasses.replace(self, **{key: value for key, value in overrides.items() if value is not None})
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return dataclasses.replace(self, **_by_present_names(given, "What replaces a recipe's fields"))
 
 
 def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -> None:
@@ -220,11 +239,13 @@ def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -
     numbers = (int, float)
     kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": numbers, "bool": (bool,)}
     kind = numbers if name == "Scheduled" else kinds[name]
+    choices = limits.get("choices", ())
+    choices = choices() if callable(choices) else choices
     wrong = None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind != (bool,)):
         wrong = "must be a number or a pair of them" if name == "Scheduled" else f"must be {name}"
-    elif "choices" in limits and value not in limits["choices"]:
-        wrong = f"must be one of {', '.join(limits['choices'])}"
+    elif choices and value not in choices:
+        wrong = f"must be one of {', '.join(choices)}"
     elif not isinstance(value, str) and value != value:
         wrong = "must be a number"
     elif ("above" in limits and not value > limits["above"]) or ("least" in limits and not value >= limits["least"]):
@@ -237,17 +258,6 @@ def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -
         wrong = "must be finite" if value == math.inf else "is too large for float32"
     if wrong:
         raise InputError(f"The recipe {recipe!r} has {hyperparameter.name} = {value!r}, which {wrong}.")
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        # JSON's escapes are a TOML basic string's; TOML wants DEL escaped too.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(repr, value))}]"
-    return repr(value)
 
 
 def recipe_names() -> list[str]:
@@ -264,7 +274,7 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
             missing; or a value out of its limits.
     """
     if str(name_or_file) in recipe_names():
-        source = f"recipe {name_or_file}"
+        source = f"The recipe {name_or_file}"
         text = (files("facegen.training") / "recipes" / f"{name_or_file}.toml").read_text(encoding="utf-8")
     else:
         path = Path(name_or_file)
@@ -286,8 +296,17 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
     return recipe_from_dict(values, source)
 
 
+def _by_present_names(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Values by their fields' present names. InputError where one field has a value by both of its names."""
+    for former, present in RENAMED.items():
+        if former in values and present in values:
+            raise InputError(f"{source} has both {present} and {former}, its former name.", f"Leave {former} out.")
+    return {RENAMED.get(key, key): value for key, value in values.items()}
+
+
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
-    """A recipe from its fields; ``source`` is what an error calls them."""
+    """A recipe from its fields, by present or former names; ``source`` is what an error calls them."""
+    values = _by_present_names(values, source)
     known = [hyperparameter.name for hyperparameter in dataclasses.fields(Recipe)]
     for key in values:
         if key not in known:

@@ -1,0 +1,64 @@
+"""Images of collections, embedded in a page that stands alone as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from facegen.data.images import ImageCollection
+from facegen.pictures.contact_sheet import contact_sheet
+
+Images = npt.NDArray[np.uint8]
+
+#: Larger images are shrunk to this. Smaller ones are shown pixel for pixel, as PNG: a JPEG's errors would be its own.
+SIDE = 128
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Something to show: ``pixels``, uint8 [H, W, 3], what ``kind`` of image they are, and its ``name``."""
+
+    pixels: Images
+    kind: str
+    name: str
+
+    @property
+    def alt(self) -> str:
+        """For those who cannot see it."""
+        return f"{self.kind} {self.name}"
+
+    @property
+    def uri(self) -> str:
+        file = io.BytesIO()
+        Image.fromarray(self.pixels).save(file, format="PNG")
+        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def read_pictures(images: ImageCollection, rows: npt.NDArray[np.integer], kind: str) -> dict[int, Picture]:
+    """The images in these rows, in any order and as often as one likes, by row; the collection is read once."""
+    chosen = np.unique(rows).tolist()
+    found = zip(chosen, images.take(chosen), strict=True)
+    return {row: Picture(_fitted(pixels), kind, name) for row, (name, pixels) in found}
+
+
+def sheet(shown: Sequence[Picture]) -> Picture:
+    """All of them, of one kind, as one contact sheet; on mid-grey where their sizes differ."""
+    height, width = (max(picture.pixels.shape[axis] for picture in shown) for axis in (0, 1))
+    cells = np.full((len(shown), height, width, 3), 128, np.uint8)
+    for cell, picture in zip(cells, shown, strict=True):
+        h, w, _ = picture.pixels.shape
+        top, left = (height - h) // 2, (width - w) // 2
+        cell[top : top + h, left : left + w] = picture.pixels
+    return Picture(contact_sheet(cells), "contact sheet:", f"{len(shown)} {shown[0].kind}s")
+
+
+def _fitted(pixels: Images) -> Images:
+    image = Image.fromarray(pixels)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)  # never enlarges
+    return np.asarray(image)

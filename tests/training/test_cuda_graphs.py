@@ -1,0 +1,159 @@
+"""Captured steps against plain ones, with recorded operations in place of CUDA graphs.
+
+The operations that torch is given are recorded, with the very tensors and numbers they were given, and repeated:
+as a CUDA graph does, it takes every number for a constant and finds new values only where the old ones lay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from facegen.data.dataset import FaceDataset
+from facegen.training.batches import RealImages
+from facegen.training.cuda_graphs import CaptureFailed, capture, obstacle_to_capture
+from facegen.training.distributed import Ranks
+from facegen.training.figures import StepFigures
+from facegen.training.recipe import Recipe
+from facegen.training.trainer import Trainer
+
+CPU = torch.device("cpu")
+#: What a CUDA graph cannot record: a value read on the host, and a tensor made from numbers there.
+ON_HOST = {"aten::_local_scalar_dense", "aten::lift_fresh"}
+
+PENALISED = {
+    "discriminator_norm": "none",
+    "loss": "relativistic",
+    "r1_gamma": [2.0, 0.2],
+    "r2_gamma": [2.0, 0.2],
+    "generator_lr": [1e-3, 1e-5],
+    "discriminator_lr": [1e-3, 1e-5],
+    "schedule": "linear",
+    "schedule_kimg": 0.05,
+    "ema_half_life_kimg": [0.001, 1.0],
+    "penalty_every": 3,
+}
+FEATURES = {
+    "features": "efficientnet_lite0",
+    "features_size": 32,
+    "features_width": 2,
+    "moments_weight": [1.0, 0.1],
+    "moments_half_life_kimg": 0.016,
+    "augment": "color,translation",
+    "augment_probability": [0.1, 0.9],
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "published": {},
+    "seldom penalties": PENALISED,
+    "several updates of D": {**PENALISED, "d_steps": 2, "mirror": False},
+    "features and moments": {**PENALISED, **FEATURES},
+    "controlled augmentation": {"augment": "flip", "augment_probability": 0.5, "ada_target": 0.6, "ada_kimg": 0.08},
+}
+
+
+class OperationRecorder(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert operation._schema.name not in ON_HOST, f"{operation} cannot be captured"
+        result = operation(*args, **(kwargs or {}))
+        self.operations.append((operation, args, kwargs or {}, result))
+        return result
+
+    @torch.no_grad()
+    def repeat(self) -> None:
+        for operation, args, kwargs, result in self.operations:
+            for then, now in zip(tree_leaves(result), tree_leaves(operation(*args, **kwargs)), strict=True):
+                if isinstance(then, torch.Tensor) and then.data_ptr() != now.data_ptr():
+                    then.copy_(now)
+
+
+def record_operations(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
+    with OperationRecorder() as recorded:
+        figures = run_step()
+    return figures, recorded.repeat
+
+
+def trainer_of(recipe: Recipe, dataset: FaceDataset, precision: torch.dtype = torch.float32) -> Trainer:
+    rows = dataset.training_rows()
+    real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks())
+    return Trainer(recipe, real, dataset.size, CPU, precision, Ranks())
+
+
+@pytest.mark.parametrize("changes", RECIPES.values(), ids=list(RECIPES))
+def test_replayed_steps_are_the_plain_ones_to_the_bit(
+    changes: dict[str, Any], tiny_recipe: Recipe, tiny_dataset: FaceDataset
+) -> None:
+    """Schedules move, penalties come and go, and batches differ: whatever was recorded as a constant would show."""
+    recipe = tiny_recipe.with_overrides(changes)
+    plain, captured = trainer_of(recipe, tiny_dataset), trainer_of(recipe, tiny_dataset)
+    step = capture(captured, 0, record_operations)
+    for number in range(7):
+        theirs, ours = plain(number), step(number)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    torch.testing.assert_close(captured.state_dict(), plain.state_dict(), rtol=0, atol=0)
+    assert captured.read_figures() == plain.read_figures()
+
+
+def test_a_run_that_goes_on_is_captured_where_it_stands(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    recipe = tiny_recipe.with_overrides(PENALISED)
+    plain = trainer_of(recipe, tiny_dataset)
+    for number in range(4):
+        plain(number)
+    captured = trainer_of(recipe, tiny_dataset)
+    captured.load_state_dict(plain.state_dict())
+    step = capture(captured, 4, record_operations)
+    for number in range(4, 8):
+        plain(number), step(number)
+    torch.testing.assert_close(captured.state_dict(), plain.state_dict(), rtol=0, atol=0)
+
+
+def test_float16s_scale_moves_within_the_graph(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    """Its first steps overflow in the penalties: they are skipped, and the scale is halved."""
+    recipe = tiny_recipe.with_overrides({**PENALISED, "penalty_every": 1})
+    plain, captured = (trainer_of(recipe, tiny_dataset, torch.float16) for _ in "12")
+    step = capture(captured, 0, record_operations)
+    for number in range(4):
+        plain(number), step(number)
+    ours, theirs = captured.state_dict(), plain.state_dict()
+    assert ours["scaler_d"]["scale"] == theirs["scaler_d"]["scale"] < 65536
+    torch.testing.assert_close(ours["discriminator"], theirs["discriminator"], rtol=0, atol=0)
+
+
+def test_a_replay_that_does_something_else_is_refused(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+    """A graph that was recorded on other tensors would repeat its first step forever."""
+
+    def stuck(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
+        return {name: figure.clone() for name, figure in run_step().items()}, lambda: None
+
+    trainer = trainer_of(tiny_recipe.with_overrides({"generator_lr": 0.01, "discriminator_lr": 0.01}), tiny_dataset)
+    before = trainer.state_dict()
+    with pytest.raises(CaptureFailed, match=r"step \d of the replay has a .* of .*, not "):
+        capture(trainer, 0, stuck)
+    after = trainer.state_dict()
+    torch.testing.assert_close(after["generator"], before["generator"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "world", "words"),
+    [
+        ("cpu", {}, 1, "no CUDA device"),
+        ("cuda", {}, 2, "several ranks"),
+        ("cuda", {"beta2": [0.9, 0.99], "schedule_kimg": 1.0}, 1, "beta2 changes"),
+        ("cuda", {}, 1, None),
+    ],
+)
+def test_where_it_is_safe(
+    device: str, changes: dict[str, Any], world: int, words: str | None, tiny_recipe: Recipe, tiny_dataset: FaceDataset
+) -> None:
+    trainer = trainer_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    trainer.device = torch.device(device)
+    reason = obstacle_to_capture(trainer, world)
+    assert reason is None if words is None else words in str(reason)
