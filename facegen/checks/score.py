@@ -17,9 +17,9 @@ from facegen.checks.reference_fid import reference_network, reference_score, see
 from facegen.data.synthetic import render_faces
 from facegen.data.transform import resize_and_crop
 from facegen.device import choose_device, memory_format
+from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.inception import InceptionFeatures
 from facegen.extractors.labels import FID_DIMS, FID_EXTRACTOR
-from facegen.extractors.table import FeatureExtractor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.weights.published import INCEPTION, find_weights
 from facegen.weights.state_dicts import read_state_dict
