@@ -146,7 +146,7 @@ class _Lines(Task):
         if self._total is None:
             return f"{self._done:,.0f} {self._unit}"
         state = f"{self._done:,.0f} of {self._total:,.0f} {self._unit}"
-        if self._done <= self._before:
+        if not self._before < self._done < self._total:
             return state
         left = (now - self._began) * (self._total - self._done) / (self._done - self._before)
         return f"{state}, {_in_words(left)} left"

@@ -104,9 +104,10 @@ class TestLines:
                 0,
                 ["200 of 27,400 images, 2 hours 16 minutes left", "400 of 27,400 images, 2 hours 15 minutes left"],
             ),
+            (400, 0, ["200 of 400 images, 1 minute left", "400 of 400 images"]),
             (None, 0, ["200 images", "400 images"]),
         ],
-        ids=["from the start", "going on", "hours", "no end known"],
+        ids=["from the start", "going on", "hours", "the end", "no end known"],
     )
     def test_say_what_is_done_and_what_time_is_left(
         self, clock: list[float], capsys: pytest.CaptureFixture[str], total: int | None, done: int, lines: list[str]

