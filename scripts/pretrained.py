@@ -194,7 +194,7 @@ def figures(facts: Sequence[tuple[str, str]], scores: Sequence[Score]) -> str:
         floor = "not measured" if score.floor is None else f"{score.floor:.2f}"
         reference = "unknown" if score.reference_n is None else f"{score.reference_n:,}"
         lines.append(f"| {score.label} | {score.value:.2f} | {interval} | {floor} | {score.n:,} | {reference} |")
-    return "\n".join([*lines, *(f"\n{score.label}: {warning}." for score in scores for warning in score.warnings)])
+    return "\n".join([*lines, *(f"\n{score.label}: {warning}" for score in scores for warning in score.warnings)])
 
 
 def with_figures(page: str, figures: str) -> str:

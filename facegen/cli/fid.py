@@ -73,8 +73,8 @@ def fid(
 
     IMAGES is a folder (nested too), .zip, .tar.gz or prepared dataset. The value is pytorch-fid's. It is called FID
     only with the published Inception weights at 2,048 dims ('facegen weights' installs them); every other
-    distance is named after its extractor and is not comparable with published FIDs. So is only FID judged by
-    the target of 20, unless you give a --target.
+    distance is named after its extractor and is not comparable with published FIDs. So the target of 20 is FID's
+    alone, unless you give a --target.
 
     Beside it stand the floor, which is what as many real images score against the same reference, and a 95%
     interval. The real ones are a dataset's held-out splits, if it has a train split and others: its train split is
@@ -98,9 +98,9 @@ def fid(
         report=report,
     )
     if save_stats is not None:
-        console.info(f"Reference statistics written to {save_stats}")
+        console.info(f"The reference's statistics are in {save_stats}.")
     if report is not None:
-        console.info(f"Report written to {report / 'index.html'}")
+        console.info(f"The report is in {report / 'index.html'}.")
     for warning in score.warnings:
         console.warn(warning)
     if as_json:

@@ -9,6 +9,7 @@ import click
 
 from facegen import console
 from facegen.cli.options import device_option, extractor_option, weights_option
+from facegen.submission.rules import LIMITS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or .npz statistics.")
 @click.option("--train", type=click.Path(path_type=Path), help="Training images: look for copies of them.")
 @click.option("--target", type=float, help="Pass below this value.  [default: 20 for FID, none otherwise]")
+@click.option("--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -41,6 +43,7 @@ def grade(
     reference: Path,
     train: Path | None,
     target: float | None,
+    size: int,
     out: Path,
     force: bool,
     extractor: str | None,
@@ -63,6 +66,7 @@ def grade(
         reference=reference,
         train=train,
         target=target,
+        size=size,
         out=out,
         force=force,
         extractor=extractor,

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
+from facegen.submission.rules import LIMITS
 
 _EPILOG = """\
 \b
@@ -25,7 +26,7 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 @click.command(epilog=_EPILOG)
 @click.argument("source")
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--size", type=click.IntRange(min=1), default=64, help="Side of the square images in pixels.")
+@click.option("--size", type=click.IntRange(min=1), default=LIMITS.size, help="Side of the square images in pixels.")
 @click.option("--limit", type=click.IntRange(min=1), help="Keep the first N images in the order of their names.")
 @click.option(
     "--partition",

@@ -1,1 +1,4 @@
-"""A reusable subpackage of convolutional layers, blocks and networks. It imports torch and nothing else of facegen."""
+"""Convolutional layers, blocks and networks. The folder can be copied into another project under any name.
+
+It needs torch alone, and its modules import one another relatively.
+"""

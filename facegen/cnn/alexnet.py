@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from torch import nn
 
-from facegen.cnn.architecture import Architecture
-from facegen.cnn.blocks.fully_connected import FullyConnected
-from facegen.cnn.classifier import SMALL, Classifier, scaled
-from facegen.cnn.initialisers import init_he_, init_normal_
-from facegen.cnn.layers import ConvNormAct, Norm
+from .architecture import Architecture
+from .blocks.fully_connected import FullyConnected
+from .classifier import SMALL, Classifier, scaled
+from .initialisers import init_he_, init_normal_
+from .layers import ConvNormAct, Norm
 
 
 class Layout(NamedTuple):
@@ -68,7 +68,7 @@ class AlexNet(Classifier):
         width: channels after conv1; fc6 and fc7 scale with it too.
         size: side of the images. Up to 96 pixels, conv1 is 3×3 and keeps the size, fc6 sees a map of 3×3 at 32 and of
             6×6 from 56, and weights start as He's. Other maps are averaged to what fc6 sees.
-        norm: see :func:`facegen.cnn.layers.make_norm`; None for the published one, any other takes its place.
+        norm: see :func:`.make_norm`; None for the published one, any other takes its place.
         dropout: probability after fc6 and fc7 (torchvision's is before them, which is the same in eval mode).
         groups: of conv2, conv4 and conv5. ValueError unless it divides ``width``.
         layout: ``NIPS_2012`` or ``ONE_WEIRD_TRICK``.

@@ -34,10 +34,12 @@ class Architecture:
     """A network by name.
 
     Attributes:
-        name: as ``facegen inspect`` and recipes spell it.
+        name: as :func:`.find_architecture` takes it.
         build: makes the network, from keyword arguments only. Classifiers take ``classes``, ``in_channels`` and
             ``width`` (channels after the first convolution; the others keep the published proportion), those of
-            images ``size`` (the side of the images that the strides are laid out for) as well. Defaults are the
+            images ``size`` (the side of the images that the strides are laid out for) as well. Discriminators take
+            all these, ``norm`` (see :func:`.make_norm`) and ``weight_norm`` (see :func:`.normalise_weight`), and
+            generators ``latent_dim``, ``width`` (channels before the last layer) and ``size``. Defaults are the
             published network.
         input: the shape of one input, without the batch, that the defaults are made for.
         source: the paper, and the table or figure in it.
@@ -55,6 +57,10 @@ class Architecture:
     keys: KeyRules | None = None
     pixels: Pixels = IMAGENET
     vocabulary: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise ValueError(f"{self.name} has the role {self.role!r}, which is none of {', '.join(ROLES)}")
 
     def random_input(self, batch: int = 1, shape: Sequence[int] | None = None) -> Tensor:
         """A batch of inputs of ``shape`` (by default ``self.input``): N(0, 1), or uniform tokens."""

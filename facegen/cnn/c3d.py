@@ -6,11 +6,11 @@ from collections import OrderedDict
 
 from torch import nn
 
-from facegen.cnn.architecture import Architecture
-from facegen.cnn.blocks.fully_connected import FullyConnected
-from facegen.cnn.classifier import Classifier, scaled
-from facegen.cnn.initialisers import init_he_
-from facegen.cnn.layers import ConvNormAct, Norm
+from .architecture import Architecture
+from .blocks.fully_connected import FullyConnected
+from .classifier import Classifier, scaled
+from .initialisers import init_he_
+from .layers import ConvNormAct, Norm
 
 #: Channels of each stage's convolutions: figure 3.
 STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))
@@ -43,7 +43,7 @@ class C3D(Classifier):
         width: channels of the first stage; fc6 and fc7 scale with it too.
         size: side of the frames. fc6 sees all of the last map, 4×4 for 112 and 2×2 for 32.
         frames: of a clip. With fewer than 16, the last maxima, where a single frame is left, are over space alone.
-        norm: see :func:`facegen.cnn.layers.make_norm`; None is the paper's.
+        norm: see :func:`.make_norm`; None is the paper's.
         dropout: probability after fc6 and fc7.
     """
 

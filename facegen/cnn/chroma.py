@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.autocast import without_autocast
+from .autocast import without_autocast
 
 #: Weights of red, green and blue in brightness: BT.601's, which JPEG has too.
 LUMA = (0.299, 0.587, 0.114)

@@ -7,11 +7,11 @@ from math import log2
 
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import CENTRED, DISCRIMINATOR, GENERATOR, Architecture
-from facegen.cnn.blocks.gan import DownBlock, UpBlock
-from facegen.cnn.classifier import Classifier
-from facegen.cnn.initialisers import init_normal_
-from facegen.cnn.layers import ConvNormAct, Norm
+from .architecture import CENTRED, DISCRIMINATOR, GENERATOR, Architecture
+from .blocks.gan import DownBlock, UpBlock
+from .classifier import Classifier
+from .initialisers import init_normal_
+from .layers import ConvNormAct, Norm, WeightNorm, normalise_weight
 
 
 def doublings(size: int) -> int:
@@ -87,22 +87,31 @@ class DCGANDiscriminator(Classifier):
         in_channels: of the images, which are in [−1, 1].
         width: channels after the first block; they double from block to block.
         size: side of the images, a power of two.
-        norm: see :func:`facegen.cnn.layers.make_norm`.
+        norm: see :func:`.make_norm`; of all blocks but the first.
+        weight_norm: of every layer, see :func:`.normalise_weight`; the published network has none.
     """
 
     def __init__(
-        self, *, classes: int = 1, in_channels: int = 3, width: int = 64, size: int = 64, norm: Norm = "batch"
+        self,
+        *,
+        classes: int = 1,
+        in_channels: int = 3,
+        width: int = 64,
+        size: int = 64,
+        norm: Norm = "batch",
+        weight_norm: WeightNorm = None,
     ) -> None:
         super().__init__()
         widths = [width * 2**step for step in range(doublings(size))]
         self.features = nn.Sequential(
-            DownBlock(in_channels, widths[0], norm="spectral" if norm == "spectral" else None),
-            *(DownBlock(before, after, norm=norm) for before, after in pairwise(widths)),
+            DownBlock(in_channels, widths[0], norm=None, weight_norm=weight_norm),
+            *(DownBlock(before, after, norm=norm, weight_norm=weight_norm) for before, after in pairwise(widths)),
         )
         # The paper's last 4×4 filter is as large as the map, which makes it a linear layer of all positions.
         self.pool = nn.Flatten()
         self.classifier = nn.Linear(widths[-1] * 4 * 4, classes, bias=False)
         init_normal_(self)
+        normalise_weight(self.classifier, weight_norm)
 
 
 ARCHITECTURES = (

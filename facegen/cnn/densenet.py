@@ -6,14 +6,14 @@ from functools import partial
 
 from torch import nn
 
-from facegen.cnn.architecture import Architecture
-from facegen.cnn.blocks.dense import DenseLayer, Transition
-from facegen.cnn.blocks.residual import PreActivation
-from facegen.cnn.blocks.stem import stem
-from facegen.cnn.classifier import Classifier, scaled
-from facegen.cnn.initialisers import init_he_
-from facegen.cnn.layers import Norm
-from facegen.cnn.pooling import GlobalPool
+from .architecture import Architecture
+from .blocks.dense import DenseLayer, Transition
+from .blocks.residual import PreActivation
+from .blocks.stem import stem
+from .classifier import Classifier, scaled
+from .initialisers import init_he_
+from .layers import Norm
+from .pooling import GlobalPool
 
 #: Channels after the stem, and those that each layer adds; 96 and 48 in DenseNet-161, the same proportion.
 STEM, GROWTH = 64, 32
@@ -46,7 +46,7 @@ class DenseNet(Classifier):
         in_channels: of the images.
         width: channels after the stem, which is twice the growth.
         size: side of the images. Up to 96 pixels, the stem is one 3×3 at stride 1 and no pooling follows it.
-        norm: see :func:`facegen.cnn.layers.make_norm`.
+        norm: see :func:`.make_norm`.
     """
 
     def __init__(

@@ -13,11 +13,11 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import Architecture, Pixels
-from facegen.cnn.blocks.inverted_residual import InvertedResidual
-from facegen.cnn.classifier import SMALL, Classifier, scaled
-from facegen.cnn.layers import ConvNormAct, Norm
-from facegen.cnn.pooling import GlobalPool
+from .architecture import Architecture, Pixels
+from .blocks.inverted_residual import InvertedResidual
+from .classifier import SMALL, Classifier, scaled
+from .layers import ConvNormAct, Norm
+from .pooling import GlobalPool
 
 #: (repeats, kernel, stride of the first repeat, expansion, output channels): arXiv:1905.11946, table 1, stages 2-8.
 STAGES = (
@@ -89,7 +89,7 @@ class EfficientNetLite0(Classifier):
         in_channels: of the images.
         width: channels after the stem.
         size: side of the images. Up to 96 pixels, the stem and the first strided stage keep their size.
-        norm: see :func:`facegen.cnn.layers.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
+        norm: see :func:`.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
         dropout: probability before the classifier.
     """
 

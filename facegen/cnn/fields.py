@@ -12,7 +12,14 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from facegen.cnn.shapes import ReceptiveField, Size, convolution_macs, output_size, per_dimension
+from .shapes import (
+    ReceptiveField,
+    Size,
+    convolution_macs,
+    output_shape,
+    per_dimension,
+    transposed_output_shape,
+)
 
 #: One entry a dimension: both sides' padding where they agree, else (before, after).
 Padding = tuple[int | tuple[int, int], ...]
@@ -146,16 +153,16 @@ class FieldTracer(TorchFunctionMode):
             Window(kernel, stride, before, after, dilation)
             for kernel, stride, (before, after), dilation in zip(kernels, strides, sides, dilations, strict=True)
         ]
-        if not name.startswith("conv_transpose") and padding != "same":
-            for size, window in zip(call["input"].shape[-dims:], windows, strict=True):
-                output_size(
-                    size,
-                    window.kernel,
-                    stride=window.stride,
-                    padding=window.before,
-                    dilation=window.dilation,
-                    ceil_mode=call.get("ceil_mode", False),
+        if padding != "same":
+            shape, befores = call["input"].shape[-dims:], [before for before, _ in sides]
+            if name.startswith("conv_transpose"):
+                extra = _each(call.get("output_padding", 0), dims)
+                transposed_output_shape(
+                    shape, kernels, stride=strides, padding=befores, output_padding=extra, dilation=dilations
                 )
+            else:
+                ceil_mode = call.get("ceil_mode", False)
+                output_shape(shape, kernels, stride=strides, padding=befores, dilation=dilations, ceil_mode=ceil_mode)
         return windows
 
     def _carried(

@@ -16,9 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
-from facegen.cnn.autocast import without_autocast
-from facegen.cnn.efficientnet_lite import StridedConv
-from facegen.cnn.fuse import fuse
+from .autocast import without_autocast
+from .efficientnet_lite import StridedConv
+from .fuse import fuse
 
 #: Where the activations end that a frozen convolution applies itself: min(max(x, 0), ceiling).
 CEILINGS: dict[type[nn.Module], float] = {nn.ReLU6: 6.0, nn.ReLU: math.inf}
@@ -27,7 +27,7 @@ CEILINGS: dict[type[nn.Module], float] = {nn.ReLU6: 6.0, nn.ReLU: math.inf}
 def freeze(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """A copy of ``network`` in eval mode that has nothing to train and nothing to save; gradients reach its input.
 
-    BatchNorm is folded (:func:`facegen.cnn.fuse.fuse`). Each ``nn.Conv2d`` becomes a :class:`FrozenConv2d`, which
+    BatchNorm is folded (:func:`.fuse`). Each ``nn.Conv2d`` becomes a :class:`FrozenConv2d`, which
     takes in the ReLU or ReLU6 that follows it in an ``nn.Sequential`` (an ``nn.Identity`` is left there) and the
     padding of a ``StridedConv``. Other layers, and a convolution that has hooks, is a subclass of torch's or pads with
     anything but a number of zeros, keep their forward. All weights become buffers in ``dtype``, except that a

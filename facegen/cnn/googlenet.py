@@ -7,12 +7,12 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import CENTRED, Architecture
-from facegen.cnn.blocks.inception import Inception
-from facegen.cnn.classifier import SMALL, Classifier, scaled
-from facegen.cnn.initialisers import init_truncated_normal_, init_xavier_
-from facegen.cnn.layers import ConvNormAct, Norm
-from facegen.cnn.pooling import GlobalPool
+from .architecture import CENTRED, Architecture
+from .blocks.inception import Inception, InceptionModule, NaiveInception
+from .classifier import SMALL, Classifier, scaled
+from .initialisers import init_truncated_normal_, init_xavier_
+from .layers import ConvNormAct, Norm
+from .pooling import GlobalPool
 
 #: arXiv:1409.4842, table 1: #1×1, #3×3 reduce, #3×3, #5×5 reduce, #5×5, pool proj; none for a pooling.
 STAGES = (
@@ -86,15 +86,19 @@ class GoogLeNet(AuxiliaryClassifier):
     The two auxiliary heads look at 4a and 4d. The paper adds 0.3 of each one's loss to the loss in training, and
     drops the heads afterwards.
 
+    ``naive=True`` is what the bottlenecks save the network from: the same filters without them, figure 2a. Each
+    module's pooling keeps all its input's channels, so the last has 4,944, and the network 97,526,008 parameters.
+
     Args:
         classes: logits.
         in_channels: of the images.
         width: channels after the first convolution.
         size: side of the images. Up to 96 pixels, the first convolution is 3×3 at stride 1 and no pooling follows it.
-        norm: see :func:`facegen.cnn.layers.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
+        norm: see :func:`.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
         dropout: probability before the classifier; it is 0.7 in the auxiliary heads.
         auxiliary: build the two heads, for :meth:`forward_with_auxiliary`.
         as_published: 5×5 filters and local response norms, which BatchNorm replaced.
+        naive: modules without bottlenecks, and with 5×5 filters.
     """
 
     def __init__(
@@ -108,6 +112,7 @@ class GoogLeNet(AuxiliaryClassifier):
         dropout: float = 0.2,
         auxiliary: bool = False,
         as_published: bool = False,
+        naive: bool = False,
     ) -> None:
         super().__init__()
         stem = scaled(192, width, STEM)
@@ -129,7 +134,13 @@ class GoogLeNet(AuxiliaryClassifier):
         for name, table in STAGES:
             if table:
                 widths = [scaled(count, width, STEM) for count in table]
-                layers[name] = module = Inception(channels, *widths, large=5 if as_published else 3, norm=norm)
+                module: InceptionModule
+                if naive:
+                    ones, _, threes, _, fives, _ = widths
+                    module = NaiveInception(channels, ones, threes, fives, norm=norm)
+                else:
+                    module = Inception(channels, *widths, large=5 if as_published else 3, norm=norm)
+                layers[name] = module
                 channels = module.out_channels
             else:
                 # torchvision's last pooling has windows of 2×2.
@@ -193,5 +204,11 @@ ARCHITECTURES = (
         partial(GoogLeNet, norm=None, dropout=0.4, as_published=True),
         (3, 224, 224),
         "Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842, table 1",
+    ),
+    Architecture(
+        "googlenet_naive",
+        partial(GoogLeNet, norm=None, dropout=0.4, as_published=True, naive=True),
+        (3, 224, 224),
+        "Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842, table 1 with the modules of figure 2a",
     ),
 )

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import FILTER, UNIT, Architecture
+from .architecture import FILTER, UNIT, Architecture
 
 BOX = ((1 / 25,) * 5,) * 5
 #: Prewitt's: the mean over three rows of the difference between right and left, times three.

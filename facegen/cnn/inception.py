@@ -8,8 +8,8 @@ from functools import partial
 
 from torch import nn
 
-from facegen.cnn.architecture import CENTRED, Architecture
-from facegen.cnn.blocks.inception import (
+from .architecture import CENTRED, Architecture
+from .blocks.inception import (
     InceptionA,
     InceptionB,
     InceptionC,
@@ -17,11 +17,11 @@ from facegen.cnn.blocks.inception import (
     InceptionE,
     InceptionModule,
 )
-from facegen.cnn.classifier import SMALL, scaled
-from facegen.cnn.googlenet import AuxiliaryClassifier, batch_norm
-from facegen.cnn.initialisers import init_truncated_normal_
-from facegen.cnn.layers import ConvNormAct, Norm
-from facegen.cnn.pooling import GlobalPool
+from .classifier import SMALL, scaled
+from .googlenet import AuxiliaryClassifier, batch_norm
+from .initialisers import init_truncated_normal_
+from .layers import ConvNormAct, Norm
+from .pooling import GlobalPool
 
 #: The module of each stage after the stem, and its channels in the order of the module's arguments.
 MIXED: tuple[tuple[str, Callable[..., InceptionModule], tuple[int, ...]], ...] = (
@@ -79,7 +79,7 @@ class InceptionV3(AuxiliaryClassifier):
         in_channels: of the images.
         width: channels after the first convolution.
         size: side of the images. Up to 96 pixels, the stem has padding, and neither a stride nor its first pooling.
-        norm: see :func:`facegen.cnn.layers.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
+        norm: see :func:`.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
         dropout: probability before the classifier.
         auxiliary: build the head, for :meth:`forward_with_auxiliary`.
         fid: pool in the modules as TensorFlow's network of 2015-12-05 does, in whose features FID is measured.

@@ -19,9 +19,9 @@ from torch.nn.modules.padding import _ConstantPadNd
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils._pytree import tree_leaves
 
-from facegen.cnn.fields import FieldTracer, Operation, Padding
-from facegen.cnn.layers import ConvNormAct
-from facegen.cnn.shapes import activation_bytes
+from .fields import FieldTracer, Operation, Padding
+from .layers import ConvNormAct
+from .shapes import activation_bytes
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 #: Layers that no table shows: they compute nothing at test time, or only change the shape. (A convolution's row has

@@ -10,11 +10,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
-from facegen.cnn.shapes import Size, per_dimension, same_padding
+from .shapes import Size, per_dimension, same_padding
 
 #: A name from NORMS or ACTIVATIONS, a constructor, or None for none.
 Norm = str | Callable[[int], nn.Module] | None
+#: Of a layer's weight, where a :data:`Norm` is of its activations: ``"spectral"``, or None for none.
+WeightNorm = str | None
 Activation = str | Callable[[], nn.Module] | None
 
 CONVOLUTIONS: dict[int, Callable[..., _ConvNd]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -41,14 +44,13 @@ def make_norm(norm: Norm, channels: int, dims: int = 2) -> nn.Module | None:
         norm: ``"batch"`` (Ioffe and Szegedy, arXiv:1502.03167), ``"instance"`` (Ulyanov et al., arXiv:1607.08022),
             ``"group"`` (Wu and He, arXiv:1803.08494; 32 groups, fewer where they do not divide), ``"layer"``
             (Ba et al., arXiv:1607.06450; over channels and positions, which is one group), a constructor that takes
-            the number of channels, or None. ``"spectral"`` (Miyato et al., arXiv:1802.05957) normalises weights, not
-            activations: it adds no layer here, and :func:`parametrised` applies it.
+            the number of channels, or None. What normalises weights is :func:`normalise_weight`.
         dims: 1, 2 or 3 spatial dimensions.
 
     Raises:
         ValueError: an unknown name.
     """
-    if norm is None or norm == "spectral":
+    if norm is None:
         return None
     if callable(norm):
         return norm(channels)
@@ -61,12 +63,35 @@ def make_norm(norm: Norm, channels: int, dims: int = 2) -> nn.Module | None:
     if norm == "group":
         groups = max(count for count in range(1, min(32, channels) + 1) if channels % count == 0)
         return nn.GroupNorm(groups, channels)
-    raise ValueError(f"unknown norm {norm!r}: batch, layer, instance, group, spectral or None")
+    raise ValueError(f"unknown norm {norm!r}: batch, layer, instance, group or None")
 
 
-def parametrised(layer: nn.Module, norm: Norm) -> nn.Module:
-    """``layer``, with its weight divided by its largest singular value where ``norm`` is ``"spectral"``."""
-    return spectral_norm(layer) if norm == "spectral" else layer
+def normalise_weight(layer: nn.Module, weight_norm: WeightNorm) -> nn.Module:
+    """``layer`` itself, whose weight is from now on normalised each time that it is used.
+
+    Args:
+        weight_norm: ``"spectral"`` divides the weight by its largest singular value (Miyato et al., arXiv:1802.05957,
+            equation 8), which a power iteration estimates and each forward pass in training mode improves. It starts
+            from the present weight: initialise the layer first. None leaves the layer as it is.
+
+    Raises:
+        ValueError: an unknown name.
+    """
+    if weight_norm not in ("spectral", None):
+        raise ValueError(f"unknown weight norm {weight_norm!r}: spectral or None")
+    return spectral_norm(layer) if weight_norm == "spectral" else layer
+
+
+def normalise_weights(network: nn.Module, weight_norm: WeightNorm) -> None:
+    """:func:`normalise_weight` of every convolution and linear layer in ``network``, in place.
+
+    Layers whose weight is normalised already stay as they are. So do layers that only scale each channel: their weight
+    is no matrix.
+    """
+    for layer in [*network.modules()]:
+        is_plain = isinstance(layer, (_ConvNd, nn.Linear)) and not is_parametrized(layer, "weight")
+        if is_plain and layer.get_parameter("weight")[0].numel() > 1:
+            normalise_weight(layer, weight_norm)
 
 
 def make_activation(activation: Activation) -> nn.Module | None:
@@ -88,6 +113,7 @@ class ConvNormAct(nn.Sequential):
         padding: in pixels; None keeps the size at stride 1, which needs an odd kernel.
         norm: see :func:`make_norm`. Before a batch or instance norm a bias would be subtracted again, so the
             convolution has one only where no norm follows, unless ``bias`` says otherwise.
+        weight_norm: of the convolution, see :func:`normalise_weight`.
         activation: see :func:`make_activation`.
         dims: 1 (sentences, time series), 2 (images) or 3 (video, CT).
         transposed: the transposed ("fractionally strided") convolution, which up-samples by its stride.
@@ -105,6 +131,7 @@ class ConvNormAct(nn.Sequential):
         groups: int = 1,
         bias: bool | None = None,
         norm: Norm = "batch",
+        weight_norm: WeightNorm = None,
         activation: Activation = "relu",
         dims: int = 2,
         transposed: bool = False,
@@ -121,49 +148,14 @@ class ConvNormAct(nn.Sequential):
             padding=padding,
             dilation=dilation,
             groups=groups,
-            bias=norm in (None, "spectral") if bias is None else bias,
+            bias=norm is None if bias is None else bias,
         )
-        layers["conv"] = parametrised(conv, norm)
+        layers["conv"] = normalise_weight(conv, weight_norm)
         if (layer := make_norm(norm, out_channels, dims)) is not None:
             layers["norm"] = layer
         if (layer := make_activation(activation)) is not None:
             layers["act"] = layer
         super().__init__(layers)
-
-
-class NormActConv(nn.Sequential):
-    """Norm → activation → convolution, as children ``norm``, ``act`` and ``conv``: the pre-activation order.
-
-    He et al., arXiv:1603.05027, figure 1b. The padding is "same" for odd kernels, the convolution has no bias.
-    [B, C, ...] → [B, K, ⌈·/stride⌉, ...].
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 3,
-        *,
-        stride: int = 1,
-        norm: Norm = "batch",
-        activation: Activation = "relu",
-        dims: int = 2,
-    ) -> None:
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
-        if (layer := make_norm(norm, in_channels, dims)) is not None:
-            layers["norm"] = layer
-        if (layer := make_activation(activation)) is not None:
-            layers["act"] = layer
-        conv = CONVOLUTIONS[dims](
-            in_channels, out_channels, kernel_size, stride=stride, padding=same_padding(kernel_size), bias=False
-        )
-        layers["conv"] = parametrised(conv, norm)
-        super().__init__(layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Without a norm, an activation that works in place would change the input itself.
-        y: Tensor = super().forward(x if hasattr(self, "norm") else x.clone())
-        return y
 
 
 class Concat(nn.Module):

@@ -10,11 +10,11 @@ from itertools import chain, groupby
 import torch
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import Architecture
-from facegen.cnn.classifier import Classifier, scaled
-from facegen.cnn.initialisers import init_he_, init_lecun_
-from facegen.cnn.layers import Activation, Concat, ConvNormAct, Norm
-from facegen.cnn.pooling import make_pool
+from .architecture import Architecture
+from .classifier import Classifier, scaled
+from .initialisers import init_he_, init_lecun_
+from .layers import Activation, Concat, ConvNormAct, Norm
+from .pooling import make_pool
 
 C1, C3, C5, F6 = 6, 16, 120, 84
 
@@ -86,7 +86,7 @@ class LeNet5(Classifier):
         width: channels of C1.
         size: side of the images. Below 32, C1 pads by 2, as the paper pads digits of 28 to 32. C5 sees 5×5 positions:
             all of S4 at 28 and 32, averages of it elsewhere.
-        norm: of C1 and C3, see :func:`facegen.cnn.layers.make_norm`.
+        norm: of C1 and C3, see :func:`.make_norm`.
         original: the paper's connections, subsampling, squashing and initialisation.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pooling and dropout by name, in 1-D, 2-D and 3-D."""
+"""Pooling by name, in 1-D, 2-D and 3-D."""
 
 from __future__ import annotations
 
@@ -6,21 +6,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from facegen.cnn.shapes import Size
+from .shapes import Size
 
 _MAX: dict[int, Callable[..., nn.Module]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _AVERAGE: dict[int, Callable[..., nn.Module]] = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
-_ADAPTIVE_MAX: dict[int, Callable[..., nn.Module]] = {
-    1: nn.AdaptiveMaxPool1d,
-    2: nn.AdaptiveMaxPool2d,
-    3: nn.AdaptiveMaxPool3d,
-}
-_ADAPTIVE_AVERAGE: dict[int, Callable[..., nn.Module]] = {
-    1: nn.AdaptiveAvgPool1d,
-    2: nn.AdaptiveAvgPool2d,
-    3: nn.AdaptiveAvgPool3d,
-}
-_SPATIAL_DROPOUT: dict[int, Callable[..., nn.Module]] = {1: nn.Dropout1d, 2: nn.Dropout2d, 3: nn.Dropout3d}
 
 
 def make_pool(
@@ -38,7 +27,7 @@ def make_pool(
         kind: ``"max"`` or ``"average"``; an average counts its zero padding, as torch's does by default.
         kernel_size: of one dimension for all, or a sequence.
         stride: None for the kernel's size, so that windows do not overlap.
-        padding, ceil_mode: as torch's pooling; see :func:`facegen.cnn.shapes.output_size`.
+        padding, ceil_mode: as torch's pooling; see :func:`.output_size`.
         dims: 1, 2 or 3 spatial dimensions.
 
     Raises:
@@ -47,13 +36,6 @@ def make_pool(
     _check(kind)
     pools = _MAX if kind == "max" else _AVERAGE
     return pools[dims](kernel_size, stride=stride, padding=padding, ceil_mode=ceil_mode)
-
-
-def make_adaptive_pool(kind: str, output_size: Size, *, dims: int = 2) -> nn.Module:
-    """Windows laid out so that ``output_size`` positions are left, whatever the input's size."""
-    _check(kind)
-    pools = _ADAPTIVE_MAX if kind == "max" else _ADAPTIVE_AVERAGE
-    return pools[dims](output_size)
 
 
 class GlobalPool(nn.Module):
@@ -76,15 +58,6 @@ class GlobalPool(nn.Module):
 
     def extra_repr(self) -> str:
         return self.kind
-
-
-def make_dropout(probability: float, *, spatial: bool = False, dims: int = 2) -> nn.Module:
-    """Dropout of single activations, or of whole channels where ``spatial``.
-
-    Srivastava et al., JMLR 15 (2014); Tompson et al., arXiv:1411.4280, for channels: neighbours are so alike that
-    dropping one of them alone regularises little.
-    """
-    return _SPATIAL_DROPOUT[dims](probability) if spatial else nn.Dropout(probability)
 
 
 def _check(kind: str) -> None:

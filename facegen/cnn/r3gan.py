@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import CENTRED, DISCRIMINATOR, GENERATOR, Architecture
-from facegen.cnn.blocks.r3gan import (
+from .architecture import CENTRED, DISCRIMINATOR, GENERATOR, Architecture
+from .blocks.r3gan import (
     DiscriminativeBasis,
     FilteredDownsample,
     FilteredUpsample,
@@ -16,9 +16,9 @@ from facegen.cnn.blocks.r3gan import (
     R3GANBlock,
     init_msr_,
 )
-from facegen.cnn.classifier import Classifier
-from facegen.cnn.dcgan import doublings
-from facegen.cnn.layers import Norm, parametrised
+from .classifier import Classifier
+from .dcgan import doublings
+from .layers import Norm, WeightNorm, normalise_weight
 
 #: Residual blocks of each stage.
 BLOCKS = 2
@@ -102,7 +102,7 @@ class R3GANDiscriminator(Classifier):
         width: channels of the first stage; they double from stage to stage.
         widest: channels that no stage exceeds, as a multiple of ``width``.
         size: side of the images, a power of two.
-        norm: see :class:`facegen.cnn.blocks.r3gan.R3GANBlock`; the published network has none.
+        norm, weight_norm: see :class:`.R3GANBlock`; the published network has neither.
     """
 
     def __init__(
@@ -114,20 +114,25 @@ class R3GANDiscriminator(Classifier):
         widest: int = 2,
         size: int = 64,
         norm: Norm = None,
+        weight_norm: WeightNorm = None,
     ) -> None:
         super().__init__()
         widths = stage_widths(width, widest, size)
         blocks = BLOCKS * len(widths)
         self.features = nn.Sequential(
-            parametrised(init_msr_(nn.Conv2d(in_channels, width, 1, bias=False)), norm),
+            normalise_weight(init_msr_(nn.Conv2d(in_channels, width, 1, bias=False)), weight_norm),
             *(
-                nn.Sequential(_stage(before, blocks, norm), FilteredDownsample(), _transition(before, after, norm))
+                nn.Sequential(
+                    _stage(before, blocks, norm, weight_norm),
+                    FilteredDownsample(),
+                    _transition(before, after, weight_norm),
+                )
                 for before, after in pairwise(widths)
             ),
-            _stage(widths[-1], blocks, norm),
+            _stage(widths[-1], blocks, norm, weight_norm),
         )
-        self.pool = parametrised(DiscriminativeBasis(widths[-1]), norm)
-        self.classifier = parametrised(init_msr_(nn.Linear(widths[-1], classes, bias=False)), norm)
+        self.pool = normalise_weight(DiscriminativeBasis(widths[-1]), weight_norm)
+        self.classifier = normalise_weight(init_msr_(nn.Linear(widths[-1], classes, bias=False)), weight_norm)
 
 
 def stage_widths(width: int, widest: int, size: int) -> list[int]:
@@ -135,15 +140,17 @@ def stage_widths(width: int, widest: int, size: int) -> list[int]:
     return [width * min(2**step, widest) for step in range(doublings(size) + 1)]
 
 
-def _stage(channels: int, blocks: int, norm: Norm = None) -> nn.Sequential:
-    return nn.Sequential(*(R3GANBlock(channels, blocks=blocks, norm=norm) for _ in range(BLOCKS)))
+def _stage(channels: int, blocks: int, norm: Norm = None, weight_norm: WeightNorm = None) -> nn.Sequential:
+    return nn.Sequential(
+        *(R3GANBlock(channels, blocks=blocks, norm=norm, weight_norm=weight_norm) for _ in range(BLOCKS))
+    )
 
 
-def _transition(before: int, after: int, norm: Norm = None) -> nn.Module:
+def _transition(before: int, after: int, weight_norm: WeightNorm = None) -> nn.Module:
     """A 1×1 convolution where the channels change."""
     if before == after:
         return nn.Identity()
-    return parametrised(init_msr_(nn.Conv2d(before, after, 1, bias=False)), norm)
+    return normalise_weight(init_msr_(nn.Conv2d(before, after, 1, bias=False)), weight_norm)
 
 
 _R3GAN = "Huang et al., The GAN Is Dead; Long Live the GAN! A Modern GAN Baseline, arXiv:2501.05441, figure 2c"

@@ -1,10 +1,14 @@
-"""Every network by name: what ``facegen inspect``, recipes and feature extractors choose from."""
+"""Every network by name.
+
+A new one is a module with ``ARCHITECTURES`` and an entry in the table here; from outside, one call of
+:func:`register_architecture`.
+"""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 
-from facegen.cnn import (
+from . import (
     alexnet,
     c3d,
     dcgan,
@@ -21,7 +25,7 @@ from facegen.cnn import (
     textcnn,
     vgg,
 )
-from facegen.cnn.architecture import Architecture
+from .architecture import Architecture
 
 ARCHITECTURES: dict[str, Architecture] = {
     architecture.name: architecture
@@ -44,6 +48,16 @@ ARCHITECTURES: dict[str, Architecture] = {
     )
     for architecture in family.ARCHITECTURES
 }
+
+
+def register_architecture(architecture: Architecture) -> None:
+    """Makes a network known by its name, as if it were defined here.
+
+    Raises:
+        ValueError: another network has that name.
+    """
+    if ARCHITECTURES.setdefault(architecture.name, architecture) != architecture:
+        raise ValueError(f"an architecture is called {architecture.name!r} already")
 
 
 def find_architecture(name: str) -> Architecture:

@@ -9,8 +9,8 @@ from functools import partial
 
 from torch import nn
 
-from facegen.cnn.architecture import Architecture
-from facegen.cnn.blocks.residual import (
+from .architecture import Architecture
+from .blocks.residual import (
     BasicBlock,
     Bottleneck,
     PreActBasicBlock,
@@ -18,11 +18,11 @@ from facegen.cnn.blocks.residual import (
     PreActivation,
     Shortcut,
 )
-from facegen.cnn.blocks.stem import stem
-from facegen.cnn.classifier import Classifier
-from facegen.cnn.initialisers import init_he_
-from facegen.cnn.layers import Norm
-from facegen.cnn.pooling import GlobalPool
+from .blocks.stem import stem
+from .classifier import Classifier
+from .initialisers import init_he_
+from .layers import Norm
+from .pooling import GlobalPool
 
 Block = type[BasicBlock] | type[Bottleneck] | type[PreActBasicBlock] | type[PreActBottleneck]
 
@@ -62,14 +62,14 @@ class ResNet(Classifier):
     ``postact``, follow the last (He et al., arXiv:1603.05027, appendix).
 
     Args:
-        block: one of ``facegen.cnn.blocks.residual``.
+        block: one of ``blocks/residual.py``.
         repeats: blocks of each stage.
-        shortcut: see :func:`facegen.cnn.blocks.residual.make_shortcut`; None is the plain network.
+        shortcut: see :func:`.make_shortcut`; None is the plain network.
         classes: logits.
         in_channels: of the images.
         width: channels after the stem.
         size: side of the images. Up to 96 pixels, the stem is one 3×3 at stride 1 and no pooling follows it.
-        norm: see :func:`facegen.cnn.layers.make_norm`.
+        norm: see :func:`.make_norm`.
     """
 
     def __init__(

@@ -7,14 +7,14 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from facegen.cnn.architecture import GENERATOR, Architecture
-from facegen.cnn.blocks.gan import SelfModulatedNorm, SelfModulatedUpBlock
-from facegen.cnn.initialisers import init_xavier_
-from facegen.cnn.sngan import generator_widths, projection
+from .architecture import GENERATOR, Architecture
+from .blocks.gan import SelfModulatedNorm, SelfModulatedUpBlock
+from .initialisers import init_xavier_
+from .sngan import generator_widths, projection
 
 
 class SelfModulatedGenerator(nn.Module):
-    """SNGAN's residual generator (:class:`facegen.cnn.sngan.SNGANGenerator`) with self-modulation.
+    """SNGAN's residual generator (:class:`.SNGANGenerator`) with self-modulation.
 
     Chen et al., arXiv:1810.01365, section 3.2 and figure 1: where SNGAN's latent enters once, at 4×4, here it sets
     scale and shift of every BatchNorm as well, which makes FID 5 to 35% lower in their experiments. At 64×64 with

@@ -39,15 +39,15 @@ def output_size(
             the arithmetic.
     """
     span = dilation * (kernel - 1) + 1
-    room = size - span + 2 * padding
-    if exact and room >= 0 and room % stride:
+    slack = size - span + 2 * padding
+    if exact and slack >= 0 and slack % stride:
         raise ValueError(
             f"cannot apply a {kernel}×{kernel} filter at stride {stride} to {size}×{size}"
             f"{f' with padding {padding}' if padding else ''}: "
-            f"({size} − {span}{f' + 2·{padding}' if padding else ''})/{stride} + 1 = {room / stride + 1:.2f}"
+            f"({size} − {span}{f' + 2·{padding}' if padding else ''})/{stride} + 1 = {slack / stride + 1:.2f}"
         )
-    result = room // stride + 1
-    if ceil_mode and room % stride and result * stride < size + padding:
+    result = slack // stride + 1
+    if ceil_mode and slack % stride and result * stride < size + padding:
         result += 1
     if result < 1:
         raise ValueError(

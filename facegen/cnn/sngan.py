@@ -7,13 +7,13 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import CENTRED, DISCRIMINATOR, GENERATOR, Architecture
-from facegen.cnn.blocks.gan import GlobalSumPool, ResidualDownBlock, ResidualUpBlock
-from facegen.cnn.blocks.residual import PreActivation
-from facegen.cnn.classifier import Classifier
-from facegen.cnn.dcgan import doublings
-from facegen.cnn.initialisers import init_xavier_
-from facegen.cnn.layers import Norm, parametrised
+from .architecture import CENTRED, DISCRIMINATOR, GENERATOR, Architecture
+from .blocks.gan import GlobalSumPool, ResidualDownBlock, ResidualUpBlock
+from .blocks.residual import PreActivation
+from .classifier import Classifier
+from .dcgan import doublings
+from .initialisers import init_xavier_
+from .layers import Norm, WeightNorm, normalise_weight
 
 
 def generator_widths(width: int, size: int) -> list[int]:
@@ -94,23 +94,34 @@ class SNGANDiscriminator(Classifier):
         in_channels: of the images, which are in [−1, 1].
         width: channels after the first block; they double from block to block.
         size: side of the images, a power of two.
-        norm: see :func:`facegen.cnn.layers.make_norm`. One of activations stands before each ReLU instead.
+        norm: see :func:`.make_norm`; before each ReLU. The published network has none.
+        weight_norm: of every layer, see :func:`.normalise_weight`.
     """
 
     def __init__(
-        self, *, classes: int = 1, in_channels: int = 3, width: int = 64, size: int = 64, norm: Norm = "spectral"
+        self,
+        *,
+        classes: int = 1,
+        in_channels: int = 3,
+        width: int = 64,
+        size: int = 64,
+        norm: Norm = None,
+        weight_norm: WeightNorm = "spectral",
     ) -> None:
         super().__init__()
         widths = [width * 2**step for step in range(doublings(size) + 1)]
         self.features = nn.Sequential(
-            ResidualDownBlock(in_channels, width, norm=norm, first=True),
-            *(ResidualDownBlock(before, after, norm=norm) for before, after in pairwise(widths)),
+            ResidualDownBlock(in_channels, width, norm=norm, weight_norm=weight_norm, first=True),
+            *(
+                ResidualDownBlock(before, after, norm=norm, weight_norm=weight_norm)
+                for before, after in pairwise(widths)
+            ),
             PreActivation(widths[-1], norm=norm),
         )
         self.pool = GlobalSumPool()
         self.classifier = nn.Linear(widths[-1], classes)
         init_xavier_(self.classifier)
-        parametrised(self.classifier, norm)
+        normalise_weight(self.classifier, weight_norm)
 
 
 _SNGAN = "Miyato et al., Spectral Normalization for Generative Adversarial Networks, arXiv:1802.05957, appendix B.4"

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.architecture import Architecture
-from facegen.cnn.classifier import Classifier
-from facegen.cnn.layers import Concat, ConvNormAct
-from facegen.cnn.pooling import GlobalPool
+from .architecture import Architecture
+from .classifier import Classifier
+from .layers import Concat, ConvNormAct
+from .pooling import GlobalPool
 
 WINDOWS = (3, 4, 5)
 #: Movie reviews ("MR", Pang and Lee 2005): 18,765 words and the padding token; 56 words in the longest sentence.

@@ -8,11 +8,11 @@ from functools import partial
 
 from torch import nn
 
-from facegen.cnn.architecture import Architecture
-from facegen.cnn.blocks.fully_connected import FullyConnected
-from facegen.cnn.classifier import SMALL, Classifier, scaled
-from facegen.cnn.initialisers import init_he_
-from facegen.cnn.layers import ConvNormAct, Norm
+from .architecture import Architecture
+from .blocks.fully_connected import FullyConnected
+from .classifier import SMALL, Classifier, scaled
+from .initialisers import init_he_
+from .layers import ConvNormAct, Norm
 
 #: Convolutions in each stage: table 1, columns A, B, D and E.
 REPEATS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
@@ -47,7 +47,7 @@ class VGG(Classifier):
         width: channels of the first stage; fc6 and fc7 scale with it too.
         size: side of the images. Up to 96 pixels, the last maximum is left out, and fc6 sees all of the map, which is a
             sixteenth of the image. Above, other sizes than 224 are averaged to 7×7.
-        norm: see :func:`facegen.cnn.layers.make_norm`; None is the paper's.
+        norm: see :func:`.make_norm`; None is the paper's.
         dropout: probability after fc6 and fc7.
         repeats: convolutions in each stage, a value of ``REPEATS``.
     """

@@ -1,7 +1,7 @@
-"""Critics, which a discriminator is a set of: each has what it sees of an image, and what judges that.
+"""Critics, which a discriminator is a set of: each has what it sees of an image, and a head that makes logits of that.
 
 What is seen has nothing to learn and can be differentiated in the image: the pixels themselves, or maps of a frozen
-network's features. What judges is learned.
+network's features. The head is learned.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class FeatureView(nn.Module):
             return Features(tuple(self.mixing(tapped)), pooled)
 
 
-class FeatureJudge(nn.Module):
+class FeatureHead(nn.Module):
     """A small convolutional network for each map of a :class:`FeatureView`: logits of patches, no norm anywhere.
 
     4×4 convolutions at stride 2 halve a map down to 8×8 or less, each with a 3×3 convolution behind it, all with
@@ -131,7 +131,7 @@ class FeatureJudge(nn.Module):
 
     def __init__(self, maps: Sequence[tuple[int, int]], width: int) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(_head(channels, side, width) for channels, side in maps)
+        self.heads = nn.ModuleList(_head_of_map(channels, side, width) for channels, side in maps)
 
     def forward(self, maps: tuple[Tensor, ...]) -> Tensor:
         """Maps [B, C, H, W] → logits [B, L] of L patches over all scales."""
@@ -140,7 +140,7 @@ class FeatureJudge(nn.Module):
         return torch.cat([F.interpolate(grid, (side, side)).flatten(1) for grid in grids], 1)
 
 
-def _head(channels: int, side: int, width: int) -> nn.Sequential:
+def _head_of_map(channels: int, side: int, width: int) -> nn.Sequential:
     layers = nn.Sequential()
 
     def add(kernel: int, stride: int) -> None:

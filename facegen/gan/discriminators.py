@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
-from torch.nn.utils.parametrize import is_parametrized
 
 from facegen.cnn.architecture import CLASSIFIER, DISCRIMINATOR
+from facegen.cnn.layers import normalise_weights
 from facegen.cnn.registry import ARCHITECTURES, find_architecture
 
-#: What a recipe can name: every network of single images.
-DISCRIMINATORS = tuple(
-    name
-    for name, architecture in ARCHITECTURES.items()
-    if architecture.role in (CLASSIFIER, DISCRIMINATOR) and len(architecture.input) == 3
-)
+
+def discriminator_names() -> tuple[str, ...]:
+    """What a recipe can name at present: every network of single images, those registered from outside too."""
+    return tuple(
+        name
+        for name, architecture in ARCHITECTURES.items()
+        if architecture.role in (CLASSIFIER, DISCRIMINATOR) and len(architecture.input) == 3
+    )
 
 
 class Discriminator(nn.Module):
@@ -30,21 +33,37 @@ class Discriminator(nn.Module):
         return logits.flatten()
 
 
-#: What a recipe can name as D's norm: the architecture's own, or one of :func:`facegen.cnn.layers.make_norm`.
-NORMS = ("published", "batch", "layer", "instance", "group", "spectral", "none")
+#: The architecture's own choice.
+PUBLISHED = "published"
+#: What a recipe can name as the norm of D's activations: the published one, or one of :func:`.make_norm`.
+NORMS = (PUBLISHED, "batch", "layer", "instance", "group", "none")
+#: What a recipe can name as the norm of D's weights: the published one, or one of :func:`.normalise_weight`.
+WEIGHT_NORMS = (PUBLISHED, "spectral", "none")
 
 
-def build_discriminator(name: str, *, width: int, size: int, norm: str = "published") -> Discriminator:
+def build_discriminator(
+    name: str, *, width: int, size: int, norm: str = PUBLISHED, weight_norm: str = PUBLISHED
+) -> Discriminator:
     """The architecture ``name`` as a discriminator of RGB images, its strides laid out for ``size``×``size``.
 
     Args:
         width: channels after the first convolution; the others keep the published proportion.
-        norm: one of ``NORMS``. Spectral norm reaches the last layer too, which has no norm of its own.
+        norm: of activations, one of ``NORMS``.
+        weight_norm: of every convolution and linear layer, one of ``WEIGHT_NORMS``. A published weight norm goes with
+            the published norm: where ``norm`` is another, there is none unless ``weight_norm`` names one.
     """
-    options = {} if norm == "published" else {"norm": None if norm == "none" else norm}
-    network = find_architecture(name).build(classes=1, in_channels=3, width=width, size=size, **options)
-    if norm == "spectral":
-        for layer in network.get_submodule("classifier").modules():
-            if isinstance(layer, nn.Linear) and not is_parametrized(layer):
-                spectral_norm(layer)
+    architecture = find_architecture(name)
+    options: dict[str, Any] = {} if norm == PUBLISHED else {"norm": _or_none(norm)}
+    if weight_norm == PUBLISHED and norm != PUBLISHED:
+        weight_norm = "none"
+    # A discriminator's layers start as its weight norm asks; a classifier is made first and normalised then.
+    if weight_norm != PUBLISHED and architecture.role == DISCRIMINATOR:
+        options["weight_norm"] = _or_none(weight_norm)
+    network = architecture.build(classes=1, in_channels=3, width=width, size=size, **options)
+    if weight_norm != PUBLISHED and architecture.role == CLASSIFIER:
+        normalise_weights(network, _or_none(weight_norm))
     return Discriminator(network)
+
+
+def _or_none(name: str) -> str | None:
+    return None if name == "none" else name

@@ -89,12 +89,12 @@ def _relative(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Loss:
-    """The two sides of a game on logits [B].
+    """D's loss and G's, of logits [B].
 
     Attributes:
         discriminator: of ``(real, fake)``.
         generator: of ``(fake)``, or of ``(fake, real)`` where ``paired``.
-        belief: what the logits say of each image, to watch the game by.
+        belief: what the logits say of each image, to watch the training by.
         paired: G's side compares with the logits of real images too.
     """
 

@@ -1,4 +1,4 @@
-"""What is remembered of images in order to recognise them: a hash of the pixels and two perceptual hashes."""
+"""Fingerprints by which images are recognised: a hash of the pixels and two perceptual hashes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from facegen.code_hash import code_hash
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable
 from facegen.data.images import open_images
@@ -19,10 +20,7 @@ from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
 from facegen.files import atomic_path
 from facegen.metrics.phash import Hashes, mirrored_hashes, nearest_within, perceptual_hashes
-from facegen.submission.rules import LIMITS
 
-#: Part of the name of every cached file: raise it when the hashes change.
-VERSION = 1
 _BATCH = 1024
 
 
@@ -69,12 +67,12 @@ class Matches:
 
 
 def fingerprint(images: npt.NDArray[np.uint8]) -> Fingerprints:
-    """Fingerprints of uint8 [N, 64, 64, 3] images."""
+    """Fingerprints of uint8 [N, S, S, 3] images, S a multiple of 32."""
     starts = b"".join(hashlib.sha256(image.tobytes()).digest()[:8] for image in images)
     return Fingerprints(np.frombuffer(starts, dtype=np.uint64), perceptual_hashes(images), mirrored_hashes(images))
 
 
-def find_look_alikes(images: Fingerprints, hashes: Hashes) -> Matches:
+def find_near_duplicates(images: Fingerprints, hashes: Hashes) -> Matches:
     """Each image's nearest near-duplicate among perceptual ``hashes``, straight or mirrored; straight wins a tie.
 
     None is called exact: that is not to be told from such hashes.
@@ -88,42 +86,43 @@ def find_look_alikes(images: Fingerprints, hashes: Hashes) -> Matches:
 
 def find_matches(images: Fingerprints, known: Fingerprints) -> Matches:
     """The same among ``known`` images, and which are exact copies."""
-    near = find_look_alikes(images, known.hashes)
+    near = find_near_duplicates(images, known.hashes)
     # The same pixels have the same hash, so an exact copy is among the matches; it may not be the first of them.
     order = np.argsort(known.pixels, kind="stable")
-    place = np.minimum(np.searchsorted(known.pixels, images.pixels, sorter=order), len(known) - 1)
-    exact = known.pixels[order[place]] == images.pixels
-    row, distance = np.where(exact, order[place], near.row), np.where(exact, 0, near.distance)
+    nearest = order[np.minimum(np.searchsorted(known.pixels, images.pixels, sorter=order), len(known) - 1)]
+    exact = known.pixels[nearest] == images.pixels
+    row, distance = np.where(exact, nearest, near.row), np.where(exact, 0, near.distance)
     return Matches(row, distance, exact, near.mirrored & ~exact)
 
 
-def known_faces(path: Path, sha256: str, cache: Path) -> KnownFaces:
-    """The fingerprints of the images at ``path`` (whose content hash is ``sha256``), kept in the folder ``cache``.
+def known_faces(path: Path, sha256: str, size: int, cache: Path) -> KnownFaces:
+    """The fingerprints of the images at ``path``, whose content hash is ``sha256``; cached in the folder ``cache``.
 
-    Images of another size than a submission's are first brought to it as ``facegen prepare`` would.
+    Images of another size than ``size``, a submission's, are first brought to it as ``facegen prepare`` would.
     """
-    kept = cache / f"faces-{VERSION}-{sha256[:32]}.npz"
-    if kept.is_file() and (known := _load(kept)) is not None:
+    key = hashlib.sha256(f"{code_hash(__name__)} {sha256} {size}".encode()).hexdigest()
+    cached = cache / f"faces-{key[:32]}.npz"
+    if cached.is_file() and (known := _load(cached)) is not None:
         return known
     names: list[str] = []
     parts: list[Fingerprints] = []
-    for batch_names, batch in _batches(path):
+    for batch_names, batch in _batches(path, size):
         names += batch_names
         parts.append(fingerprint(batch))
     columns = (np.concatenate([getattr(part, key) for part in parts]) for key in ("pixels", "hashes", "mirrored"))
     known = KnownFaces(tuple(names), Fingerprints(*columns))
-    _save(kept, known)
+    _save(cached, known)
     return known
 
 
-def _batches(path: Path) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
-    if is_dataset(path) and (dataset := FaceDataset.open(path)).size == LIMITS.size:
+def _batches(path: Path, size: int) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
+    if is_dataset(path) and (dataset := FaceDataset.open(path)).size == size:
         for start in range(0, len(dataset), _BATCH):
             yield list(dataset.names[start : start + _BATCH]), dataset.images[start : start + _BATCH]
         return
     names: list[str] = []
     faces: list[npt.NDArray[np.uint8]] = []
-    for name, face in _prepared(path, open_images(path)):
+    for name, face in _prepared(path, open_images(path), size):
         names.append(name)
         faces.append(face)
         if len(faces) == _BATCH:
@@ -134,11 +133,11 @@ def _batches(path: Path) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
 
 
 def _prepared(
-    path: Path, images: Iterable[tuple[str, npt.NDArray[np.uint8]]]
+    path: Path, images: Iterable[tuple[str, npt.NDArray[np.uint8]]], size: int
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     for name, image in images:
         try:
-            yield name, resize_and_crop(Image.fromarray(image), LIMITS.size)
+            yield name, resize_and_crop(Image.fromarray(image), size)
         except Unreadable as problem:
             raise InputError(f"Cannot use the image {name} in {path}: {problem.reason}.") from problem
 

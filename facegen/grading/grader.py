@@ -1,4 +1,4 @@
-"""Grades one tarball at a time, and remembers what it found by the tarball's contents."""
+"""Grades one tarball at a time, and caches the result by the tarball's contents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,15 +19,13 @@ from PIL import Image
 from facegen import console
 from facegen.errors import FacegenError
 from facegen.files import atomic_path, sha256_file
-from facegen.grading.fingerprints import Fingerprints, KnownFaces, fingerprint
-from facegen.grading.flags import Flag, copied_from, own_flags, pretrained_generator
-from facegen.metrics.phash import Hashes
+from facegen.grading.fingerprints import Fingerprints, fingerprint
+from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
+from facegen.pictures.contact_sheet import contact_sheet
 from facegen.scoring.score import Score
 from facegen.submission.reader import Submission, read_submission
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
 
-#: Part of every cached result's key: raise it whenever a tarball could be graded differently.
-VERSION = 3
 _SHEET_COLUMNS, _SHEET_ROWS = 12, 2
 
 
@@ -42,21 +39,21 @@ class Scores(Protocol):
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradedSubmission:
     """What grading a valid submission found, apart from other submissions.
 
     Attributes:
         score: its distance to the reference.
         flags: what it earned by itself.
-        prints: its images' fingerprints.
+        fingerprints: of its images.
         names: its images' names.
-        notes: what was passed over on reading.
+        notes: what was passed over on reading, in sentences.
         sheet: a contact sheet, JPEG.
     """
 
     score: Score
     flags: tuple[Flag, ...]
-    prints: Fingerprints
+    fingerprints: Fingerprints
     names: tuple[str, ...]
     notes: tuple[str, ...]
     sheet: bytes
@@ -80,37 +77,30 @@ class Outcome:
     file: str
     student_number: str | None
     sha256: str | None
-    graded: Graded | None = None
+    graded: GradedSubmission | None = None
     rejection: Rejection | None = None
 
 
 class Grader:
     """Grades tarballs against one reference.
 
-    ``known`` maps the flags ``copied_from_…`` to what their collection is called and its faces. Finished results
-    are kept in the folder ``cache`` and used again for the same tarball, scorer and collections, unless ``force``.
-    ``shipped`` are the hashes of the images of facegen's own generator, which are looked for where they are given.
+    Copies are looked for in ``collections``. Results are stored in the folder ``cache`` and used again for the same
+    tarball, scorer, collections, limits and code, unless ``force``.
     """
 
     def __init__(
         self,
         scorer: Scores,
-        known: Mapping[str, tuple[str, KnownFaces]],
+        collections: Collections,
         cache: Path,
         *,
-        shipped: Hashes | None = None,
         force: bool = False,
         limits: Limits = LIMITS,
     ) -> None:
-        self._scorer, self._known, self._cache, self._shipped = scorer, known, cache, shipped
+        self._scorer, self._collections, self._cache = scorer, collections, cache
         self._force, self._limits = force, limits
-        collections = [
-            [name, hashlib.sha256(faces.fingerprints.pixels.tobytes()).hexdigest()]
-            for name, (_, faces) in known.items()
-        ]
-        if shipped is not None:
-            collections.append(["pretrained_generator", hashlib.sha256(shipped.tobytes()).hexdigest()])
-        self._key = json.dumps([VERSION, scorer.key, limits.count, limits.size, collections])
+        asked = [limits.count, limits.size]
+        self._key = json.dumps([code_of_checks(__name__), scorer.key, asked, _collections_key(collections)])
 
     def grade(self, path: Path) -> Outcome:
         """Grade the tarball at ``path``: an outcome whatever it holds. What the machine lacks is raised."""
@@ -129,52 +119,51 @@ class Grader:
             rejection = Rejection(Code.DAMAGED, f"The file cannot be read: {problem.strerror or problem}.")
         except Exception as problem:  # noqa: BLE001
             # The last resort that keeps one submission from costing the others their row; said aloud, never cached.
-            console.warn(f"{file}: unexpected {type(problem).__name__}: {problem}")
+            console.warn(f"{file}: unexpected {type(problem).__name__}: {problem}.")
             rejection = Rejection(
                 Code.BAD_IMAGE, f"Grading it failed unexpectedly ({type(problem).__name__}: {str(problem)[:160]})."
             )
         return Outcome(file, student_number, sha256, rejection=rejection)
 
-    def _grade(self, path: Path, sha256: str | None) -> Graded:
-        kept = self._cache / f"{hashlib.sha256(f'{self._key} {sha256}'.encode()).hexdigest()[:40]}.npz"
-        if not self._force and sha256 is not None and (graded := _load(kept)) is not None:
-            console.detail(f"{path.name}: graded before")
+    def _grade(self, path: Path, sha256: str | None) -> GradedSubmission:
+        cached = self._cache / f"{hashlib.sha256(f'{self._key} {sha256}'.encode()).hexdigest()[:40]}.npz"
+        if not self._force and sha256 is not None and (graded := _load(cached)) is not None:
+            console.detail(f"{path.name}: graded before.")
             return graded
         submission = read_submission(path, limits=self._limits)
         graded = self._examine(submission)
-        _save(kept, graded)
+        _save(cached, graded)
         return graded
 
-    def _examine(self, submission: Submission) -> Graded:
-        score = self._scorer.score(submission.images).with_origin(submission.origin)
+    def _examine(self, submission: Submission) -> GradedSubmission:
+        images, names = submission.images, submission.names
+        score = self._scorer.score(images).with_origin(submission.origin)
         if not math.isfinite(score.value):
             raise ArithmeticError(f"the score is {score.value}")
-        prints = fingerprint(submission.images)
-        flags = own_flags(submission.images, prints, submission.names, score)
-        for name, (what, faces) in self._known.items():
-            flag = copied_from(name, what, faces, prints, submission.names)
-            flags += [flag] if flag is not None else []
-        if self._shipped is not None:
-            flag = pretrained_generator(self._shipped, prints, submission.names)
-            flags += [flag] if flag is not None else []
-        sheet = contact_sheet(submission.images)
-        return Graded(score, tuple(flags), prints, submission.names, submission.notes, sheet)
+        prints = fingerprint(images)
+        flags = flags_of(SubmittedImages(images, names, prints, score, self._collections))
+        return GradedSubmission(score, tuple(flags), prints, names, submission.notes, sheet_jpeg(images))
 
 
-def contact_sheet(images: npt.NDArray[np.uint8]) -> bytes:
+def _collections_key(collections: Collections) -> list[str | None]:
+    """Hashes of what copies are looked for in."""
+    known = [
+        None if faces is None else faces.fingerprints.pixels for faces in (collections.reference, collections.training)
+    ]
+    arrays = (*known, collections.shipped)
+    return [None if array is None else hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
+
+
+def sheet_jpeg(images: npt.NDArray[np.uint8]) -> bytes:
     """A JPEG of 12 x 2 images taken at equal steps from uint8 [N, S, S, 3]."""
-    wanted = min(len(images), _SHEET_COLUMNS * _SHEET_ROWS)
-    size = images.shape[1]
-    sheet = Image.new("RGB", (size * _SHEET_COLUMNS, size * -(-wanted // _SHEET_COLUMNS)))
-    for place, row in enumerate(np.linspace(0, len(images) - 1, wanted).astype(int)):
-        down, across = divmod(place, _SHEET_COLUMNS)
-        sheet.paste(Image.fromarray(images[row]), (across * size, down * size))
+    rows = np.linspace(0, len(images) - 1, min(len(images), _SHEET_COLUMNS * _SHEET_ROWS)).astype(int)
     buffer = io.BytesIO()
-    sheet.save(buffer, "JPEG", quality=85)
+    sheet = contact_sheet(images[rows], columns=_SHEET_COLUMNS, gap=0)
+    Image.fromarray(sheet).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
 
 
-def _save(path: Path, graded: Graded) -> None:
+def _save(path: Path, graded: GradedSubmission) -> None:
     text = json.dumps(
         {
             "score": graded.score.to_json(),
@@ -183,7 +172,7 @@ def _save(path: Path, graded: Graded) -> None:
             "notes": graded.notes,
         }
     )
-    prints = graded.prints
+    prints = graded.fingerprints
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
@@ -195,14 +184,14 @@ def _save(path: Path, graded: Graded) -> None:
         )
 
 
-def _load(path: Path) -> Graded | None:
+def _load(path: Path) -> GradedSubmission | None:
     """What ``_save`` wrote; None where there is nothing whole: it is only a cache, and is made again."""
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as stored:
             text: dict[str, Any] = json.loads(stored["text"].tobytes())
-            return Graded(
+            return GradedSubmission(
                 Score.from_json(text["score"]),
                 tuple(Flag(*flag) for flag in text["flags"]),
                 Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"]),

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from facegen.grading.fingerprints import find_matches
-from facegen.grading.flags import Flag, shared_with
-from facegen.grading.grader import Graded, Outcome
+from facegen.grading.flags import Flag, SharedImages, shared_flags_of
+from facegen.grading.grader import GradedSubmission, Outcome
+from facegen.metrics.phash import NEAR
 from facegen.scoring.score import Score
 
 SCHEMA = 1
@@ -84,8 +85,8 @@ class Leaderboard:
         rows: the graded by rising value, then the rejected by file name.
         reference: ``name``, ``n`` (None where it is unknown) and ``sha256`` of the reference.
         description: the measure in words.
-        target: the value to stay below; None where none is judged.
-        notice: what the whole class should know of the measure, a sentence; None where there is nothing.
+        target: the value to stay below; None where there is none.
+        notice: what the whole class should know of the measure; None where there is nothing.
     """
 
     rows: tuple[Row, ...]
@@ -164,6 +165,7 @@ class Leaderboard:
             flattered=sum(row.score.flattery is not None for row in self.graded if row.score),
             is_fid=all(row.score.metric == "fid" for row in self.graded if row.score),
             scale=max(values, default=1.0) or 1.0,
+            near=NEAR,
         )
 
 
@@ -174,29 +176,27 @@ def rank(outcomes: Sequence[Outcome]) -> tuple[Row, ...]:
         key=lambda pair: (pair[1].score.value, pair[0].file),
     )
     rows: list[Row] = []
-    shared = _shared_flags(graded)
+    shared = _shared_images(graded)
     for place, (outcome, found) in enumerate(graded, start=1):
         tied = bool(rows) and rows[-1].score is not None and rows[-1].score.value == found.score.value
-        rows.append(Row(outcome, (*found.flags, *shared[place - 1]), rows[-1].rank if tied else place))
+        flags = (*found.flags, *shared_flags_of(shared[place - 1]))
+        rows.append(Row(outcome, flags, rows[-1].rank if tied else place))
     rejected = sorted((outcome for outcome in outcomes if outcome.rejection), key=lambda outcome: outcome.file)
     return (*rows, *map(Row, rejected))
 
 
-def _shared_flags(graded: Sequence[tuple[Outcome, Graded]]) -> list[list[Flag]]:
-    """For each graded submission its flags for images that other submissions have too."""
-    flags: list[list[Flag]] = [[] for _ in graded]
+def _shared_images(graded: Sequence[tuple[Outcome, GradedSubmission]]) -> list[list[SharedImages]]:
+    """For each graded submission those others that have some of its images, in their order."""
+    shared: list[list[SharedImages]] = [[] for _ in graded]
     for i, (outcome, found) in enumerate(graded):
         for j, (other_outcome, other) in enumerate(graded[:i]):
-            matches = find_matches(found.prints, other.prints)
+            matches = find_matches(found.fingerprints, other.fingerprints)
             if not len(matches.found):
                 continue
-            back = find_matches(other.prints, found.prints)
-            for place, flag in (
-                (i, shared_with(str(other_outcome.student_number), matches, found.names, other.names)),
-                (j, shared_with(str(outcome.student_number), back, other.names, found.names)),
-            ):
-                flags[place] += [flag] if flag is not None else []
-    return flags
+            back = find_matches(other.fingerprints, found.fingerprints)
+            shared[i].append(SharedImages(found.names, str(other_outcome.student_number), other.names, matches))
+            shared[j].append(SharedImages(other.names, str(outcome.student_number), found.names, back))
+    return shared
 
 
 def _guarded(cell: str) -> str:

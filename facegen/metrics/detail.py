@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from facegen.metrics.luma import LUMA_WEIGHTS
+
 Floats = npt.NDArray[np.float64]
 
 #: Bands in cycles a pixel; 0.5 is the finest that pixels can show.
 _COARSE, _MIDDLE, _FINE = (0.03, 0.1), (0.1, 0.2), (0.35, 0.5)
 #: Smaller images have too few frequencies; of larger ones the middle is enough.
 _SMALLEST, _LARGEST = 32, 256
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def log_detail(image: npt.NDArray[np.uint8]) -> Floats | None:
     if min(height, width) < _SMALLEST:
         return None
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    luma = image[top : top + height, left : left + width] @ _LUMA
+    luma = image[top : top + height, left : left + width] @ LUMA_WEIGHTS
     window = np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     power = np.abs(np.fft.rfft2((luma - luma.mean()) * window)) ** 2 + (window**2).sum() / 12
     radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))

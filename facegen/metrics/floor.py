@@ -51,7 +51,7 @@ def frechet_floor(pool: Features, reference: FrechetStatistics, n: int, *, withi
     Args:
         pool: features [m, D] of real images.
         reference: the statistics to score them against.
-        n: how many images the judged set has, at least 3.
+        n: how many images the measured set has, at least 3.
         within: whether the pool's images are among those that the statistics sum up. Each draw is then taken out of
             them before it is scored. Otherwise none of them may be.
         seed: of the order in which the pool is drawn from.
@@ -144,8 +144,8 @@ def floors_by_reference_size(pool: Features, n: int, *, seed: int = 0) -> dict[i
     return {size: value for size, value in floors.items() if value is not None}
 
 
-def reference_size_for(target: float, floors: Mapping[int, float], *, room: float = 2.0) -> int | None:
-    """The smallest reference whose floor lies ``room`` below ``target``, from the floors of other sizes at the same N.
+def reference_size_for(target: float, floors: Mapping[int, float], *, margin: float = 2.0) -> int | None:
+    """The smallest reference whose floor lies ``margin`` below ``target``, from floors of other sizes at the same N.
 
     For references of M ≥ N/2 images the floor is a + b/M, with a the floor of an endless reference; a and b are fitted
     by least squares to ``floors`` (size → floor, of :func:`floors_by_reference_size` and any measured one). On CelebA
@@ -153,7 +153,7 @@ def reference_size_for(target: float, floors: Mapping[int, float], *, room: floa
 
     Returns:
         No less than the smallest size of ``floors``, below which nothing was measured; None where no reference is large
-        enough, since the N judged images alone are too few.
+        enough, since the N measured images alone are too few.
 
     Raises:
         ValueError: floors of fewer than two sizes.
@@ -161,7 +161,7 @@ def reference_size_for(target: float, floors: Mapping[int, float], *, room: floa
     if len(floors) < 2:
         raise ValueError("a trend takes the floors of at least two reference sizes")
     slope, endless = np.polyfit(1 / np.array(list(floors), dtype=np.float64), list(floors.values()), 1)
-    below = target - room - endless
+    below = target - margin - endless
     if below <= 0:
         return None
     return max(min(floors), math.ceil(slope / below))

@@ -5,6 +5,7 @@ Each set's manifold is guessed as balls, one around each row that just reaches i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,11 @@ def manifold_metrics(
         coverage=covered / len(real),
         support=np.sqrt(support),
     )
+
+
+def equal_coverage(reals: int, generated: int, neighbours: int = 5) -> float:
+    """The coverage of ``generated`` rows and ``reals`` others of one distribution: Naeem et al., lemma 2."""
+    return 1 - math.prod((reals - i) / (generated + reals - i) for i in range(1, neighbours + 1))
 
 
 def _squared_radii(features: Floats, neighbours: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Whether generated features are copies of training features: nearest neighbours, judged by those of held-out reals.
+"""Whether generated features are copies of training features: nearest neighbours, beside those of held-out reals.
 
 A distance alone tells little: a JPEG copy can be further from its original than two photographs are from each other.
 What betrays a copy is that one training image is much nearer than all others. So an image's *ratio* is its distance to

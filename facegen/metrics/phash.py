@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import dct
 
+from facegen.metrics.luma import LUMA_WEIGHTS
+
 #: Two images count as near-duplicates up to this many differing bits of 256. Measured on CelebA at 64x64: a JPEG,
 #: slightly blurred, noisy or brightened copy differs by a few bits, and two photographs of different moments by more.
 NEAR = 20
 _SIDE, _LOW = 32, 16
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 _BATCH = 4096
 
 Hashes = npt.NDArray[np.uint64]
@@ -48,7 +49,7 @@ def _small_luma(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     for row in range(rows):
         for column in range(columns):
             sums += images[:, row::rows, column::columns]
-    weights = _LUMA / np.float32(rows * columns)
+    weights = LUMA_WEIGHTS.astype(np.float32) / np.float32(rows * columns)
     luma: npt.NDArray[np.float32] = sums[..., 0] * weights[0] + sums[..., 1] * weights[1] + sums[..., 2] * weights[2]
     return luma.astype(np.float32)
 

@@ -1,6 +1,6 @@
 """The generator that ships with facegen: faces at once, without training.
 
-A room of data: ``scripts/pretrained.py`` makes it from a run, ``facegen sample --pretrained`` draws from it, and
+A folder of data: ``scripts/pretrained.py`` makes it from a run, ``facegen sample --pretrained`` draws from it, and
 ``facegen grade`` recognises its images by their fingerprints. Training and scoring never look in here.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-_ROOM = Path(__file__).resolve().parent
+_FOLDER = Path(__file__).resolve().parent
 GENERATOR, CARD, FINGERPRINTS = "generator.safetensors", "card.md", "fingerprints.npy"
 
 #: The images that are recognised: these seeds', the first so many of each, plainly sampled.
@@ -20,19 +20,19 @@ SEEDS, IMAGES_PER_SEED = 10, 1000
 
 def generator_path() -> Path:
     """Where the generator is: a float16 .safetensors that the stages take for a run, as :func:`facegen.sample`."""
-    return _ROOM / GENERATOR
+    return _FOLDER / GENERATOR
 
 
 def card() -> str:
     """What the generator is, as Markdown: data, recipe, training, scores, their floor, and what it may be used for."""
-    return (_ROOM / CARD).read_text(encoding="utf-8")
+    return (_FOLDER / CARD).read_text(encoding="utf-8")
 
 
 def fingerprints() -> npt.NDArray[np.uint64]:
     """Perceptual hashes (:mod:`facegen.metrics.phash`) of what it draws, uint64 [10000, 4].
 
-    Row 1000·s + i is image i + 1 of seed s, for seeds 0 to 9. Hashes of pixels are not kept: machines round
+    Row 1000·s + i is image i + 1 of seed s, for seeds 0 to 9. Hashes of pixels are not stored: machines round
     differently, by a pixel value here and there, which perceptual hashes outlast.
     """
-    hashes: npt.NDArray[np.uint64] = np.load(_ROOM / FINGERPRINTS, allow_pickle=False)
+    hashes: npt.NDArray[np.uint64] = np.load(_FOLDER / FINGERPRINTS, allow_pickle=False)
     return hashes

@@ -18,6 +18,7 @@ from facegen.data.images import ImageCollection
 from facegen.errors import InputError
 from facegen.extractors.table import FeatureExtractor
 from facegen.metrics.frechet import FrechetStatistics, RunningStatistics
+from facegen.metrics.sampling import sample_rows
 from facegen.scoring.image_checks import Looks, Observer
 
 Images = npt.NDArray[np.uint8]
@@ -66,11 +67,6 @@ def kept_rows(total: int) -> npt.NDArray[np.int64]:
     if total <= KEPT:
         return np.arange(total)
     return sample_rows(total, KEPT)
-
-
-def sample_rows(total: int, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
-    """``count`` of range(total) at random, rising; all of them where there are no more."""
-    return np.sort(np.random.default_rng(seed).permutation(total)[:count])
 
 
 def extract(

@@ -36,7 +36,7 @@ def no_room(reference: Reference, floor: Floor | None, n: int, target: float) ->
         floors[size] = value
     if len(floors) < 2:
         return sentence
-    enough = reference_size_for(target, floors, room=ROOM * target)
+    enough = reference_size_for(target, floors, margin=ROOM * target)
     if enough is None:
         return f"{sentence}; no reference is large enough for that few images: judge more of them"
     return f"{sentence}; against about {round(enough, 2 - len(str(enough))):,} they would leave {ROOM:.0%} of it"

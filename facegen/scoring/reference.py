@@ -18,8 +18,9 @@ from facegen.extractors.table import FeatureExtractor
 from facegen.files import sha256_file, write_json
 from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
+from facegen.metrics.sampling import sample_rows
 from facegen.scoring.feature_cache import extracted, kept_path
-from facegen.scoring.features import FeatureSet, kept_rows, sample_rows
+from facegen.scoring.features import FeatureSet, kept_rows
 from facegen.scoring.image_checks import Looks
 from facegen.scoring.statistics_file import Arrays, looks_in, read_statistics, write_statistics
 

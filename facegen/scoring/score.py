@@ -8,6 +8,7 @@ from typing import Any
 
 from facegen.data.origin import Origin
 from facegen.extractors.labels import metric_label
+from facegen.scoring.metric_table import metric_line
 
 SCHEMA = 1
 FID_TARGET = 20.0
@@ -26,14 +27,14 @@ class Score:
         weights_sha256: of its weights file.
         reference_n: how many images the reference sums up; None where its file does not tell.
         reference_sha256: the reference's content hash.
-        target: the value to stay below; None where none is judged.
+        target: the value to stay below; None where there is none.
         passed: whether ``value < target``; None without a target.
         floor: what as many real images score on average, where it was measured.
         floor_spread: the standard deviation of that from draw to draw; None where there was one draw.
         floor_draws: each draw's value.
         interval95: a 95% interval of ``value``, where it was measured.
-        warnings: what spoils the comparison, in sentences without a capital or a full stop.
-        metrics: other metrics by name, where they were measured.
+        warnings: what spoils the comparison, in whole sentences.
+        metrics: the JSON of the other metrics by key, where they were measured (:mod:`facegen.scoring.metric_table`).
         sampling: how the images say that they were drawn; None for plain sampling, and where they say nothing.
         trained_against: the frozen network whose features the images' generator was trained against, as they say, by
             the name of its extractor; None where there was none, and where they say nothing.
@@ -68,11 +69,11 @@ class Score:
         """The warning that the generator was trained against the very network that measures here; None where not."""
         if self.trained_against is None or self.extractor not in self.trained_against:
             return None
-        which = "the images" if self.trained_against == self.extractor else "some of the images"
+        which = "The images" if self.trained_against == self.extractor else "Some of the images"
         return (
             f"{which} come from a generator that was trained against {self.extractor}, the very network that measures "
             "them here: so the value flatters them, and values of other generators are not comparable with it; FID is "
-            "measured with another network, Inception, but both learned on ImageNet"
+            "measured with another network, Inception, but both learned on ImageNet."
         )
 
     def with_origin(self, origin: Origin) -> Score:
@@ -102,7 +103,7 @@ class Score:
             lines.append(f"floor {self.floor:.2f}{spread}: {self.n:,} real images against the same reference")
         if self.interval95 is not None:
             lines.append("95% interval {:.2f} to {:.2f}".format(*self.interval95))
-        lines += [f"{name.replace('_', ' ')} {_shown(value)}" for name, value in self.metrics.items()]
+        lines += [metric_line(key, value) for key, value in self.metrics.items()]
         return [*lines, f"weights {self.weights_sha256}"]
 
     def to_json(self) -> dict[str, Any]:
@@ -158,16 +159,3 @@ class Score:
             )
         except (KeyError, TypeError) as problem:
             raise ValueError(f"not a score: {problem}") from problem
-
-
-def _shown(metric: Any) -> str:
-    """A metric for people: its number, or what its object says."""
-    if not isinstance(metric, Mapping):
-        return f"{metric:.4g}"
-    if "red" not in metric:
-        error = metric.get("standard_error")
-        return f"{metric['value']:.4g}" + ("" if error is None else f" ± {error:.2g}")
-    if metric["uncalibrated"] is not None:
-        return f"not judged: {metric['uncalibrated']}"
-    verdict = "RED, there are copies" if metric["red"] else "green"
-    return f"{verdict}: {metric['flagged']:,} images look like copies, where chance makes it {metric['expected']:.1f}"

@@ -31,13 +31,14 @@ def fid(
     Args:
         images: a folder (nested too), ``.zip``, ``.tar.gz`` or prepared dataset of at least two images.
         reference: the same, or an ``.npz`` with ``mu`` and ``sigma`` in pytorch-fid's layout.
-        extractor: ``"inception"``, ``"effnet-lite0"``, or None for Inception where its weights can be had.
+        extractor: ``"inception"``, ``"effnet-lite0"``, ``"dinov2"``, a function of your own as
+            ``"package.module:callable"``, or None for Inception where its weights can be had.
         weights: Inception weights to use instead of the published file.
         dims: 64, 192, 768 or 2048 of Inception's features.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         target: the value to stay below; None is 20 for FID, and no target for another distance.
         save_stats: an ``.npz`` to write the reference's statistics to, for use as ``reference`` later.
-        all_metrics: fill ``metrics``: KID, FID∞, precision, recall, density, coverage, and a search for copies.
+        all_metrics: fill ``metrics``: all of :mod:`facegen.scoring.metric_table`, a search for copies among them.
         train: more images in which to look for copies; needs ``all_metrics``.
         report: a folder to write the whole evaluation to as a page, ``index.html``; implies ``all_metrics``.
 

@@ -10,11 +10,12 @@ from facegen.data.images import open_images
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
+from facegen.grading.flags import Collections
 from facegen.grading.grader import Grader, Outcome
 from facegen.grading.leaderboard import Leaderboard, rank
 from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import open_scorer
-from facegen.submission.rules import LIMITS
+from facegen.submission.rules import LIMITS, limits_for
 
 #: Beside tarballs in a folder these are no submissions.
 _NOT_SUBMISSIONS = frozenset({".md", ".txt", ".csv", ".json", ".html", ".pdf", ".log"})
@@ -41,6 +42,7 @@ def grade(
     reference: StrPath,
     train: StrPath | None = None,
     target: float | None = None,
+    size: int = LIMITS.size,
     out: StrPath = Path("grades"),
     force: bool = False,
     extractor: str | None = None,
@@ -55,33 +57,36 @@ def grade(
         reference: real images, or their statistics as .npz; where it has images, copies of them are looked for.
         train: images the generators were trained on, to look for copies.
         target: pass below this value.
-        out: the folder to write to; it also keeps finished results, so that a second run goes on where one stopped.
+        size: width and height in pixels of the images that are asked for, a multiple of 32; others are ``wrong_size``.
+        out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
         force: grade again what has been graded before.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
 
     Raises:
-        InputError: no submissions, or an unusable reference. What a submission holds never raises.
+        InputError: no submissions, an unusable reference, or a size that cannot be graded. What a submission holds
+            never raises.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
     train, weights = optional_path(train), optional_path(weights)
+    limits = limits_for(size)
     files = find_submissions(submissions)
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
-    console.info(f"grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}")
-    notice = scorer.no_room(LIMITS.count)
+    console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
+    notice = scorer.no_room(limits.count)
     if notice is not None:
         console.warn(notice)
     cache = out / "cache"
-    known = _known(reference, train, cache)
-    grader = Grader(scorer, known, cache, shipped=fingerprints(), force=force)
+    collections = _collections(reference, train, size, cache)
+    grader = Grader(scorer, collections, cache, force=force, limits=limits)
 
     outcomes = []
-    with console.progress("grading", total=len(files), unit="submissions") as task:
+    with console.progress("Grading", total=len(files), unit="submissions") as task:
         for file in files:
             task.note(file.name[:40])
             try:
                 outcomes.append(grader.grade(file))
             except KeyboardInterrupt:
-                console.warn(f"stopped after {len(outcomes)} of {len(files)}: run it again to go on from there")
+                console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
                 raise
             console.info(_line(outcomes[-1]))
             task.advance()
@@ -93,7 +98,7 @@ def grade(
     write_text(result.csv, leaderboard.to_csv())
     write_json(result.json, leaderboard.to_json())
     write_text(result.html, leaderboard.to_html())
-    console.info(f"wrote {result.html} (also .csv and .json)")
+    console.info(f"Wrote {result.html}, .csv and .json.")
     return result
 
 
@@ -112,33 +117,32 @@ def find_submissions(path: Path) -> list[Path]:
             files.append(entry)
     if ignored:
         shown = ", ".join(map(repr, ignored[:5])) + (f" and {len(ignored) - 5} more" if len(ignored) > 5 else "")
-        console.info(f"not submissions, ignored: {shown}")
+        console.info(f"Not submissions, ignored: {shown}.")
     if not files:
         raise InputError(f"There is no submission in {path}.", "Submissions are files called <student_number>.tar.gz.")
     return files
 
 
-def _known(reference: Path, train: Path | None, cache: Path) -> dict[str, tuple[str, KnownFaces]]:
-    """The collections in which copies are looked for."""
-    known: dict[str, tuple[str, KnownFaces]] = {}
+def _collections(reference: Path, train: Path | None, size: int, cache: Path) -> Collections:
+    """The images in which copies are looked for."""
+    faces: KnownFaces | None = None
     if reference.suffix.lower() == ".npz":
-        console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for")
+        console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for.")
     else:
-        images = open_images(reference)
-        console.detail(f"looking at {len(images):,} reference images to recognise copies")
-        known["copied_from_reference"] = ("the reference", known_faces(reference, images.sha256, cache))
-    if train is not None:
-        faces = open_images(train)
-        console.detail(f"looking at {len(faces):,} training images to recognise copies")
-        known["copied_from_training"] = ("the training set", known_faces(train, faces.sha256, cache))
-    return known
+        faces = _known(reference, "reference", size, cache)
+    training = None if train is None else _known(train, "training", size, cache)
+    return Collections(faces, training, fingerprints())
+
+
+def _known(path: Path, what: str, size: int, cache: Path) -> KnownFaces:
+    images = open_images(path)
+    console.detail(f"Looking at {len(images):,} {what} images to recognise copies.")
+    return known_faces(path, images.sha256, size, cache)
 
 
 def _line(outcome: Outcome) -> str:
     if outcome.rejection is not None:
-        return f"{outcome.file}: rejected ({outcome.rejection.code.value}) {outcome.rejection.message}"
+        return f"{outcome.file}: rejected ({outcome.rejection.code.value}). {outcome.rejection.message}"
     assert outcome.graded is not None
-    flags = ", ".join(flag.name for flag in outcome.graded.flags)
-    return (
-        f"{outcome.file}: {outcome.graded.score.label} {outcome.graded.score.value:.2f}{'; ' + flags if flags else ''}"
-    )
+    score, flags = outcome.graded.score, ", ".join(flag.name for flag in outcome.graded.flags)
+    return f"{outcome.file}: {score.label} {score.value:.2f}{'; ' + flags if flags else ''}."

@@ -10,7 +10,7 @@ from facegen.data.dataset import is_dataset
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_path, sha256_file
 from facegen.submission.reader import read_submission
-from facegen.submission.rules import SUFFIX, Code, Rejection, check_student_number
+from facegen.submission.rules import LIMITS, SUFFIX, Code, Rejection, check_student_number, limits_for
 from facegen.submission.writer import find_files, write_tarball
 
 
@@ -31,37 +31,48 @@ class PackResult:
     bytes: int
 
 
-def pack(images: StrPath, student_number: str, *, out: StrPath = Path("submissions")) -> PackResult:
+def pack(
+    images: StrPath, student_number: str, *, size: int = LIMITS.size, out: StrPath = Path("submissions")
+) -> PackResult:
     """Pack the 1,000 images in the folder ``images`` as ``out/<student_number>.tar.gz``.
 
     What the tarball would be rejected for by :func:`facegen.grade` it is refused for here, by the same reader:
     it is read back before it appears under its name.
 
+    Args:
+        images: a folder of still PNG or JPEG images, 8-bit RGB.
+        student_number: 1 to 64 letters, digits, ``-`` and ``_``.
+        size: their width and height in pixels, a multiple of 32.
+        out: the folder to write to.
+
     Raises:
-        InputError: ``images`` is not a folder of images, or the student number cannot name a file.
+        InputError: ``images`` is not a folder of images, the student number cannot name a file, or the size is
+            none that can be graded.
         Rejection: a rule is broken; ``code`` says which. Nothing is written then.
     """
     images, out = Path(images), Path(out)
     check_student_number(student_number)
+    limits = limits_for(size)
     if not images.is_dir():
         what = "is not a folder" if images.exists() else "does not exist"
         raise InputError(
-            f"{images} {what}.", "Name the folder with the 1,000 images: facegen sample RUN IMAGES makes one."
+            f"{images} {what}.",
+            f"Name the folder with the {limits.count:,} images: facegen sample RUN IMAGES makes one.",
         )
     if is_dataset(images):
         raise InputError(f"{images} is a prepared dataset.", "Name a folder of image files to pack.")
     target = out / f"{student_number}{SUFFIX}"
     try:
-        files, junk = find_files(images)
+        files, junk = find_files(images, limits)
         if not files:
-            raise Rejection(Code.EMPTY, f"There is no image in {images}.")
+            raise Rejection(Code.EMPTY, f"There is no image in {images}.", limits)
         if junk:
-            console.info(f"left out {junk} file{'s' if junk > 1 else ''} that macOS or Windows keeps in folders")
+            console.info(f"Left out {junk} file{'s' if junk > 1 else ''} that macOS or Windows keeps in folders.")
         with atomic_path(target) as temporary:
             write_tarball(files, temporary)
-            submission = read_submission(temporary, file_name=target.name)
+            submission = read_submission(temporary, file_name=target.name, limits=limits)
     except OSError as problem:
         raise InputError(f"Cannot pack {images} into {target}: {problem.strerror or problem}.") from problem
-    size = target.stat().st_size
-    console.info(f"packed {len(submission.images):,} images into {target} ({size / 2**20:.1f} MiB)")
-    return PackResult(target, sha256_file(target), len(submission.images), size)
+    written = target.stat().st_size
+    console.info(f"Packed {len(submission.images):,} images into {target} ({written / 2**20:.1f} MiB).")
+    return PackResult(target, sha256_file(target), len(submission.images), written)

@@ -1,4 +1,4 @@
-"""Stage 1: photographs from anywhere to a dataset of equal squares."""
+"""The prepare stage: photographs from anywhere become a dataset of equal squares."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from facegen.data.sources import CHUNK, Source, StoredImages, open_source
 from facegen.data.workers import default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import StrPath, optional_path
+from facegen.submission.rules import LIMITS
 
 _SHOWN_SKIPS = 5
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PrepareResult:
     """A prepared dataset.
 
     Attributes:
@@ -49,7 +50,7 @@ class Prepared:
     reused: bool
 
     @classmethod
-    def from_manifest(cls, path: Path, manifest: dict[str, Any], seconds: float, reused: bool) -> Prepared:
+    def from_manifest(cls, path: Path, manifest: dict[str, Any], seconds: float, reused: bool) -> PrepareResult:
         skipped = len(manifest["skipped"])
         return cls(path, manifest["images"], skipped, manifest["splits"], manifest["sha256"], seconds, reused)
 
@@ -58,7 +59,7 @@ def prepare(
     source: str | Path,
     dataset: StrPath,
     *,
-    size: int = 64,
+    size: int = LIMITS.size,
     limit: int | None = None,
     partition: StrPath | None = None,
     split: str = "all",
@@ -66,13 +67,14 @@ def prepare(
     strict: bool = False,
     seed: int = 0,
     force: bool = False,
-) -> Prepared:
+) -> PrepareResult:
     """Prepare the images of ``source`` as a dataset folder of uint8 [N, size, size, 3] RGB.
 
     Args:
         source: a folder, a .zip, a .tar or .tar.gz, torchvision's CelebA root, ``"synthetic"`` or ``"synthetic:N"``.
         dataset: the folder to make; another dataset there is replaced, anything else is left alone (InputError).
-        size: side in pixels; pixels equal torchvision's ``Resize(size)`` then ``CenterCrop(size)``, bit for bit.
+        size: side in pixels, by default that of a submission's images; pixels equal torchvision's ``Resize(size)`` then
+            ``CenterCrop(size)``, bit for bit.
         limit: keep the first so many images in natural order of their names, after ``split``.
         partition: CelebA's ``list_eval_partition.txt``; by default the one beside the images, if there is one.
         split: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``.
@@ -83,7 +85,7 @@ def prepare(
 
     Raises:
         InputError: a source, partition or destination that cannot be used.
-        EnvironmentProblem: no room, no permission, or workers that died.
+        EnvironmentProblem: no disk space, no permission, or workers that died.
     """
     dataset = Path(dataset)
     partition = optional_path(partition)
@@ -95,9 +97,9 @@ def prepare(
     fingerprint = _fingerprint(images, selection, size, split, limit)
     if not force and (manifest := _already_there(dataset, fingerprint, strict)):
         console.info(f"{dataset} is already prepared from {images.label}: {_counts(manifest)}.")
-        return Prepared.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
+        return PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
 
-    _check_room(dataset, len(selection.names) * size * size * 3)
+    _check_disk_space(dataset, len(selection.names) * size * size * 3)
     if workers is None:
         workers = default_workers()
     workers = min(workers, -(-len(selection.names) // CHUNK))
@@ -136,7 +138,7 @@ def prepare(
             )
     except OSError as problem:
         raise EnvironmentProblem(f"Cannot write the dataset {dataset}: {problem.strerror or problem}.") from problem
-    prepared = Prepared.from_manifest(dataset, manifest, time.perf_counter() - began, reused=False)
+    prepared = PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=False)
     _tell(prepared, manifest)
     return prepared
 
@@ -176,13 +178,13 @@ def _already_there(dataset: Path, fingerprint: str, strict: bool) -> dict[str, A
     return None if strict and manifest["skipped"] else manifest
 
 
-def _check_room(dataset: Path, needed: int) -> None:
-    place = next(folder for folder in dataset.resolve().parents if folder.exists())
-    free = shutil.disk_usage(place).free
+def _check_disk_space(dataset: Path, needed: int) -> None:
+    existing = next(folder for folder in dataset.resolve().parents if folder.exists())
+    free = shutil.disk_usage(existing).free
     if free < needed:
         raise EnvironmentProblem(
             f"The dataset {dataset} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free there.",
-            "Make room, name another folder, or prepare fewer images with --limit.",
+            "Free some space, name another folder, or prepare fewer images with --limit.",
         )
 
 
@@ -196,7 +198,7 @@ def _counts(manifest: dict[str, Any]) -> str:
     return f"{manifest['images']:,} images ({splits})"
 
 
-def _tell(prepared: Prepared, manifest: dict[str, Any]) -> None:
+def _tell(prepared: PrepareResult, manifest: dict[str, Any]) -> None:
     rate = prepared.images / prepared.seconds
     console.info(f"Prepared {_counts(manifest)} in {prepared.seconds:.1f} s: {rate:,.0f} images/s.")
     for note, count in manifest["converted"].items():

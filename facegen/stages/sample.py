@@ -176,7 +176,11 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
             "one's images, and its logits say less about them."
         )
     network = build_discriminator(
-        recipe.discriminator, width=recipe.discriminator_width, size=saved.size, norm=recipe.discriminator_norm
+        recipe.discriminator,
+        width=recipe.discriminator_width,
+        size=saved.size,
+        norm=recipe.discriminator_norm,
+        weight_norm=recipe.discriminator_weight_norm,
     )
     try:
         network.load_state_dict(state["game"]["discriminator"])

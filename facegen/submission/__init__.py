@@ -1,1 +1,1 @@
-"""What a tarball is: its rules, the reader that never extracts, and the writer. The only room that knows tar."""
+"""What a submission is: its rules, the reader that never extracts its tarball, and the writer."""

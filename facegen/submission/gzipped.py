@@ -6,7 +6,7 @@ import time
 import zlib
 from typing import BinaryIO
 
-from facegen.submission.rules import Code, Limits, Rejection
+from facegen.submission.rules import Code, Limits, Rejection, megabytes
 
 _CHUNK = 1 << 16
 _GZIP = zlib.MAX_WBITS | 16
@@ -41,7 +41,7 @@ class GzipStream:
         self._ready = b""
         self._total = 0
         if not self._raw:
-            raise Rejection(Code.EMPTY, "The file has no bytes.")
+            raise Rejection(Code.EMPTY, "The file has no bytes.", limits)
         if not self._raw.startswith(_MAGIC):
             raise Rejection(Code.NOT_GZIP, f"The file is not gzip-compressed{_likeness(self._raw)}.")
         self._member: zlib._Decompress | None = zlib.decompressobj(_GZIP)
@@ -49,7 +49,8 @@ class GzipStream:
     def check_time(self) -> None:
         """Rejection ``too_large`` once the submission has taken ``limits.seconds``."""
         if time.monotonic() > self._deadline:
-            raise Rejection(Code.TOO_LARGE, f"Reading it took more than {self._limits.seconds:g} seconds.")
+            message = f"Reading it took more than {self._limits.seconds:g} seconds."
+            raise Rejection(Code.TOO_LARGE, message, self._limits)
 
     def read(self, size: int) -> bytes:
         """The next ``size`` bytes; fewer only where the stream ends."""
@@ -80,7 +81,8 @@ class GzipStream:
                     raise Rejection(Code.DAMAGED, "The file ends in the middle of its compressed data.")
             self._total += len(self._ready)
             if self._total > self._limits.bytes:
-                raise Rejection(Code.TOO_LARGE, f"It decompresses to more than {_megabytes(self._limits.bytes)}.")
+                message = f"It decompresses to more than {megabytes(self._limits.bytes)}."
+                raise Rejection(Code.TOO_LARGE, message, self._limits)
             if self._ready:
                 return True
         return False
@@ -104,7 +106,3 @@ def _likeness(start: bytes) -> str:
         if start.lstrip().startswith(magic):
             return f": it is {words}"
     return ": it is a plain tar" if start[257:262] == b"ustar" else ""
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / (1 << 20):,.4g} MiB"

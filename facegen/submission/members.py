@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from facegen.submission.gzipped import GzipStream
-from facegen.submission.rules import Code, Limits, Rejection, plain_path, shown
+from facegen.submission.rules import Code, Limits, Rejection, megabytes, plain_path, shown
 
 BLOCK = 512
 _REGULAR, _FOLDER = frozenset(b"\x0007"), ord("5")
@@ -61,7 +61,7 @@ def read_members(stream: GzipStream, limits: Limits) -> Iterator[Member]:
             count -= 1
             continue
         if count > limits.members:
-            raise Rejection(Code.TOO_MANY_MEMBERS, f"The archive has more than {limits.members:,} members.")
+            raise Rejection(Code.TOO_MANY_MEMBERS, f"The archive has more than {limits.members:,} members.", limits)
         if header.kind == _PAX_GLOBAL:
             if {"path", "size", "linkpath"} & _pax_records(_extended(stream, header, limits), limits).keys():
                 raise Rejection(Code.UNSAFE_MEMBER, "A global header sets every member's path or size.")
@@ -88,9 +88,8 @@ def _member(stream: GzipStream, name: str, size: int, kind: int, limits: Limits)
     if not folder and not path:
         raise Rejection(Code.UNSAFE_MEMBER, "A member has no name.")
     if size > limits.member_bytes:
-        raise Rejection(
-            Code.TOO_LARGE, f"The member {shown(name)} is larger than {limits.member_bytes / 2**20:.4g} MiB."
-        )
+        message = f"The member {shown(name)} is larger than {megabytes(limits.member_bytes)}."
+        raise Rejection(Code.TOO_LARGE, message, limits)
     return Member(path, folder, _contents(stream, size, name))
 
 
@@ -134,7 +133,7 @@ def _extended(stream: GzipStream, header: _Header, limits: Limits, name: bool = 
     if name and header.size > limits.name_bytes + BLOCK:
         raise Rejection(Code.UNSAFE_MEMBER, f"A member has a name longer than {limits.name_bytes} bytes.")
     if header.size > _HEADER_READ:
-        raise Rejection(Code.TOO_LARGE, f"An extended header is larger than {limits.header_bytes >> 10} KiB.")
+        raise Rejection(Code.TOO_LARGE, f"An extended header is larger than {limits.header_bytes >> 10} KiB.", limits)
     return _contents(stream, header.size, header.name)
 
 
@@ -159,7 +158,7 @@ def _pax_records(data: bytes, limits: Limits) -> dict[str, str]:
             records[key.decode()] = value[:64].decode("latin-1")
         start += length
     if len(data) > limits.header_bytes:
-        raise Rejection(Code.TOO_LARGE, f"An extended header is larger than {limits.header_bytes >> 10} KiB.")
+        raise Rejection(Code.TOO_LARGE, f"An extended header is larger than {limits.header_bytes >> 10} KiB.", limits)
     return records
 
 

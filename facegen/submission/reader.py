@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from facegen.data.origin import Origin, origin_of, summary
+from facegen.submission.decode import decode_image
 from facegen.submission.gzipped import GzipStream
 from facegen.submission.members import read_members
-from facegen.submission.pictures import decode_image
 from facegen.submission.rules import (
     LIMITS,
     Code,
@@ -21,6 +21,7 @@ from facegen.submission.rules import (
     check_depth,
     is_junk,
     is_picture_name,
+    megabytes,
     same_name_key,
     shown,
     student_number_of,
@@ -33,9 +34,9 @@ class Submission:
 
     Attributes:
         student_number: from the file's name.
-        images: uint8 [1000, 64, 64, 3], in the archive's order.
+        images: uint8 [count, size, size, 3] of the limits' count and size, in the archive's order.
         names: their paths in the archive.
-        notes: what was passed over, in words.
+        notes: what was passed over, in sentences.
         origin: where the images say that they come from, summed up.
     """
 
@@ -58,7 +59,7 @@ def read_submission(path: Path, *, file_name: str | None = None, limits: Limits 
         raise Rejection(Code.NOT_GZIP, "It is not a file.")
     try:
         if path.stat().st_size > limits.compressed_bytes:
-            raise Rejection(Code.TOO_LARGE, f"The file is larger than {limits.compressed_bytes / 2**20:,.4g} MiB.")
+            raise Rejection(Code.TOO_LARGE, f"The file is larger than {megabytes(limits.compressed_bytes)}.", limits)
         with path.open("rb") as file:
             contents = _Contents(limits)
             stream = GzipStream(file, limits)
@@ -111,10 +112,11 @@ class _Contents:
         if self._foreign is not None:
             raise self._foreign
         if count == 0:
-            raise Rejection(Code.EMPTY, "There is no image in the archive.")
+            raise Rejection(Code.EMPTY, "There is no image in the archive.", self._limits)
         if count != self._limits.count:
             also = f" Besides, {self._problem.message}" if self._problem else ""
-            raise Rejection(Code.WRONG_COUNT, f"It holds {count:,} images, not {self._limits.count:,}.{also}")
+            message = f"It holds {count:,} images, not {self._limits.count:,}.{also}"
+            raise Rejection(Code.WRONG_COUNT, message, self._limits)
         if self._problem is not None:
             raise self._problem
         return np.stack(self._pixels)
@@ -123,4 +125,4 @@ class _Contents:
         if not self.junk:
             return ()
         plural = "s" if self.junk > 1 else ""
-        return (f"ignored {self.junk} file{plural} that macOS or Windows left in the archive",)
+        return (f"Ignored {self.junk} file{plural} that macOS or Windows left in the archive.",)

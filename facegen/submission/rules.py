@@ -1,22 +1,25 @@
 """What a submission is, in one place: names, counts, formats, caps, and every reason for which one is rejected.
 
-A submission is ``<student_number>.tar.gz``: 1,000 still images, 64x64, 8-bit RGB, PNG or JPEG, at the top of the
-archive or in one folder. PNG is what ``facegen sample`` writes; JPEG is taken too, for the assignment asks for images
-and names no format (its artefacts cost the student score, not the submission). Palette, grey or transparent images,
-animations and other formats are not: to convert them would be to guess what the student meant.
+A submission is ``<student_number>.tar.gz``: 1,000 still images, 64x64 unless the course asks for another size
+(:func:`limits_for`), 8-bit RGB, PNG or JPEG, at the top of the archive or in one folder. PNG is what ``facegen sample``
+writes; JPEG is taken too, for the assignment asks for images and names no format (its artefacts cost the student score,
+not the submission). Palette, grey or transparent images, animations and other formats are not: to convert them would be
+to guess what the student meant.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import PurePosixPath
 
 from facegen.errors import InputError, Refused
 
 SUFFIX = ".tar.gz"
+#: A submission's images have a side of so many pixels, or of a multiple.
+SIZE_STEP = 32
 #: The suffixes that a submission's image may have, and the format that each promises.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 #: Still or moving pictures, but not the ones asked for: they earn ``wrong_format`` rather than ``foreign_member``.
@@ -56,63 +59,13 @@ _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
-class Code(str, Enum):
-    """Why a submission is rejected. ``meaning`` is one sentence for people; ``remedy`` says what to do."""
-
-    meaning: str
-    remedy: str
-
-    def __new__(cls, value: str, meaning: str, remedy: str) -> Code:
-        code = str.__new__(cls, value)
-        code._value_ = value
-        code.meaning, code.remedy = meaning, remedy
-        return code
-
-    NOT_GZIP = ("not_gzip", "The file is not gzip-compressed.", "Make the tarball with: facegen pack")
-    DAMAGED = ("damaged", "The archive is incomplete or corrupt.", "Pack and upload it again.")
-    TOO_LARGE = ("too_large", "The archive is far larger than the images need.", "Pack only the 1,000 images.")
-    TOO_MANY_MEMBERS = ("too_many_members", "The archive has far too many members.", "Pack only the 1,000 images.")
-    UNSAFE_MEMBER = (
-        "unsafe_member",
-        "A member is not a plain file at a plain path.",
-        "Pack plain files at the top of the archive or in one folder, under short plain names.",
-    )
-    DUPLICATE_MEMBER = (
-        "duplicate_member",
-        "Two members have one name (upper and lower case count as one).",
-        "Give each image a name of its own.",
-    )
-    FOREIGN_MEMBER = ("foreign_member", "A member is not an image.", "Leave everything but the images out.")
-    WRONG_COUNT = ("wrong_count", "The number of images is not 1,000.", "Submit exactly 1,000 images.")
-    WRONG_FORMAT = ("wrong_format", "An image is not a still PNG or JPEG.", "Save the images as PNG.")
-    WRONG_SIZE = ("wrong_size", "An image is not 64x64 pixels.", "Generate the images at 64x64.")
-    WRONG_MODE = ("wrong_mode", "An image is not 8-bit RGB.", "Save the images as 8-bit RGB without transparency.")
-    BAD_IMAGE = ("bad_image", "An image cannot be decoded.", "Save the image again.")
-    BAD_NAME = (
-        "bad_name",
-        "The file is not called <student_number>.tar.gz.",
-        "Name it with your student number (letters, digits, - and _), then .tar.gz.",
-    )
-    EMPTY = ("empty", "There is no image in it.", "Submit exactly 1,000 images.")
-
-
-class Rejection(Refused):
-    """A submission that breaks a rule: ``code`` names the rule, ``message`` the file or member that breaks it."""
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message, code.remedy)
-        self.code = code
-
-    def __str__(self) -> str:
-        return f"refused ({self.code.value}): {super().__str__()}"
-
-
 @dataclass(frozen=True)
 class Limits:
     """What a submission must have, and the caps within which one is read.
 
     The caps are far above what 1,000 images of 64x64 need (about 9 MB), so that a careless submission is told what
     is wrong with it (128x128 images: ``wrong_size``), and far below what hurts the machine that reads it.
+    :func:`limits_for` gives those of another size.
 
     Attributes:
         count: images in a submission.
@@ -136,8 +89,106 @@ class Limits:
     name_bytes: int = 255
     seconds: float = 60.0
 
+    @property
+    def resolution(self) -> str:
+        """The size in words: ``"64x64"``."""
+        return f"{self.size}x{self.size}"
 
+
+#: What a submission must have unless a course says otherwise: the one place for the size and the number of images.
 LIMITS = Limits()
+
+
+def limits_for(size: int) -> Limits:
+    """The limits of submissions whose images are ``size`` pixels wide and high.
+
+    Where the images are larger than 64x64, the caps on bytes and time grow as their area does.
+
+    Raises:
+        InputError: ``size`` is no multiple of 32, as near-duplicates are recognised by means over 32x32 equal blocks.
+    """
+    if size < SIZE_STEP or size % SIZE_STEP:
+        raise InputError(
+            f"The images of a submission cannot have a side of {size} pixels.", f"It must be a multiple of {SIZE_STEP}."
+        )
+    times = max(1.0, (size / LIMITS.size) ** 2)
+    return replace(
+        LIMITS,
+        size=size,
+        compressed_bytes=int(LIMITS.compressed_bytes * times),
+        bytes=int(LIMITS.bytes * times),
+        member_bytes=int(LIMITS.member_bytes * times),
+        seconds=LIMITS.seconds * times,
+    )
+
+
+class Code(str, Enum):
+    """Why a submission is rejected: :meth:`meaning` is one sentence for people; :meth:`remedy` says what to do.
+
+    Both are templates of :class:`Limits`, as a course sets the size.
+    """
+
+    _meaning: str
+    _remedy: str
+
+    def __new__(cls, value: str, meaning: str, remedy: str) -> Code:
+        code = str.__new__(cls, value)
+        code._value_ = value
+        code._meaning, code._remedy = meaning, remedy
+        return code
+
+    NOT_GZIP = ("not_gzip", "The file is not gzip-compressed.", "Make the tarball with: facegen pack")
+    DAMAGED = ("damaged", "The archive is incomplete or corrupt.", "Pack and upload it again.")
+    TOO_LARGE = ("too_large", "The archive is far larger than the images need.", "Pack only the {0.count:,} images.")
+    TOO_MANY_MEMBERS = (
+        "too_many_members",
+        "The archive has far too many members.",
+        "Pack only the {0.count:,} images.",
+    )
+    UNSAFE_MEMBER = (
+        "unsafe_member",
+        "A member is not a plain file at a plain path.",
+        "Pack plain files at the top of the archive or in one folder, under short plain names.",
+    )
+    DUPLICATE_MEMBER = (
+        "duplicate_member",
+        "Two members have one name (upper and lower case count as one).",
+        "Give each image a name of its own.",
+    )
+    FOREIGN_MEMBER = ("foreign_member", "A member is not an image.", "Leave everything but the images out.")
+    WRONG_COUNT = ("wrong_count", "The number of images is not {0.count:,}.", "Submit exactly {0.count:,} images.")
+    WRONG_FORMAT = ("wrong_format", "An image is not a still PNG or JPEG.", "Save the images as PNG.")
+    WRONG_SIZE = ("wrong_size", "An image is not {0.resolution} pixels.", "Generate the images at {0.resolution}.")
+    WRONG_MODE = ("wrong_mode", "An image is not 8-bit RGB.", "Save the images as 8-bit RGB without transparency.")
+    BAD_IMAGE = ("bad_image", "An image cannot be decoded.", "Save the image again.")
+    BAD_NAME = (
+        "bad_name",
+        "The file is not called <student_number>.tar.gz.",
+        "Name it with your student number (letters, digits, - and _), then .tar.gz.",
+    )
+    EMPTY = ("empty", "There is no image in it.", "Submit exactly {0.count:,} images.")
+
+    def meaning(self, limits: Limits = LIMITS) -> str:
+        """What is wrong, a sentence."""
+        return self._meaning.format(limits)
+
+    def remedy(self, limits: Limits = LIMITS) -> str:
+        """What to do about it, a sentence."""
+        return self._remedy.format(limits)
+
+
+class Rejection(Refused):
+    """A submission that breaks a rule: ``code`` names the rule, ``message`` the file or member that breaks it.
+
+    ``limits`` are those that it breaks: the remedy gives their count and size.
+    """
+
+    def __init__(self, code: Code, message: str, limits: Limits = LIMITS) -> None:
+        super().__init__(message, code.remedy(limits))
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"Refused ({self.code.value}): {super().__str__()}"
 
 
 def check_student_number(number: str) -> str:
@@ -166,6 +217,11 @@ def shown(name: str) -> str:
     text = name.encode("utf-8", "backslashreplace").decode("utf-8")
     text = "".join(c if unicodedata.category(c) not in _UNPRINTABLE else f"\\u{ord(c):04x}" for c in text)
     return f"'{text if len(text) <= 80 else text[:60] + '…' + text[-15:]}'"
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes for a message: ``"256 MiB"``."""
+    return f"{count / (1 << 20):,.4g} MiB"
 
 
 def is_junk(path: str) -> bool:

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from facegen.submission.rules import LIMITS, Code, Limits, Rejection, is_junk, shown
+from facegen.submission.rules import LIMITS, Code, Limits, Rejection, is_junk, megabytes, shown
 
 #: zlib's default; pinned, for Python's has changed. Another zlib (zlib-ng) may still compress to other bytes.
 _COMPRESSION = 6
@@ -31,11 +31,10 @@ def find_files(folder: Path, limits: Limits = LIMITS) -> tuple[dict[str, Path], 
         files[path] = file
         total += file.stat().st_size
         if len(files) > limits.members:
-            raise Rejection(Code.TOO_MANY_MEMBERS, f"{folder} holds more than {limits.members:,} files.")
+            raise Rejection(Code.TOO_MANY_MEMBERS, f"{folder} holds more than {limits.members:,} files.", limits)
         if total > limits.bytes:
-            raise Rejection(
-                Code.TOO_LARGE, f"{folder} holds more than {limits.bytes / 2**20:,.4g} MiB ({shown(path)}…)."
-            )
+            message = f"{folder} holds more than {megabytes(limits.bytes)} ({shown(path)}…)."
+            raise Rejection(Code.TOO_LARGE, message, limits)
     return dict(sorted(files.items())), junk
 
 

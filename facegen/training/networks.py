@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from facegen.cnn.registry import find_architecture
 from facegen.errors import InputError
-from facegen.gan.critics import FeatureJudge, FeatureView, Seen, feature_maps
+from facegen.gan.critics import FeatureHead, FeatureView, Seen, feature_maps
 from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import build_generator
 from facegen.training.objective import Gradients, Weights
@@ -54,11 +54,12 @@ def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.M
                     width=recipe.discriminator_width,
                     size=size,
                     norm=recipe.discriminator_norm,
+                    weight_norm=recipe.discriminator_weight_norm,
                 )
         except ValueError as problem:
             raise InputError(f"The recipe {recipe.name} does not fit the dataset: {problem}.") from problem
         if recipe.features:
-            judges[FEATURES] = FeatureJudge(feature_maps(recipe.features_size), recipe.features_width)
+            judges[FEATURES] = FeatureHead(feature_maps(recipe.features_size), recipe.features_width)
     return generator, judges
 
 

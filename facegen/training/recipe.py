@@ -18,7 +18,7 @@ from typing import Any
 
 from facegen.errors import InputError
 from facegen.gan.augmentation import parse_policies
-from facegen.gan.discriminators import DISCRIMINATORS, NORMS
+from facegen.gan.discriminators import NORMS, PUBLISHED, WEIGHT_NORMS, discriminator_names
 from facegen.gan.generators import generator_names
 from facegen.gan.losses import LOSSES
 
@@ -66,10 +66,11 @@ class Recipe:
     generator_width: int = _hyperparameter("channels before G's last layer", least=1)
     latent_dim: int = _hyperparameter("entries of a latent", least=1)
     discriminator: str = _hyperparameter(
-        "architecture of D, the critic of pixels; none leaves it out", choices=(*DISCRIMINATORS, NO_PIXELS)
+        "architecture of D, the critic of pixels; none leaves it out",
+        choices=lambda: (*discriminator_names(), NO_PIXELS),
     )
     discriminator_width: int = _hyperparameter("channels after D's first block", least=1)
-    discriminator_norm: str = _hyperparameter("D's norm, or the one it was published with", choices=NORMS)
+    discriminator_norm: str = _hyperparameter("norm of D's activations, or what it was published with", choices=NORMS)
     loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
     batch: int = _hyperparameter("images a step, over all ranks together", least=2)
     kimg: float = _hyperparameter("length: thousands of real images shown to D", above=0)
@@ -128,6 +129,12 @@ class Recipe:
         "where a low-pass halves G's colour, as a share of the highest frequency; 0: none does", 0.0, least=0, below=1
     )
 
+    discriminator_weight_norm: str = _hyperparameter(
+        "norm of D's weights; published: that of the published network, if discriminator_norm is published too",
+        PUBLISHED,
+        choices=WEIGHT_NORMS,
+    )
+
     #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
     RESUMABLE = (
         *("name", "kimg", "minutes", "precision", "compile", "cuda_graphs"),
@@ -135,6 +142,10 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
+        if self.discriminator_norm == "spectral":
+            # Until weight norm had a field of its own, this said that weights are normalised, and activations are not.
+            object.__setattr__(self, "discriminator_norm", "none")
+            object.__setattr__(self, "discriminator_weight_norm", "spectral")
         for hyperparameter in dataclasses.fields(self):
             value = getattr(self, hyperparameter.name)
             if isinstance(value, list):  # TOML's and JSON's pairs

@@ -103,7 +103,7 @@ class Game:
             raise InputError(
                 f"The recipe {recipe.name} penalises the gradients of a discriminator with BatchNorm, whose logit of "
                 "one image depends on the others of its batch.",
-                'Say discriminator_norm = "none", "layer" or "spectral".',
+                'Say discriminator_norm = "none" or "layer"; discriminator_weight_norm = "spectral" goes with both.',
             )
         view = None
         if name == FEATURES:

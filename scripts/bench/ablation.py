@@ -62,6 +62,9 @@ def rate(value: float) -> dict[str, float]:
 #: What `quick` has for a few minutes' sake, as it is for a longer run.
 REGULARISED = {"latent_dim": 64, "ema_half_life_kimg": 20.0}
 
+#: No norm of D's activations, and spectral norm of its weights.
+SPECTRAL = {"discriminator_norm": "none", "discriminator_weight_norm": "spectral"}
+
 Variants = dict[str, tuple[str, dict[str, Any]]]
 
 #: What is changed in which recipe, of networks of width 16 with batches of 32.
@@ -71,7 +74,7 @@ NARROW: Variants = {
     "dcgan, rate 0.0008": ("dcgan", rate(0.0008)),
     "dcgan, batches of 16": ("dcgan", {"batch": 16}),
     "dcgan, relativistic": ("dcgan", {"loss": "relativistic"}),
-    "dcgan, spectral norm, rate 0.0004": ("dcgan", {**rate(0.0004), "discriminator_norm": "spectral"}),
+    "dcgan, spectral norm, rate 0.0004": ("dcgan", {**rate(0.0004), **SPECTRAL}),
     "dcgan, no norm, R1 of 1": ("dcgan", {"discriminator_norm": "none", "r1_gamma": 1.0, "penalty_every": 4}),
     "rate 0.0005": ("quick", {**REGULARISED, **rate(0.0005)}),
     "rate 0.0005, weights 1": ("quick", {**REGULARISED, **rate(0.0005), "r1_gamma": 1.0, "r2_gamma": 1.0}),

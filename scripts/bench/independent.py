@@ -40,7 +40,8 @@ from facegen.data.images import ImageCollection, open_images
 from facegen.errors import EnvironmentProblem, FacegenError, InputError
 from facegen.files import atomic_path, cache_folder, sha256_file
 from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
-from facegen.scoring.features import require_enough, sample_rows
+from facegen.metrics.sampling import sample_rows
+from facegen.scoring.features import require_enough
 from facegen.scoring.reference import parts
 
 SIZE, DIMS, BATCH = 64, 128, 8

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.models import googlenet
 
-from facegen.cnn.googlenet import GoogLeNet
+from facegen.cnn.googlenet import STAGES, GoogLeNet
 from facegen.cnn.registry import find_architecture
 
 Randomise = Callable[[nn.Module], nn.Module]
@@ -30,6 +30,15 @@ def parameters(name: str, **options: object) -> int:
 def test_published_number_of_parameters(name: str, without: int, with_auxiliary: int) -> None:
     assert parameters(name) == without
     assert parameters(name, auxiliary=True) == with_auxiliary
+
+
+def test_modules_without_bottlenecks_have_14_times_the_parameters() -> None:
+    channels, total = 192, 9_472 + 4_160 + 110_784  # the stem's, as in the docstring's table
+    for ones, _, threes, _, fives, _ in (table for _, table in STAGES if table):
+        filters = ones + threes + fives
+        total += channels * (ones + 9 * threes + 25 * fives) + filters
+        channels += filters  # the pooling keeps what came in
+    assert parameters("googlenet_naive") == total + 1000 * channels + 1000 == 97_526_008
 
 
 def test_the_lectures_5_million_are_6_without_the_classifier() -> None:

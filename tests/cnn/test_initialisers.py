@@ -100,7 +100,7 @@ def test_batch_norm_scales_start_at_one(initialise: Callable[[nn.Module], None])
 
 @pytest.mark.parametrize("initialise", INITIALISERS)
 def test_a_weight_under_spectral_norm_is_drawn_anew_too(initialise: Callable[[nn.Module], None]) -> None:
-    conv = ConvNormAct(3, 4, norm="spectral").conv
+    conv = ConvNormAct(3, 4, weight_norm="spectral").conv
     original = conv.parametrizations.weight.original
     before = original.detach().clone()
     initialise(conv)

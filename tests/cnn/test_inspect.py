@@ -157,8 +157,12 @@ class TestRows:
         conv = nn.Conv2d(1, 1, 3, padding=1)
         assert [row.parameters for row in table(nn.Sequential(conv, conv), 1, 5, 5)] == [10, 0]
 
+    def test_a_transposed_window_that_leaves_nothing_is_an_error_with_the_arithmetic(self) -> None:
+        with pytest.raises(ValueError, match="at 0, a transposed 2-wide filter at stride 1 and padding 1 leaves"):
+            table(nn.Sequential(nn.ConvTranspose2d(1, 1, 2, padding=1)), 1, 1, 1)
+
     def test_spectral_norm_is_a_parametrisation_not_a_layer(self) -> None:
-        (row,) = table(ConvNormAct(3, 8, norm="spectral", activation=None), 3, 9, 9)
+        (row,) = table(ConvNormAct(3, 8, norm=None, weight_norm="spectral", activation=None), 3, 9, 9)
         assert (row.kind, row.parameters, row.macs) == ("Conv2d", 3 * 9 * 8 + 8, 3 * 9 * 8 * 81)
 
     def test_the_network_is_left_as_it_was(self) -> None:

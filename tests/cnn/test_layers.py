@@ -6,8 +6,17 @@ from math import erf, exp, sqrt, tanh
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from facegen.cnn.layers import ACTIVATIONS, Concat, ConvNormAct, NormActConv, make_activation, make_norm
+from facegen.cnn.layers import (
+    ACTIVATIONS,
+    Concat,
+    ConvNormAct,
+    make_activation,
+    make_norm,
+    normalise_weight,
+    normalise_weights,
+)
 
 DIMS = [1, 2, 3]
 
@@ -28,12 +37,12 @@ class TestConvNormAct:
 
     @pytest.mark.parametrize(
         ("norm", "dims", "transposed"),
-        [*product(["batch", "layer", "instance", "group", "spectral", None], DIMS, [False, True])],
+        [*product(["batch", "layer", "instance", "group", None], DIMS, [False, True])],
     )
     def test_every_norm_in_every_dimension(self, norm: str | None, dims: int, transposed: bool) -> None:
         layer = ConvNormAct(2, 4, stride=2, norm=norm, dims=dims, transposed=transposed)
         assert layer(torch.randn(2, 2, *[4] * dims)).shape[:2] == (2, 4)
-        assert hasattr(layer, "norm") == (norm not in ("spectral", None))
+        assert hasattr(layer, "norm") == (norm is not None)
 
     def test_is_torchs_conv_then_norm_then_relu(self) -> None:
         layer = ConvNormAct(3, 5, 3, stride=2)
@@ -41,9 +50,7 @@ class TestConvNormAct:
         y = nn.functional.conv2d(x, layer.conv.weight, stride=2, padding=1)
         torch.testing.assert_close(layer(x), nn.functional.batch_norm(y, None, None, training=True).relu())
 
-    @pytest.mark.parametrize(
-        ("norm", "bias"), [("batch", False), ("instance", False), (None, True), ("spectral", True)]
-    )
+    @pytest.mark.parametrize(("norm", "bias"), [("batch", False), ("instance", False), (None, True)])
     def test_bias_only_where_no_norm_would_subtract_it(self, norm: str | None, bias: bool) -> None:
         assert (ConvNormAct(1, 1, norm=norm).conv.bias is not None) == bias
 
@@ -55,21 +62,6 @@ class TestConvNormAct:
     def test_unknown_names_are_errors_that_list_the_known(self, bad: dict[str, str]) -> None:
         with pytest.raises(ValueError, match=r"unknown .*: (batch, layer|relu, relu6)"):
             ConvNormAct(1, 1, **bad)  # type: ignore[arg-type]
-
-
-class TestNormActConv:
-    @pytest.mark.parametrize("dims", DIMS)
-    def test_is_torchs_norm_then_relu_then_conv(self, dims: int) -> None:
-        layer = NormActConv(3, 5, stride=2, dims=dims)
-        x = torch.randn(4, 3, *[7] * dims)
-        y = nn.functional.batch_norm(x, None, None, training=True).relu()
-        torch.testing.assert_close(layer(x), layer.conv(y))
-        assert layer(x).shape == (4, 5, *[4] * dims)
-
-    def test_leaves_its_input_as_it_was_without_a_norm_too(self) -> None:
-        x = torch.full((1, 1, 3, 3), -1.0)
-        NormActConv(1, 1, norm=None)(x)
-        assert torch.equal(x, torch.full((1, 1, 3, 3), -1.0))
 
 
 def test_concat_joins_its_branches_along_the_channels_in_order() -> None:
@@ -142,13 +134,27 @@ class TestBatchNorm:
 @pytest.mark.parametrize(("dims", "transposed"), [*product(DIMS, [False, True])])
 def test_spectral_norm_leaves_a_largest_singular_value_of_1(dims: int, transposed: bool) -> None:
     torch.manual_seed(0)
-    conv = ConvNormAct(3, 5, norm="spectral", dims=dims, transposed=transposed).conv
+    conv = ConvNormAct(3, 5, norm=None, weight_norm="spectral", dims=dims, transposed=transposed).conv
     for _ in range(200):  # one power iteration each
         conv.weight  # noqa: B018
     weight: Tensor = conv.eval().weight
     # Miyato et al., arXiv:1802.05957, section 2.1: a row for each output channel, which transposed weights have second.
     matrix = (weight.transpose(0, 1) if transposed else weight).flatten(1)
     assert torch.linalg.matrix_norm(matrix, 2).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_an_unknown_weight_norm_is_an_error_that_lists_the_known() -> None:
+    with pytest.raises(ValueError, match="unknown weight norm 'batch': spectral or None"):
+        normalise_weight(nn.Linear(1, 1), "batch")
+
+
+def test_a_whole_networks_matrices_are_normalised_once() -> None:
+    scale = nn.Conv2d(4, 4, 1, groups=4)  # a number for each channel
+    network = nn.Sequential(ConvNormAct(3, 4, weight_norm="spectral"), scale, nn.Flatten(), nn.Linear(4, 2))
+    normalise_weights(network, "spectral")
+    normalised = {name for name, layer in network.named_modules() if is_parametrized(layer, "weight")}
+    assert normalised == {"0.conv", "3"}
+    assert len(network[0].conv.parametrizations.weight) == 1
 
 
 class TestActivations:

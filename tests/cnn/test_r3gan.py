@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from facegen.cnn.inspect import layer_table
 from facegen.cnn.r3gan import R3GANDiscriminator, R3GANGenerator
 from facegen.cnn.registry import find_architecture
-from facegen.gan.discriminators import NORMS, build_discriminator
+from facegen.gan.discriminators import NORMS, WEIGHT_NORMS, build_discriminator
 
 Copy = Callable[[nn.Module, nn.Module], None]
 
@@ -162,10 +162,11 @@ def test_a_size_that_doubling_cannot_reach_is_an_error() -> None:
             network(size=48)
 
 
+@pytest.mark.parametrize("weight_norm", WEIGHT_NORMS)
 @pytest.mark.parametrize("norm", NORMS)
-def test_every_norm_gives_finite_logits_and_gradients(norm: str) -> None:
+def test_every_norm_gives_finite_logits_and_gradients(norm: str, weight_norm: str) -> None:
     torch.manual_seed(0)
-    discriminator = build_discriminator("r3gan_discriminator", width=8, size=16, norm=norm)
+    discriminator = build_discriminator("r3gan_discriminator", width=8, size=16, norm=norm, weight_norm=weight_norm)
     logits = discriminator(torch.randn(4, 3, 16, 16))
     logits.sum().backward()
     assert logits.isfinite().all() and logits.std() > 0

@@ -97,16 +97,16 @@ def test_images_equal_the_published_layers_with_the_same_weights(copy_in_order: 
 
 def test_logits_equal_the_published_layers_with_the_same_weights(copy_in_order: Copy) -> None:
     torch.manual_seed(0)
-    ours, theirs = SNGANDiscriminator(width=4, norm=None), PublishedDiscriminator(4)
+    ours, theirs = SNGANDiscriminator(width=4, weight_norm=None), PublishedDiscriminator(4)
     copy_in_order(theirs, ours)
     images = torch.randn(4, 3, 64, 64)
     torch.testing.assert_close(ours(images), theirs(images))
 
 
-@pytest.mark.parametrize("norm", ["published", "spectral"])
-def test_every_weight_has_spectral_norm_once_and_from_the_start(norm: str) -> None:
+@pytest.mark.parametrize("weight_norm", ["published", "spectral"])
+def test_every_weight_has_spectral_norm_once_and_from_the_start(weight_norm: str) -> None:
     torch.manual_seed(0)
-    discriminator = build_discriminator("sngan_discriminator", width=8, size=32, norm=norm).eval()
+    discriminator = build_discriminator("sngan_discriminator", width=8, size=32, weight_norm=weight_norm).eval()
     layers = [layer for layer in discriminator.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     assert len(layers) == 4 * 3 + 1
     for layer in layers:
@@ -114,8 +114,8 @@ def test_every_weight_has_spectral_norm_once_and_from_the_start(norm: str) -> No
         assert torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2).item() == pytest.approx(1, abs=0.1)
 
 
-def test_another_norm_takes_the_place_of_spectral_norm() -> None:
-    discriminator = SNGANDiscriminator(width=4, norm="batch")
+def test_another_norm_takes_the_place_of_the_published_weight_norm() -> None:
+    discriminator = build_discriminator("sngan_discriminator", width=4, size=64, norm="batch")
     assert not any(is_parametrized(layer) for layer in discriminator.modules())
     # Before each ReLU: two a block, but one in the first, and one behind the last.
     assert sum(isinstance(layer, nn.BatchNorm2d) for layer in discriminator.modules()) == 2 * 5 - 1 + 1

@@ -106,7 +106,7 @@ def test_an_apple_gpu_is_given_no_float64(apple_gpu: AbstractContextManager[None
 
 
 def test_features_that_are_no_numbers_leave_the_map_as_it_was() -> None:
-    """The losses of such a game are NaN, which its loop says in a sentence."""
+    """The losses of such a training are NaN, which its loop says in a sentence."""
     moments = MomentMatching(3)
     draw = torch.Generator().manual_seed(0)
     real, fake = torch.randn(20, 3, generator=draw), torch.randn(20, 3, generator=draw) + 1

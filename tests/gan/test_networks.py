@@ -9,7 +9,7 @@ from torch import nn
 from facegen.cnn.architecture import CLASSIFIER
 from facegen.cnn.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegen.cnn.registry import find_architecture
-from facegen.gan.discriminators import DISCRIMINATORS, build_discriminator
+from facegen.gan.discriminators import build_discriminator, discriminator_names
 from facegen.gan.generators import standing_statistics, to_uint8
 from facegen.gan.latents import normal_latents
 
@@ -121,7 +121,7 @@ def test_standing_statistics_are_those_of_the_latents() -> None:
     assert not generator.training and generator.project.norm.momentum == 0.1
 
 
-@pytest.mark.parametrize("name", DISCRIMINATORS)
+@pytest.mark.parametrize("name", discriminator_names())
 def test_every_backbone_is_a_discriminator_of_64x64(name: str) -> None:
     torch.manual_seed(0)
     discriminator = build_discriminator(name, width=8, size=64)
@@ -133,7 +133,7 @@ def test_every_backbone_is_a_discriminator_of_64x64(name: str) -> None:
     assert images.grad is not None and (images.grad != 0).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("name", [name for name in DISCRIMINATORS if find_architecture(name).role == CLASSIFIER])
+@pytest.mark.parametrize("name", [name for name in discriminator_names() if find_architecture(name).role == CLASSIFIER])
 def test_backbones_keep_positions_enough_for_64x64(name: str) -> None:
     features = build_discriminator(name, width=8, size=64).network.features
     assert features(torch.randn(2, 3, 64, 64)).shape[-1] >= 4
@@ -142,7 +142,7 @@ def test_backbones_keep_positions_enough_for_64x64(name: str) -> None:
 @pytest.mark.parametrize("name", ["dcgan_discriminator", "vgg11", "resnet20", "densenet121", "googlenet"])
 def test_spectral_norm_bounds_every_layer_of_a_backbone(name: str) -> None:
     torch.manual_seed(0)
-    discriminator = build_discriminator(name, width=8, size=64, norm="spectral")
+    discriminator = build_discriminator(name, width=8, size=64, norm="none", weight_norm="spectral")
     assert not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in discriminator.modules())
     layers = [layer for layer in discriminator.modules() if isinstance(layer, (nn.Conv2d, nn.Linear))]
     for _ in range(20):  # each forward pass in training mode takes one step of the power iteration
@@ -154,3 +154,34 @@ def test_spectral_norm_bounds_every_layer_of_a_backbone(name: str) -> None:
 def test_a_norm_can_be_left_out() -> None:
     discriminator = build_discriminator("resnet20", width=8, size=64, norm="none")
     assert not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in discriminator.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "tensors", "total"),
+    [("dcgan_discriminator", 4, 9, 12.700654), ("sngan_discriminator", 4, 40, 407.14129),
+     ("r3gan_discriminator", 8, 78, 2235.06945)],
+)  # fmt: skip
+def test_a_seeds_weights_under_spectral_norm_are_those_of_the_first_version(
+    name: str, width: int, tensors: int, total: float
+) -> None:
+    """Figures of the version in which spectral norm was one of ``norm``'s names; the order of draws is in them."""
+    torch.manual_seed(0)
+    weights = build_discriminator(name, width=width, size=16, norm="none", weight_norm="spectral").state_dict()
+    assert len(weights) == tensors
+    learned = [weight.double().abs().sum().item() for key, weight in weights.items() if key.endswith(".original")]
+    assert sum(learned) == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["dcgan_discriminator", "r3gan_discriminator", "lenet5_1998", "resnet20", "densenet121"]
+)
+def test_spectral_norm_adds_two_vectors_to_a_weight_and_renames_it(name: str) -> None:
+    """The keys that checkpoints have."""
+    plain, spectral = (
+        set(build_discriminator(name, width=8, size=32, norm="none", weight_norm=weight_norm).state_dict())
+        for weight_norm in ("none", "spectral")
+    )
+    originals = {key for key in spectral if key.endswith(".parametrizations.weight.original")}
+    vectors = {key.replace(".original", f".0._{vector}") for key in originals for vector in "uv"}
+    assert originals and spectral - originals == vectors | (spectral & plain)
+    assert {key.replace(".parametrizations.weight.original", ".weight") for key in originals} == plain - spectral

@@ -1,4 +1,4 @@
-"""Known faces are the same from every kind of collection, brought to 64x64 as prepare does, and cached."""
+"""Known faces are the same from every kind of collection, brought to the size asked for as prepare does, and cached."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image
 from facegen.data.dataset import new_dataset
 from facegen.data.transform import resize_and_crop
 from facegen.grading.fingerprints import fingerprint, known_faces
+from facegen.metrics.phash import hamming_distances
 
 Smooth = Callable[..., npt.NDArray[np.uint8]]
 
@@ -27,21 +28,37 @@ def test_a_dataset_and_its_photographs_have_the_same_fingerprints(smooth: Smooth
         writer.finish({})
     truth = fingerprint(faces)
     for name in ("photographs", "dataset"):
-        known = known_faces(tmp_path / name, name, tmp_path / "cache")
+        known = known_faces(tmp_path / name, name, 64, tmp_path / "cache")
         assert known.names == ("0.png", "1.png", "2.png", "3.png", "4.png")
         for key in ("pixels", "hashes", "mirrored"):
             np.testing.assert_array_equal(getattr(known.fingerprints, key), getattr(truth, key))
 
 
-def test_fingerprints_are_kept_and_a_damaged_cache_is_made_again(smooth: Smooth, tmp_path: Path) -> None:
+def test_fingerprints_are_cached_and_a_damaged_cache_is_made_again(smooth: Smooth, tmp_path: Path) -> None:
     with new_dataset(tmp_path / "dataset", 64) as writer:
         writer.append(smooth(3), ["a", "b", "c"], ["train"] * 3)
         writer.finish({})
-    first = known_faces(tmp_path / "dataset", "sha", tmp_path / "cache")
-    (kept,) = (tmp_path / "cache").iterdir()
+    first = known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache")
+    (cached,) = (tmp_path / "cache").iterdir()
     (tmp_path / "dataset").rename(tmp_path / "gone")
-    assert known_faces(tmp_path / "dataset", "sha", tmp_path / "cache").names == first.names
+    assert known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache").names == first.names
     (tmp_path / "gone").rename(tmp_path / "dataset")
-    kept.write_bytes(kept.read_bytes()[:100])
-    again = known_faces(tmp_path / "dataset", "sha", tmp_path / "cache")
+    cached.write_bytes(cached.read_bytes()[:100])
+    again = known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache")
     np.testing.assert_array_equal(again.fingerprints.hashes, first.fingerprints.hashes)
+
+
+def test_hashes_do_not_depend_on_the_size(smooth: Smooth) -> None:
+    """So the hashes of 64x64 images that ship are of use at 128x128."""
+    images = smooth(5)
+    large = images.repeat(2, axis=1).repeat(2, axis=2)
+    assert hamming_distances(fingerprint(images).hashes, fingerprint(large).hashes).diagonal().max() <= 1
+
+
+def test_each_size_is_cached_by_itself(smooth: Smooth, tmp_path: Path) -> None:
+    with new_dataset(tmp_path / "dataset", 64) as writer:
+        writer.append(smooth(3), ["a", "b", "c"], ["train"] * 3)
+        writer.finish({})
+    prints = [known_faces(tmp_path / "dataset", "sha", size, tmp_path / "cache").fingerprints for size in (64, 128, 64)]
+    assert (prints[0].pixels == prints[2].pixels).all() and (prints[0].pixels != prints[1].pixels).all()
+    assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -14,17 +14,29 @@ from PIL import Image, ImageFilter
 
 from facegen.data.transform import resize_and_crop
 from facegen.grading.fingerprints import KnownFaces, find_matches, fingerprint
-from facegen.grading.flags import Flag, copied_from, own_flags, shared_with
+from facegen.grading.flags import (
+    FLAGS,
+    Collections,
+    Flag,
+    SharedImages,
+    SubmittedImages,
+    flags_of,
+    shared_flags_of,
+)
 from facegen.scoring.score import Score
 
 Images = npt.NDArray[np.uint8]
 Smooth = Callable[..., Images]
 
 
-def own(images: Images, **origin: str) -> dict[str, Flag]:
+def own(images: Images, collections: Collections | None = None, **origin: str) -> dict[str, Flag]:
+    """The flags by name of images called 0.png, 1.png …, each with the evidence that the table promises."""
     names = [f"{i}.png" for i in range(len(images))]
     score = Score("fd", 1.0, len(images), 1, "tiny", "0" * 64, 9, "1" * 64, **origin)
-    return {flag.name: flag for flag in own_flags(images, fingerprint(images), names, score)}
+    flags = flags_of(SubmittedImages(images, names, fingerprint(images), score, collections or Collections()))
+    for flag in flags:
+        assert list(flag.details) == list(FLAGS[flag.name].evidence)
+    return {flag.name: flag for flag in flags}
 
 
 def jpeg(image: Images, quality: int = 75) -> Images:
@@ -83,19 +95,16 @@ def test_copies_are_found_among_known_faces(change: Callable[[Images], Images], 
     known, images = smooth(50, seed=1), smooth(20, seed=2)
     images[5] = change(known[42])
     faces = KnownFaces(tuple(f"{i:06d}.jpg" for i in range(50)), fingerprint(known))
-    flag = copied_from(
-        "copied_from_training", "the training set", faces, fingerprint(images), [str(i) for i in range(20)]
-    )
-    assert flag is not None
+    flag = own(images, Collections(training=faces))["copied_from_training"]
     (example,) = flag.details["examples"]
-    assert (example["image"], example["match"], example["mirrored"]) == ("5", "000042.jpg", change is mirrored)
+    assert (example["image"], example["match"], example["mirrored"]) == ("5.png", "000042.jpg", change is mirrored)
     assert flag.details["exact"] == (change is same)
     assert "1 of 20 images looks the same" in flag.message
 
 
 def test_strangers_are_no_copies(smooth: Smooth) -> None:
     faces = KnownFaces(("a",) * 50, fingerprint(smooth(50, seed=1)))
-    assert copied_from("copied_from_training", "it", faces, fingerprint(smooth(20, seed=2)), ["x"] * 20) is None
+    assert own(smooth(60, seed=2), Collections(faces, faces)) == {}
 
 
 def test_an_exact_copy_wins_over_an_earlier_look_alike(smooth: Smooth) -> None:
@@ -107,9 +116,9 @@ def test_an_exact_copy_wins_over_an_earlier_look_alike(smooth: Smooth) -> None:
 
 def test_shared_images_name_the_other_student(smooth: Smooth) -> None:
     images = smooth(5)
-    flag = shared_with("s7", find_matches(fingerprint(images), fingerprint(images[2:])), "abcde", "xyz")
-    assert flag is not None
-    assert flag.name == "shared_with:s7"
+    matches = find_matches(fingerprint(images), fingerprint(images[2:]))
+    (flag,) = shared_flags_of([SharedImages("abcde", "s7", "xyz", matches)])
+    assert flag.name == "shared_with:s7" and list(flag.details) == list(FLAGS["shared_with"].evidence)
     assert [(e["image"], e["match"]) for e in flag.details["examples"]] == [("c", "x"), ("d", "y"), ("e", "z")]
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from facegen.data.origin import Origin
 from facegen.grading.fingerprints import fingerprint
-from facegen.grading.grader import Graded, Outcome, contact_sheet
+from facegen.grading.grader import GradedSubmission, Outcome, sheet_jpeg
 from facegen.grading.leaderboard import Leaderboard, rank
 from facegen.scoring.score import Score
 from facegen.submission.rules import Code, Rejection
@@ -33,7 +33,7 @@ def graded(smooth: Smooth) -> Callable[..., Outcome]:
         images = smooth(24, seed)
         score = Score(metric, value, 24, 2048, "inception-2015-12-05", "0" * 64, 9, "1" * 64, 20.0, value < 20.0)
         names = tuple(f"{i}.png" for i in range(24))
-        found = Graded(score, (), fingerprint(images), names, ("a note",), contact_sheet(images))
+        found = GradedSubmission(score, (), fingerprint(images), names, ("A note.",), sheet_jpeg(images))
         return Outcome(f"{student}.tar.gz", student, "2" * 64, graded=found)
 
     return make

@@ -155,8 +155,8 @@ def test_the_reference_size_that_celeba_needs() -> None:
 
 def test_room_is_kept_below_the_target() -> None:
     exact = {1000: 20.0, 2000: 15.0}  # 10 + 10,000/M
-    assert reference_size_for(20.0, exact, room=5.0) == pytest.approx(2000, abs=1)
-    assert reference_size_for(20.0, exact, room=2.0) == pytest.approx(1250, abs=1)
+    assert reference_size_for(20.0, exact, margin=5.0) == pytest.approx(2000, abs=1)
+    assert reference_size_for(20.0, exact, margin=2.0) == pytest.approx(1250, abs=1)
 
 
 def test_no_size_below_those_measured_is_promised() -> None:
@@ -174,6 +174,6 @@ def test_one_floor_is_no_trend() -> None:
 
 def test_the_size_found_has_that_floor() -> None:
     target = measured(30, 150).mean()
-    size = reference_size_for(target, floors_by_reference_size(real(0, 400), 30), room=0)
+    size = reference_size_for(target, floors_by_reference_size(real(0, 400), 30), margin=0)
     assert size is not None
     assert measured(30, size).mean() == pytest.approx(target, rel=0.05)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facegen.metrics import pairs
-from facegen.metrics.manifold import ManifoldMetrics, manifold_metrics
+from facegen.metrics.manifold import ManifoldMetrics, equal_coverage, manifold_metrics
 
 
 def normal(seed: int, n: int, dims: int = 8, shift: float = 0.0) -> np.ndarray:
@@ -137,3 +137,12 @@ def test_what_cannot_be_compared_is_refused(real: np.ndarray, generated: np.ndar
 def test_neighbours_start_at_one() -> None:
     with pytest.raises(ValueError, match="at least 1, got 0"):
         manifold_metrics(normal(0, 9), normal(1, 9), neighbours=0)
+
+
+def test_equal_coverage_is_what_equal_sets_have() -> None:
+    random = np.random.default_rng(0)
+    draws = [
+        manifold_metrics(random.normal(size=(40, 3)), random.normal(size=(80, 3)), neighbours=5).coverage
+        for _ in range(200)
+    ]
+    assert equal_coverage(40, 80) == pytest.approx(np.mean(draws), abs=0.005)

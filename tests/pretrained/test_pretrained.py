@@ -23,9 +23,9 @@ from facegen.errors import InputError
 from facegen.gan.generators import build_generator, draw_images
 from facegen.gan.latents import normal_latents
 from facegen.grading.fingerprints import fingerprint
-from facegen.grading.flags import pretrained_generator
+from facegen.grading.flags import Collections, Flag, SubmittedImages, flags_of
 from facegen.grading.grader import Grader
-from facegen.metrics.phash import NEAR, hamming_distances, perceptual_hashes
+from facegen.metrics.phash import NEAR, Hashes, hamming_distances, perceptual_hashes
 from facegen.pretrained import IMAGES_PER_SEED, SEEDS, card, fingerprints, generator_path
 from facegen.scoring.score import Score
 from facegen.submission.rules import Limits
@@ -92,13 +92,18 @@ def jpeg(image: Images) -> Images:
     return np.asarray(Image.open(buffer))
 
 
+def pretrained_flags(images: Images, shipped: Hashes) -> list[Flag]:
+    score, names = ConstantScorer().score(images), [f"{i}.png" for i in range(len(images))]
+    flags = flags_of(SubmittedImages(images, names, fingerprint(images), score, Collections(shipped=shipped)))
+    return [flag for flag in flags if flag.name == "pretrained_generator"]
+
+
 class TestFlag:
     @pytest.mark.parametrize("change", [lambda image: image, lambda image: image[:, ::-1], jpeg])
     def test_its_images_are_recognised(self, change: Callable[[Images], Images], faces: Images) -> None:
         images = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
         images[7:10] = [change(face) for face in faces[:3]]
-        flag = pretrained_generator(fingerprints(), fingerprint(images), [f"{i}.png" for i in range(20)])
-        assert flag is not None and flag.name == "pretrained_generator"
+        (flag,) = pretrained_flags(images, fingerprints())
         assert "3 of 20 images" in flag.message and "facegen sample --pretrained" in flag.message
         assert {(example["image"], example["match"]) for example in flag.details["examples"]} == {
             (f"{7 + i}.png", f"seed 0, image {i + 1}") for i in range(3)
@@ -110,7 +115,7 @@ class TestFlag:
         for parameter in other.parameters():
             parameter.data.mul_(3)
         images = draw_images(other, normal_latents(0, 0, 64, 100))
-        assert pretrained_generator(fingerprints(), fingerprint(images), ["x"] * 64) is None
+        assert pretrained_flags(images, fingerprints()) == []
 
 
 class ConstantScorer:
@@ -127,7 +132,9 @@ def test_a_submission_of_its_images_is_graded_and_flagged(faces: Images, tmp_pat
     write_tarball(files, tmp_path / "s1.tar.gz")
     cache, limits = tmp_path / "cache", Limits(count=len(faces))
     for shipped, flags in ((fingerprints(), ["pretrained_generator"]), (fingerprints()[1000:], [])):
-        outcome = Grader(ConstantScorer(), {}, cache, shipped=shipped, limits=limits).grade(tmp_path / "s1.tar.gz")
+        outcome = Grader(ConstantScorer(), Collections(shipped=shipped), cache, limits=limits).grade(
+            tmp_path / "s1.tar.gz"
+        )
         assert outcome.graded is not None
         assert [flag.name for flag in outcome.graded.flags if flag.name == "pretrained_generator"] == flags
 
@@ -155,7 +162,7 @@ def test_nothing_trains_or_scores_with_it_and_grading_reads_fingerprints_alone()
         "cli/sample.py": {"generator_path"},
         "stages/sample.py": {"generator_path"},
         "stages/grade.py": {"fingerprints"},
-        "grading/flags.py": {"IMAGES_PER_SEED"},
+        "grading/flags/copies.py": {"IMAGES_PER_SEED", "SEEDS"},
     }
 
 

@@ -20,18 +20,18 @@ from PIL import Image
 from facegen.data.images import open_images
 from facegen.data.origin import Origin
 from facegen.errors import InputError
-from facegen.metrics.extrapolation import Extrapolation, fid_infinity
+from facegen.metrics.extrapolation import Extrapolation
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.metrics.interval import Interval
-from facegen.metrics.kernel import kernel_distance
-from facegen.metrics.manifold import manifold_metrics
-from facegen.metrics.memorization import memorization
+from facegen.metrics.memorization import Memorization, memorization
 from facegen.scoring.evaluation import Evaluation
 from facegen.scoring.features import FeatureSet
-from facegen.scoring.report import words, write_report
+from facegen.scoring.metric import Features
+from facegen.scoring.metric_table import MEMORIZATION, measure
+from facegen.scoring.report import sentences, write_report
 from facegen.scoring.report.charts import Mark, curve_chart, nice_ticks, scale_chart
-from facegen.scoring.report.pictures import SIDE, pictures, sheet
+from facegen.scoring.report.embedded import SIDE, read_pictures, sheet
 from facegen.scoring.score import Score
 
 EVIL = "<script>alert(1)<img src=x onerror=alert(1)>'\"&"  # a file name may be all this
@@ -60,7 +60,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
     generated.features[11] = generated.features[10]
     reference = frechet_statistics(real.features)
     value = frechet_distance(frechet_statistics(generated.features), reference)
-    warnings = (f"it is {EVIL}",)
+    warnings = (f"It is {EVIL}.",)
     score = Score("fd", value, GENERATED, 8, "tiny", "0" * 64, REAL, "1" * 64, 20.0, True, warnings=warnings)
     return Evaluation(
         score=score,
@@ -70,13 +70,20 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
         heldout=heldout,
         floor=Floor(0.5, 0.1, (0.4, 0.6), GENERATED, REAL),
         interval=Interval(value - 0.2, value + 0.2, 0.1),
-        kernel=kernel_distance(generated.features, real.features),
-        extrapolation=fid_infinity(generated.features, reference),
-        manifold=manifold_metrics(real.features[:GENERATED], generated.features),
-        memorization=memorization(
-            generated.features, np.concatenate([real.features, extra.features]), heldout.features
+        results=measure(
+            Features(
+                generated.features,
+                real.features,
+                np.concatenate([real.features, extra.features]),
+                heldout.features,
+                reference,
+            )
         ),
     )
+
+
+def with_memorization(evaluation: Evaluation, found: Memorization) -> Evaluation:
+    return replace(evaluation, results={**evaluation.results, MEMORIZATION.key: found})
 
 
 class Page(HTMLParser):
@@ -141,14 +148,14 @@ class TestPage:
             2: (evaluation.real, 9),
             3: (evaluation.training[1], 5),
         }
-        assert evaluation.memorization.flagged[:4].tolist() == [0, 1, 2, 3]
+        assert evaluation.result(MEMORIZATION).flagged[:4].tolist() == [0, 1, 2, 3]
         for (row, (known, source)), index in zip(sources.items(), copies, strict=False):
             np.testing.assert_array_equal(shown[index - 1][1], pixels_of(evaluation.generated, row))
             np.testing.assert_array_equal(shown[index][1], pixels_of(known, source))
 
     def test_duplicates_stand_side_by_side(self, page_of: Callable[[Evaluation], Page], evaluation: Evaluation) -> None:
         page = page_of(evaluation)
-        assert evaluation.memorization.duplicates[0].tolist() == [10, 11]
+        assert evaluation.result(MEMORIZATION).duplicates[0].tolist() == [10, 11]
         assert f"{EVIL}010.png, {EVIL}011.png\ndistance 0.00" in page.words
 
     def test_the_contact_sheet_shows_the_first_images_in_order(
@@ -166,7 +173,7 @@ class TestPage:
             duplicates=np.empty((0, 2), dtype=np.int64),
         )
         score = replace(evaluation.score, target=None, passed=None, reference_n=None, warnings=())
-        bare = replace(evaluation, score=score, floor=None, interval=None, heldout=None, memorization=found)
+        bare = replace(with_memorization(evaluation, found), score=score, floor=None, interval=None, heldout=None)
         text = page_of(bare).words
         assert "could not be measured" in text and f"{found.uncalibrated}." in text and "None" not in text
         assert "Warnings" not in text and "target" not in text and "Near-duplicates within" not in text
@@ -190,7 +197,7 @@ class TestPage:
             write_report(evaluation, tmp_path / "file")
 
 
-class TestWords:
+class TestSentences:
     @pytest.mark.parametrize(
         ("value", "low", "high", "expected"),
         [
@@ -204,11 +211,11 @@ class TestWords:
         self, evaluation: Evaluation, value: float, low: float, high: float, expected: tuple[str, str]
     ) -> None:
         score = replace(evaluation.score, value=value, passed=value < 20)
-        badge = words.badges(replace(evaluation, score=score, interval=Interval(low, high, 0.5)))[0]
+        badge = sentences.badges(replace(evaluation, score=score, interval=Interval(low, high, 0.5)))[0]
         assert (badge.text, badge.tone) == expected
 
     def test_a_floor_above_the_target_is_said(self, evaluation: Evaluation) -> None:
-        badges = words.badges(replace(evaluation, floor=Floor(21.0, 0.2, (21.0,), GENERATED, REAL)))
+        badges = sentences.badges(replace(evaluation, floor=Floor(21.0, 0.2, (21.0,), GENERATED, REAL)))
         assert "real images miss this target too" in [badge.text for badge in badges]
 
     @pytest.mark.parametrize(
@@ -218,7 +225,7 @@ class TestWords:
     def test_the_value_is_compared_with_the_floor(self, evaluation: Evaluation, floor: float, expected: str) -> None:
         score = replace(evaluation.score, value=10.0)
         interval, real = Interval(9.8, 10.2, 0.1), Floor(floor, 0.1, (floor,), GENERATED, REAL)
-        assert expected in words.verdict(replace(evaluation, score=score, interval=interval, floor=real))[0]
+        assert expected in sentences.verdict(replace(evaluation, score=score, interval=interval, floor=real))[0]
 
     @pytest.mark.parametrize(
         ("red", "p_value", "badge", "sentence"),
@@ -231,23 +238,16 @@ class TestWords:
     def test_copies_in_words(
         self, evaluation: Evaluation, red: bool, p_value: float, badge: str, sentence: str
     ) -> None:
-        panel = replace(evaluation.memorization, red=red, p_value=p_value, distances=np.ones(GENERATED))
-        changed = replace(evaluation, memorization=panel)
-        assert words.badges(changed)[-1].text == badge
-        assert sentence in words.copies(changed)[-1]
+        panel = replace(evaluation.result(MEMORIZATION), red=red, p_value=p_value, distances=np.ones(GENERATED))
+        changed = with_memorization(evaluation, panel)
+        assert sentences.badges(changed)[-1].text == badge
+        assert sentence in sentences.copies(changed)[-1]
 
     def test_exact_copies_are_never_chance(self, evaluation: Evaluation) -> None:
-        changed = replace(evaluation, memorization=replace(evaluation.memorization, red=False, p_value=0.4))
-        assert words.badges(changed)[-1].text == "a few images may be copies"
-        assert "4 of them have exactly the features of such an image" in words.copies(changed)[-1]
-
-    def test_equal_coverage_is_what_equal_sets_have(self) -> None:
-        random = np.random.default_rng(0)
-        draws = [
-            manifold_metrics(random.normal(size=(40, 3)), random.normal(size=(80, 3)), neighbours=5).coverage
-            for _ in range(200)
-        ]
-        assert words.equal_coverage(40, 80) == pytest.approx(np.mean(draws), abs=0.005)
+        found = replace(evaluation.result(MEMORIZATION), red=False, p_value=0.4)
+        changed = with_memorization(evaluation, found)
+        assert sentences.badges(changed)[-1].text == "a few images may be copies"
+        assert "4 of them have exactly the features of such an image" in sentences.copies(changed)[-1]
 
 
 class TestCharts:
@@ -282,18 +282,18 @@ class TestCharts:
         }  # far away: it would flatten the curve
 
 
-class TestPictures:
+class TestEmbedded:
     def test_large_images_shrink_and_small_ones_stay(self, tmp_path: Path) -> None:
         Image.new("RGB", (400, 200), "red").save(tmp_path / "0.png")
         Image.new("RGB", (16, 24), "blue").save(tmp_path / "1.png")
-        shown = pictures(open_images(tmp_path), np.array([1, 0, 1]), "generated image")
+        shown = read_pictures(open_images(tmp_path), np.array([1, 0, 1]), "generated image")
         assert {row: picture.pixels.shape for row, picture in shown.items()} == {0: (64, SIDE, 3), 1: (24, 16, 3)}
         assert shown[1].alt == "generated image 1.png"
 
     def test_a_sheet_of_different_sizes_centres_them(self, tmp_path: Path) -> None:
         Image.new("RGB", (20, 10), "red").save(tmp_path / "0.png")
         Image.new("RGB", (10, 20), "blue").save(tmp_path / "1.png")
-        shown = pictures(open_images(tmp_path), np.arange(2), "generated image")
+        shown = read_pictures(open_images(tmp_path), np.arange(2), "generated image")
         pixels = sheet(list(shown.values())).pixels
         assert pixels.shape == (24, 46, 3)
         assert pixels[12, 12].tolist() == [255, 0, 0] and pixels[4, 12].tolist() == [128, 128, 128]

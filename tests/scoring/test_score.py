@@ -41,7 +41,7 @@ MEASURED = replace(
     floor_spread=0.25,
     floor_draws=(8.75, 9.25),
     interval95=(11.0, 13.0),
-    warnings=("careful",),
+    warnings=("Careful.",),
     sampling="truncation 0.8",
     trained_against="effnet-lite0",
     metrics={
@@ -96,15 +96,15 @@ def test_another_network_than_the_one_that_measures_is_no_warning(network: str |
 @pytest.mark.parametrize(
     ("trained_against", "which"),
     [
-        ("effnet-lite0", "the images come from"),
-        ("effnet-lite0 (3 of 4 images)", "some of the images come from"),
-        ("other (3 of 4 images); effnet-lite0 (1 of 4 images)", "some of the images come from"),
+        ("effnet-lite0", "The images come from"),
+        ("effnet-lite0 (3 of 4 images)", "Some of the images come from"),
+        ("other (3 of 4 images); effnet-lite0 (1 of 4 images)", "Some of the images come from"),
     ],
 )
 def test_a_network_that_was_in_the_training_is_warned_of_first(trained_against: str, which: str) -> None:
-    score = replace(FD, warnings=("careful",)).with_origin(Origin(None, trained_against))
+    score = replace(FD, warnings=("Careful.",)).with_origin(Origin(None, trained_against))
     warning, careful = score.warnings
-    assert (warning, careful, score.trained_against) == (score.flattery, "careful", trained_against)
+    assert (warning, careful, score.trained_against) == (score.flattery, "Careful.", trained_against)
     assert warning.startswith(which)
     assert all(words in warning for words in ("flatters", "not comparable", "Inception", "ImageNet"))
 

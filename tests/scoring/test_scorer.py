@@ -17,6 +17,7 @@ from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.scoring import features, margin
 from facegen.scoring import scorer as module
+from facegen.scoring.metric_table import MEMORIZATION
 from facegen.scoring.reference import open_reference
 from facegen.scoring.scorer import Scorer, open_scorer
 
@@ -175,14 +176,14 @@ class TestEvaluate:
 
     def test_copies_are_red_and_found_again(self, scorer: Scorer, dataset: Path) -> None:
         found = scorer.evaluate(open_images(dataset).take(np.arange(100, 160)))
-        assert found.memorization.red and found.score.metrics["memorization"]["flagged"] == 60
-        images, row = found.training_image(int(found.memorization.nearest[3]))
+        assert found.result(MEMORIZATION).red and found.score.metrics["memorization"]["flagged"] == 60
+        images, row = found.training_image(int(found.result(MEMORIZATION).nearest[3]))
         assert images.names[row] == "103.png"
 
     def test_copies_of_further_training_images_are_found_too(self, scorer: Scorer, new: Path) -> None:
         found = scorer.evaluate(open_images(new), training=open_images(new))
-        assert found.memorization.red
-        images, row = found.training_image(int(found.memorization.nearest[3]))
+        assert found.result(MEMORIZATION).red
+        images, row = found.training_image(int(found.result(MEMORIZATION).nearest[3]))
         assert (images.path, images.names[row]) == (new, "3.png")
 
     def test_the_reference_is_not_searched_twice(self, scorer: Scorer, new: Path, dataset: Path) -> None:
@@ -198,7 +199,7 @@ class TestEvaluate:
         whole = open_images(tmp_path / "whole")
         found = Scorer(tiny, open_reference(whole.path, tiny), None).evaluate(whole.take(np.arange(120)))
         assert found.heldout is None and [len(searched) for searched in found.training] == [400]
-        assert found.memorization.red and len(found.memorization.flagged) == 120
+        assert found.result(MEMORIZATION).red and len(found.result(MEMORIZATION).flagged) == 120
 
     def test_few_images_are_refused(self, scorer: Scorer, new: Path) -> None:
         with pytest.raises(InputError, match=r"at least 50 images; .*new has 49"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ from facegen.scoring.scorer import open_scorer
 from facegen.stages.fid import fid
 
 pytorch_inception = pytest.importorskip("pytorch_fid.inception")
-fid_score = pytest.importorskip("pytorch_fid.fid_score")
 
 FEW, MANY = (5, 6), (66, 68)
 
@@ -70,14 +70,14 @@ def theirs(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> pytorch_i
         return pytorch_inception.InceptionV3([0, 1, 2, 3])
 
 
-def their_features(network: torch.nn.Module, folder: Path, dims: int) -> np.ndarray:
+def their_features(fid_score: ModuleType, network: torch.nn.Module, folder: Path, dims: int) -> np.ndarray:
     """pytorch-fid's features of a folder: its dataset, its batches of 50, its pooling."""
     network.output_blocks = [pytorch_inception.InceptionV3.BLOCK_INDEX_BY_DIM[dims]]
     network.last_needed_block = network.output_blocks[0]
     return fid_score.get_activations(sorted(folder.glob("*.png")), network, 50, dims, "cpu", num_workers=0)
 
 
-def their_distance(first: np.ndarray, second: np.ndarray) -> float:
+def their_distance(fid_score: ModuleType, first: np.ndarray, second: np.ndarray) -> float:
     """pytorch-fid's distance. Few features span a small space: in coordinates of that space the distance is the same
     (it does not change under isometries) and its matrix root takes milliseconds instead of a minute.
     """
@@ -86,23 +86,26 @@ def their_distance(first: np.ndarray, second: np.ndarray) -> float:
         basis, _ = np.linalg.qr(both.T)
         first, second = first @ basis, second @ basis
     moments = [m for x in (first, second) for m in (x.mean(0), np.cov(x, rowvar=False))]
-    try:
-        return float(fid_score.calculate_frechet_distance(*moments))
-    except TypeError:
-        pytest.skip("pytorch-fid 0.3.0 calls sqrtm(disp=...), which this SciPy no longer has")
+    return float(fid_score.calculate_frechet_distance(*moments))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Matrix is:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:Matrix is:RuntimeWarning")
 @pytest.mark.parametrize(
     ("dims", "counts"),
     [(64, FEW), (192, FEW), (768, FEW), (2048, FEW), (64, MANY)],
     ids=lambda value: str(value),
 )
 def test_equals_pytorch_fid(
-    dims: int, counts: tuple[int, int], weights: Path, folders: dict[int, Path], theirs: torch.nn.Module
+    dims: int,
+    counts: tuple[int, int],
+    weights: Path,
+    folders: dict[int, Path],
+    theirs: torch.nn.Module,
+    fid_score: ModuleType,
 ) -> None:
     first, second = (folders[n] for n in counts)
-    expected = their_distance(their_features(theirs, first, dims), their_features(theirs, second, dims))
+    features = [their_features(fid_score, theirs, folder, dims) for folder in (first, second)]
+    expected = their_distance(fid_score, *features)
     score = fid(first, second, weights=weights, dims=dims, device="cpu")
     assert score.value == pytest.approx(expected, rel=1e-4)
     assert (score.n, score.reference_n, score.dims) == (*counts, dims)
@@ -110,9 +113,9 @@ def test_equals_pytorch_fid(
 
 
 def test_takes_pytorch_fids_statistics(
-    weights: Path, folders: dict[int, Path], theirs: torch.nn.Module, tmp_path: Path
+    weights: Path, folders: dict[int, Path], theirs: torch.nn.Module, tmp_path: Path, fid_score: ModuleType
 ) -> None:
-    features = their_features(theirs, folders[6], 64)
+    features = their_features(fid_score, theirs, folders[6], 64)
     np.savez_compressed(tmp_path / "stats.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
     by_statistics = fid(folders[5], tmp_path / "stats.npz", weights=weights, dims=64, device="cpu")
     by_images = fid(folders[5], folders[6], weights=weights, dims=64, device="cpu")

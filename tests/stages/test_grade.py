@@ -22,14 +22,17 @@ from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
 from facegen.stages import grade as stage
+from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
 
 CommandLine = Callable[..., Result]
 Images = npt.NDArray[np.uint8]
+#: Images in a submission here: 1,000 would take most of the time.
+COUNT = 40
 
 
 class MeanScorer:
-    """Scores images by their mean value; remembers how often it was asked."""
+    """Scores images by their mean value, and counts how often it was asked."""
 
     key, description, target = "mean", "mean against 3 images", 128.0
     reference = Reference(Path("reference"), FrechetStatistics(3, np.zeros(1), np.eye(1)), "1" * 64, "3 images")
@@ -47,6 +50,7 @@ class MeanScorer:
 @pytest.fixture(autouse=True)
 def _mean_scorer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MeanScorer, "calls", 0)
+    monkeypatch.setattr(stage, "limits_for", lambda size: Limits(count=COUNT, size=size))
     monkeypatch.setattr(stage, "open_scorer", lambda *words, **options: MeanScorer())
 
 
@@ -65,10 +69,10 @@ def _dataset(path: Path, images: Images) -> Path:
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tarball of 1,000 images of seed 1."""
+    """A tarball of images of seed 1."""
     folder = tmp_path_factory.mktemp("packed")
     files = {}
-    for i, image in enumerate(_images(1000, 1)):
+    for i, image in enumerate(_images(COUNT, 1)):
         files[f"{i:04d}.png"] = folder / f"{i:04d}.png"
         Image.fromarray(image).save(folder / f"{i:04d}.png", compress_level=1)
     write_tarball(files, folder / "s1.tar.gz")
@@ -118,7 +122,9 @@ def test_a_second_run_grades_nothing_again_and_writes_the_same(
 
 
 def test_copies_of_training_and_reference_are_flagged(submissions: Path, tmp_path: Path) -> None:
-    train, reference = (_dataset(tmp_path / name, _images(1000, 1)[rows]) for name, rows in (("t", [4]), ("r", [7, 8])))
+    train, reference = (
+        _dataset(tmp_path / name, _images(COUNT, 1)[rows]) for name, rows in (("t", [4]), ("r", [7, 8]))
+    )
     result = stage.grade(submissions / "s1.tar.gz", reference=reference, train=train, out=tmp_path / "grades")
     (row,) = json.loads(result.json.read_text(encoding="utf-8"))["submissions"]
     assert row["flags"] == ["copied_from_reference", "copied_from_training"]
@@ -150,10 +156,10 @@ def test_a_target_without_room_is_told_once(
     assert "real images score" not in facegen(*words).stderr
     assert json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))["notice"] is None
     monkeypatch.setattr(MeanScorer, "crowded", True)
-    assert facegen(*words).stderr.count("1,000 real images score 127.00") == 1
+    assert facegen(*words).stderr.count("40 real images score 127.00") == 1
     board = json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))
     page = (tmp_path / "grades" / "leaderboard.html").read_text(encoding="utf-8")
-    assert board["notice"] == "1,000 real images score 127.00" and "real images score 127.00." in page
+    assert board["notice"] == "40 real images score 127.00" and "real images score 127.00." in page
 
 
 def test_statistics_alone_are_a_reference(submissions: Path, tmp_path: Path) -> None:

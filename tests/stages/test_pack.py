@@ -14,40 +14,35 @@ from facegen.data.dataset import new_dataset
 from facegen.errors import InputError
 from facegen.stages.pack import pack
 from facegen.submission.reader import read_submission
-from facegen.submission.rules import Rejection
+from facegen.submission.rules import Limits, Rejection
 
 CommandLine = Callable[..., Result]
 
 
-@pytest.fixture(scope="module")
-def thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """1,000 small PNGs, each of one colour of its own."""
-    folder = tmp_path_factory.mktemp("thousand")
-    for i in range(1000):
-        Image.new("RGB", (64, 64), (i % 256, i // 256, 9)).save(folder / f"{i + 1:04d}.png")
-    return folder
-
-
 @pytest.fixture
-def images(thousand: Path, tmp_path: Path) -> Path:
-    """A copy of ``thousand`` to spoil, made of links to be quick."""
+def images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten images to spoil, where ten are asked for."""
+    monkeypatch.setattr("facegen.stages.pack.limits_for", lambda size: Limits(count=10, size=size))
     folder = tmp_path / "images"
     folder.mkdir()
-    for file in thousand.iterdir():
-        (folder / file.name).hardlink_to(file)
+    for i in range(10):
+        Image.new("RGB", (64, 64), (i, 0, 9)).save(folder / f"{i + 1:04d}.png")
     return folder
 
 
-def test_packs_what_is_there(thousand: Path, tmp_path: Path) -> None:
-    result = pack(thousand, "s123", out=tmp_path / "out")
+def test_packs_a_thousand_images_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for i in range(1000):
+        Image.new("RGB", (64, 64), (i % 256, i // 256, 9)).save(tmp_path / "images" / f"{i + 1:04d}.png")
+    result = pack(tmp_path / "images", "s123", out=tmp_path / "out")
     submission = read_submission(result.path)
     assert (result.path.name, result.images, submission.student_number) == ("s123.tar.gz", 1000, "s123")
     np.testing.assert_array_equal(submission.images[:, 0, 0, 0], np.arange(1000) % 256)
     assert list(submission.names) == [f"{i:04d}.png" for i in range(1, 1001)]
 
 
-def test_packs_the_same_bytes_again(thousand: Path, tmp_path: Path) -> None:
-    first, second = (pack(thousand, "s1", out=tmp_path / name) for name in ("a", "b"))
+def test_packs_the_same_bytes_again(images: Path, tmp_path: Path) -> None:
+    first, second = (pack(images, "s1", out=tmp_path / name) for name in ("a", "b"))
     assert first.path.read_bytes() == second.path.read_bytes()
     assert first.sha256 == second.sha256
 
@@ -112,7 +107,7 @@ def test_images_must_be_a_folder_of_images(tmp_path: Path) -> None:
             pack(tmp_path / name, "s1")
 
 
-def test_the_command_prints_the_path_alone(thousand: Path, tmp_path: Path, facegen: CommandLine) -> None:
-    outcome = facegen("pack", thousand, "s1", "--out", tmp_path)
+def test_the_command_prints_the_path_alone(images: Path, tmp_path: Path, facegen: CommandLine) -> None:
+    outcome = facegen("pack", images, "s1", "--out", tmp_path)
     assert outcome.exit_code == 0
     assert outcome.stdout == f"{tmp_path / 's1.tar.gz'}\n"

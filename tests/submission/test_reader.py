@@ -75,7 +75,7 @@ def test_jpeg_is_accepted(picture: Encoder, pack_members: Packer, limits: Limits
 def test_junk_is_ignored_with_a_note(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
     junk = ("._0.png", ".DS_Store", "__MACOSX/a/b/._0.png", "Thumbs.db", "images/._1.png")
     path = pack_members({**dict.fromkeys(junk, b"junk"), **three})
-    assert read_submission(path, limits=limits).notes == ("ignored 5 files that macOS or Windows left in the archive",)
+    assert read_submission(path, limits=limits).notes == ("Ignored 5 files that macOS or Windows left in the archive.",)
 
 
 def test_folder_members_are_fine(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
@@ -289,7 +289,7 @@ def test_wrong_count(count: int, picture: Encoder, pack_members: Packer, limits:
     assert code_of(pack_members({f"{i}.png": picture(i) for i in range(count)}), limits) == "wrong_count"
 
 
-def test_the_archive_is_judged_before_its_images(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
+def test_the_archive_comes_before_its_images(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
     spoilt = {**three, "0.png": b""}
     assert code_of(pack_members({**spoilt, "notes.txt": b"x"}), limits) == "foreign_member"
     assert code_of(pack_members({**spoilt, "3.png": b"x"}), limits) == "wrong_count"

@@ -13,7 +13,7 @@ from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recip
 OPTIONAL = {
     "d_steps", "schedule", "schedule_kimg", "r1_gamma", "r2_gamma", "gradient_penalty", "penalty_every", "augment",
     "augment_probability", "ada_target", "ada_kimg", "sync_batch_norm", "features", "features_size", "features_width",
-    "features_gamma", "moments_weight", "moments_half_life_kimg", "chroma_cutoff",
+    "features_gamma", "moments_weight", "moments_half_life_kimg", "chroma_cutoff", "discriminator_weight_norm",
 }  # fmt: skip
 
 
@@ -142,3 +142,11 @@ def test_the_docs_have_every_recipe_and_every_field() -> None:
     assert [name for name in recipe_names() if f"| `{name}` |" not in page] == []
     fields = Recipe.__dataclass_fields__.values()
     assert [field.name for field in fields if f"| {field.metadata['meaning']} |" not in page] == []
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_an_old_recipes_spectral_norm_is_a_weight_norm(loaded: bool) -> None:
+    old = {**load_recipe("dcgan").to_dict(), "discriminator_norm": "spectral"}
+    del old["discriminator_weight_norm"]
+    recipe = recipe_from_dict(old, "an old run") if loaded else load_recipe("dcgan").with_overrides(old)
+    assert (recipe.discriminator_norm, recipe.discriminator_weight_norm) == ("none", "spectral")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facegen.cnn.blocks.residual import PreActivation
-from facegen.cnn.layers import Activation, ConvNormAct, Norm, NormActConv, parametrised
-from facegen.cnn.pooling import make_pool
+from ..layers import Activation, ConvNormAct, Norm
+from ..pooling import make_pool
+from .residual import PreActivation
 
 
 class DenseLayer(nn.Module):
@@ -24,13 +24,13 @@ class DenseLayer(nn.Module):
         width = self.bottleneck * growth
         self.preact = PreActivation(in_channels, norm=norm, activation=activation)
         self.conv1 = ConvNormAct(in_channels, width, 1, norm=norm, activation=activation)
-        self.conv2 = parametrised(nn.Conv2d(width, growth, 3, padding=1, bias=False), norm)
+        self.conv2 = nn.Conv2d(width, growth, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x, self.conv2(self.conv1(self.preact(x)))], 1)
 
 
-class Transition(NormActConv):
+class Transition(PreActivation):
     """Norm, activation, a 1×1 convolution and the average of 2×2. Huang et al., arXiv:1608.06993, section 3.
 
     [B, C, H, W] → [B, K, H/2, W/2]; ``out_channels`` is C/2 in the paper's networks.
@@ -39,5 +39,6 @@ class Transition(NormActConv):
     def __init__(
         self, in_channels: int, out_channels: int, *, norm: Norm = "batch", activation: Activation = "relu"
     ) -> None:
-        super().__init__(in_channels, out_channels, 1, norm=norm, activation=activation)
+        super().__init__(in_channels, norm=norm, activation=activation)
+        self.add_module("conv", nn.Conv2d(in_channels, out_channels, 1, bias=False))
         self.add_module("pool", make_pool("average", 2))

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from facegen.cnn.blocks.residual import PreActivation
-from facegen.cnn.initialisers import init_normal_, init_xavier_
-from facegen.cnn.layers import Activation, ConvNormAct, Norm, parametrised
+from ..initialisers import init_normal_, init_xavier_
+from ..layers import Activation, ConvNormAct, Norm, WeightNorm, normalise_weight
+from .residual import PreActivation
 
 #: Hidden units of what makes a norm's scale and shift of the latent: the paper's.
 HIDDEN = 32
@@ -46,10 +46,24 @@ class DownBlock(ConvNormAct):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, norm: Norm = "batch", activation: Activation = "leaky_relu"
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm: Norm = "batch",
+        weight_norm: WeightNorm = None,
+        activation: Activation = "leaky_relu",
     ) -> None:
         super().__init__(
-            in_channels, out_channels, 4, stride=2, padding=1, bias=False, norm=norm, activation=activation
+            in_channels,
+            out_channels,
+            4,
+            stride=2,
+            padding=1,
+            bias=False,
+            norm=norm,
+            weight_norm=weight_norm,
+            activation=activation,
         )
 
 
@@ -66,10 +80,10 @@ class ResidualUpBlock(nn.Module):
         self.preact = PreActivation(in_channels, norm=norm)
         self.upsample = nn.Upsample(scale_factor=2)
         # The authors keep the biases that a norm subtracts again.
-        self.conv1 = ConvNormAct(in_channels, out_channels, 3, bias=True, norm=_of_activations(norm))
+        self.conv1 = ConvNormAct(in_channels, out_channels, 3, bias=True, norm=norm)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
-        _init_residual(self.conv1.get_submodule("conv"), self.conv2, self.shortcut, norm)
+        _init_residual(self.conv1.get_submodule("conv"), self.conv2, self.shortcut, None)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv2(self.conv1(self.upsample(self.preact(x))))
@@ -125,23 +139,32 @@ class SelfModulatedUpBlock(nn.Module):
 class ResidualDownBlock(nn.Module):
     """Half the height and width: SNGAN's discriminator block, y = pool(F(x)) + 1×1(pool(x)).
 
-    Miyato et al., arXiv:1802.05957, appendix B.4; F is ReLU → 3×3 → ReLU → 3×3, pool the average of 2×2. The norm
-    stands before each ReLU where it is one of activations. [B, C, H, W] → [B, K, H/2, W/2] for even sizes.
+    Miyato et al., arXiv:1802.05957, appendix B.4; F is ReLU → 3×3 → ReLU → 3×3, pool the average of 2×2.
+    [B, C, H, W] → [B, K, H/2, W/2] for even sizes.
 
     Args:
-        norm: see :func:`facegen.cnn.layers.make_norm`.
+        norm: see :func:`.make_norm`; before each ReLU. The published block has none.
+        weight_norm: of all three convolutions, see :func:`.normalise_weight`.
         first: the input is the image: no activation of it, and the first 3×3 has all the channels already.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, norm: Norm = "spectral", first: bool = False) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        norm: Norm = None,
+        weight_norm: WeightNorm = "spectral",
+        first: bool = False,
+    ) -> None:
         super().__init__()
         hidden = out_channels if first else in_channels
         self.preact = nn.Identity() if first else PreActivation(in_channels, norm=norm)
-        self.conv1 = ConvNormAct(in_channels, hidden, 3, norm=_of_activations(norm))
+        self.conv1 = ConvNormAct(in_channels, hidden, 3, norm=norm)
         self.conv2 = nn.Conv2d(hidden, out_channels, 3, padding=1)
         self.pool = nn.AvgPool2d(2)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
-        _init_residual(self.conv1.get_submodule("conv"), self.conv2, self.shortcut, norm)
+        _init_residual(self.conv1.get_submodule("conv"), self.conv2, self.shortcut, weight_norm)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.pool(self.conv2(self.conv1(self.preact(x))))
@@ -156,15 +179,11 @@ class GlobalSumPool(nn.Module):
         return x.sum((2, 3))
 
 
-def _of_activations(norm: Norm) -> Norm:
-    return None if norm == "spectral" else norm
-
-
-def _init_residual(conv1: nn.Module, conv2: nn.Module, shortcut: nn.Module, norm: Norm) -> None:
+def _init_residual(conv1: nn.Module, conv2: nn.Module, shortcut: nn.Module, weight_norm: WeightNorm) -> None:
     """Xavier's uniform weights, gain √2 in the 3×3 convolutions and 1 in the shortcut, biases 0: as the authors do."""
     for layer, gain in ((conv1, sqrt(2)), (conv2, sqrt(2)), (shortcut, 1.0)):
         nn.init.xavier_uniform_(layer.get_parameter("weight"), gain)
         if layer.bias is not None:
             nn.init.zeros_(layer.get_parameter("bias"))
         # Last, so that the power iteration starts from these weights.
-        parametrised(layer, norm)
+        normalise_weight(layer, weight_norm)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from facegen.cnn.layers import Concat, ConvNormAct, Norm
+from ..layers import Concat, ConvNormAct, Norm
 
 #: (kernel, channels) of a convolution with "same" padding; the kernel's sides may differ.
 Conv = tuple[int | tuple[int, int], int]
@@ -68,7 +68,7 @@ class Inception(InceptionModule):
         reduce5, fives: 1×1 filters, then 5×5 filters.
         projection: 1×1 filters after the pooling.
         large: the largest filter's side; torchvision's GoogLeNet has 3 for the paper's 5.
-        norm: see :func:`facegen.cnn.layers.make_norm`.
+        norm: see :func:`.make_norm`.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class InceptionC(InceptionModule):
         in_channels: of the input.
         wide: filters that each branch ends in.
         narrow: filters within a branch.
-        norm: see :func:`facegen.cnn.layers.make_norm`.
+        norm: see :func:`.make_norm`.
     """
 
     def __init__(self, in_channels: int, wide: int, narrow: int, *, norm: Norm = "batch") -> None:
@@ -187,7 +187,7 @@ class InceptionE(InceptionModule):
         threes: filters of each prong, and before the fork.
         expand: 1×1 filters of the branch with one more 3×3.
         projection: 1×1 filters after the pooling.
-        norm: see :func:`facegen.cnn.layers.make_norm`.
+        norm: see :func:`.make_norm`.
     """
 
     def __init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from facegen.cnn.layers import Activation, ConvNormAct, Norm
+from ..layers import Activation, ConvNormAct, Norm
 
 
 class InvertedResidual(nn.Module):

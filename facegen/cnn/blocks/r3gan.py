@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.layers import ConvNormAct, Norm, parametrised
+from ..layers import ConvNormAct, Norm, WeightNorm, normalise_weight
 
 #: What keeps the variance through LeakyReLU(0.2). He et al., arXiv:1502.01852, section 2.2.
 LEAKY_GAIN = sqrt(2 / (1 + 0.2**2))
@@ -31,23 +31,22 @@ class R3GANBlock(nn.Module):
     Args:
         channels: of input and output. Where 16 does not divide their double, groups are larger.
         blocks: residual blocks of the whole network.
-        norm: see :func:`facegen.cnn.layers.make_norm`; none is the published block. One of activations takes the
-            place of the biases. Under spectral norm the last convolution starts with a gain of 1: a weight of zeros
-            has no direction to keep.
+        norm: see :func:`.make_norm`; none is the published block. A norm takes the place of the biases.
+        weight_norm: of all three convolutions, see :func:`.normalise_weight`. With one the last convolution starts
+            with a gain of 1: a weight of zeros has no direction to keep.
     """
 
-    def __init__(self, channels: int, *, blocks: int, norm: Norm = None) -> None:
+    def __init__(self, channels: int, *, blocks: int, norm: Norm = None, weight_norm: WeightNorm = None) -> None:
         super().__init__()
         wide = 2 * channels
         groups = max(count for count in range(1, max(wide // GROUP, 1) + 1) if wide % count == 0)
-        of_activations = None if norm == "spectral" else norm
-        self.conv1 = ConvNormAct(channels, wide, 1, norm=of_activations, activation="leaky_relu")
-        self.conv2 = ConvNormAct(wide, wide, 3, groups=groups, norm=of_activations, activation="leaky_relu")
+        self.conv1 = ConvNormAct(channels, wide, 1, norm=norm, activation="leaky_relu")
+        self.conv2 = ConvNormAct(wide, wide, 3, groups=groups, norm=norm, activation="leaky_relu")
         self.conv3 = nn.Conv2d(wide, channels, 1, bias=False)
         gain = LEAKY_GAIN * blocks**-0.25
         for block in (self.conv1, self.conv2):
-            parametrised(init_msr_(block.get_submodule("conv"), gain), norm)
-        parametrised(init_msr_(self.conv3, 1.0 if norm == "spectral" else 0.0), norm)
+            normalise_weight(init_msr_(block.get_submodule("conv"), gain), weight_norm)
+        normalise_weight(init_msr_(self.conv3, 0.0 if weight_norm is None else 1.0), weight_norm)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv3(self.conv2(self.conv1(x)))

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.cnn.layers import Activation, ConvNormAct, Norm, make_activation, make_norm, parametrised
+from ..layers import Activation, ConvNormAct, Norm, make_activation, make_norm
 
 #: ``"projection"``, ``"pad"``, or None for no shortcut: see :func:`make_shortcut`.
 Shortcut = str | None
@@ -39,7 +39,7 @@ def make_shortcut(
         shortcut: ``"projection"``, a 1×1 convolution and its norm (option B); ``"pad"``, without parameters
             (option A); or None for the paper's plain networks, which have no shortcut anywhere.
         in_channels, out_channels, stride: of the convolutions beside the shortcut.
-        norm: of the projection, see :func:`facegen.cnn.layers.make_norm`.
+        norm: of the projection, see :func:`.make_norm`.
 
     Raises:
         ValueError: an unknown shortcut.
@@ -155,8 +155,8 @@ class PreActBasicBlock(nn.Module):
         super().__init__()
         self.preact = PreActivation(in_channels, norm=norm, activation=activation)
         self.conv1 = ConvNormAct(in_channels, width, 3, stride=stride, norm=norm, activation=activation)
-        self.conv2 = parametrised(nn.Conv2d(width, width, 3, padding=1, bias=False), norm)
-        self.shortcut = make_shortcut(shortcut, in_channels, width, stride=stride, norm=_norm_of_weights(norm))
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.shortcut = make_shortcut(shortcut, in_channels, width, stride=stride, norm=None)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.preact(x)
@@ -187,17 +187,12 @@ class PreActBottleneck(nn.Module):
         self.preact = PreActivation(in_channels, norm=norm, activation=activation)
         self.conv1 = ConvNormAct(in_channels, width, 1, norm=norm, activation=activation)
         self.conv2 = ConvNormAct(width, width, 3, stride=stride, norm=norm, activation=activation)
-        self.conv3 = parametrised(nn.Conv2d(width, out_channels, 1, bias=False), norm)
-        self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride=stride, norm=_norm_of_weights(norm))
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.shortcut = make_shortcut(shortcut, in_channels, out_channels, stride=stride, norm=None)
 
     def forward(self, x: Tensor) -> Tensor:
         activated = self.preact(x)
         return _add(self.shortcut, x, activated, self.conv3(self.conv2(self.conv1(activated))))
-
-
-def _norm_of_weights(norm: Norm) -> Norm:
-    """What is left of ``norm`` for a convolution that stands alone."""
-    return "spectral" if norm == "spectral" else None
 
 
 def _add(shortcut: nn.Module | None, x: Tensor, activated: Tensor, y: Tensor) -> Tensor:

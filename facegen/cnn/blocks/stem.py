@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from facegen.cnn.classifier import SMALL
-from facegen.cnn.layers import ConvNormAct, Norm
-from facegen.cnn.pooling import make_pool
+from ..classifier import SMALL
+from ..layers import ConvNormAct, Norm
+from ..pooling import make_pool
 
 
 def stem(in_channels: int, width: int, size: int, *, norm: Norm = "batch") -> nn.Sequential:

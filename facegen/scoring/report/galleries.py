@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from facegen.metrics.neighbours import nearest
 from facegen.scoring.evaluation import Evaluation
-from facegen.scoring.report.pictures import Picture, pictures, sheet
+from facegen.scoring.metric_table import MEMORIZATION, PRECISION
+from facegen.scoring.report.embedded import Picture, read_pictures, sheet
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -54,8 +55,8 @@ class Galleries:
 
 def galleries(evaluation: Evaluation) -> Galleries:
     """Choose the images, read each collection once, and group them; the same evaluation gives the same."""
-    generated, real, copies = evaluation.generated, evaluation.real, evaluation.memorization
-    random, support = np.random.default_rng(_SEED), evaluation.manifold.support
+    generated, real, copies = evaluation.generated, evaluation.real, evaluation.result(MEMORIZATION)
+    random, support = np.random.default_rng(_SEED), evaluation.result(PRECISION).support
     first = np.arange(min(_GRID, len(generated)))
     drawn = np.sort(random.permutation(len(generated))[:_GROUPS])
     sample = np.sort(random.permutation(len(real))[: len(first)])
@@ -64,8 +65,8 @@ def galleries(evaluation: Evaluation) -> Galleries:
     best, worst = order[:_GROUPS], order[::-1][:_GROUPS]
     flagged, twins = copies.flagged[:_SUSPECTS], copies.duplicates[:_SUSPECTS]
     shown = np.concatenate([first, drawn, best, worst, flagged, twins.ravel()])
-    own = pictures(generated.images, shown, "generated image")
-    theirs = pictures(real.images, np.concatenate([sample, neighbours.ravel()]), "real image")
+    own = read_pictures(generated.images, shown, "generated image")
+    theirs = read_pictures(real.images, np.concatenate([sample, neighbours.ravel()]), "real image")
 
     which = "all images" if len(first) == len(generated) else f"the first {len(first)} of {len(generated):,} images"
     suspects = [_copies(evaluation, own, flagged)] if len(flagged) else []
@@ -107,7 +108,7 @@ def galleries(evaluation: Evaluation) -> Galleries:
 
 def _copies(evaluation: Evaluation, own: Mapping[int, Picture], rows: Rows) -> Gallery:
     """Flagged images, each with what it may be a copy of."""
-    found = evaluation.memorization
+    found = evaluation.result(MEMORIZATION)
     models = _training_pictures(evaluation, found.nearest[rows])
     return Gallery(
         "Flagged images, each beside its nearest training or reference image",
@@ -128,7 +129,7 @@ def _twins(evaluation: Evaluation, own: Mapping[int, Picture], pairs: Rows) -> G
     apart = np.linalg.norm(features[pairs[:, 0]] - features[pairs[:, 1]], axis=1)
     return Gallery(
         "Near-duplicates within the set",
-        f"{_part(len(pairs), len(evaluation.memorization.duplicates))} pairs, the nearest first.",
+        f"{_part(len(pairs), len(evaluation.result(MEMORIZATION).duplicates))} pairs, the nearest first.",
         tuple(
             Group((own[row], own[twin]), f"{own[row].name}, {own[twin].name}\ndistance {distance:.2f}")
             for (row, twin), distance in zip(pairs, apart, strict=True)
@@ -142,13 +143,13 @@ def _alone(title: str, caption: str, own: Mapping[int, Picture], rows: Rows, val
 
 
 def _training_pictures(evaluation: Evaluation, rows: Rows) -> dict[int, Picture]:
-    """The training images in these rows of the memorization panel."""
+    """The training images in these rows of what copies were looked for in."""
     found: dict[int, Picture] = {}
-    places = {int(row): evaluation.training_image(row) for row in rows}
+    sources = {int(row): evaluation.training_image(row) for row in rows}
     for known in evaluation.training:
-        here = {row: place for row, (images, place) in places.items() if images is known.images}
-        read = pictures(known.images, np.array(list(here.values()), dtype=np.int64), "training image")
-        found |= {row: read[place] for row, place in here.items()}
+        here = {row: own for row, (images, own) in sources.items() if images is known.images}
+        read = read_pictures(known.images, np.array(list(here.values()), dtype=np.int64), "training image")
+        found |= {row: read[own] for row, own in here.items()}
     return found
 
 

@@ -1,4 +1,4 @@
-"""The page itself: words, charts and pictures brought together by a template."""
+"""The page itself: sentences, charts and pictures brought together by a template."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from facegen import __version__
 from facegen.errors import InputError
 from facegen.files import write_text
 from facegen.scoring.evaluation import Evaluation
-from facegen.scoring.report import words
+from facegen.scoring.metric_table import FID_INFINITY
+from facegen.scoring.report import sentences
 from facegen.scoring.report.charts import Mark, curve_chart, scale_chart
 from facegen.scoring.report.galleries import galleries
 
@@ -36,15 +37,15 @@ def write_report(evaluation: Evaluation, directory: Path) -> Path:
     page = templates.get_template("report.html").render(
         score=score,
         set_name=evaluation.generated.images.path.name,
-        badges=words.badges(evaluation),
-        verdict=words.verdict(evaluation),
+        badges=sentences.badges(evaluation),
+        verdict=sentences.verdict(evaluation),
         scale=_scale(evaluation),
-        curve=curve_chart(evaluation.extrapolation, _ends(evaluation), score.target, score.label),
-        metrics=words.metrics(evaluation),
-        copies=words.copies(evaluation),
+        curve=curve_chart(evaluation.result(FID_INFINITY), _ends(evaluation), score.target, score.label),
+        rows=sentences.rows(evaluation),
+        copies=sentences.copies(evaluation),
         shown=galleries(evaluation),
-        facts=words.facts(evaluation),
-        limits=words.limits(evaluation),
+        facts=sentences.facts(evaluation),
+        limits=sentences.limits(evaluation),
         version=__version__,
     )
     target = directory / "index.html"
@@ -61,10 +62,10 @@ def _scale(evaluation: Evaluation) -> Markup:
     marks = []
     if floor is not None:
         bar = (floor.value - floor.spread, floor.value + floor.spread)
-        marks.append(Mark("real images (floor)", floor.value, bar, words.floor_value(floor), "floor"))
+        marks.append(Mark("real images (floor)", floor.value, bar, sentences.floor_value(floor), "floor"))
     text = f"{score.value:.2f}" + (f" ({interval.low:.2f} to {interval.high:.2f})" if interval else "")
     marks.append(Mark("these images", score.value, _ends(evaluation), text, "value"))
-    limit = evaluation.extrapolation.value
+    limit = evaluation.result(FID_INFINITY).value
     marks.append(Mark("these, N = ∞", limit, None, f"{limit:.2f}, extrapolated", "limit"))
     return scale_chart(marks, score.target)
 

@@ -103,15 +103,8 @@ def test_pre_activation_with_option_a_pads_the_activated_input(randomise: Random
     torch.testing.assert_close(block(x), padded + block.conv2(block.conv1(activated)))
 
 
-@pytest.mark.parametrize("norm", ["batch", "spectral", None])
+@pytest.mark.parametrize("norm", ["batch", None])
 def test_pre_activation_leaves_the_shortcuts_input_alone(norm: str | None) -> None:
     x = torch.full((2, 4, 3, 3), -1.0)
     PreActivation(4, norm=norm)(x)
     assert (x == -1).all()
-
-
-def test_spectral_norm_reaches_every_convolution() -> None:
-    block = PreActBottleneck(4, 2, stride=2, norm="spectral")
-    convolutions = [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
-    assert len(convolutions) == 4
-    assert all(torch.nn.utils.parametrize.is_parametrized(conv, "weight") for conv in convolutions)

@@ -1,4 +1,4 @@
-"""Pictures for a page that stands alone: images of collections as data URIs."""
+"""Images of collections, embedded in a page that stands alone as data URIs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def pictures(images: ImageCollection, rows: npt.NDArray[np.integer], kind: str) -> dict[int, Picture]:
+def read_pictures(images: ImageCollection, rows: npt.NDArray[np.integer], kind: str) -> dict[int, Picture]:
     """The images in these rows, in any order and as often as one likes, by row; the collection is read once."""
     chosen = np.unique(rows).tolist()
     found = zip(chosen, images.take(chosen), strict=True)

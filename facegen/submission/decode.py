@@ -24,7 +24,7 @@ _COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency",
 def decode_image(data: bytes, path: str, limits: Limits) -> npt.NDArray[np.uint8]:
     """The pixels of one image, uint8 [size, size, 3].
 
-    Format, size and mode are judged from the header, before anything is decompressed. Rejections: ``wrong_format``
+    Format, size and mode are read from the header, before anything is decompressed. Rejections: ``wrong_format``
     (other formats, a suffix that promises another, animations), ``wrong_size``, ``wrong_mode``, ``bad_image``.
     """
     name, suffix = shown(path), PurePosixPath(path).suffix.lower()
@@ -91,4 +91,4 @@ def _check_png(data: bytes, name: str, limits: Limits) -> None:
 
 def _check_size(width: int, height: int, name: str, limits: Limits) -> None:
     if (width, height) != (limits.size, limits.size):
-        raise Rejection(Code.WRONG_SIZE, f"{name} is {width}x{height} pixels, not {limits.size}x{limits.size}.")
+        raise Rejection(Code.WRONG_SIZE, f"{name} is {width}x{height} pixels, not {limits.resolution}.", limits)

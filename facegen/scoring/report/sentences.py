@@ -1,4 +1,4 @@
-"""What an evaluation says in words: the verdict, how to read each number, and what does not follow from it."""
+"""The report's sentences: the verdict, how to read each number, and what does not follow from it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from facegen.metrics.floor import Floor
 from facegen.scoring.evaluation import Evaluation
+from facegen.scoring.metric import Row
+from facegen.scoring.metric_table import MEMORIZATION, report_rows
 
 #: A count of flagged images that chance gives so seldom is worth a look, though not yet red.
 _UNUSUAL = 0.01
@@ -20,19 +22,14 @@ class Badge:
     tone: str
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A row of the table of metrics; ``equal`` is what real images instead of the set would give."""
-
-    name: str
-    value: str
-    equal: str
-    meaning: str
-
-
 def badges(evaluation: Evaluation) -> list[Badge]:
     """Is the target met, was the measure in the training, and are there copies?"""
-    score, interval, floor, found = evaluation.score, evaluation.interval, evaluation.floor, evaluation.memorization
+    score, interval, floor, found = (
+        evaluation.score,
+        evaluation.interval,
+        evaluation.floor,
+        evaluation.result(MEMORIZATION),
+    )
     answers = []
     if score.target is not None:
         words = f"{'below' if score.passed else 'not below'} the target of {score.target:g}"
@@ -91,8 +88,8 @@ def verdict(evaluation: Evaluation) -> list[str]:
 
 
 def copies(evaluation: Evaluation) -> list[str]:
-    """What the memorization panel found."""
-    found, n = evaluation.memorization, len(evaluation.generated)
+    """What the memorization metric found."""
+    found, n = evaluation.result(MEMORIZATION), len(evaluation.generated)
     if found.uncalibrated is not None or found.expected is None or found.p_value is None:
         return [f"No image is flagged, for how near is too near is unknown: {found.uncalibrated}."]
     if found.red:
@@ -115,89 +112,20 @@ def copies(evaluation: Evaluation) -> list[str]:
 
 def _exact(evaluation: Evaluation) -> int:
     """How many flagged images have the features of a training image: chance does not do that."""
-    found = evaluation.memorization
+    found = evaluation.result(MEMORIZATION)
     return int((found.distances[found.flagged] == 0).sum())
 
 
-def metrics(evaluation: Evaluation) -> list[Metric]:
-    """Every number of the panel, what it would be for real images, and how to read it."""
-    score, kernel, shares, found = (
-        evaluation.score,
-        evaluation.kernel,
-        evaluation.manifold,
-        evaluation.memorization,
+def rows(evaluation: Evaluation) -> list[Row]:
+    """The table of metrics: the score, then every other metric; what each would be for real images, and its meaning."""
+    score, floor = evaluation.score, evaluation.floor
+    of_score = Row(
+        f"{score.value:.2f}",
+        "unknown" if floor is None else floor_value(floor),
+        "How far the features' means and covariances are apart. It grows as either set shrinks.",
+        name=score.label,
     )
-    floor, fid = evaluation.floor, score.metric == "fid"
-    n, reals = len(evaluation.generated), len(evaluation.real)
-    rows = [
-        Metric(
-            score.label,
-            f"{score.value:.2f}",
-            "unknown" if floor is None else floor_value(floor),
-            "How far the features' means and covariances are apart. It grows as either set shrinks.",
-        ),
-        Metric(
-            "FID∞" if fid else "FD∞",
-            f"{evaluation.extrapolation.value:.2f}",
-            "near 0",
-            "The same for infinitely many images, extrapolated: it compares sets of different sizes, but roughly.",
-        ),
-        Metric(
-            "KID" if fid else "Kernel distance",
-            f"{kernel.value:.3g} ± {kernel.standard_error:.1g}",
-            "0",
-            "Free of bias at any size, and so at times below 0. Within two standard errors of 0, it is 0.",
-        ),
-        Metric(
-            "Precision",
-            f"{shares.precision:.3f}",
-            "below 1",
-            "The share of images that resemble some real one. Low: many look unreal.",
-        ),
-        Metric(
-            "Recall",
-            f"{shares.recall:.3f}",
-            "below 1",
-            "The share of real images that resemble some image of the set. Low: variety is missing.",
-        ),
-        Metric(
-            "Density",
-            f"{shares.density:.3f}",
-            "1",
-            "How crowded with real images the set's places are. Above 1: it keeps to the commonest faces.",
-        ),
-        Metric(
-            "Coverage",
-            f"{shares.coverage:.3f}",
-            f"{equal_coverage(min(n, reals), n):.2f}",
-            "The share of real images with one of the set among their nearest. Low: kinds of faces are missing.",
-        ),
-        Metric(
-            "Flagged as copies",
-            "not calibrated" if found.expected is None else f"{len(found.flagged):,}",
-            "unknown" if found.expected is None else f"{found.expected:.1f}",
-            "Images much nearer to one training or reference image than to all others.",
-        ),
-        Metric(
-            "C_T",
-            "not calibrated" if found.c_t is None else f"{found.c_t:.2f}",
-            "near 0",
-            "Well below 0, the set is nearer to the training images than held-out ones are; well above, further away.",
-        ),
-        Metric(
-            "Authenticity",
-            f"{found.authenticity:.3f}",
-            "unknown" if found.heldout_authenticity is None else f"{found.heldout_authenticity:.3f}",
-            "The share of images that are further from their nearest training image than its nearest other is.",
-        ),
-        Metric(
-            "Near-duplicates",
-            f"{found.duplicate_share:.1%}",
-            "0.5%",
-            "The share of images that another one of the set is nearly the same as.",
-        ),
-    ]
-    return rows
+    return [of_score, *report_rows(evaluation.results, evaluation.compared)]
 
 
 def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -246,8 +174,3 @@ def limits(evaluation: Evaluation) -> list[str]:
 def floor_value(floor: Floor) -> str:
     """``"8.84 ± 0.02"``"""
     return f"{floor.value:.2f} ± {floor.spread:.2f}"
-
-
-def equal_coverage(reals: int, generated: int, neighbours: int = 5) -> float:
-    """The coverage of two sets of one distribution: Naeem et al. (arXiv:2002.09797), lemma 2."""
-    return 1 - math.prod((reals - i) / (generated + reals - i) for i in range(1, neighbours + 1))

@@ -1,0 +1,127 @@
+"""What a flag is, what the check of one is given, and what it answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.grading.fingerprints import Fingerprints, KnownFaces, Matches
+from facegen.metrics.phash import Hashes, hamming_distances
+from facegen.scoring.score import Score
+
+#: Of every rule: lower case, no space and no colon, as the CSV keeps flags apart by spaces.
+_CODE = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag of a submission: ``name`` as in the leaderboard, ``message`` for people, ``details`` as evidence."""
+
+    name: str
+    message: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Collections:
+    """Images in which copies are looked for; None where they are not at hand.
+
+    Attributes:
+        reference, training: the images that submissions are scored against and that generators were trained on.
+        shipped: perceptual hashes, uint64 [N, 4], of what facegen's own generator draws.
+    """
+
+    reference: KnownFaces | None = None
+    training: KnownFaces | None = None
+    shipped: Hashes | None = None
+
+
+@dataclass(frozen=True)
+class SubmittedImages:
+    """A submission's images and all that is known of them, apart from other submissions.
+
+    Attributes:
+        images: uint8 [N, S, S, 3].
+        names: their paths in the archive.
+        fingerprints: of the images.
+        score: their score, which also has what they say of where they come from.
+        collections: in which copies are looked for.
+    """
+
+    images: npt.NDArray[np.uint8]
+    names: Sequence[str]
+    fingerprints: Fingerprints
+    score: Score
+    collections: Collections = Collections()
+
+    @cached_property
+    def distances(self) -> npt.NDArray[np.int64]:
+        """Differing bits, 0 to 256, of the perceptual hashes of every two images: int64 [N, N], 257 on the diagonal."""
+        distances = hamming_distances(self.fingerprints.hashes, self.fingerprints.hashes).astype(np.int64)
+        np.fill_diagonal(distances, 257)
+        return distances
+
+
+@dataclass(frozen=True)
+class SharedImages:
+    """A submission's images beside those of another that has some of them too.
+
+    Attributes:
+        names: of the submission's images.
+        student_number: of the other submission.
+        others: the names of its images.
+        matches: for each image its nearest near-duplicate among them.
+    """
+
+    names: Sequence[str]
+    student_number: str
+    others: Sequence[str]
+    matches: Matches
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check saw.
+
+    Attributes:
+        message: a sentence for people.
+        details: the evidence, fit for JSON, by the keys that the rule names.
+    """
+
+    message: str
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FlagRule:
+    """An entry of the table of flags.
+
+    It has a ``check`` of a submission by itself, or a ``compare`` of one with another that shares images with it. Both
+    return None where there is nothing to remark. A check depends on what it is given alone: its answer is cached.
+
+    Attributes:
+        code: the flag's name in the leaderboard; ``compare`` adds ``:`` and the other student's number.
+        meaning: what the flag says, a sentence.
+        evidence: the keys of the details, and what each is. ``examples``, where there is one, is a list of objects with
+            ``image``, ``match``, ``distance`` in bits and ``mirrored``, which the page shows as a table.
+        threshold: from where the flag is raised, a sentence.
+    """
+
+    code: str
+    meaning: str
+    evidence: Mapping[str, str]
+    threshold: str
+    check: Callable[[SubmittedImages], Finding | None] | None = None
+    compare: Callable[[SharedImages], Finding | None] | None = None
+
+    def __post_init__(self) -> None:
+        if not _CODE.fullmatch(self.code):
+            raise ValueError(f"a flag's code has lower-case letters, digits and _ only, not {self.code!r}")
+        if (self.check is None) == (self.compare is None):
+            raise ValueError(f"the flag {self.code} needs a check or a compare, and not both")

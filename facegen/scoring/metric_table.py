@@ -1,0 +1,240 @@
+"""The metrics of ``facegen fid --all-metrics``: one entry each.
+
+A new metric is one file in :mod:`facegen.metrics` (arrays in, numbers out) and one entry here; or a module anywhere
+that calls :func:`register_metric`. It is then in the JSON, in the lines for people, and in the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from facegen.metrics.extrapolation import Extrapolation, fid_infinity
+from facegen.metrics.kernel import KernelDistance, kernel_distance
+from facegen.metrics.manifold import ManifoldMetrics, equal_coverage, manifold_metrics
+from facegen.metrics.memorization import Memorization, memorization
+from facegen.scoring.metric import Compared, Features, Metric, Result, Row, text_of
+
+#: KID compares with at most so many real images: more would cost minutes and add nothing to its precision.
+_KERNEL_REALS = 10_000
+_TABLE: dict[str, Metric[Any]] = {}
+
+
+def register_metric(metric: Metric[Result]) -> Metric[Result]:
+    """Add a metric to the table, behind all others; returns it. ValueError where its key is taken."""
+    if metric.key in _TABLE:
+        raise ValueError(f"there is a metric {metric.key!r} already")
+    _TABLE[metric.key] = metric
+    return metric
+
+
+def metrics() -> tuple[Metric[Any], ...]:
+    """All metrics there are."""
+    return tuple(_TABLE.values())
+
+
+def measure(features: Features) -> dict[str, Any]:
+    """The results of all metrics by key."""
+    results: dict[str, Any] = {}
+    computed: dict[Callable[[Features], Any], Any] = {}
+    for metric in metrics():
+        if metric.compute not in computed:
+            computed[metric.compute] = metric.compute(features)
+        results[metric.key] = computed[metric.compute]
+    return results
+
+
+def results_to_json(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON's ``metrics`` of what :func:`measure` returned."""
+    return {key: _TABLE[key].to_json(result) for key, result in results.items()}
+
+
+def report_rows(results: Mapping[str, Any], compared: Compared) -> list[Row]:
+    """The report's rows of what :func:`measure` returned, each with a name."""
+    return [
+        replace(row, name=row.name or _TABLE[key].name)
+        for key, result in results.items()
+        for row in _TABLE[key].rows(result, compared)
+    ]
+
+
+def metric_line(key: str, value: Any) -> str:
+    """A line for people of a metric's JSON, whether this table knows the key or not: ``"precision 0.71"``."""
+    text = _TABLE[key].text if key in _TABLE else text_of
+    return f"{key.replace('_', ' ')} {text(value)}"
+
+
+def _extrapolation(features: Features) -> Extrapolation:
+    return fid_infinity(features.generated, features.statistics, seed=features.seed)
+
+
+def _kernel_distance(features: Features) -> KernelDistance:
+    return kernel_distance(features.generated, features.sample_of_real(_KERNEL_REALS))
+
+
+def _manifold_metrics(features: Features) -> ManifoldMetrics:
+    """Of as many real images as generated ones: with more of them, coverage could not be near 1."""
+    return manifold_metrics(features.sample_of_real(len(features.generated)), features.generated)
+
+
+def _memorization(features: Features) -> Memorization:
+    return memorization(features.generated, features.training, features.heldout, seed=features.seed)
+
+
+def _memorization_json(found: Memorization) -> dict[str, Any]:
+    """All of it but what it says of each image."""
+    return {
+        "red": found.red,
+        "flagged": len(found.flagged),
+        "expected": found.expected,
+        "p_value": found.p_value,
+        "threshold": found.threshold,
+        "c_t": found.c_t,
+        "authenticity": found.authenticity,
+        "heldout_authenticity": found.heldout_authenticity,
+        "duplicates": len(found.duplicates),
+        "duplicate_share": found.duplicate_share,
+        "uncalibrated": found.uncalibrated,
+    }
+
+
+def _memorization_text(panel: Mapping[str, Any]) -> str:
+    if panel["uncalibrated"] is not None:
+        return f"not judged: {panel['uncalibrated']}"
+    verdict = "RED, there are copies" if panel["red"] else "green"
+    return f"{verdict}: {panel['flagged']:,} images look like copies, where chance makes it {panel['expected']:.1f}"
+
+
+def _memorization_rows(found: Memorization, _: Compared) -> list[Row]:
+    return [
+        Row(
+            "not calibrated" if found.expected is None else f"{len(found.flagged):,}",
+            "unknown" if found.expected is None else f"{found.expected:.1f}",
+            "Images much nearer to one training or reference image than to all others.",
+            name="Flagged as copies",
+        ),
+        Row(
+            "not calibrated" if found.c_t is None else f"{found.c_t:.2f}",
+            "near 0",
+            "Well below 0, the set is nearer to the training images than held-out ones are; well above, further away.",
+            name="C_T",
+        ),
+        Row(
+            f"{found.authenticity:.3f}",
+            "unknown" if found.heldout_authenticity is None else f"{found.heldout_authenticity:.3f}",
+            "The share of images that are further from their nearest training image than its nearest other is.",
+            name="Authenticity",
+        ),
+        Row(
+            f"{found.duplicate_share:.1%}",
+            "0.5%",
+            "The share of images that another one of the set is nearly the same as.",
+            name="Near-duplicates",
+        ),
+    ]
+
+
+# FID∞ comes first, below the score in the report: it is "the same" for infinitely many images.
+FID_INFINITY = register_metric(
+    Metric(
+        key="fid_infinity",
+        name="FID∞",
+        compute=_extrapolation,
+        to_json=lambda found: {"value": found.value, "slope": found.slope},
+        rows=lambda found, compared: [
+            Row(
+                f"{found.value:.2f}",
+                "near 0",
+                "The same for infinitely many images, extrapolated: it compares sets of different sizes, but roughly.",
+                name=None if compared.fid else "FD∞",
+            )
+        ],
+    )
+)
+KID = register_metric(
+    Metric(
+        key="kid",
+        name="KID",
+        compute=_kernel_distance,
+        to_json=lambda found: {"value": found.value, "standard_error": found.standard_error},
+        rows=lambda found, compared: [
+            Row(
+                f"{found.value:.3g} ± {found.standard_error:.1g}",
+                "0",
+                "Free of bias at any size, and so at times below 0. Within two standard errors of 0, it is 0.",
+                name=None if compared.fid else "Kernel distance",
+            )
+        ],
+    )
+)
+PRECISION = register_metric(
+    Metric(
+        key="precision",
+        name="Precision",
+        compute=_manifold_metrics,
+        to_json=lambda found: found.precision,
+        rows=lambda found, _: [
+            Row(
+                f"{found.precision:.3f}",
+                "below 1",
+                "The share of images that resemble some real one. Low: many look unreal.",
+            )
+        ],
+    )
+)
+RECALL = register_metric(
+    Metric(
+        key="recall",
+        name="Recall",
+        compute=_manifold_metrics,
+        to_json=lambda found: found.recall,
+        rows=lambda found, _: [
+            Row(
+                f"{found.recall:.3f}",
+                "below 1",
+                "The share of real images that resemble some image of the set. Low: variety is missing.",
+            )
+        ],
+    )
+)
+DENSITY = register_metric(
+    Metric(
+        key="density",
+        name="Density",
+        compute=_manifold_metrics,
+        to_json=lambda found: found.density,
+        rows=lambda found, _: [
+            Row(
+                f"{found.density:.3f}",
+                "1",
+                "How crowded with real images the set's places are. Above 1: it keeps to the commonest faces.",
+            )
+        ],
+    )
+)
+COVERAGE = register_metric(
+    Metric(
+        key="coverage",
+        name="Coverage",
+        compute=_manifold_metrics,
+        to_json=lambda found: found.coverage,
+        rows=lambda found, compared: [
+            Row(
+                f"{found.coverage:.3f}",
+                f"{equal_coverage(min(compared.generated, compared.real), compared.generated):.2f}",
+                "The share of real images with one of the set among their nearest. Low: kinds of faces are missing.",
+            )
+        ],
+    )
+)
+MEMORIZATION = register_metric(
+    Metric(
+        key="memorization",
+        name="Memorization",
+        compute=_memorization,
+        to_json=_memorization_json,
+        rows=_memorization_rows,
+        text=_memorization_text,
+    )
+)

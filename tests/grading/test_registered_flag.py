@@ -1,0 +1,101 @@
+"""A flag from outside the package takes one call, and is in every rendering of the leaderboard."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from facegen.grading.flags import FLAGS, Collections, FlagRule, register_flag
+from facegen.grading.grader import Grader
+from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.submission.rules import Limits
+
+Images = npt.NDArray[np.uint8]
+Smooth = Callable[..., Images]
+Submit = Callable[[str, Images], Path]
+
+ROOT = Path(__file__).parents[2]
+#: A stranger's whole module: the example of the page.
+TOY = (ROOT / "docs" / "grading.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+
+
+@pytest.fixture(autouse=True)
+def _table_as_before() -> Iterator[None]:
+    before = dict(FLAGS)
+    yield
+    FLAGS.clear()
+    FLAGS.update(before)
+
+
+@pytest.fixture
+def red(smooth: Smooth, submit: Submit) -> Path:
+    """A submission of 40 red images."""
+    images = smooth(40)
+    images[..., 0] = 255
+    return submit("s1", images)
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Imports the toy module, under a name of its own for each text."""
+    monkeypatch.syspath_prepend(tmp_path)
+    names: list[str] = []
+
+    def load(text: str) -> None:
+        names.append(f"toy_flag_{len(names)}")
+        (tmp_path / f"{names[-1]}.py").write_text(text, encoding="utf-8")
+        importlib.import_module(names[-1])
+
+    yield load
+    for name in names:
+        del sys.modules[name]
+
+
+def test_it_is_in_json_csv_and_html(
+    toy: Callable[[str], None], red: Path, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    toy(TOY)
+    outcomes = [Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(red) for _ in range(2)]
+    assert scorer.calls == 1  # the second is from the cache
+    for outcome in outcomes:
+        board = Leaderboard(rank([outcome]), {"name": "real", "n": 9, "sha256": "1" * 64}, "mean", None)
+        (row,) = board.to_json()["submissions"]
+        assert row["flags"] == ["too_red"] and row["details"]["too_red"]["red"] == 255
+        assert [line["flags"] for line in csv.DictReader(io.StringIO(board.to_csv()))] == ["too_red"]
+        assert "<b>too red</b>The images are red: 255 of 255." in board.to_html()
+
+
+def test_another_check_has_submissions_graded_again(
+    toy: Callable[[str], None], red: Path, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    for text in (TOY, TOY.replace("red <= 200", "red <= 255")):
+        FLAGS.pop("too_red", None)
+        toy(text)
+        graded = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(red).graded
+        assert graded is not None
+        assert [flag.name for flag in graded.flags] == ["too_red"] * (text == TOY)
+
+
+def test_a_code_is_taken_once() -> None:
+    with pytest.raises(ValueError, match="there is a flag low_diversity already"):
+        register_flag(FLAGS["low_diversity"])
+
+
+@pytest.mark.parametrize("code", ["two words", "shared:with", "Upper", ""])
+def test_a_code_can_stand_in_the_csv(code: str) -> None:
+    with pytest.raises(ValueError, match="lower-case"):
+        FlagRule(code, "It means.", {}, "Always.", check=lambda submission: None)
+
+
+def test_a_rule_looks_at_one_submission_or_at_two() -> None:
+    with pytest.raises(ValueError, match="needs a check or a compare"):
+        FlagRule("toy", "It means.", {}, "Always.")
