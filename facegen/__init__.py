@@ -2,7 +2,8 @@
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
 :func:`pack`, :func:`grade` and :func:`run`, :func:`interpolate` and :func:`arithmetic` of latents, and
-:func:`inspect` of a network. They load lazily: ``import facegen`` costs nothing until one is used.
+:func:`inspect` of a network, :func:`doctor` of this machine. They load lazily: ``import facegen`` costs nothing until
+one is used.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _EXPORTS = {
     "grade": "facegen.stages.grade",
     "run": "facegen.stages.run",
     "inspect": "facegen.stages.inspect",
+    "doctor": "facegen.stages.doctor",
     "SampleResult": "facegen.stages.sample",
     "InterpolateResult": "facegen.stages.interpolate",
     "ArithmeticResult": "facegen.stages.arithmetic",
@@ -44,6 +46,7 @@ __all__ = [
     "SampleResult",
     "Score",
     "arithmetic",
+    "doctor",
     "fid",
     "grade",
     "inspect",

@@ -48,10 +48,10 @@ def choose_device(name: str) -> torch.device:
 
 def _best_device() -> str:
     if torch.cuda.is_available():
-        trouble = _trouble_with(_gpu_of_rank())
+        trouble = gpu_trouble(_gpu_of_rank())
         if trouble is None:
             return "cuda"
-        _warn_once(f"the {trouble}; the CPU is used instead")
+        _warn_once(f"The {trouble}. The CPU is used instead.")
         return "cpu"
     return "mps" if torch.backends.mps.is_available() and not _is_a_rank() else "cpu"
 
@@ -63,7 +63,7 @@ def _cuda_device() -> torch.device:
             "Use --device cpu, or install the torch build that fits the GPU's driver.",
         )
     device = _gpu_of_rank()
-    trouble = _trouble_with(device)
+    trouble = gpu_trouble(device)
     if trouble is not None:
         raise EnvironmentProblem(
             f"The {trouble}.",
@@ -95,7 +95,7 @@ def _is_a_rank() -> bool:
 
 
 @cache
-def _trouble_with(gpu: torch.device) -> str | None:
+def gpu_trouble(gpu: torch.device) -> str | None:
     """Why torch cannot compute on an NVIDIA or AMD GPU, as a sentence without its "The"; None where it can.
 
     ``torch.cuda.is_available()`` does not tell: it asks the driver, and not whether torch has code for the GPU.

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from scipy import linalg
 from torch import Tensor, nn
 from torch._prims_common import suggest_memory_format
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -187,15 +186,6 @@ class TinyNetwork(nn.Module):
 
     def forward(self, resized: Tensor) -> Tensor:
         return nn.functional.adaptive_avg_pool2d(resized, 2).flatten(1)
-
-
-@pytest.fixture
-def fid_score(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """pytorch-fid's own module. It calls SciPy's matrix root with ``disp=False``, which SciPy 1.18 no longer takes."""
-    module = pytest.importorskip("pytorch_fid.fid_score")
-    roots = SimpleNamespace(sqrtm=lambda matrix, disp: (linalg.sqrtm(matrix), None))
-    monkeypatch.setattr(module, "linalg", roots)
-    return module
 
 
 @pytest.fixture

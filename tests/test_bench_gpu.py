@@ -35,7 +35,7 @@ for name in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def speed(bench: Callable[[str], ModuleType]) -> ModuleType:
-    for helper in ("opened", "gpu_compare"):
+    for helper in ("open_recipe", "gpu_compare"):
         bench(helper)  # so that no other file finds them
     return bench("gpu_speed")
 
@@ -63,7 +63,7 @@ def run(tmp_path: Path, small: Recipe) -> Path:
     folder.mkdir()
     save_generator(folder / "last.safetensors", network, small, size=64, dataset="ab", images_seen=4000, score=None)
     tick = {"kimg": 4.0, "loss_d": 1.0, "loss_g": 2.0, "images_per_sec": 9.0, "seconds": 60.0, "aside_seconds": 6.0}
-    ticks = [{**tick, "fid": 40.0}, {**tick, "kimg": 8.0, "seconds": 120.0}]
+    ticks = [{**tick, "score": 40.0, "metric": "effnet-lite0 FD"}, {**tick, "kimg": 8.0, "seconds": 120.0}]
     (folder / "log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in ticks))
     return folder
 
@@ -117,7 +117,7 @@ def test_operations_are_counted_through_penalties(speed: ModuleType, small: Reci
         writer.append(pixels, [f"{index}" for index in range(8)], ["train"] * 8)
         writer.finish({})
     plain = small.with_overrides({"r1_gamma": 0.0, "r2_gamma": 0.0, "batch": 2, "precision": "fp32"})
-    generator, judges = build_networks(plain, 64)
+    generator, heads = build_networks(plain, 64)
 
     def passes(network: nn.Module, images: torch.Tensor) -> tuple[float, float]:
         """Operations of a forward pass of one image, and of its first layer."""
@@ -134,8 +134,8 @@ def test_operations_are_counted_through_penalties(speed: ModuleType, small: Reci
         return sum(each), each[0]
 
     g, g_first = passes(generator, torch.zeros(2, plain.latent_dim))
-    d, d_first = passes(judges["discriminator"], torch.zeros(2, 3, 64, 64))
-    # D's turn: forward of real and fake, and back to its weights, the first layer's input apart. G's turn: D
+    d, d_first = passes(heads["discriminator"], torch.zeros(2, 3, 64, 64))
+    # D's update: forward of real and fake, and back to its weights, the first layer's input apart. G's update: D
     # forward of fake and, as logits are paired, of real, and back to fake alone; G back, but not to its latents.
     expected = (2 * d + 2 * (2 * d - d_first)) + (2 * d + d) + (g + 2 * g - g_first)
     assert speed.flops_of_an_image(plain, tmp_path / "faces", "cpu") == pytest.approx(expected, rel=1e-6)

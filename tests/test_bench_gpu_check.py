@@ -75,8 +75,8 @@ def compare(bench: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def games(bench: Callable[[str], ModuleType]) -> ModuleType:
-    return bench("gpu_games")
+def trainers(bench: Callable[[str], ModuleType]) -> ModuleType:
+    return bench("gpu_steps")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -139,7 +139,7 @@ def test_a_failing_item_is_told_with_its_last_words(
 def test_what_takes_too_long_ends_with_all_that_it_started_and_the_rest_is_skipped(
     checks: Callable[..., list[dict[str, Any]]], tmp_path: Path
 ) -> None:
-    """One item is past its own limit. The end of the time of all breaks off another, which is not judged for it."""
+    """One item is past its own limit. The end of the time of all breaks off another, which is not held against it."""
     limits = {"endless": 0.9, "endless too": 50.0, "endless again": 50.0, "two": 50.0}
     by_name = {result["check"]: result for result in checks(limits, seconds=1.3, at_once=2)}
     assert by_name["endless a"]["ok"] is True
@@ -294,7 +294,7 @@ def results_of(module: ModuleType, kind: str, recipe: str, setting: Any) -> dict
 
 
 def test_steps_against_the_cpus(
-    module: ModuleType, compare: ModuleType, games: ModuleType, setting: Any, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, compare: ModuleType, trainers: ModuleType, setting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = results_of(module, "step", "quick", setting)
     assert results.pop("step:quick tf32")["needs"] == "cuda"
@@ -304,7 +304,7 @@ def test_steps_against_the_cpus(
 
     # A device that takes gradients to be a tenth larger, and rates to be twice as high.
     right, adam = compare.gradients_of, compare.adam
-    of_cpu = games.Step(setting, "quick")
+    of_cpu = trainers.Step(setting, "quick")
     monkeypatch.setattr(compare, "gradients_of", lambda network: [1.1 * gradient for gradient in right(network)])
     result = of_cpu.part("fp32")
     assert not result["ok"]
@@ -316,29 +316,29 @@ def test_steps_against_the_cpus(
     assert of_cpu.update("fp32")["updates"]["generator"] == pytest.approx(1.0, abs=0.01)
 
 
-def test_a_capture_is_seen_to_change_the_game_or_to_stand_still(
-    games: ModuleType, setting: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_capture_is_seen_to_change_the_trainer_or_to_stand_still(
+    trainers: ModuleType, setting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe, dtype = games._to_capture(setting, "dcgan")
-    good = games._captured(setting, recipe, dtype, first=2, steps=3)
+    recipe, dtype = trainers._to_capture(setting, "dcgan")
+    good = trainers._captured(setting, recipe, dtype, first=2, steps=3)
     assert good["ok"] and good["changed_by_capture"] == [] and good["graphs"] == 1
 
-    def careless(game: Any, first: int, record: Any) -> Any:
-        record(lambda: game(first))
-        return game
+    def careless(trainer: Any, first: int, record: Any) -> Any:
+        record(lambda: trainer(first))
+        return trainer
 
-    monkeypatch.setattr(games, "capture", careless)
-    changed = games._captured(setting, recipe, dtype, first=0, steps=3)
+    monkeypatch.setattr(trainers, "capture", careless)
+    changed = trainers._captured(setting, recipe, dtype, first=0, steps=3)
     assert not changed["ok"]
     assert {"generator", "discriminator", "optimizer_g", "optimizer_d"} <= set(changed["changed_by_capture"])
 
-    def stuck(game: Any, first: int, record: Any) -> Any:
-        with game.rehearsal():
-            record(lambda: game(first))
-        return lambda number: game(first)
+    def stuck(trainer: Any, first: int, record: Any) -> Any:
+        with trainer.trial_run():
+            record(lambda: trainer(first))
+        return lambda number: trainer(first)
 
-    monkeypatch.setattr(games, "capture", stuck)
-    still = games._captured(setting, recipe, dtype, first=0, steps=3)
+    monkeypatch.setattr(trainers, "capture", stuck)
+    still = trainers._captured(setting, recipe, dtype, first=0, steps=3)
     assert not still["ok"] and still["changed_by_capture"] == []
     assert still["weights"]["generator"] > 0.05
 

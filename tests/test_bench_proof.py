@@ -32,7 +32,7 @@ def test_without_a_width_the_clock_alone_is_changed(proof: ModuleType) -> None:
     recipe = load_recipe("best")
     fitted = proof.fitted(recipe, None, UNCHANGED)
     changed = {name for name, value in fitted.to_dict().items() if value != recipe.to_dict()[name]}
-    assert changed == {"kimg", "fid_every", "checkpoint_every"}
+    assert changed == {"kimg", "score_every", "checkpoint_every"}
 
 
 def test_the_published_scores_are_drawn_against_minutes_and_kimg(proof: ModuleType) -> None:

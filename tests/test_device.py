@@ -69,7 +69,7 @@ def _a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name, raising=False)
     has_apple_gpu(monkeypatch, False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    remembered = (facegen_device._trouble_with, facegen_device._warn_once, is_quick_in_bfloat16)
+    remembered = (facegen_device.gpu_trouble, facegen_device._warn_once, is_quick_in_bfloat16)
     for function in remembered:
         function.cache_clear()
     yield
@@ -120,7 +120,7 @@ class TestAuto:
         machine.capability = P100
         assert choose_device("auto") == CPU
         said = capsys.readouterr().err
-        assert said.count("\n") == 1 and said.endswith("; the CPU is used instead\n")
+        assert said.count("\n") == 1 and said.endswith(". The CPU is used instead.\n")
         assert P100_NAME in said and "6.0" in said and ", ".join(CODES) in said
 
     @pytest.mark.parametrize("kind", FAULTS)
@@ -130,7 +130,7 @@ class TestAuto:
         machine.fault = kind(NO_KERNEL)
         assert choose_device("auto") == CPU
         said = capsys.readouterr().err
-        assert said.count("\n") == 1 and "no kernel image is available for execution on the device; the CPU" in said
+        assert said.count("\n") == 1 and "no kernel image is available for execution on the device. The CPU" in said
 
     def test_warns_once(self, machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
         machine.capability = P100

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = {
     "code_hash": 0, "errors": 0, "console": 0, "files": 0, "device": 0,
     "cnn": 1, "data": 2, "gan": 2, "metrics": 2, "pictures": 2, "pretrained": 2, "weights": 2, "extractors": 3,
-    "scoring": 4, "submission": 4, "training": 4, "grading": 5, "stages": 6, "cli": 7,
+    "scoring": 4, "submission": 4, "training": 4, "checks": 5, "grading": 5, "stages": 6, "cli": 7,
 }  # fmt: skip
 
 

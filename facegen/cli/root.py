@@ -35,6 +35,7 @@ COMMANDS = (
     "grade",
     "inspect",
     "weights",
+    "doctor",
 )
 INTERRUPTED = 130
 #: A full disk, a quota, or a place that may not be written: no defect, wherever it strikes.
@@ -55,7 +56,8 @@ class _Commands(click.Group):
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 # By the word a user types: a parameter may be called otherwise, as --json is.
-                parameter.envvar = f"FACEGEN_{cmd_name}_{_word(parameter)}".upper().replace("-", "_")
+                words = _words(parameter)
+                parameter.envvar = [f"FACEGEN_{cmd_name}_{word}".upper().replace("-", "_") for word in words]
         return command
 
     def resolve_command(
@@ -90,13 +92,14 @@ class _Commands(click.Group):
             ctx.exit(failure.exit_code)
 
 
-def _word(option: click.Option) -> str:
-    """What a user calls an option: ``fid-every`` for ``--fid-every``, ``n`` for ``-n``."""
-    return max(option.opts, key=len).lstrip("-")
+def _words(option: click.Option) -> list[str]:
+    """What a user calls an option: ``score-every`` and ``fid-every`` for one with both spellings, ``n`` for ``-n``."""
+    long = [spelling for spelling in option.opts if spelling.startswith("--")]
+    return [spelling.lstrip("-") for spelling in long or option.opts]
 
 
 def _load_config(path: Path) -> dict[str, dict[str, Any]]:
-    """Read TOML defaults: a table a command, keys named like its options (``fid-every = 10``)."""
+    """Read TOML defaults: a table a command, keys named like its options (``score-every = 10``)."""
     try:
         with path.open("rb") as file:
             tables = tomllib.load(file)
@@ -113,7 +116,8 @@ def _load_config(path: Path) -> dict[str, dict[str, Any]]:
             )
         command = _Commands().get_command(click.Context(main), command_name)
         assert command is not None
-        known = {_word(option): option.name for option in command.params if isinstance(option, click.Option)}
+        options = [option for option in command.params if isinstance(option, click.Option)]
+        known = {word: option.name for option in options for word in _words(option)}
         defaults[command_name] = {}
         for key, value in table.items():
             name = known.get(key.replace("_", "-"))

@@ -24,7 +24,13 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
 @click.option("--compile/--no-compile", "compile_", default=None, help="torch.compile the networks.")
 @click.option("--resume", is_flag=True, help="Fail if RUN has no checkpoint; going on is automatic when it has one.")
-@click.option("--fid-every", type=float, help="Score the averaged generator every so many kimg; 0 never.")
+@click.option(
+    "--score-every",
+    "--fid-every",
+    "score_every",
+    type=float,
+    help="Score the averaged generator every so many kimg; 0 never. The score is FID with Inception's network alone.",
+)
 @click.option("--checkpoint-every", type=float, help="Save every so many kimg.")
 @extractor_option
 @weights_option
@@ -40,7 +46,7 @@ def train(
     precision: str | None,
     compile_: bool | None,
     resume: bool,
-    fid_every: float | None,
+    score_every: float | None,
     checkpoint_every: float | None,
     extractor: str | None,
     weights: Path | None,
@@ -60,7 +66,7 @@ def train(
         "seed": seed,
         "precision": precision,
         "compile": compile_,
-        "fid_every": fid_every,
+        "score_every": score_every,
         "checkpoint_every": checkpoint_every,
     }
     trained = train_stage(

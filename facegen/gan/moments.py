@@ -60,22 +60,22 @@ class MomentMatching(nn.Module):
 
     @torch.no_grad()
     def batch_moments(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Of features [B, dims] each: means [2, dims] and means of y yᵀ [2, dims, dims], for :meth:`observe`."""
+        """Of features [B, dims] each: means [2, dims] and means of y yᵀ [2, dims, dims]."""
         both = torch.stack([real, fake]).float() / self.scale
         return both.mean(1), both.transpose(1, 2) @ both / both.shape[1]
 
     @torch.no_grad()
-    def observe(self, means: Tensor, seconds: Tensor, keep: float) -> None:
+    def update_averages(self, means: Tensor, seconds: Tensor, keep: float) -> None:
         """Let a batch's moments into the averages, of whose weight ``keep`` in [0, 1) stays with what was before."""
         for average, new in ((self.means, means), (self.seconds, seconds)):
             average.lerp_(new, 1 - keep)
         self.weight.lerp_(torch.ones_like(self.weight), 1 - keep)
 
     @torch.no_grad()
-    def solve(self) -> None:
+    def solve_map(self) -> None:
         """Compute the optimal map of the averages as they are now. Features that are no numbers have none."""
-        place = float64_device(self.means.device)
-        weight, means, seconds = (average.to(place).double() for average in (self.weight, self.means, self.seconds))
+        device = float64_device(self.means.device)
+        weight, means, seconds = (average.to(device).double() for average in (self.weight, self.means, self.seconds))
         means, seconds = means / weight, seconds / weight
         if not seconds.isfinite().all():
             return

@@ -26,7 +26,15 @@ from facegen.gan.latents import LATENTS
 from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, LOG_RATIO_LOSSES, Rejection
 from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.pretrained import generator_path
-from facegen.training.checkpoint import BEST, LAST, SavedGenerator, checkpoint_files, load_checkpoint, load_generator
+from facegen.training.checkpoint import (
+    BEST,
+    LAST,
+    TRAINER,
+    SavedGenerator,
+    checkpoint_files,
+    load_checkpoint,
+    load_generator,
+)
 from facegen.training.recipe import recipe_from_dict
 
 PREVIEW, GRID = 64, "grid.png"
@@ -158,7 +166,7 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
         what = "has no checkpoint" if run.is_dir() else "is a generator alone"
         raise InputError(f"--rejection needs a discriminator, and {run} {what}.", "Name a run folder with checkpoints.")
     state = load_checkpoint(files[0])
-    recipe = recipe_from_dict(state["recipe"], f"the recipe in {files[0]}")
+    recipe = recipe_from_dict(state["recipe"], f"The recipe in {files[0]}")
     if not recipe.sees_pixels:
         raise InputError(
             f"--rejection needs a discriminator of pixels, and the recipe {recipe.name} has none.",
@@ -183,7 +191,7 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
         weight_norm=recipe.discriminator_weight_norm,
     )
     try:
-        network.load_state_dict(state["game"]["discriminator"])
+        network.load_state_dict(state[TRAINER]["discriminator"])
     except RuntimeError as problem:
         raise InputError(f"The checkpoint {files[0]} does not fit its own recipe: {problem}.") from problem
     return network.eval()

@@ -18,18 +18,22 @@ from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.table import FeatureExtractor, open_extractor
 from facegen.files import StrPath, optional_path, write_text
 from facegen.scoring.scorer import Scorer, open_scorer
+from facegen.training.acceleration import compiler_failed
 from facegen.training.checkpoint import BEST, LAST, RECIPE, checkpoint_files, load_checkpoint
 from facegen.training.distributed import Ranks, joined_ranks
 from facegen.training.loop import training_loop
-from facegen.training.opening import compiler_failed
+from facegen.training.outputs import PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
 
 DEFAULT_RECIPE = "dcgan"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A finished run: its folder, the generator to sample from, the best score if any, and whether it was there."""
+class TrainResult:
+    """A finished run: its folder, the generator to sample from, the best score if any, and whether it was there.
+
+    ``best`` is in what the run was scored with: FID, or another network's distance.
+    """
 
     run: Path
     generator: Path
@@ -48,7 +52,7 @@ def train(
     resume: bool = False,
     extractor: str | None = None,
     weights: StrPath | None = None,
-) -> Trained:
+) -> TrainResult:
     """Train the recipe on the dataset, and go on where the run was left when it is of the same recipe and dataset.
 
     Args:
@@ -59,7 +63,7 @@ def train(
             True, a compiler that fails is an error; a recipe's own wish for it is given up.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         resume: demand that there is something to go on from.
-        extractor, weights: what the periodic score measures with, as in :func:`facegen.fid`.
+        extractor, weights: the network of the periodic score, as in :func:`facegen.fid`.
 
     Raises:
         InputError: no such dataset or recipe; a run of another recipe or dataset; nothing to resume.
@@ -82,36 +86,37 @@ def train(
         chosen = _settled(chosen, checkpoint)
         if _is_done(chosen, checkpoint):
             console.info(f"Already trained: {run} stands at {checkpoint['images_seen'] / 1000:g} kimg.")
-            return _trained(run, checkpoint["images_seen"], checkpoint["best"], reused=True)
+            return _result(run, checkpoint["images_seen"], checkpoint["best"], reused=True)
 
-    where = choose_device(device)
-    precision = choose_precision(chosen.precision, where, double_backward=chosen.is_penalised)
-    with joined_ranks(where) as ranks:
-        measure = _measure(faces, chosen, extractor, weights, device, ranks) if chosen.fid_every else None
+    chosen_device = choose_device(device)
+    precision = choose_precision(chosen.precision, chosen_device, double_backward=chosen.is_penalised)
+    with joined_ranks(chosen_device) as ranks:
+        scorer = _open_scorer(faces, chosen, extractor, weights, device, ranks) if chosen.score_every else None
         if ranks.is_writer:
             run.mkdir(parents=True, exist_ok=True)
             write_text(run / RECIPE, chosen.to_toml())
             start = f"from kimg {checkpoint['images_seen'] / 1000:g} " if checkpoint else ""
             end = f"for {chosen.minutes:g} minutes" if chosen.minutes else f"to {chosen.kimg:g} kimg"
+            devices = f"{chosen_device.type}{f' × {ranks.world} ranks' if ranks.world > 1 else ''}"
             console.info(
                 f"Training {chosen.name} {start}{end} on {len(faces.training_rows()):,} images, "
-                f"{where.type}{f' × {ranks.world} ranks' if ranks.world > 1 else ''}, {str(precision).split('.')[-1]}."
+                f"{devices}, {str(precision).split('.')[-1]}."
             )
-            _tell_about_gpus(chosen, where, precision, ranks)
+            _tell_about_gpus(chosen, chosen_device, precision, ranks)
         try:
-            outcome = training_loop(
+            result = training_loop(
                 chosen,
                 faces,
                 run,
-                device=where,
+                device=chosen_device,
                 precision=precision,
                 ranks=ranks,
-                measure=measure,
+                scorer=scorer,
                 checkpoint=checkpoint,
                 must_compile=overrides.get("compile") is True,
             )
         except KeyboardInterrupt:
-            console.info(f"Saved. Go on with: facegen train {dataset} {run} --resume")
+            console.info(f"Saved. The command facegen train {dataset} {run} --resume goes on from here.")
             raise
         except RuntimeError as problem:
             if _is_out_of_memory(problem):
@@ -123,8 +128,8 @@ def train(
                 raise
             raise compiler_failed(problem) from problem
     if chosen.minutes and ranks.is_writer:
-        console.info(f"Trained for {chosen.minutes:g} minutes: {outcome.images_seen / 1000:g} kimg.")
-    return _trained(run, outcome.images_seen, outcome.best, reused=False)
+        console.info(f"Trained for {chosen.minutes:g} minutes: {result.images_seen / 1000:g} kimg.")
+    return _result(run, result.images_seen, result.best, reused=False)
 
 
 def _is_out_of_memory(problem: RuntimeError) -> bool:
@@ -134,8 +139,8 @@ def _is_out_of_memory(problem: RuntimeError) -> bool:
     return isinstance(problem, torch.cuda.OutOfMemoryError) or any(each in words for each in told)
 
 
-def _trained(run: Path, images_seen: int, best: float | None, *, reused: bool) -> Trained:
-    return Trained(run, run / (BEST if (run / BEST).is_file() else LAST), images_seen / 1000, best, reused)
+def _result(run: Path, images_seen: int, best: float | None, *, reused: bool) -> TrainResult:
+    return TrainResult(run, run / (BEST if (run / BEST).is_file() else LAST), images_seen / 1000, best, reused)
 
 
 def _override(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
@@ -143,13 +148,13 @@ def _override(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
     if overrides.get("kimg") is not None and overrides.get("minutes") is not None:
         raise InputError("A run's length is said twice, as --kimg and as --minutes.", "Say one of them.")
     # What is said by hand counts, whatever else the recipe says of it.
-    instead = {"kimg": "minutes", "fid_every": "score_minutes", "checkpoint_every": "checkpoint_minutes"}
+    instead = {"kimg": "minutes", "score_every": "score_minutes", "checkpoint_every": "checkpoint_minutes"}
     given = {key: value for key, value in overrides.items() if value is not None}
     return recipe.with_overrides({**{instead[key]: 0.0 for key in given if key in instead}, **given})
 
 
 def _settled(recipe: Recipe, checkpoint: dict[str, Any]) -> Recipe:
-    """The recipe as the run plays it: the pace of its first seconds may have stretched its schedules."""
+    """The recipe as the run follows it: the pace of its first seconds may have stretched its schedules."""
     then = checkpoint["recipe"]
     if not then.get("minutes"):
         return recipe
@@ -173,8 +178,8 @@ def _tell_about_gpus(recipe: Recipe, device: torch.device, precision: torch.dtyp
     count = torch.cuda.device_count()
     if ranks.world == 1 and count > 1:
         console.info(
-            f"This machine has {count} GPUs, of which one trains. For all of them: "
-            f"torchrun --nproc-per-node {count} -m facegen train …"
+            f"This machine has {count} GPUs, of which one trains. For all of them, say "
+            f"torchrun --nproc-per-node {count} -m facegen in place of facegen."
         )
 
 
@@ -197,7 +202,7 @@ def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> 
             raise InputError(f"{run} exists and is not a run.", "Name another folder for the run.")
         return None
     checkpoint = load_checkpoint(files[0])
-    then = recipe_from_dict(checkpoint["recipe"], f"the checkpoint {files[0]}").learned_fields()
+    then = recipe_from_dict(checkpoint["recipe"], f"The checkpoint {files[0]}").learned_fields()
     now = _settled(recipe, checkpoint).learned_fields()
     other = [f"{key} {then[key]!r} (now {now[key]!r})" for key in now if then[key] != now[key]]
     if checkpoint["dataset_sha256"] != dataset.sha256:
@@ -211,8 +216,8 @@ def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> 
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """The periodic score. Every rank has the extractor; the writer has the dataset's statistics too."""
+class DatasetScorer:
+    """The periodic score, against the dataset. Every rank has the extractor; the writer has the statistics too."""
 
     extractor: FeatureExtractor
     scorer: Scorer | None
@@ -221,23 +226,23 @@ class Scoring:
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return self.extractor.all_features(images)
 
-    def score(self, images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> tuple[float, dict[str, Any]]:
+    def score(self, images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> PeriodicScore:
         assert self.scorer is not None, "the writer scores"
         score = self.scorer.score_features(images, features, trained_against=self.trained_against)
-        return score.value, score.to_json()
+        return PeriodicScore(score.value, score.label, score.metric == "fid", score.to_json())
 
 
-def _measure(
+def _open_scorer(
     faces: FaceDataset, recipe: Recipe, extractor: str | None, weights: Path | None, device: str, ranks: Ranks
-) -> Scoring:
-    """The periodic score: against the dataset itself. The reference is made ready before the first step."""
+) -> DatasetScorer:
+    """The periodic score. The reference is made ready before the first step."""
     if not ranks.is_writer:
-        return Scoring(open_extractor(extractor, weights=weights, device=device), None, recipe.trained_against)
+        return DatasetScorer(open_extractor(extractor, weights=weights, device=device), None, recipe.trained_against)
     scorer = open_scorer(faces.path, extractor=extractor, weights=weights, device=device)
-    console.info(f"Every {recipe.fid_every:g} kimg: {scorer.description}.")
+    console.info(f"Every {recipe.score_every:g} kimg the run is scored by {scorer.description}.")
     if recipe.trained_against == scorer.extractor.name:
         console.warn(
-            f"{scorer.extractor.name} is in the game, so its distance flatters this run: compare it with this recipe's "
-            "runs alone"
+            f"This run is trained against {scorer.extractor.name}, so that network's distance flatters it: compare the "
+            "value with this recipe's runs alone."
         )
-    return Scoring(scorer.extractor, scorer, recipe.trained_against)
+    return DatasetScorer(scorer.extractor, scorer, recipe.trained_against)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from facegen.device import memory_format
 from facegen.training.distributed import Ranks
-from facegen.training.staging import Entry
+from facegen.training.staging_buffer import TensorSpec
 
 #: Streams of random numbers that must not coincide.
 ORDER, STEP = 1, 2
@@ -74,12 +74,12 @@ class RealImages:
         return torch.cat(parts)
 
     @property
-    def entry(self) -> Entry:
+    def spec(self) -> TensorSpec:
         """What :meth:`fill` fills: positions in device memory, or the pixels themselves."""
         share = self._batch // self._ranks.world
         if self._images is not None:
-            return Entry((share,), torch.int64)
-        return Entry((share, *self._memory_mapped.shape[1:]), torch.uint8)
+            return TensorSpec((share,), torch.int64)
+        return TensorSpec((share, *self._memory_mapped.shape[1:]), torch.uint8)
 
     def fill(self, number: int, sent: Tensor) -> None:
         """Write this rank's share of batch ``number`` to ``sent``, on the host."""
@@ -104,7 +104,7 @@ class RealImages:
 
     def __call__(self, number: int, mirrored: Tensor | None) -> Tensor:
         """This rank's images of batch ``number``, mirrored as the global batch's ``mirrored``, bool [B], says."""
-        sent = torch.empty(self.entry.shape, dtype=self.entry.dtype)
+        sent = torch.empty(self.spec.shape, dtype=self.spec.dtype)
         self.fill(number, sent)
         chosen = None if mirrored is None else self._ranks.shard(mirrored).to(self._device)
         return self.images(sent.to(self._device), chosen)

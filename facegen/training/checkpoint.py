@@ -17,9 +17,18 @@ from facegen.files import atomic_path
 from facegen.training.networks import generator_of_recipe
 from facegen.training.recipe import Recipe, recipe_from_dict
 
-SCHEMA = 1
-#: 2: with the state of the augmentation. 3: the critic of features has other layers; without one, 2 is the same.
-CHECKPOINT_SCHEMA = 3
+#: The versions of the two file formats that a run leaves. A number grows when a file of before would be misread.
+#:
+#: - ``GENERATOR_SCHEMA``, of ``*.safetensors``. 1: weights by the network's names; in the metadata ``recipe`` (JSON),
+#:   ``size``, ``dataset_sha256``, ``kimg``, and where they apply ``trained_against`` and ``score`` (JSON).
+#: - ``CHECKPOINT_SCHEMA``, of ``checkpoints/*.pt``. 2: with the state of the augmentation. 3: the critic of features
+#:   has other layers; without one, 2 is the same. 4: the trainer's state is under ``trainer``, where 3 had ``game``.
+#:
+#: The fields of a recipe in either may have former names: :data:`facegen.training.recipe.RENAMED`.
+GENERATOR_SCHEMA = 1
+CHECKPOINT_SCHEMA = 4
+#: The key of the trainer's state in a checkpoint, and what it was called before schema 4: read, and no longer written.
+TRAINER, FORMER_TRAINER = "trainer", "game"
 RECIPE, CHECKPOINTS, BEST, LAST = "recipe.toml", "checkpoints", "best.safetensors", "last.safetensors"
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
 KEPT = 2
@@ -55,12 +64,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from problem
     if not isinstance(state, dict) or not _can_go_on(state):
         raise InputError(f"The checkpoint {path} is not one of this version of facegen.", "Start a new run.")
+    if FORMER_TRAINER in state:
+        state[TRAINER] = state.pop(FORMER_TRAINER)
     return state
 
 
 def _can_go_on(state: dict[str, Any]) -> bool:
     schema = state.get("schema")
-    return schema == CHECKPOINT_SCHEMA or (schema == 2 and not state.get("recipe", {}).get("features"))
+    return schema in (3, CHECKPOINT_SCHEMA) or (schema == 2 and not state.get("recipe", {}).get("features"))
 
 
 def save_generator(
@@ -74,7 +85,7 @@ def save_generator(
     """
     metadata = {
         "format": "facegen-generator",
-        "schema": str(SCHEMA),
+        "schema": str(GENERATOR_SCHEMA),
         "recipe": json.dumps(recipe.to_dict()),
         "size": str(size),
         "dataset_sha256": dataset,
@@ -118,10 +129,10 @@ def load_generator(path: Path) -> SavedGenerator:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as problem:
         raise InputError(f"The generator {path} is damaged or no safetensors file: {problem}.") from problem
-    if metadata.get("format") != "facegen-generator" or metadata.get("schema") != str(SCHEMA):
+    if metadata.get("format") != "facegen-generator" or metadata.get("schema") != str(GENERATOR_SCHEMA):
         raise InputError(f"{path} holds no generator of this version of facegen.", "facegen train writes them.")
     try:
-        recipe = recipe_from_dict(json.loads(metadata["recipe"]), f"the recipe in {path}")
+        recipe = recipe_from_dict(json.loads(metadata["recipe"]), f"The recipe in {path}")
         size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
         network = generator_of_recipe(recipe, size)
         network.load_state_dict(tensors)

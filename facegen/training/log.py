@@ -1,20 +1,45 @@
-"""What a run tells while it goes: ``log.jsonl``, TensorBoard and warnings in words."""
+"""What a run tells while it goes: ``log.jsonl``, TensorBoard and warnings in words.
+
+A tick that scored has the value in ``score`` and what it is called in ``metric`` (``"FID"``, ``"effnet-lite0 FD"``). It
+has ``fid`` too only where it is FID: of the published Inception's 2,048 features.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from facegen import console
 from facegen.files import write_text
+from facegen.training.figures import Figures
 
 LOG = "log.jsonl"
 
+#: One line of the log: figures by name, ``kimg`` among them, None where a figure does not exist here; and ``metric``.
+Tick = Mapping[str, float | str | None]
+
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """The log's ticks, oldest first; an unfinished last line (a killed process) is left out."""
+    """The log's ticks by their present keys, oldest first; an unfinished last line (a killed process) is left out."""
+    return [with_score(tick) for tick in _written_ticks(run)]
+
+
+def with_score(tick: Mapping[str, Any]) -> dict[str, Any]:
+    """A tick by its present keys.
+
+    Before there was ``score``, the value was under ``fid``, whichever network it was of. The log did not say which, so
+    such a tick's ``metric`` is None, and it has no ``fid``.
+    """
+    if "fid" not in tick or "score" in tick:
+        return dict(tick)
+    kept = {key: value for key, value in tick.items() if key != "fid"}
+    return {**kept, "score": tick["fid"], "metric": None}
+
+
+def _written_ticks(run: Path) -> list[dict[str, Any]]:
     path = run / LOG
     if not path.is_file():
         return []
@@ -28,7 +53,7 @@ class TrainingLog:
     def __init__(self, run: Path, kimg: float) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        kept = [tick for tick in read_log(run) if tick["kimg"] <= kimg + 1e-9]
+        kept = [tick for tick in _written_ticks(run) if tick["kimg"] <= kimg + 1e-9]
         write_text(run / LOG, "".join(json.dumps(tick) + "\n" for tick in kept))
         self._file = (run / LOG).open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run), purge_step=round(kimg * 1000) + 1)
@@ -42,31 +67,35 @@ class TrainingLog:
         self._file.close()
         self._board.close()
 
-    def tick(self, figures: dict[str, float | None]) -> None:
-        """Write one tick: its figures by name, ``kimg`` among them; None where a figure does not exist here."""
-        self._file.write(json.dumps(figures, allow_nan=False) + "\n")
+    def tick(self, tick: Tick) -> None:
+        """Write one tick. TensorBoard has its numbers as scalars and its ``metric`` as text, by the same names."""
+        self._file.write(json.dumps(tick, allow_nan=False) + "\n")
         self._file.flush()
-        step = round((figures["kimg"] or 0) * 1000)
-        for name, value in figures.items():
-            if name != "kimg" and value is not None:
+        kimg = tick["kimg"]
+        assert isinstance(kimg, (int, float)), "every tick has its kimg"
+        step = round(kimg * 1000)
+        for name, value in tick.items():
+            if isinstance(value, str):
+                self._board.add_text(name, value, step)
+            elif name != "kimg" and value is not None:
                 self._board.add_scalar(name, value, step)
         self._board.flush()
 
 
-def describe_tick(figures: dict[str, float | None]) -> str:
+def describe_tick(tick: Tick) -> str:
     """A tick as the one line that the console shows."""
     words = [
-        f"kimg {figures['kimg']:<8.1f}",
-        f"sec/kimg {figures['sec_per_kimg']:<6.2f}",
-        f"{figures['images_per_sec']:,.0f} images/s",
-        f"loss D {figures['loss_d']:.3f} G {figures['loss_g']:.3f}",
-        f"D(x) {figures['d_real']:.2f}",
-        f"D(G(z)) {figures['d_fake']:.2f}",
+        f"kimg {tick['kimg']:<8.1f}",
+        f"sec/kimg {tick['sec_per_kimg']:<6.2f}",
+        f"{tick['images_per_sec']:,.0f} images/s",
+        f"loss D {tick['loss_d']:.3f} G {tick['loss_g']:.3f}",
+        f"D(x) {tick['d_real']:.2f}",
+        f"D(G(z)) {tick['d_fake']:.2f}",
     ]
-    if figures["memory_gib"] is not None:
-        words.append(f"memory {figures['memory_gib']:.1f} GiB")
-    if figures.get("fid") is not None:
-        words.append(f"score {figures['fid']:.2f}")
+    if tick["memory_gib"] is not None:
+        words.append(f"memory {tick['memory_gib']:.1f} GiB")
+    if tick.get("score") is not None:
+        words.append(f"{tick['metric']} {tick['score']:.2f}")
     return "  ".join(words)
 
 
@@ -91,7 +120,7 @@ class Health:
             console.warn(words)
         (self._warned.add if present else self._warned.discard)(name)
 
-    def check(self, figures: dict[str, float | None]) -> None:
+    def check(self, figures: Figures) -> None:
         real, fake, spread = figures["d_real"], figures["d_fake"], figures["spread"]
         assert real is not None and fake is not None and spread is not None
         self._ticks += 1
@@ -99,18 +128,18 @@ class Health:
         self._episode(
             "d_won",
             real > self.SURE and fake < 1 - self.SURE,
-            f"the discriminator has won: D(x) {real:.3f}, D(G(z)) {fake:.3f}. The generator no longer learns; if this "
+            f"The discriminator has won: D(x) {real:.3f}, D(G(z)) {fake:.3f}. The generator no longer learns; if this "
             "lasts, start again with a lower discriminator_lr or another seed.",
         )
         self._episode(
             "d_lost",
             real < 0.5 < fake and fake - real > self.WRONG,
-            f"the discriminator has collapsed: it takes generated images for more real (D(G(z)) {fake:.3f}) than "
-            f"real ones (D(x) {real:.3f}); if this lasts, raise discriminator_lr.",
+            f"The discriminator has collapsed: it takes generated images for more real (D(G(z)) {fake:.3f}) than "
+            f"real ones (D(x) {real:.3f}). If this lasts, raise discriminator_lr.",
         )
         self._episode(
             "g_collapsed",
             spread < self.ALIKE and (self._differed or self._ticks > self.GRACE),
-            f"the generator has collapsed: its images differ by only {spread:.3f} (standard deviation of a pixel in "
+            f"The generator has collapsed: its images differ by only {spread:.3f} (standard deviation of a pixel in "
             "[−1, 1] over latents; real faces have about 0.5). Start again with a lower learning rate or another seed.",
         )

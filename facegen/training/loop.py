@@ -1,4 +1,4 @@
-"""The training loop. It is handed what it measures with: it does not know what FID is."""
+"""The training loop. It is handed what scores: it does not know what FID is."""
 
 from __future__ import annotations
 
@@ -17,25 +17,24 @@ import torch
 from facegen import console
 from facegen.data.dataset import FaceDataset
 from facegen.errors import FacegenError, InputError
+from facegen.training.acceleration import open_trainer
 from facegen.training.batches import RealImages
-from facegen.training.checkpoint import BEST
+from facegen.training.checkpoint import BEST, TRAINER
 from facegen.training.clock import Clock, Length
 from facegen.training.distributed import Ranks
+from facegen.training.figures import Figures
 from facegen.training.log import Health, TrainingLog, describe_tick
-from facegen.training.opening import open_game
-from facegen.training.outputs import Measure, Outputs, draw_for_score, take_standing_statistics
+from facegen.training.outputs import Outputs, PeriodicScorer, draw_for_score, take_standing_statistics
 from facegen.training.recipe import Recipe
-from facegen.training.step import Game
-
-Figures = dict[str, float | None]
+from facegen.training.trainer import Trainer
 
 
 class Diverged(FacegenError):
     """A figure is no longer finite."""
 
 
-class Outcome(NamedTuple):
-    """Of a run that ended: the images it was shown, and its best score, if any."""
+class LoopResult(NamedTuple):
+    """Of a run that ended: the images it was shown, and the value of its best score, if any."""
 
     images_seen: int
     best: float | None
@@ -49,13 +48,14 @@ def training_loop(
     device: torch.device,
     precision: torch.dtype,
     ranks: Ranks,
-    measure: Measure | None = None,
+    scorer: PeriodicScorer | None = None,
     checkpoint: dict[str, Any] | None = None,
     must_compile: bool = False,
-) -> Outcome:
+) -> LoopResult:
     """Train as long as the recipe says, from the start or from a checkpoint's state.
 
     Args:
+        scorer: scores the averaged generator now and then.
         must_compile: the recipe's ``compile`` is not to be given up where it fails.
 
     Raises:
@@ -73,31 +73,31 @@ def training_loop(
     rows = dataset.training_rows()
     real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=device, ranks=ranks)
 
-    def build(recipe: Recipe) -> Game:
-        game = Game(recipe, real, dataset.size, device, precision, ranks)
+    def build(recipe: Recipe) -> Trainer:
+        trainer = Trainer(recipe, real, dataset.size, device, precision, ranks)
         if checkpoint is not None:
-            game.load_state_dict(checkpoint["game"])
-        return game
+            trainer.load_state_dict(checkpoint[TRAINER])
+        return trainer
 
     saved, health = Outputs(run, dataset), Health()
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_requests())
         stack.enter_context(_tuned_convolutions())
         first = seen // recipe.images_per_step
-        game, play = open_game(build, recipe, first, world=ranks.world, must_compile=must_compile)
+        trainer, take_step = open_trainer(build, recipe, first, world=ranks.world, must_compile=must_compile)
         if ranks.is_writer:
             log = stack.enter_context(TrainingLog(run, seen / 1000))
             total = None if recipe.minutes else _whole_steps(recipe)
             bar = stack.enter_context(console.progress(f"train {recipe.name}", total, done=seen))
-            place = "device" if real.on_device else "main"
-            console.detail(f"{device}, {precision}, {len(rows):,} images in {place} memory")
+            memory = "the device's" if real.on_device else "main"
+            console.detail(f"{device}, {precision}: {len(rows):,} images are in {memory} memory.")
         clock.lap(training=False)
         length.start()
         tick_seen, last = seen, {"score": clock.now, "checkpoint": clock.now}
 
-        over = length.is_over(seen)
+        over = seen > 0 and length.is_over(seen)  # whatever the clock says, a run has a step
         while not over:
-            play(seen // recipe.images_per_step)
+            take_step(seen // recipe.images_per_step)
             seen += recipe.images_per_step
             if ranks.is_writer:
                 bar.advance(recipe.images_per_step)
@@ -106,46 +106,48 @@ def training_loop(
             if not due and (ranks.world > 1 or not (stop.is_set() or length.is_over(seen) or length.wants_to_look())):
                 continue
 
-            figures: Figures = {"kimg": seen / 1000, **game.read_figures()}
+            figures: Figures = {"kimg": seen / 1000, **trainer.read_figures()}
             _require_finite(figures, run)
             elapsed = clock.lap(training=True)
             stopping, over = ranks.any(stop.is_set()), ranks.any(length.is_over(seen))
             if not length.is_settled and (stopping or over or ranks.any(length.wants_to_look())):
                 reached = length.look(seen, last=stopping or over)
                 if reached is not None:
-                    game.follow(length.settle(ranks.agree(reached)))
+                    trainer.follow(length.settle(ranks.agree(reached)))
                     if ranks.is_writer:
-                        bar.expect(game.recipe.total_images)
-                        saved.recipe(game)
-                        console.info(f"At this pace {recipe.minutes:g} minutes reach {game.recipe.kimg:,.4g} kimg.")
+                        bar.expect(trainer.recipe.total_images)
+                        saved.recipe(trainer)
+                        console.info(f"At this pace {recipe.minutes:g} minutes reach {trainer.recipe.kimg:,.4g} kimg.")
             due = {"score", "checkpoint"} if over else _in_time(due, recipe, clock, last, ranks)
             due = due - {"score"} | {"checkpoint"} if stopping else due
             figures["images_per_sec"] = (seen - tick_seen) / elapsed
             figures["sec_per_kimg"] = 1000 * elapsed / (seen - tick_seen)
             figures["memory_gib"] = _peak_memory_gib(device)
             if due & {"checkpoint", "score"}:
-                take_standing_statistics(game)
-            drawn = draw_for_score(game, measure, ranks) if measure is not None and "score" in due else None
+                take_standing_statistics(trainer)
+            drawn = draw_for_score(trainer, scorer, ranks) if scorer is not None and "score" in due else None
             if ranks.is_writer:
                 health.check(figures)
-                if measure is not None and drawn is not None:
-                    figures["fid"], score = measure.score(*drawn)
-                    if best is None or figures["fid"] < best:
-                        best = figures["fid"]
-                        saved.generator(BEST, game, seen, score)
+                scored: dict[str, float | str] = {}
+                if scorer is not None and drawn is not None:
+                    score = scorer.score(*drawn)
+                    scored = score.for_log()
+                    if best is None or score.value < best:
+                        best = score.value
+                        saved.generator(BEST, trainer, seen, score.details)
                 clock.lap(training=False)
-                figures["seconds"], figures["aside_seconds"] = clock.trained, clock.aside
-                log.tick(figures)
-                console.info(describe_tick(figures))
+                tick = {**figures, **scored, "seconds": clock.trained, "aside_seconds": clock.aside}
+                log.tick(tick)
+                console.info(describe_tick(tick))
                 if "checkpoint" in due:
                     progress = {"best": best, "seconds": clock.trained, "aside_seconds": clock.aside}
-                    saved.checkpoint(game, seen, progress)
+                    saved.checkpoint(trainer, seen, progress)
             if stopping:
                 raise KeyboardInterrupt
             clock.lap(training=False)
             last.update(dict.fromkeys(due, clock.now))
             tick_seen = seen
-    return Outcome(seen, best)
+    return LoopResult(seen, best)
 
 
 def _whole_steps(recipe: Recipe) -> int:
@@ -155,7 +157,7 @@ def _whole_steps(recipe: Recipe) -> int:
 
 def _due(recipe: Recipe, seen: int) -> set[str]:
     """What is due by kimg after the step that brought the images shown to ``seen``; a resume changes nothing of it."""
-    intervals = {"tick": recipe.tick_kimg, "score": recipe.fid_every, "checkpoint": recipe.checkpoint_every}
+    intervals = {"tick": recipe.tick_kimg, "score": recipe.score_every, "checkpoint": recipe.checkpoint_every}
     due = {
         name
         for name, kimg in intervals.items()

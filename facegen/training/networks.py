@@ -13,11 +13,11 @@ from facegen.errors import InputError
 from facegen.gan.critics import FeatureHead, FeatureView, Seen, feature_maps
 from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import build_generator
-from facegen.training.objective import Gradients, Weights
+from facegen.training.objective import GradientFunction, PenaltyWeights
 from facegen.training.recipe import Recipe
 from facegen.weights.state_dicts import effnet_lite0_path, read_state_dict
 
-#: What the critics of a game see, and what their judges are called in a checkpoint.
+#: What the critics see, and what their heads are called in a checkpoint.
 PIXELS, FEATURES = "discriminator", "features"
 #: The fields with the weights of each one's penalties: R1, R2 and WGAN-GP's, which is of pixels alone.
 PENALTIES = {
@@ -38,18 +38,18 @@ def generator_of_recipe(recipe: Recipe, size: int) -> nn.Module:
 
 
 def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.Module]]:
-    """G, and what judges for each critic, of a recipe for ``size``×``size`` images, initialised from its seed.
+    """G, and the head of each critic, of a recipe for ``size``×``size`` images, initialised from its seed.
 
     Raises:
         InputError: the architecture cannot make images of that size.
     """
-    judges: dict[str, nn.Module] = {}
+    heads: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         try:
             generator = generator_of_recipe(recipe, size)
             if recipe.sees_pixels:
-                judges[PIXELS] = build_discriminator(
+                heads[PIXELS] = build_discriminator(
                     recipe.discriminator,
                     width=recipe.discriminator_width,
                     size=size,
@@ -59,18 +59,18 @@ def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.M
         except ValueError as problem:
             raise InputError(f"The recipe {recipe.name} does not fit the dataset: {problem}.") from problem
         if recipe.features:
-            judges[FEATURES] = FeatureHead(feature_maps(recipe.features_size), recipe.features_width)
-    return generator, judges
+            heads[FEATURES] = FeatureHead(feature_maps(recipe.features_size), recipe.features_width)
+    return generator, heads
 
 
 def feature_view(recipe: Recipe, dtype: torch.dtype) -> FeatureView:
-    """The eyes of the critic of features: the recipe's frozen network, with its published weights."""
+    """What the critic of features sees through: the recipe's frozen network, with its published weights."""
     state_dict = find_architecture(recipe.features).convert(read_state_dict(effnet_lite0_path()))
     return FeatureView(recipe.features, state_dict, size=recipe.features_size, dtype=dtype)
 
 
-class Sight(NamedTuple):
-    """What a critic sees in one turn. G's gradient flows through what is ``fake`` where the recipe has features."""
+class CriticInputs(NamedTuple):
+    """What a critic sees in one update. G's gradient flows through what is ``fake`` where the recipe has features."""
 
     real: Seen
     fake: Seen
@@ -83,21 +83,22 @@ class Critic:
     """One of those that make up a discriminator.
 
     Attributes:
-        judge: what learns. Of what it sees it makes logits: [B], or [B, L] of patches.
+        head: what learns. Of what it sees it makes logits: [B], or [B, L] of patches.
         view: makes what it sees of images; None: it sees the images themselves.
         weights: of the penalties on its gradient.
-        gradients: its turn as one compiled graph, where the recipe is compiled and has penalties.
+        gradients: those of its loss as one compiled graph, where the recipe is compiled and has penalties.
     """
 
-    judge: nn.Module
+    head: nn.Module
     view: FeatureView | None
-    weights: Weights
-    gradients: Gradients | None
+    weights: PenaltyWeights
+    gradients: GradientFunction | None
 
-    def look(self, real: Tensor, fake: Tensor) -> Sight:
+    def inputs(self, real: Tensor, fake: Tensor) -> CriticInputs:
+        """What it sees of images, float [B, 3, S, S] each."""
         if self.view is None:
-            return Sight(real, fake)
+            return CriticInputs(real, fake)
         with torch.no_grad():
             of_real = self.view(real)
         of_fake = self.view(fake)
-        return Sight(of_real.maps, of_fake.maps, of_real.pooled, of_fake.pooled)
+        return CriticInputs(of_real.maps, of_fake.maps, of_real.pooled, of_fake.pooled)

@@ -15,7 +15,7 @@ from facegen.gan.losses import Loss
 from facegen.gan.penalties import between, input_gradient, one_centred, zero_centred
 
 
-class Weights(NamedTuple):
+class PenaltyWeights(NamedTuple):
     """The penalties' weights, 0-dim float32 each, or None for a penalty that the recipe does not have."""
 
     r1: Tensor | None
@@ -27,12 +27,12 @@ class Weights(NamedTuple):
         return any(weight is not None for weight in self)
 
 
-#: Of a turn without penalties.
-NO_PENALTY = Weights(None, None, None)
+#: Of an update without penalties.
+NO_PENALTY = PenaltyWeights(None, None, None)
 
 
-class Judged(NamedTuple):
-    """What came of a critic's turn: its adversarial loss and weighted penalties (scalars), its logits [B] or [B, L]."""
+class LossTerms(NamedTuple):
+    """A critic's adversarial loss and its weighted penalties (scalars), and the logits they are of: [B] or [B, L]."""
 
     loss: Tensor
     penalty: Tensor
@@ -40,26 +40,26 @@ class Judged(NamedTuple):
     fake: Tensor
 
 
-def judge(
+def evaluate_loss(
     discriminator: Callable[[Any], Tensor],
     real: Seen,
     fake: Seen,
     mix: Tensor,
     *,
     loss: Loss,
-    weights: Weights,
+    weights: PenaltyWeights,
     scale: Tensor,
-) -> Judged:
-    """A critic's turn on what it sees of real and generated images: [B, 3, S, S], or maps of their features.
+) -> LossTerms:
+    """A critic's loss on what it sees of real and generated images: [B, 3, S, S], or maps of their features.
 
     Args:
-        discriminator: what judges.
+        discriminator: the critic's head, which makes logits of what it sees.
         mix: uniforms [B] that say where between them WGAN-GP looks.
         scale: float16's loss scale, 0-dim; 1 in other precisions.
     """
     penalty = torch.zeros((), device=mix.device)
 
-    def look(seen: Seen, weight: Tensor | None) -> Tensor:
+    def logits_of(seen: Seen, weight: Tensor | None) -> Tensor:
         # Two calls, not one over both: BatchNorm must not mix real and generated statistics.
         nonlocal penalty
         if weight is None:
@@ -68,22 +68,24 @@ def judge(
         penalty = penalty + weight * zero_centred(gradient)
         return logits
 
-    real_logits, fake_logits = look(real, weights.r1), look(fake, weights.r2)
+    real_logits, fake_logits = logits_of(real, weights.r1), logits_of(fake, weights.r2)
     if weights.gradient_penalty is not None:
         assert isinstance(real, Tensor) and isinstance(fake, Tensor), "WGAN-GP's penalty is of pixels"
         _, gradient = input_gradient(discriminator, between(real, fake, mix), scale)
         penalty = penalty + weights.gradient_penalty * one_centred(gradient)
-    return Judged(loss.discriminator(real_logits, fake_logits), penalty, real_logits, fake_logits)
+    return LossTerms(loss.discriminator(real_logits, fake_logits), penalty, real_logits, fake_logits)
 
 
-#: (parameters by name, real, fake, mix, weights, scale) → (their gradients by name, the turn).
-Gradients = Callable[[dict[str, Tensor], Seen, Seen, Tensor, Weights, Tensor], tuple[dict[str, Tensor], Judged]]
+#: (parameters by name, real, fake, mix, weights, scale) → (their gradients by name, the terms of the loss).
+GradientFunction = Callable[
+    [dict[str, Tensor], Seen, Seen, Tensor, PenaltyWeights, Tensor], tuple[dict[str, Tensor], LossTerms]
+]
 
 
 def compiled_gradients(
     network: nn.Module, loss: Loss, autocast: Callable[[], AbstractContextManager[object]]
-) -> Gradients:
-    """The gradients of :func:`judge` in D's parameters, as one compiled graph, its double backward included.
+) -> GradientFunction:
+    """The gradients of :func:`evaluate_loss` in D's parameters, as one compiled graph, its double backward included.
 
     ``torch.compile`` cannot cut a graph within a double backward pass. As a function of the parameters there is no
     need to: both derivatives are :func:`torch.func.grad`'s, and nothing is left to autograd. The gradients are those
@@ -91,15 +93,15 @@ def compiled_gradients(
     """
 
     def scaled(
-        parameters: dict[str, Tensor], real: Seen, fake: Seen, mix: Tensor, weights: Weights, scale: Tensor
-    ) -> tuple[Tensor, Judged]:
+        parameters: dict[str, Tensor], real: Seen, fake: Seen, mix: Tensor, weights: PenaltyWeights, scale: Tensor
+    ) -> tuple[Tensor, LossTerms]:
         def discriminator(seen: Seen) -> Tensor:
             with autocast():
                 logits: Tensor = functional_call(network, parameters, (seen,))
             return logits
 
-        judged = judge(discriminator, real, fake, mix, loss=loss, weights=weights, scale=scale)
-        return (judged.loss + judged.penalty) * scale, judged
+        terms = evaluate_loss(discriminator, real, fake, mix, loss=loss, weights=weights, scale=scale)
+        return (terms.loss + terms.penalty) * scale, terms
 
-    gradients: Gradients = torch.compile(torch.func.grad(scaled, has_aux=True), fullgraph=True)
+    gradients: GradientFunction = torch.compile(torch.func.grad(scaled, has_aux=True), fullgraph=True)
     return gradients

@@ -6,8 +6,8 @@ A run is its recipe, its dataset's hash and its seed.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +15,8 @@ from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from facegen.errors import InputError
 from facegen.gan.augmentation import parse_policies
@@ -33,6 +35,10 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 NO_PIXELS = "none"
 #: Frozen networks that a critic can see through, each with the name that scores in its features go by.
 TRAINED_AGAINST = {"efficientnet_lite0": "effnet-lite0"}
+
+#: Fields' former names, which older recipes, generators and checkpoints have: they are read as the present ones. A
+#: score is FID with Inception's network alone, so the fields are not named after it.
+RENAMED = {"fid_every": "score_every", "fid_images": "score_images"}
 
 #: How much of the way from a pair's first value to its second is gone, by the fraction of ``schedule_kimg`` that is.
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -87,8 +93,8 @@ class Recipe:
     )
     compile: bool = _hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
     tick_kimg: float = _hyperparameter("kimg between two lines of the log", above=0)
-    fid_every: float = _hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
-    fid_images: int = _hyperparameter("images a score generates", least=2)
+    score_every: float = _hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
+    score_images: int = _hyperparameter("images a score generates", least=2)
     checkpoint_every: float = _hyperparameter("kimg between two checkpoints and sample grids", above=0)
     d_steps: int = _hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1)
     schedule: str = _hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
@@ -121,7 +127,7 @@ class Recipe:
     features_size: int = _hyperparameter("side that the frozen network's input is brought to", 64, least=32)
     features_width: int = _hyperparameter("channels of the features' critic at 32×32; twice that at 16×16", 32, least=1)
     moments_weight: Scheduled = _hyperparameter(
-        "of G's distance from the mean and covariance of real features; 0: it is not in the game", 0.0, least=0
+        "of G's distance from the mean and covariance of real features; 0: G does not learn from it", 0.0, least=0
     )
     moments_half_life_kimg: float = _hyperparameter("half-life of the averages of these moments, in kimg", 6.0, above=0)
     features_gamma: Scheduled = _hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0)
@@ -138,7 +144,7 @@ class Recipe:
     #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
     RESUMABLE = (
         *("name", "kimg", "minutes", "precision", "compile", "cuda_graphs"),
-        *("fid_every", "fid_images", "score_minutes", "checkpoint_every", "checkpoint_minutes"),
+        *("score_every", "score_images", "score_minutes", "checkpoint_every", "checkpoint_minutes"),
     )
 
     def __post_init__(self) -> None:
@@ -193,7 +199,7 @@ class Recipe:
 
     @property
     def images_per_step(self) -> int:
-        """Real images shown to D in one step of the game, over all ranks together."""
+        """Real images shown to D in one step of training, over all ranks together."""
         return self.batch * self.d_steps
 
     def at(self, name: str, images_seen: int) -> float:
@@ -214,12 +220,13 @@ class Recipe:
 
     def to_toml(self) -> str:
         """The recipe as TOML that :func:`load_recipe` reads back unchanged."""
-        lines = [f"{key} = {_toml(value)}" for key, value in dataclasses.asdict(self).items()]
-        return "\n".join(lines) + "\n"
+        # A pair stays on one line. Strings have no line breaks of their own: they are written as escapes.
+        return re.sub(r"\[\n +(.+),\n +(.+),\n\]", r"[\1, \2]", tomli_w.dumps(dataclasses.asdict(self)))
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Recipe:
         """A copy with the fields that are not None replaced; InputError for a value out of its limits."""
-        return dataclasses.replace(self, **{key: value for key, value in overrides.items() if value is not None})
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return dataclasses.replace(self, **_by_present_names(given, "What replaces a recipe's fields"))
 
 
 def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -> None:
@@ -253,17 +260,6 @@ def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -
         raise InputError(f"The recipe {recipe!r} has {hyperparameter.name} = {value!r}, which {wrong}.")
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        # JSON's escapes are a TOML basic string's; TOML wants DEL escaped too.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(repr, value))}]"
-    return repr(value)
-
-
 def recipe_names() -> list[str]:
     """The recipes that come with facegen."""
     folder = files("facegen.training") / "recipes"
@@ -278,7 +274,7 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
             missing; or a value out of its limits.
     """
     if str(name_or_file) in recipe_names():
-        source = f"recipe {name_or_file}"
+        source = f"The recipe {name_or_file}"
         text = (files("facegen.training") / "recipes" / f"{name_or_file}.toml").read_text(encoding="utf-8")
     else:
         path = Path(name_or_file)
@@ -300,8 +296,17 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
     return recipe_from_dict(values, source)
 
 
+def _by_present_names(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Values by their fields' present names. InputError where one field has a value by both of its names."""
+    for former, present in RENAMED.items():
+        if former in values and present in values:
+            raise InputError(f"{source} has both {present} and {former}, its former name.", f"Leave {former} out.")
+    return {RENAMED.get(key, key): value for key, value in values.items()}
+
+
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
-    """A recipe from its fields; ``source`` is what an error calls them."""
+    """A recipe from its fields, by present or former names; ``source`` is what an error calls them."""
+    values = _by_present_names(values, source)
     known = [hyperparameter.name for hyperparameter in dataclasses.fields(Recipe)]
     for key in values:
         if key not in known:

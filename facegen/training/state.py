@@ -1,4 +1,4 @@
-"""What a game is made of, as a whole: saved, loaded, and put back where it was."""
+"""The state of training as a whole: saved, loaded, and restored after a trial run."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
 
 
 @contextmanager
-def put_back(parts: Parts) -> Iterator[None]:
-    """What the block changes of the parts is as it was afterwards, each tensor in its place in memory."""
+def restored_afterwards(parts: Parts) -> Iterator[None]:
+    """Whatever the block does, the parts' state is restored after it, each tensor at its address in memory."""
     before = {id(tensor): (tensor, tensor.clone()) for tensor in _tensors(parts)}
     yield
     with torch.no_grad():

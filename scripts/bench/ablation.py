@@ -2,7 +2,7 @@
 """What each part of a recipe is worth: variants of a recipe, each for the same CPU time on one thread.
 
     facegen prepare img_align_celeba.zip faces --partition list_eval_partition.txt --split train
-    python scripts/bench/ablation.py faces                    # dcgan's and quick's game, 200 s of one core each
+    python scripts/bench/ablation.py faces                    # dcgan and quick and their like, 200 s of one core each
     python scripts/bench/ablation.py faces --seconds 170 --only "dcgan" "rate 0.002"
     python scripts/bench/ablation.py faces --of laptop --seconds 480 --anneal --weights near-exact.pth --keep rows
 
@@ -43,10 +43,10 @@ from facegen.gan.latents import normal_latents
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.metrics.manifold import manifold_metrics
 from facegen.training.batches import RealImages
-from facegen.training.checkpoint import load_checkpoint
+from facegen.training.checkpoint import TRAINER, load_checkpoint
 from facegen.training.distributed import Ranks
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
-from facegen.training.step import Game
+from facegen.training.trainer import Trainer
 
 SMALL = {"generator_width": 16, "discriminator_width": 16, "batch": 32, "precision": "fp32", "compile": False}
 REFERENCE, STATISTICS = 4000, 1024
@@ -178,7 +178,7 @@ class Row(NamedTuple):
 
 
 class Distance:
-    """The Fréchet distance of a game's averaged generator from the dataset's first training images.
+    """The Fréchet distance of a trainer's averaged generator from the dataset's first training images.
 
     Inception's features are taken in bfloat16 where the processor is quick in it, on both sides alike: three times as
     quick, and good enough to tell variants apart, if not for a score.
@@ -202,10 +202,10 @@ class Distance:
                 features.append(network(network.resize(batch)).float().numpy())
         return np.concatenate(features)
 
-    def __call__(self, game: Game) -> tuple[Score, npt.NDArray[np.uint8]]:
-        latent_dim = game.recipe.latent_dim
-        standing_statistics(game.ema, normal_latents(0, 0, STATISTICS, latent_dim), 128)
-        drawn = draw_images(game.ema, normal_latents(1, 0, self._n, latent_dim))
+    def __call__(self, trainer: Trainer) -> tuple[Score, npt.NDArray[np.uint8]]:
+        latent_dim = trainer.recipe.latent_dim
+        standing_statistics(trainer.ema, normal_latents(0, 0, STATISTICS, latent_dim), 128)
+        drawn = draw_images(trainer.ema, normal_latents(1, 0, self._n, latent_dim))
         features = self._features(drawn)
         distance = frechet_distance(frechet_statistics(features), self._reference)
         return Score(distance, manifold_metrics(self._real, features).recall), drawn
@@ -220,17 +220,17 @@ def annealed(recipe: Recipe, kimg: float, seen: int) -> Recipe:
     return recipe.with_overrides({**rates, "schedule": "linear", "schedule_kimg": seen / 1000 + kimg})
 
 
-def begun(recipe: Recipe, real: RealImages, size: int, start: dict[str, Any] | None) -> Game:
-    """The recipe's game, as ``start``, a checkpoint's state, left it."""
-    game = Game(recipe, real, size, CPU, choose_precision(recipe.precision, CPU), Ranks())
+def begun(recipe: Recipe, real: RealImages, size: int, start: dict[str, Any] | None) -> Trainer:
+    """The recipe's trainer, as ``start``, a checkpoint's state, left it."""
+    trainer = Trainer(recipe, real, size, CPU, choose_precision(recipe.precision, CPU), Ranks())
     if start:
         try:
-            game.load_state_dict(start["game"])
+            trainer.load_state_dict(start[TRAINER])
         except (KeyError, RuntimeError, ValueError) as problem:  # a critic, a layer or an optimizer's parameters differ
             raise SystemExit(
                 f"This variant has other networks than the checkpoint: {str(problem).splitlines()[0]}"
             ) from problem
-    return game
+    return trainer
 
 
 def trained(
@@ -248,22 +248,22 @@ def trained(
     )
     seen = start["images_seen"] if start else 0
     first = seen // recipe.images_per_step
-    game = begun(recipe, real, faces.size, start)
+    trainer = begun(recipe, real, faces.size, start)
     if anneal:
         for step in range(first, first + WARM_UP + PACED):
             if step == first + WARM_UP:
                 began = time.process_time()
-            game(step)
+            trainer(step)
         pace = PACED * recipe.images_per_step / (time.process_time() - began)
-        game = begun(annealed(recipe, pace * seconds / 1000, seen), real, faces.size, start)
+        trainer = begun(annealed(recipe, pace * seconds / 1000, seen), real, faces.size, start)
     used, step, scores = 0.0, first, []
     for until in [seconds] if anneal else [seconds / 2, seconds]:
         while used < until:
             began = time.process_time()
-            game(step)
+            trainer(step)
             used += time.process_time() - began
             step += 1
-        score, images = distance(game)
+        score, images = distance(trainer)
         scores.append(score)
     return Row((step - first) * recipe.images_per_step / 1000, scores, images)
 

@@ -185,10 +185,10 @@ def moments(features: np.ndarray) -> FrechetStatistics:
 
 def open_pytorch_fid(work: Path) -> torch.nn.Module:
     import torch
-    from pytorch_fid import inception
 
-    inception.load_state_dict_from_url = lambda *_, **__: torch.load(work / WEIGHTS, weights_only=True)
-    return inception.InceptionV3([inception.InceptionV3.BLOCK_INDEX_BY_DIM[2048]])
+    from facegen.checks.reference_fid import reference_network
+
+    return reference_network(torch.load(work / WEIGHTS, weights_only=True))
 
 
 def load_pytorch_fid(work: Path) -> Features:
@@ -201,9 +201,9 @@ def load_pytorch_fid(work: Path) -> Features:
 
 
 def pytorch_fid_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
-    from pytorch_fid.fid_score import calculate_frechet_distance
+    from facegen.checks.reference_fid import reference_distance
 
-    return float(calculate_frechet_distance(first.mu, first.sigma, second.mu, second.sigma))
+    return reference_distance(first.mu, first.sigma, second.mu, second.sigma)
 
 
 def load_torch_fidelity(work: Path) -> Features:

@@ -7,21 +7,21 @@
 
 Each item runs in a process of its own, several at a time, and each of its parts is a line of JSON as soon as it is
 known: whether it is ok (null: not made), its figures, and the last words of what went wrong. Without a GPU its part is
-left out, or stood in for: a captured step by one that is played again, the compiler by its tracer.
+left out, or stood in for: a captured step by one that is run again, the compiler by its tracer.
 
 device          torch drives the GPU, and choose_device("auto") finds it.
-step:RECIPE     A step of the game against the CPU's in float32: figures, and gradients of all networks. Precisions:
+step:RECIPE     A training step against the CPU's in float32: figures, and gradients of all networks. Precisions:
                 fp32; tf32, which is what float32 convolutions are unless told otherwise; bf16; fp16. The learning rates
                 are 0, because Adam's first steps are the gradients' signs, which rounding turns around where they are
-                small. Both games go on from one checkpoint of the CPU's, behind a step that the moments' map is
+                small. Both trainers go on from one checkpoint of the CPU's, behind a step that the moments' map is
                 computed at; the weight of the moments is a fiftieth, for the map of one batch is a wild one.
                 Then a step with the recipe's rates, whose update must be Adam's in float64, within a thousandth.
-compiled:RECIPE The compiled game against the eager one: four steps' figures, the first one's gradients, whose memory
+compiled:RECIPE The compiled trainer against the eager one: four steps' figures, the first one's gradients, whose memory
                 must be laid out as the parameters' (fused Adam walks through both side by side), and the update.
-captured:RECIPE Eight replayed steps against eight played ones: figures and weights. The capture must leave the game as
-                it was, and take one graph for each kind of step. dcgan and best also go on from a checkpoint, and
-                dcgan once in float16.
-captured_compiled:RECIPE The same of a compiled game.
+captured:RECIPE Eight replayed steps against eight plain ones: figures and weights. The capture must leave the
+                trainer as it was, and take one graph for each kind of step. dcgan and best also go on from a
+                checkpoint, and dcgan once in float16.
+captured_compiled:RECIPE The same of a compiled trainer.
 memory:RECIPE   torch.cuda.memory_allocated after each of 50 steps: the same, to 1 MiB, for steps of a kind.
 no_sync:RECIPE  20 steps in which torch makes an error of whatever waits for the device.
 interrupt       SIGINT ends a training with 130, and --resume takes it to its whole length.
@@ -61,7 +61,7 @@ from typing import IO, Any, NamedTuple
 import torch
 from gpu_commands import interrupt, minutes, oom, oom_capped, sample, score, two_formats
 from gpu_compare import FIRST, ROOT, Part, Result, Setting, last_lines
-from gpu_games import captured, captured_compiled, compiled, device, memory, no_sync, step
+from gpu_steps import captured, captured_compiled, compiled, device, memory, no_sync, step
 
 from facegen.device import choose_device
 from facegen.training.recipe import Recipe, load_recipe, recipe_names
@@ -124,10 +124,10 @@ def item_names(*, tiny: bool = False) -> list[str]:
                 ranks[kind] = (item.is_alone, False, False, number, 0)
             elif item.recipes is not None and item.recipes(recipe):
                 later = not _is_first(recipe)
-                place = 0 if later else FIRST.index(recipe.name)
+                order = 0 if later else FIRST.index(recipe.name)
                 # Of the later ones, those that the compiler takes a minute for come last.
                 last = later and item.parts is compiled
-                ranks[f"{kind}:{recipe.name}"] = (item.is_alone, later, last, number, place)
+                ranks[f"{kind}:{recipe.name}"] = (item.is_alone, later, last, number, order)
     return sorted(ranks, key=lambda name: ranks[name])
 
 

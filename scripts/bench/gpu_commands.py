@@ -127,7 +127,7 @@ def _oom(setting: Setting, start: Sequence[str], *, batch: int) -> Result:
     with tempfile.TemporaryDirectory() as work, (Path(work) / "errors").open("w+") as errors:
         words = [sys.executable, *start, "train", str(setting.dataset), str(Path(work) / "run"), "--recipe", "dcgan"]
         # Without scores, for which the whole dataset would be looked at first.
-        code, seconds = _run([*words, "--device", "cuda", "--batch", str(batch), "--fid-every", "0"], errors)
+        code, seconds = _run([*words, "--device", "cuda", "--batch", str(batch), "--score-every", "0"], errors)
         errors.seek(0)
         # The console may break lines.
         said = " ".join(errors.read().split())
@@ -144,9 +144,9 @@ def _sample(setting: Setting) -> Result:
     count = 8 if setting.tiny else 64
     with tempfile.TemporaryDirectory() as work:
         pictures = []
-        for place in (CPU.type, setting.device.type):
-            folder = Path(work) / place / "images"
-            facegen.sample(generator_path(), folder, n=count, device=place)
+        for device in (CPU.type, setting.device.type):
+            folder = Path(work) / device / "images"
+            facegen.sample(generator_path(), folder, n=count, device=device)
             pictures.append(np.stack([np.asarray(Image.open(file)) for file in sorted(folder.glob("*.png"))]))
     apart = np.abs(pictures[0].astype(np.int64) - pictures[1])
     most, mean = int(apart.max()), float(apart.mean())
@@ -162,7 +162,7 @@ def _score(setting: Setting) -> Result:
     rows = faces.training_rows()[: 60 if setting.tiny else 2000]
     images, count = np.ascontiguousarray(faces.images[rows]), len(rows) // 2
     theirs, ours = (
-        open_extractor(EFFNET_NAME, device=place).all_features(images) for place in (CPU.type, setting.device.type)
+        open_extractor(EFFNET_NAME, device=device).all_features(images) for device in (CPU.type, setting.device.type)
     )
     error = relative(torch.from_numpy(ours[:256]).double(), torch.from_numpy(theirs[:256]).double())
     distances = [
@@ -183,7 +183,7 @@ def _two_formats(setting: Setting, *, on_device: bool) -> Result:
     if on_device and not setting.has_cuda:
         return dict(NEEDS_CUDA)
     batch = 8 if setting.tiny else 128
-    theirs, ours = (setting.real_images(batch, place) for place in (CPU, setting.device))
+    theirs, ours = (setting.real_images(batch, device) for device in (CPU, setting.device))
     kept = ours.on_device
     if not on_device:
         ours._images = None  # as where the device has no room for them

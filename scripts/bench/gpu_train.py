@@ -43,13 +43,13 @@ def run_training(
     minutes = max(seconds / 4, seconds - AROUND - LAST_RESULTS) / 60
     chosen = load_recipe(recipe)
     # At every tick the clock decides.
-    often = {"fid_every": chosen.tick_kimg, "checkpoint_every": chosen.tick_kimg}
+    often = {"score_every": chosen.tick_kimg, "checkpoint_every": chosen.tick_kimg}
     every = {"score_minutes": min(1.0, minutes / 4), "checkpoint_minutes": min(1.0, minutes / 4)}
     changes: dict[str, Any] = {**often, **every, "minutes": minutes}
     if tiny:
         small = {"generator_width": 4, "discriminator_width": 4, "features_size": 32, "features_width": 2, "batch": 8}
-        changes |= {**small, "tick_kimg": 0.064, "fid_images": 50, "compile": False}
-        changes |= {"fid_every": 0.064, "checkpoint_every": 0.064}
+        changes |= {**small, "tick_kimg": 0.064, "score_images": 50, "compile": False}
+        changes |= {"score_every": 0.064, "checkpoint_every": 0.064}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         mine = Path(folder) / "recipe.toml"

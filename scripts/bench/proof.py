@@ -143,7 +143,7 @@ def fitted(recipe: Recipe, width: int | None, options: argparse.Namespace) -> Re
         "schedule_kimg": options.schedule_kimg if recipe.schedule_kimg else None,
         "precision": options.precision,
         "kimg": LONG,
-        "fid_every": 0.0,
+        "score_every": 0.0,
         "checkpoint_every": LONG,
         "tick_kimg": options.tick_kimg,
     }

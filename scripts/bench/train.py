@@ -12,7 +12,7 @@ All train the same networks (3,576,704 and 2,765,568 parameters) with the same b
 and a DataLoader with two workers, sigmoid and BCELoss, three backward passes a step, figures read from the device at
 each step. facegen's is what `facegen train` does with the recipe, batch and all: from one tick to the next, the reading
 of the figures and the log's line included. Synthetic is facegen's step on one and the same batch of noise: no loading
-and no log. The sides run in turn, in processes of their own, and ratios are taken round by round.
+and no log. The sides run one after the other, in processes of their own, and ratios are taken round by round.
 
 A GPU's step takes milliseconds: there facegen is given 500 steps and the plain loop 60. What was loaded ahead is used
 up before the clock starts.
@@ -35,8 +35,8 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from facegen.training.opening import Step
-    from facegen.training.step import Game
+    from facegen.training.acceleration import StepFunction
+    from facegen.training.trainer import Trainer
 
 IMAGES = 4096
 #: The tutorial's.
@@ -123,8 +123,8 @@ def plain(options: argparse.Namespace) -> float:
     def layers(*sizes: tuple[int, int, int, int], transposed: bool) -> list[nn.Module]:
         convolution = nn.ConvTranspose2d if transposed else nn.Conv2d
         stack: list[nn.Module] = []
-        for place, (inputs, outputs, stride, padding) in enumerate(sizes):
-            last, first = place == len(sizes) - 1, place == 0
+        for index, (inputs, outputs, stride, padding) in enumerate(sizes):
+            last, first = index == len(sizes) - 1, index == 0
             stack.append(convolution(inputs, outputs, 4, stride, padding, bias=False))
             if not last and not (first and not transposed):
                 stack.append(nn.BatchNorm2d(outputs))
@@ -186,9 +186,9 @@ def endless(loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]]) -> Itera
             yield images
 
 
-def game_of(options: argparse.Namespace, *, synthetic: bool = False) -> tuple[Game, Step]:
-    """The recipe's game, and what plays its steps: compiled and captured as the recipe and the options say."""
-    from opened import opened
+def trainer_of(options: argparse.Namespace, *, synthetic: bool = False) -> tuple[Trainer, StepFunction]:
+    """The recipe's trainer, and what runs its steps: compiled and captured as the recipe and the options say."""
+    from open_recipe import open_recipe
 
     from facegen.training.batches import RealImages
     from facegen.training.recipe import load_recipe
@@ -208,57 +208,57 @@ def game_of(options: argparse.Namespace, *, synthetic: bool = False) -> tuple[Ga
         recipe = recipe.with_overrides({"precision": options.precision})
     kind = Noise if synthetic else RealImages
     dataset, must = options.work / "dataset", bool(options.compile)
-    return opened(recipe, dataset, options.device, must_compile=must, images=kind)
+    return open_recipe(recipe, dataset, options.device, must_compile=must, images=kind)
 
 
 def facegen(options: argparse.Namespace) -> float:
     """What `facegen train` does from one tick to the next."""
     from facegen.training.log import TrainingLog
 
-    game, play = game_of(options)
-    shown = game.recipe.images_per_step
-    tick = max(1, round(game.recipe.tick_kimg * 1000 / shown))
+    trainer, take_step = trainer_of(options)
+    shown = trainer.recipe.images_per_step
+    tick = max(1, round(trainer.recipe.tick_kimg * 1000 / shown))
     with TrainingLog(options.work / "run", 0) as log:
         for step in range(WARM_UP):
-            play(step)
-        game.read_figures()
+            take_step(step)
+        trainer.read_figures()
         start = time.perf_counter()
         for step in range(WARM_UP, WARM_UP + options.steps):
-            play(step)
+            take_step(step)
             if (step + 1) % tick == 0:
-                log.tick({"kimg": step * shown / 1000, **game.read_figures()})
+                log.tick({"kimg": step * shown / 1000, **trainer.read_figures()})
         if (WARM_UP + options.steps) % tick:
-            game.read_figures()
+            trainer.read_figures()
         return shown * options.steps / (time.perf_counter() - start)
 
 
 def synthetic(options: argparse.Namespace) -> float:
     """The step alone."""
-    game, play = game_of(options, synthetic=True)
+    trainer, take_step = trainer_of(options, synthetic=True)
     for step in range(WARM_UP):
-        play(step)
-    game.read_figures()
+        take_step(step)
+    trainer.read_figures()
     start = time.perf_counter()
     for step in range(WARM_UP, WARM_UP + options.steps):
-        play(step)
-    game.read_figures()
-    return game.recipe.images_per_step * options.steps / (time.perf_counter() - start)
+        take_step(step)
+    trainer.read_figures()
+    return trainer.recipe.images_per_step * options.steps / (time.perf_counter() - start)
 
 
 def profile(options: argparse.Namespace) -> str:
     """A table of the operations of --steps steps, by the time that each takes itself."""
     from torch.profiler import ProfilerActivity
 
-    game, play = game_of(options)
+    trainer, take_step = trainer_of(options)
     for step in range(WARM_UP):
-        play(step)
-    game.read_figures()
-    gpu = game.device.type == "cuda"
+        take_step(step)
+    trainer.read_figures()
+    gpu = trainer.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
     with torch.profiler.profile(activities=activities) as profiler:
         for step in range(WARM_UP, WARM_UP + options.steps):
-            play(step)
-        game.read_figures()
+            take_step(step)
+        trainer.read_figures()
     by = "self_device_time_total" if gpu else "self_cpu_time_total"
     return profiler.key_averages().table(sort_by=by, row_limit=15, max_name_column_width=40)
 

@@ -7,29 +7,15 @@ from contextlib import AbstractContextManager
 import pytest
 import torch
 from torch import Tensor
-from torchvision.models import inception_v3
 
+from facegen.checks.reference_fid import reference_network, seeded_weights
 from facegen.cnn.registry import find_architecture
 from facegen.extractors.inception import DIMS, InceptionFeatures
-
-pytorch_inception = pytest.importorskip("pytorch_fid.inception")
 
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
-    """As pytorch-fid publishes them, but random: its names and shapes are torchvision's."""
-    with torch.device("meta"):
-        shapes = inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
-    random = torch.Generator().manual_seed(0)
-    weights = {}
-    for key, value in shapes.items():
-        if value.ndim == 4:
-            weights[key] = torch.randn(value.shape, generator=random) * (2 / value[0].numel()) ** 0.5
-        elif key.endswith(("bn.weight", "running_var")):
-            weights[key] = 0.5 + torch.rand(value.shape, generator=random)
-        else:
-            weights[key] = torch.randn(value.shape, generator=random) / 10
-    return weights
+    return seeded_weights()
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +26,8 @@ def images() -> Tensor:
 @pytest.fixture(scope="module")
 def expected(weights: dict[str, Tensor], images: Tensor) -> dict[int, Tensor]:
     """pytorch-fid's features at its four cuts."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pytorch_inception, "load_state_dict_from_url", lambda *_, **__: weights)
-        network = pytorch_inception.InceptionV3([0, 1, 2, 3]).eval()
     with torch.inference_mode():
-        maps = network(images / 255)
+        maps = reference_network(weights, DIMS)(images / 255)
     return {cut.shape[1]: cut.mean((2, 3)) for cut in maps}
 
 

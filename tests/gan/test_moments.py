@@ -26,8 +26,8 @@ REAL, FAKE = features(0, 1.0, 0.5), features(1, 0.7, 0.0)
 
 def matched(real: Tensor, fake: Tensor) -> MomentMatching:
     matching = MomentMatching(D)
-    matching.observe(*matching.batch_moments(real, fake), keep=0.0)
-    matching.solve()
+    matching.update_averages(*matching.batch_moments(real, fake), keep=0.0)
+    matching.solve_map()
     return matching
 
 
@@ -77,7 +77,7 @@ def test_averages_forget_at_the_pace_that_is_asked_for() -> None:
     matching = MomentMatching(D)
     for value, keep in ((1.0, 0.9), (3.0, 0.5)):
         batch = torch.full((2, D), value)
-        matching.observe(*matching.batch_moments(batch, -batch), keep=keep)
+        matching.update_averages(*matching.batch_moments(batch, -batch), keep=keep)
     # Weights 0.1 · 0.5 of the first batch, and 0.5 of the second.
     expected = (0.05 * 1.0 + 0.5 * 3.0) / 0.55
     assert (matching.means / matching.weight)[0].tolist() == pytest.approx([expected] * D)
@@ -89,8 +89,8 @@ def test_the_scale_of_a_feature_does_not_matter() -> None:
     plain, scaled = MomentMatching(D), MomentMatching(D)
     for matching, factor in ((plain, torch.ones(D)), (scaled, stretched)):
         matching.calibrate((REAL * factor).mean(0), (REAL * factor).square().mean(0))
-        matching.observe(*matching.batch_moments(REAL * factor, FAKE * factor), keep=0.0)
-        matching.solve()
+        matching.update_averages(*matching.batch_moments(REAL * factor, FAKE * factor), keep=0.0)
+        matching.solve_map()
     assert scaled(FAKE * stretched).item() == pytest.approx(plain(FAKE).item(), rel=1e-4)
 
 
@@ -99,8 +99,8 @@ def test_an_apple_gpu_is_given_no_float64(apple_gpu: AbstractContextManager[None
     with apple_gpu:
         there = torch.device("mps")
         matching = MomentMatching(D).to(there)
-        matching.observe(*matching.batch_moments(REAL.to(there), FAKE.to(there)), keep=0.0)
-        matching.solve()
+        matching.update_averages(*matching.batch_moments(REAL.to(there), FAKE.to(there)), keep=0.0)
+        matching.solve_map()
     for name, buffer in expected.named_buffers():
         torch.testing.assert_close(matching.get_buffer(name), buffer, rtol=0, atol=0)
 
@@ -110,10 +110,10 @@ def test_features_that_are_no_numbers_leave_the_map_as_it_was() -> None:
     moments = MomentMatching(3)
     draw = torch.Generator().manual_seed(0)
     real, fake = torch.randn(20, 3, generator=draw), torch.randn(20, 3, generator=draw) + 1
-    moments.observe(*moments.batch_moments(real, fake), keep=0.5)
-    moments.solve()
+    moments.update_averages(*moments.batch_moments(real, fake), keep=0.5)
+    moments.solve_map()
     before = moments.optimal_map.clone()
     fake[0, 0] = torch.nan
-    moments.observe(*moments.batch_moments(real, fake), keep=0.5)
-    moments.solve()
+    moments.update_averages(*moments.batch_moments(real, fake), keep=0.5)
+    moments.solve_map()
     assert torch.equal(moments.optimal_map, before)

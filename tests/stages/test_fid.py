@@ -4,46 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import inception_v3
+from pytorch_fid import fid_score
+from pytorch_fid import inception as pytorch_inception
 
+from facegen.checks.reference_fid import reference_network, reference_score, seeded_weights
 from facegen.errors import InputError
 from facegen.extractors import table as extractors
 from facegen.scoring.scorer import open_scorer
 from facegen.stages.fid import fid
 
-pytorch_inception = pytest.importorskip("pytorch_fid.inception")
-
 FEW, MANY = (5, 6), (66, 68)
-
-
-def random_weights() -> dict[str, torch.Tensor]:
-    """A state dict as pytorch-fid publishes it, with He-normal convolutions and BatchNorms that do something."""
-    with torch.device("meta"):  # pytorch-fid's names and shapes are torchvision's
-        network = inception_v3(num_classes=1008, aux_logits=False, init_weights=False)
-    random = torch.Generator().manual_seed(0)
-    weights = {}
-    for key, value in network.state_dict().items():
-        if key.endswith("num_batches_tracked"):
-            weights[key] = torch.tensor(0)
-        elif value.ndim == 4:
-            weights[key] = torch.randn(value.shape, generator=random) * (2 / value[0].numel()) ** 0.5
-        elif key.endswith(("bn.weight", "running_var")):
-            weights[key] = 0.5 + torch.rand(value.shape, generator=random)
-        else:
-            weights[key] = torch.randn(value.shape, generator=random) / 10
-    return weights
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "random.pth"
-    torch.save(random_weights(), path)
+    torch.save(seeded_weights(), path)
     return path
 
 
@@ -61,51 +42,28 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 
 @pytest.fixture(scope="module")
-def theirs(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> pytorch_inception.InceptionV3:
-    """pytorch-fid's network at every cut, built by its own code from our weights instead of a download."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            pytorch_inception, "load_state_dict_from_url", lambda *_, **__: torch.load(weights, weights_only=True)
-        )
-        return pytorch_inception.InceptionV3([0, 1, 2, 3])
+def theirs(weights: Path) -> torch.nn.Module:
+    """pytorch-fid's network at every cut."""
+    return reference_network(torch.load(weights, weights_only=True), (64, 192, 768, 2048))
 
 
-def their_features(fid_score: ModuleType, network: torch.nn.Module, folder: Path, dims: int) -> np.ndarray:
+def their_features(network: torch.nn.Module, folder: Path, dims: int) -> np.ndarray:
     """pytorch-fid's features of a folder: its dataset, its batches of 50, its pooling."""
     network.output_blocks = [pytorch_inception.InceptionV3.BLOCK_INDEX_BY_DIM[dims]]
     network.last_needed_block = network.output_blocks[0]
     return fid_score.get_activations(sorted(folder.glob("*.png")), network, 50, dims, "cpu", num_workers=0)
 
 
-def their_distance(fid_score: ModuleType, first: np.ndarray, second: np.ndarray) -> float:
-    """pytorch-fid's distance. Few features span a small space: in coordinates of that space the distance is the same
-    (it does not change under isometries) and its matrix root takes milliseconds instead of a minute.
-    """
-    both = np.concatenate([first, second])
-    if len(both) < both.shape[1]:
-        basis, _ = np.linalg.qr(both.T)
-        first, second = first @ basis, second @ basis
-    moments = [m for x in (first, second) for m in (x.mean(0), np.cov(x, rowvar=False))]
-    return float(fid_score.calculate_frechet_distance(*moments))
-
-
-@pytest.mark.filterwarnings("ignore:Matrix is:RuntimeWarning")
 @pytest.mark.parametrize(
     ("dims", "counts"),
     [(64, FEW), (192, FEW), (768, FEW), (2048, FEW), (64, MANY)],
     ids=lambda value: str(value),
 )
 def test_equals_pytorch_fid(
-    dims: int,
-    counts: tuple[int, int],
-    weights: Path,
-    folders: dict[int, Path],
-    theirs: torch.nn.Module,
-    fid_score: ModuleType,
+    dims: int, counts: tuple[int, int], weights: Path, folders: dict[int, Path], theirs: torch.nn.Module
 ) -> None:
     first, second = (folders[n] for n in counts)
-    features = [their_features(fid_score, theirs, folder, dims) for folder in (first, second)]
-    expected = their_distance(fid_score, *features)
+    expected = reference_score(their_features(theirs, first, dims), their_features(theirs, second, dims))
     score = fid(first, second, weights=weights, dims=dims, device="cpu")
     assert score.value == pytest.approx(expected, rel=1e-4)
     assert (score.n, score.reference_n, score.dims) == (*counts, dims)
@@ -113,9 +71,9 @@ def test_equals_pytorch_fid(
 
 
 def test_takes_pytorch_fids_statistics(
-    weights: Path, folders: dict[int, Path], theirs: torch.nn.Module, tmp_path: Path, fid_score: ModuleType
+    weights: Path, folders: dict[int, Path], theirs: torch.nn.Module, tmp_path: Path
 ) -> None:
-    features = their_features(fid_score, theirs, folders[6], 64)
+    features = their_features(theirs, folders[6], 64)
     np.savez_compressed(tmp_path / "stats.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
     by_statistics = fid(folders[5], tmp_path / "stats.npz", weights=weights, dims=64, device="cpu")
     by_images = fid(folders[5], folders[6], weights=weights, dims=64, device="cpu")

@@ -11,10 +11,10 @@ from click.testing import Result
 
 from facegen.data.dataset import new_dataset
 from facegen.stages.train import train
-from facegen.training.checkpoint import checkpoint_files
+from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.log import read_log
-from facegen.training.loop import Outcome
-from facegen.training.recipe import load_recipe
+from facegen.training.loop import LoopResult
+from facegen.training.recipe import Recipe, load_recipe
 
 Run = Callable[..., Result]
 #: What torch.compile raises has other classes from version to version, all of them RuntimeErrors of these packages.
@@ -34,6 +34,59 @@ def test_trains_and_then_goes_on_by_itself(facegen: Run, dataset: Path, recipe: 
     longer = facegen("train", dataset, run, "--kimg", "0.064", "--resume")
     assert longer.exit_code == 0 and "from kimg 0.032" in longer.stderr
     assert read_log(run)[-1]["kimg"] == 0.064
+
+
+def as_before_schema_4(run: Path) -> None:
+    """Rewrite a run as it was written before: its recipe, its log and its checkpoint by their former names."""
+    text = (run / "recipe.toml").read_text(encoding="utf-8")
+    former = text.replace("score_every", "fid_every").replace("score_images", "fid_images")
+    (run / "recipe.toml").write_text(former, encoding="utf-8")
+    path = checkpoint_files(run)[0]
+    state = torch.load(path, weights_only=True)
+    state["recipe"] = {{"score_every": "fid_every"}.get(key, key): value for key, value in state["recipe"].items()}
+    torch.save({**state, "game": state.pop("trainer"), "schema": 3}, path)
+
+
+def test_a_run_from_before_the_names_changed_goes_on(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
+    former, whole = tmp_path / "former", tmp_path / "whole"
+    train(dataset, former, recipe=recipe, device="cpu")
+    as_before_schema_4(former)
+    assert facegen("train", dataset, former, "--kimg", "0.064", "--device", "cpu").exit_code == 0
+    train(dataset, whole, recipe=recipe, overrides={"kimg": 0.064}, device="cpu")
+    ours, theirs = (load_checkpoint(checkpoint_files(run)[0])["trainer"] for run in (former, whole))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    assert "score_every" in (former / "recipe.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("spelling", ["--score-every", "--fid-every"])
+@pytest.mark.parametrize("source", ["command line", "environment", "configuration"])
+def test_both_spellings_say_how_often_to_score(
+    spelling: str,
+    source: str,
+    facegen: Run,
+    dataset: Path,
+    recipe: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Recipe] = []
+
+    def told(chosen: Recipe, *words: object, **options: object) -> LoopResult:
+        given.append(chosen)
+        return LoopResult(0, None)
+
+    monkeypatch.setattr("facegen.stages.train.training_loop", told)
+    monkeypatch.setattr("facegen.stages.train._open_scorer", lambda *words: None)
+    words: list[object] = ["train", dataset, tmp_path / "run", "--recipe", recipe]
+    if source == "command line":
+        words += [spelling, "7"]
+    elif source == "environment":
+        monkeypatch.setenv(f"FACEGEN_TRAIN_{spelling[2:].replace('-', '_').upper()}", "7")
+    else:
+        (tmp_path / "mine.toml").write_text(f"[train]\n{spelling[2:]} = 7\n", encoding="utf-8")
+        words = ["--config", tmp_path / "mine.toml", *words]
+    assert facegen(*words).exit_code == 0
+    assert [chosen.score_every for chosen in given] == [7.0]
 
 
 def test_another_recipe_or_dataset_is_refused_and_nothing_lost(
@@ -127,7 +180,7 @@ def test_an_interval_that_is_said_by_hand_counts_whatever_the_clock_says(
             2,
             (8, 0),
             "dcgan",
-            "has 2 GPUs, of which one trains. For all of them: torchrun --nproc-per-node 2 -m facegen",
+            "has 2 GPUs, of which one trains. For all of them, say torchrun --nproc-per-node 2 -m facegen",
         ),
         (1, (7, 5), "quick", "no bfloat16, and float16 overflows in gradient penalties: so it is float32"),
         (1, (7, 5), "dcgan", None),
@@ -147,8 +200,8 @@ def test_what_a_gpu_is_used_for_is_told(
     monkeypatch.setattr("facegen.stages.train.choose_device", lambda name: torch.device("cuda", 0))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    monkeypatch.setattr("facegen.stages.train.training_loop", lambda *words, **options: Outcome(0, None))
-    train(dataset, tmp_path / "run", recipe=recipe, overrides={"fid_every": 0.0})
+    monkeypatch.setattr("facegen.stages.train.training_loop", lambda *words, **options: LoopResult(0, None))
+    train(dataset, tmp_path / "run", recipe=recipe, overrides={"score_every": 0.0})
     told = capsys.readouterr().err.replace("\n", " ").splitlines()[0].partition(". ")[2].strip()
     assert says in told if says else not told
 

@@ -21,7 +21,7 @@ from facegen.training.log import read_log
 from facegen.training.recipe import load_recipe
 
 Words = list[object]
-COMPARED = {"loss_d", "loss_g", "d_real", "d_fake", "penalty", "augment_p", "fid"}
+COMPARED = {"loss_d", "loss_g", "d_real", "d_fake", "penalty", "augment_p", "score"}
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ def write_recipe(path: Path, name: str, **changes: object) -> Path:
 @pytest.mark.parametrize(
     ("name", "changes", "expected"),
     [
-        ("dcgan", {"sync_batch_norm": True, "fid_every": 0.032, "fid_images": 9}, {"fid"}),
+        ("dcgan", {"sync_batch_norm": True, "score_every": 0.032, "score_images": 9}, {"score", "metric"}),
         (
             "r3gan",
-            {"augment": "color,translation,cutout", "ada_target": 0.6, "fid_every": 0.0},
+            {"augment": "color,translation,cutout", "ada_target": 0.6, "score_every": 0.0},
             {"penalty", "augment_p"},
         ),
         (
@@ -81,7 +81,7 @@ def write_recipe(path: Path, name: str, **changes: object) -> Path:
         ),
     ],
 )
-def test_two_ranks_play_the_game_of_one(
+def test_two_ranks_train_as_one(
     name: str,
     changes: dict[str, object],
     expected: set[str],
@@ -102,7 +102,7 @@ def test_two_ranks_play_the_game_of_one(
         for figure in ours.keys() & COMPARED:
             assert ours[figure] == pytest.approx(theirs[figure], rel=1e-4)
     assert expected <= one[-1].keys()
-    ours, theirs = (load_checkpoint(checkpoint_files(tmp_path / run)[0])["game"]["ema"] for run in ("two", "one"))
+    ours, theirs = (load_checkpoint(checkpoint_files(tmp_path / run)[0])["trainer"]["ema"] for run in ("two", "one"))
     for key in theirs:
         # A bias that BatchNorm subtracts again has a gradient of 0 but for rounding, whose sign Adam follows, and moves
         # the mean that is subtracted.

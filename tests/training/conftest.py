@@ -11,7 +11,7 @@ from facegen.training.recipe import Recipe, load_recipe
 
 @pytest.fixture
 def tiny_recipe() -> Recipe:
-    """DCGAN's game with a few thousand weights: a step takes milliseconds."""
+    """DCGAN's trainer with a few thousand weights: a step takes milliseconds."""
     return load_recipe("dcgan").with_overrides(
         {
             "name": "tiny",
@@ -21,10 +21,10 @@ def tiny_recipe() -> Recipe:
             "batch": 8,
             "kimg": 0.096,
             "ema_half_life_kimg": 1.0,
-            "fid_every": 0.0,
+            "score_every": 0.0,
             "tick_kimg": 0.032,
             "checkpoint_every": 0.048,
-            "fid_images": 4,
+            "score_images": 4,
             "score_minutes": 0.0,
             "checkpoint_minutes": 0.0,
         }
@@ -33,7 +33,7 @@ def tiny_recipe() -> Recipe:
 
 @pytest.fixture
 def features_recipe(tiny_recipe: Recipe) -> Recipe:
-    """A tiny game with two critics, seldom penalties, moments and alterations."""
+    """A tiny trainer with two critics, seldom penalties, moments and alterations."""
     return tiny_recipe.with_overrides(
         {
             "discriminator_norm": "none",

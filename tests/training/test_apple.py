@@ -1,4 +1,4 @@
-"""A game on a stand-in for an Apple GPU: the rules that are known of one, on the CPU. Nothing here has run on one."""
+"""Training on a stand-in for an Apple GPU: the rules that are known of one, on the CPU. Nothing has run on one."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def test_a_run_is_the_cpus(
     if recipe.moments_weight:
         recipe = recipe.with_overrides(MOMENTS)
 
-    def go(device: str) -> list[dict[str, Any]]:
-        (tmp_path / device).mkdir()
-        where = torch.device(device)
-        training_loop(recipe, tiny_dataset, tmp_path / device, device=where, precision=torch.float32, ranks=Ranks())
-        return read_log(tmp_path / device)
+    def go(name: str) -> list[dict[str, Any]]:
+        run, device = tmp_path / name, torch.device(name)
+        run.mkdir()
+        training_loop(recipe, tiny_dataset, run, device=device, precision=torch.float32, ranks=Ranks())
+        return read_log(run)
 
     theirs = go("cpu")
     with apple_gpu:

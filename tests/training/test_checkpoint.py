@@ -63,6 +63,13 @@ def test_a_former_checkpoint_goes_on_unless_its_critic_of_features_was_another(
             load_checkpoint(path)
 
 
+def test_a_checkpoint_of_before_schema_4_is_read_by_present_names(tmp_path: Path) -> None:
+    path = tmp_path / "kimg-1.pt"
+    torch.save({"schema": 3, "images_seen": 1, "recipe": {"fid_every": 1.0}, "game": {"generator": {}}}, path)
+    state = load_checkpoint(path)
+    assert state["trainer"] == {"generator": {}} and "game" not in state
+
+
 def test_a_generator_comes_back_whole(tiny_recipe: Recipe, tmp_path: Path) -> None:
     generator, _ = build_networks(tiny_recipe, 16)
     path = tmp_path / "g.safetensors"

@@ -1,4 +1,4 @@
-"""A game with a critic of frozen features, against the same arithmetic written out with torch's autograd."""
+"""A trainer with a critic of frozen features, against the same arithmetic written out with torch's autograd."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facegen.training.distributed import Ranks
 from facegen.training.loop import training_loop
 from facegen.training.networks import FEATURES, PIXELS
 from facegen.training.recipe import Recipe
-from facegen.training.step import Game
+from facegen.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
@@ -29,84 +29,84 @@ def recipe(features_recipe: Recipe) -> Recipe:
     return features_recipe
 
 
-def game_of(recipe: Recipe, dataset: FaceDataset) -> Game:
+def trainer_of(recipe: Recipe, dataset: FaceDataset) -> Trainer:
     rows = dataset.training_rows()
     real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks())
-    return Game(recipe, real, dataset.size, CPU, torch.float32, Ranks())
+    return Trainer(recipe, real, dataset.size, CPU, torch.float32, Ranks())
 
 
-def figures_of(game: Game, step: int) -> dict[str, float | None]:
-    game(step)
-    return game.read_figures()
+def figures_of(trainer: Trainer, step: int) -> dict[str, float | None]:
+    trainer(step)
+    return trainer.read_figures()
 
 
-def test_the_first_turns_figures_are_both_critics_sums(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+def test_the_first_updates_figures_are_both_critics_sums(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     """Losses of patches, and penalties on the gradient of an image's mean logit, by autograd's double backward."""
-    game = game_of(recipe, tiny_dataset)
-    game.stage(0)
-    (turn,) = game._inputs.turns
-    real = game._augmentation(game._real.images(turn.sent, turn.mirrored), turn.uniforms[0])
-    fake = game._augmentation(game.generator(turn.latents).detach(), turn.uniforms[1])
-    view = game.critics[FEATURES].view
+    trainer = trainer_of(recipe, tiny_dataset)
+    trainer.load_inputs(0)
+    (update,) = trainer._inputs.updates
+    real = trainer._augmentation(trainer._real.images(update.sent, update.mirrored), update.uniforms[0])
+    fake = trainer._augmentation(trainer.generator(update.latents).detach(), update.uniforms[1])
+    view = trainer.critics[FEATURES].view
     assert view is not None
     seen = {PIXELS: ((real,), (fake,)), FEATURES: (view(real).maps, view(fake).maps)}
     loss, penalty = torch.zeros(()), torch.zeros(())
     for name, gamma in ((PIXELS, 2.0), (FEATURES, 5.0)):
-        judge = game.critics[name].judge
+        head = trainer.critics[name].head
         logits = []
         for side in seen[name]:
             leaves = tuple(part.detach().requires_grad_() for part in side)
-            logits.append(judge(leaves[0] if name == PIXELS else leaves).view(recipe.batch, -1))
+            logits.append(head(leaves[0] if name == PIXELS else leaves).view(recipe.batch, -1))
             gradients = torch.autograd.grad(logits[-1].mean(1).sum(), leaves)
             squares = sum(gradient.square().flatten(1).sum(1) for gradient in gradients)
             assert isinstance(squares, Tensor)
-            penalty += 2 * gamma / 2 * squares.mean()  # at one turn in two, twice as much
+            penalty += 2 * gamma / 2 * squares.mean()  # at one update in two, twice as much
         loss = loss + softplus(logits[1] - logits[0]).mean()
-    figures = figures_of(game, 0)
+    figures = figures_of(trainer, 0)
     assert figures["loss_d"] == pytest.approx(loss.item(), rel=1e-4)
     assert figures["penalty"] == pytest.approx(penalty.item(), rel=1e-4)
 
 
 def test_nothing_frozen_is_in_the_optimizer_or_the_checkpoint(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    game = game_of(recipe, tiny_dataset)
-    game(0)
-    state = game.state_dict()
-    learned = sum(1 for critic in game.critics.values() for _ in critic.judge.parameters())
+    trainer = trainer_of(recipe, tiny_dataset)
+    trainer(0)
+    state = trainer.state_dict()
+    learned = sum(1 for critic in trainer.critics.values() for _ in critic.head.parameters())
     assert len(state["optimizer_d"]["state"]) == learned
     assert list(state["features_view"]) == ["mixing.scales"]
-    before = game.critics[FEATURES].judge.state_dict()
+    before = trainer.critics[FEATURES].head.state_dict()
     assert state["features"].keys() == before.keys()
 
 
-def test_the_frozen_network_sees_each_turns_images_once(
+def test_the_frozen_network_sees_each_updates_images_once(
     recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    game = game_of(recipe, tiny_dataset)
-    view = game.critics[FEATURES].view
+    trainer = trainer_of(recipe, tiny_dataset)
+    view = trainer.critics[FEATURES].view
     assert view is not None
     calls = []
     view.register_forward_hook(lambda *_: calls.append(1))
     for step in range(3):
-        game(step)
+        trainer(step)
     assert len(calls) == 2 * 3  # of real and of generated images
 
 
 @pytest.mark.parametrize("changes", [{"discriminator": "none"}, {"discriminator": "none", "loss": "hinge"}])
 def test_g_learns_from_features_alone(changes: dict[str, str], recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    game = game_of(recipe.with_overrides({**changes, "moments_weight": 0.0}), tiny_dataset)
-    assert list(game.critics) == [FEATURES]
-    before = [parameter.clone() for parameter in game.generator.parameters()]
-    figures = figures_of(game, 0)
-    moved = [not torch.equal(a, b) for a, b in zip(before, game.generator.parameters(), strict=True)]
+    trainer = trainer_of(recipe.with_overrides({**changes, "moments_weight": 0.0}), tiny_dataset)
+    assert list(trainer.critics) == [FEATURES]
+    before = [parameter.clone() for parameter in trainer.generator.parameters()]
+    figures = figures_of(trainer, 0)
+    moved = [not torch.equal(a, b) for a, b in zip(before, trainer.generator.parameters(), strict=True)]
     assert all(moved) and 0 <= figures["d_real"] <= 1
 
 
 def test_moments_count_once_their_averages_are_of_enough_images(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    """From the third batch of 8 on, as two are the half-life; until then G's losses are those of a game without."""
+    """From the third batch of 8 on, as two are the half-life; until then G's losses are those of a trainer without."""
     with_moments, without = (
-        game_of(recipe.with_overrides({"moments_weight": weight}), tiny_dataset) for weight in (1.0, 0.0)
+        trainer_of(recipe.with_overrides({"moments_weight": weight}), tiny_dataset) for weight in (1.0, 0.0)
     )
-    first, second = ([figures_of(game, step) for step in range(3)] for game in (with_moments, without))
+    first, second = ([figures_of(trainer, step) for step in range(3)] for trainer in (with_moments, without))
     assert [each["loss_g"] for each in first[:2]] == [each["loss_g"] for each in second[:2]]
     assert first[2]["loss_g"] > second[2]["loss_g"]
 
@@ -125,7 +125,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
             ranks=Ranks(),
             checkpoint=None if checkpoint is None else load_checkpoint(checkpoint),
         )
-        return load_checkpoint(checkpoint_files(run)[0])["game"]
+        return load_checkpoint(checkpoint_files(run)[0])["trainer"]
 
     whole = go(0.048, tmp_path / "whole")
     go(0.024, tmp_path / "parts")
@@ -133,20 +133,20 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     torch.testing.assert_close(parts, whole, rtol=0, atol=0)
 
 
-def test_a_compiled_game_is_the_eager_one(
+def test_a_compiled_trainer_is_the_eager_one(
     recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in test_step: without the C++ compiler."""
-    eager = game_of(recipe, tiny_dataset)
+    eager = trainer_of(recipe, tiny_dataset)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)
-    compiled = game_of(recipe.with_overrides({"compile": True}), tiny_dataset)
-    ours, theirs = (figures_of(game, 0) for game in (compiled, eager))
+    compiled = trainer_of(recipe.with_overrides({"compile": True}), tiny_dataset)
+    ours, theirs = (figures_of(trainer, 0) for trainer in (compiled, eager))
     assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
 
 
 def test_pooled_features_are_the_taps_means(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    view = game_of(recipe, tiny_dataset).critics[FEATURES].view
+    view = trainer_of(recipe, tiny_dataset).critics[FEATURES].view
     assert view is not None
     images = torch.rand(2, 3, 16, 16) * 2 - 1
     expected = torch.cat([features.mean((2, 3)) for features in view.tapped(images)], 1)
@@ -155,7 +155,7 @@ def test_pooled_features_are_the_taps_means(recipe: Recipe, tiny_dataset: FaceDa
 
 
 def test_an_image_of_nan_is_not_seen_as_a_face(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    view = game_of(recipe, tiny_dataset).critics[FEATURES].view
+    view = trainer_of(recipe, tiny_dataset).critics[FEATURES].view
     assert view is not None
     images = torch.zeros(2, 3, 16, 16)
     images[1, 0, 3, 3] = torch.nan
@@ -172,6 +172,6 @@ def test_an_image_of_nan_is_not_seen_as_a_face(recipe: Recipe, tiny_dataset: Fac
         ({"features": "vgg16"}, "has features = 'vgg16', which must be one of"),
     ],
 )
-def test_recipes_that_make_no_game_are_refused(changes: dict[str, object], words: str, recipe: Recipe) -> None:
+def test_recipes_that_cannot_be_trained_are_refused(changes: dict[str, object], words: str, recipe: Recipe) -> None:
     with pytest.raises(InputError, match=words):
         recipe.with_overrides(changes)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from facegen.training.log import Health, describe_tick
+from facegen.training.log import LOG, Health, TrainingLog, describe_tick, read_log
 
 WELL = {"d_real": 0.7, "d_fake": 0.3, "spread": 0.4}
 
@@ -17,9 +20,9 @@ def warnings_of(ticks: list[dict[str, float | None]], capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"d_real": 0.999, "d_fake": 0.001}, "the discriminator has won"),
-        ({"d_real": 0.4, "d_fake": 0.6}, "the discriminator has collapsed"),
-        ({"spread": 0.01}, "the generator has collapsed"),
+        ({"d_real": 0.999, "d_fake": 0.001}, "The discriminator has won"),
+        ({"d_real": 0.4, "d_fake": 0.6}, "The discriminator has collapsed"),
+        ({"spread": 0.01}, "The generator has collapsed"),
     ],
 )
 def test_each_collapse_is_said_once_an_episode(
@@ -36,12 +39,12 @@ def test_images_may_be_alike_at_the_start_but_not_for_long(capsys: pytest.Captur
     assert len(warnings_of([alike] * (Health.GRACE + 1), capsys)) == 1
 
 
-def test_a_healthy_game_is_not_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
+def test_healthy_training_is_not_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
     assert warnings_of([WELL] * 3, capsys) == []
 
 
 def test_a_tick_tells_the_figures_of_the_interface() -> None:
-    figures: dict[str, float | None] = {
+    tick: dict[str, float | str | None] = {
         "kimg": 12.0,
         "sec_per_kimg": 3.5,
         "images_per_sec": 285.7,
@@ -50,9 +53,34 @@ def test_a_tick_tells_the_figures_of_the_interface() -> None:
         "d_real": 0.61,
         "d_fake": 0.42,
         "memory_gib": None,
-        "fid": 123.456,
+        "score": 123.456,
+        "metric": "effnet-lite0 FD",
     }
-    line = describe_tick(figures)
+    line = describe_tick(tick)
     for part in ("kimg 12.0", "sec/kimg 3.50", "286 images/s", "loss D 1.200 G 0.900", "D(x) 0.61", "D(G(z)) 0.42"):
         assert part in line
-    assert line.endswith("score 123.46") and "memory" not in line
+    assert line.endswith("effnet-lite0 FD 123.46") and "memory" not in line
+
+
+#: As a run wrote its ticks before there was ``score``: in whatever network's features, the value was under ``fid``.
+FORMER = [{"kimg": 1.0, "loss_d": 1.3}, {"kimg": 2.0, "loss_d": 1.2, "fid": 45.6}]
+
+
+def write_log(run: Path, ticks: list[dict[str, float]]) -> None:
+    run.mkdir()
+    (run / LOG).write_text("".join(json.dumps(tick) + "\n" for tick in ticks), encoding="utf-8")
+
+
+def test_a_former_logs_scores_are_read_by_their_present_name(tmp_path: Path) -> None:
+    write_log(tmp_path / "run", FORMER)
+    assert read_log(tmp_path / "run") == [FORMER[0], {"kimg": 2.0, "loss_d": 1.2, "score": 45.6, "metric": None}]
+
+
+def test_a_run_that_goes_on_leaves_the_lines_of_a_former_log_as_they_are(tmp_path: Path) -> None:
+    write_log(tmp_path / "run", FORMER)
+    new = {"kimg": 3.0, "loss_d": 1.1, "score": 40.0, "metric": "FID", "fid": 40.0}
+    with TrainingLog(tmp_path / "run", 2.0) as log:
+        log.tick(new)
+    lines = (tmp_path / "run" / LOG).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == [*FORMER, new]
+    assert read_log(tmp_path / "run")[-1] == new

@@ -11,31 +11,49 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from facegen.data.dataset import FaceDataset
 from facegen.training import loop
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_generator
 from facegen.training.distributed import Ranks
 from facegen.training.log import read_log
-from facegen.training.loop import Diverged, Outcome, training_loop
+from facegen.training.loop import Diverged, LoopResult, training_loop
+from facegen.training.outputs import PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe
 
 PENALISED = {"discriminator_norm": "none", "loss": "relativistic", "r1_gamma": 2.0, "r2_gamma": 2.0}
 MEASURED = ("loss_d", "loss_g", "d_real", "d_fake", "spread")
 
 
-def go(recipe: Recipe, dataset: FaceDataset, run: Path, **options: Any) -> Outcome:
+def go(recipe: Recipe, dataset: FaceDataset, run: Path, **options: Any) -> LoopResult:
     run.mkdir(exist_ok=True)
     return training_loop(
         recipe, dataset, run, device=torch.device("cpu"), precision=torch.float32, ranks=Ranks(), **options
     )
 
 
-def clocked(run: Callable[[], Outcome]) -> tuple[float, Outcome]:
+class Scorer:
+    """Hands out ``values``, and looks whether it is given the images and their own features."""
+
+    def __init__(self, values: list[float], metric: str = "FID", *, is_fid: bool = True) -> None:
+        self._values, self._metric, self._is_fid = iter(values), metric, is_fid
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        assert images.shape == (4, 16, 16, 3) and images.dtype == np.uint8
+        return images.reshape(4, -1).astype(np.float32)
+
+    def score(self, images: np.ndarray, features: np.ndarray) -> PeriodicScore:
+        assert (features == images.reshape(4, -1)).all()
+        value = next(self._values)
+        return PeriodicScore(value, self._metric, self._is_fid, {"value": value})
+
+
+def clocked(run: Callable[[], LoopResult]) -> tuple[float, LoopResult]:
     """How long it took, in seconds, and what came of it."""
     start = time.perf_counter()
-    outcome = run()
-    return time.perf_counter() - start, outcome
+    result = run()
+    return time.perf_counter() - start, result
 
 
 def test_leaves_log_samples_checkpoints_and_generator(
@@ -61,7 +79,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
     go(tiny_recipe, tiny_dataset, whole)
     go(tiny_recipe.with_overrides({"kimg": 0.048}), tiny_dataset, parts)
     go(tiny_recipe, tiny_dataset, parts, checkpoint=load_checkpoint(checkpoint_files(parts)[0]))
-    ours, theirs = (load_checkpoint(checkpoint_files(run)[0])["game"] for run in (parts, whole))
+    ours, theirs = (load_checkpoint(checkpoint_files(run)[0])["trainer"] for run in (parts, whole))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     for mine, his in zip(read_log(parts), read_log(whole), strict=True):
         assert {key: mine[key] for key in MEASURED} == {key: his[key] for key in MEASURED}
@@ -70,29 +88,29 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
 def test_the_best_generator_is_kept_with_its_score(
     tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
 ) -> None:
-    values = iter([3.0, 1.0, 2.0])
-
-    class Measured:
-        def features(self, images: np.ndarray) -> np.ndarray:
-            assert images.shape == (4, 16, 16, 3) and images.dtype == np.uint8
-            return images.reshape(4, -1).astype(np.float32)
-
-        def score(self, images: np.ndarray, features: np.ndarray) -> tuple[float, dict[str, Any]]:
-            assert (features == images.reshape(4, -1)).all()
-            value = next(values)
-            return value, {"value": value}
-
-    recipe = tiny_recipe.with_overrides({"fid_every": 0.032})
-    assert go(recipe, tiny_dataset, tmp_path / "run", measure=Measured()) == Outcome(96, 1.0)
+    recipe = tiny_recipe.with_overrides({"score_every": 0.032})
+    assert go(recipe, tiny_dataset, tmp_path / "run", scorer=Scorer([3.0, 1.0, 2.0])) == LoopResult(96, 1.0)
     assert load_generator(tmp_path / "run" / "best.safetensors").kimg == 0.064
-    scores = [(tick["kimg"], tick["fid"]) for tick in read_log(tmp_path / "run") if "fid" in tick]
+    scores = [(tick["kimg"], tick["score"]) for tick in read_log(tmp_path / "run") if "score" in tick]
     assert scores == [(0.032, 3.0), (0.064, 1.0), (0.096, 2.0)]
+
+
+@pytest.mark.parametrize(("metric", "is_fid"), [("FID", True), ("effnet-lite0 FD", False)])
+def test_the_log_and_tensorboard_call_fid_what_is_fid_alone(
+    metric: str, is_fid: bool, tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe.with_overrides({"kimg": 0.008, "score_every": 0.008})
+    go(recipe, tiny_dataset, tmp_path / "run", scorer=Scorer([3.0], metric, is_fid=is_fid))
+    (tick,) = read_log(tmp_path / "run")
+    assert (tick["score"], tick["metric"], tick.get("fid")) == (3.0, metric, 3.0 if is_fid else None)
+    board = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert {"score", "fid"} & set(board.Tags()["scalars"]) == ({"score", "fid"} if is_fid else {"score"})
 
 
 def test_ctrl_c_saves_after_the_step_at_hand(
     tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupted(loop.Game):
+    class Interrupted(loop.Trainer):
         def __call__(self, step: int) -> torch.Tensor:
             if step == 4:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -100,7 +118,7 @@ def test_ctrl_c_saves_after_the_step_at_hand(
 
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "Game", Interrupted)
+        patch.setattr(loop, "Trainer", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             go(tiny_recipe, tiny_dataset, tmp_path / "run")
     assert signal.getsignal(signal.SIGINT) is before
@@ -109,26 +127,26 @@ def test_ctrl_c_saves_after_the_step_at_hand(
 
     go(tiny_recipe, tiny_dataset, tmp_path / "run", checkpoint=checkpoint)
     go(tiny_recipe, tiny_dataset, tmp_path / "whole")
-    ours, theirs = (load_checkpoint(checkpoint_files(tmp_path / run)[0])["game"] for run in ("run", "whole"))
+    ours, theirs = (load_checkpoint(checkpoint_files(tmp_path / run)[0])["trainer"] for run in ("run", "whole"))
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_stops_rather_than_train_on_nan_and_keeps_the_checkpoint_before(
     tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Poisoned(loop.Game):
+    class Poisoned(loop.Trainer):
         def __call__(self, step: int) -> torch.Tensor:
             if step == 8:
                 with torch.no_grad():
                     next(self.generator.parameters()).fill_(float("nan"))
             return super().__call__(step)
 
-    monkeypatch.setattr(loop, "Game", Poisoned)
+    monkeypatch.setattr(loop, "Trainer", Poisoned)
     with pytest.raises(Diverged, match=r"stopped at kimg 0\.096: loss_d is nan"):
         go(tiny_recipe, tiny_dataset, tmp_path / "run")
     checkpoint = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
     assert checkpoint["images_seen"] == 48
-    weights = checkpoint["game"]["generator"].values()
+    weights = checkpoint["trainer"]["generator"].values()
     assert all(torch.isfinite(tensor).all() for tensor in weights if tensor.is_floating_point())
 
 
@@ -152,22 +170,29 @@ def test_by_the_clock_the_schedules_follow_the_pace(
     recipe = tiny_recipe.with_overrides(
         {"minutes": 0.05, "kimg": 1000.0, "generator_lr": [1e-3, 1e-5], "schedule": "linear", "schedule_kimg": 500.0}
     )
-    seconds, outcome = clocked(lambda: go(recipe, tiny_dataset, tmp_path / "run"))
+    seconds, result = clocked(lambda: go(recipe, tiny_dataset, tmp_path / "run"))
     assert 3.0 <= seconds < 6.0
     state = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
     planned = load_recipe(tmp_path / "run" / "recipe.toml")
     assert state["recipe"] == planned.to_dict() and planned.minutes == 0.05
     assert planned.schedule_kimg == pytest.approx(planned.kimg / 2)
-    assert planned.kimg < 1000 and state["images_seen"] == outcome.images_seen
-    assert read_log(tmp_path / "run")[-1]["kimg"] == outcome.images_seen / 1000
-    (group,) = state["game"]["optimizer_g"]["param_groups"]
-    assert group["lr"] == pytest.approx(planned.at("generator_lr", outcome.images_seen - recipe.batch))
+    assert planned.kimg < 1000 and state["images_seen"] == result.images_seen
+    assert read_log(tmp_path / "run")[-1]["kimg"] == result.images_seen / 1000
+    (group,) = state["trainer"]["optimizer_g"]["param_groups"]
+    assert group["lr"] == pytest.approx(planned.at("generator_lr", result.images_seen - recipe.batch))
+
+
+def test_a_run_whose_time_is_over_at_the_start_has_a_step(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    go(tiny_recipe.with_overrides({"minutes": 1e-9}), tiny_dataset, tmp_path / "run")
+    assert load_generator(tmp_path / "run" / "last.safetensors").kimg == tiny_recipe.images_per_step / 1000
 
 
 def test_a_run_by_the_clock_that_was_stopped_goes_on_for_the_rest_of_its_time(
     tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupted(loop.Game):
+    class Interrupted(loop.Trainer):
         def __call__(self, step: int) -> Any:
             if step == 4:
                 os.kill(os.getpid(), signal.SIGINT)
@@ -175,18 +200,18 @@ def test_a_run_by_the_clock_that_was_stopped_goes_on_for_the_rest_of_its_time(
 
     recipe = tiny_recipe.with_overrides({"minutes": 1.0, "kimg": 1000.0})
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "Game", Interrupted)
+        patch.setattr(loop, "Trainer", Interrupted)
         with pytest.raises(KeyboardInterrupt):
             go(recipe, tiny_dataset, tmp_path / "run")
     state = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
     assert state["images_seen"] == 40 and state["recipe"]["kimg"] != 1000.0
     state["seconds"] = 59.0
-    seconds, outcome = clocked(
+    seconds, result = clocked(
         lambda: go(
             recipe.with_overrides({"kimg": state["recipe"]["kimg"]}), tiny_dataset, tmp_path / "run", checkpoint=state
         )
     )
-    assert seconds < 3.0 and outcome.images_seen > 40
+    assert seconds < 3.0 and result.images_seen > 40
     assert load_checkpoint(checkpoint_files(tmp_path / "run")[0])["recipe"]["kimg"] == state["recipe"]["kimg"]
 
 
@@ -194,32 +219,21 @@ def test_the_clock_puts_scores_and_checkpoints_off(
     tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
 ) -> None:
     """An hour between them is never over here: what is left is the end's."""
-    recipe = tiny_recipe.with_overrides({"fid_every": 0.032, "score_minutes": 60.0, "checkpoint_minutes": 60.0})
+    recipe = tiny_recipe.with_overrides({"score_every": 0.032, "score_minutes": 60.0, "checkpoint_minutes": 60.0})
 
-    class Measured:
-        def features(self, images: np.ndarray) -> np.ndarray:
-            return images.reshape(len(images), -1).astype(np.float32)
-
-        def score(self, images: np.ndarray, features: np.ndarray) -> tuple[float, dict[str, Any]]:
-            return 1.0, {}
-
-    go(recipe, tiny_dataset, tmp_path / "run", measure=Measured())
-    assert [tick["kimg"] for tick in read_log(tmp_path / "run") if "fid" in tick] == [0.096]
+    go(recipe, tiny_dataset, tmp_path / "run", scorer=Scorer([1.0]))
+    assert [tick["kimg"] for tick in read_log(tmp_path / "run") if "score" in tick] == [0.096]
     assert len(checkpoint_files(tmp_path / "run")) == 1
 
 
 def test_the_log_tells_what_is_not_training(tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path) -> None:
-    class Slow:
+    class Slow(Scorer):
         def features(self, images: np.ndarray) -> np.ndarray:
             time.sleep(0.2)
-            return images.reshape(len(images), -1).astype(np.float32)
+            return super().features(images)
 
-        def score(self, images: np.ndarray, features: np.ndarray) -> tuple[float, dict[str, Any]]:
-            return 1.0, {}
-
-    seconds, _ = clocked(
-        lambda: go(tiny_recipe.with_overrides({"fid_every": 0.032}), tiny_dataset, tmp_path / "run", measure=Slow())
-    )
+    recipe = tiny_recipe.with_overrides({"score_every": 0.032})
+    seconds, _ = clocked(lambda: go(recipe, tiny_dataset, tmp_path / "run", scorer=Slow([1.0, 1.0, 1.0])))
     last = read_log(tmp_path / "run")[-1]
     assert last["aside_seconds"] >= 0.6 and last["seconds"] + last["aside_seconds"] <= seconds
     state = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
@@ -242,11 +256,11 @@ def test_a_penalty_that_float16_skipped_is_null_in_the_log(
 def test_any_figure_that_is_no_number_ends_a_run_in_float32(
     name: str, tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Poisoned(loop.Game):
+    class Poisoned(loop.Trainer):
         def _figures(self, *words: Any) -> dict[str, torch.Tensor]:
             return {**super()._figures(*words), name: torch.tensor(float("inf"))}
 
-    monkeypatch.setattr(loop, "Game", Poisoned)
+    monkeypatch.setattr(loop, "Trainer", Poisoned)
     recipe = tiny_recipe.with_overrides({**PENALISED, "tick_kimg": 0.008})
     with pytest.raises(Diverged, match=rf"stopped at kimg 0\.008: {name} is inf"):
         go(recipe, tiny_dataset, tmp_path / "run")

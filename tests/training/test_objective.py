@@ -1,4 +1,4 @@
-"""D's turn as one compiled graph against the same arithmetic with autograd's double backward."""
+"""D's loss as one compiled graph against the same arithmetic with autograd's double backward."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from facegen.gan.losses import LOSSES
-from facegen.training.objective import NO_PENALTY, Weights, compiled_gradients, judge
+from facegen.training.objective import NO_PENALTY, PenaltyWeights, compiled_gradients, evaluate_loss
 
 R1, R2, PENALTY = 0.7, 0.3, 2.0
 
@@ -53,16 +53,16 @@ def by_double_backward(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) 
     return [loss.item(), penalty.item()], list(torch.autograd.grad(loss + penalty, list(critic.parameters())))
 
 
-def weights() -> Weights:
-    return Weights(*map(torch.tensor, (R1, R2, PENALTY)))
+def weights() -> PenaltyWeights:
+    return PenaltyWeights(*map(torch.tensor, (R1, R2, PENALTY)))
 
 
 def test_eager_equals_double_backward() -> None:
     critic, real, fake, mix = networks_and_images()
-    judged = judge(critic, real, fake, mix, loss=LOSSES["relativistic"], weights=weights(), scale=torch.ones(()))
-    gradients = torch.autograd.grad(judged.loss + judged.penalty, list(critic.parameters()))
+    terms = evaluate_loss(critic, real, fake, mix, loss=LOSSES["relativistic"], weights=weights(), scale=torch.ones(()))
+    gradients = torch.autograd.grad(terms.loss + terms.penalty, list(critic.parameters()))
     values, expected = by_double_backward(critic, real, fake, mix)
-    assert [judged.loss.item(), judged.penalty.item()] == pytest.approx(values)
+    assert [terms.loss.item(), terms.penalty.item()] == pytest.approx(values)
     torch.testing.assert_close(list(gradients), expected)
 
 
@@ -73,15 +73,15 @@ def test_the_compiled_graphs_gradients_equal_double_backwards(monkeypatch: pytes
     critic, real, fake, mix = networks_and_images()
     autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=False)
     gradients = compiled_gradients(critic, LOSSES["relativistic"], autocast)
-    found, judged = gradients(dict(critic.named_parameters()), real, fake, mix, weights(), torch.tensor(scale))
+    found, terms = gradients(dict(critic.named_parameters()), real, fake, mix, weights(), torch.tensor(scale))
     values, expected = by_double_backward(critic, real, fake, mix)
-    assert [judged.loss.item(), judged.penalty.item()] == pytest.approx(values)
+    assert [terms.loss.item(), terms.penalty.item()] == pytest.approx(values)
     for (name, _), gradient in zip(critic.named_parameters(), expected, strict=True):
         torch.testing.assert_close(found[name] / scale, gradient)
 
 
 def test_a_penalty_that_is_left_out_costs_no_gradient() -> None:
     critic, real, fake, mix = networks_and_images()
-    judged = judge(critic, real, fake, mix, loss=LOSSES["hinge"], weights=NO_PENALTY, scale=torch.ones(()))
-    assert judged.penalty.item() == 0 and not NO_PENALTY.any
-    torch.testing.assert_close(judged.real, critic(real))
+    terms = evaluate_loss(critic, real, fake, mix, loss=LOSSES["hinge"], weights=NO_PENALTY, scale=torch.ones(()))
+    assert terms.penalty.item() == 0 and not NO_PENALTY.any
+    torch.testing.assert_close(terms.real, critic(real))

@@ -39,6 +39,32 @@ def test_any_name_survives_toml(name: str) -> None:
     assert recipe_from_dict(tomllib.loads(recipe.to_toml()), "the copy") == recipe
 
 
+def test_toml_has_a_line_a_field(tmp_path: Path) -> None:
+    recipe = load_recipe("r3gan").with_overrides({"name": 'a "name"\nof two lines'})
+    lines = recipe.to_toml().splitlines()
+    assert [line.split(" = ")[0] for line in lines] == list(recipe.to_dict())
+    assert {r'name = "a \"name\"\nof two lines"', "batch = 256", "beta2 = [0.9, 0.99]", "mirror = true"} <= set(lines)
+
+
+#: Fields' names before a score was called one, with values that no shipped recipe has.
+FORMER = {"fid_every": 12.5, "fid_images": 77}
+
+
+def test_a_recipe_with_former_names_is_the_same_recipe(tmp_path: Path) -> None:
+    present = load_recipe("quick").with_overrides({"score_every": 12.5, "score_images": 77})
+    former = present.to_toml().replace("score_every", "fid_every").replace("score_images", "fid_images")
+    (tmp_path / "former.toml").write_text(former, encoding="utf-8")
+    loaded = load_recipe(tmp_path / "former.toml")
+    assert loaded == present == load_recipe("quick").with_overrides(FORMER)
+    assert "score_every = 12.5\nscore_images = 77\n" in loaded.to_toml() and "fid" not in loaded.to_toml()
+
+
+def test_a_field_by_both_of_its_names_is_an_error() -> None:
+    values = {**load_recipe("quick").to_dict(), **FORMER}
+    with pytest.raises(InputError, match=r"mine has both score_every and fid_every, its former name\."):
+        recipe_from_dict(values, "mine")
+
+
 def test_a_misspelt_key_names_the_near_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(load_recipe("quick").to_toml().replace("batch =", "bacth ="), encoding="utf-8")

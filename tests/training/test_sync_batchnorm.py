@@ -48,7 +48,7 @@ def whole_batch(step: int) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def play(layers: nn.Module, ranks: Ranks) -> dict[str, Any]:
+def run(layers: nn.Module, ranks: Ranks) -> dict[str, Any]:
     """A few steps without an optimizer, as one of ``ranks``: what came out of each."""
     steps = []
     for step in range(STEPS):
@@ -72,7 +72,7 @@ def far_from_zero() -> Tensor:
 def run_rank(rank: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
     ranks = Ranks(rank, WORLD)
-    results = play(convert_batch_norm(network()), ranks)
+    results = run(convert_batch_norm(network()), ranks)
     for name, images in {"far": far_from_zero(), "bfloat16": whole_batch(0).bfloat16()}.items():
         normalised = SyncBatchNorm(3)(ranks.shard(images)).detach()
         assert normalised.is_contiguous(memory_format=torch.channels_last)
@@ -98,7 +98,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def whole() -> dict[str, Any]:
-    return play(network(), Ranks())
+    return run(network(), Ranks())
 
 
 def joined(both: list[dict[str, Any]], name: str) -> list[Tensor]:
@@ -147,7 +147,7 @@ def test_bfloat16_is_normalised_as_torch_does(both: list[dict[str, Any]]) -> Non
 
 
 def test_alone_it_is_torchs() -> None:
-    expected, found = play(network(), Ranks()), play(convert_batch_norm(network()), Ranks())
+    expected, found = run(network(), Ranks()), run(convert_batch_norm(network()), Ranks())
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 

@@ -1,4 +1,4 @@
-"""The checks of gpu_check.py that play games: steps, compiled and captured ones, memory, and no waiting."""
+"""The checks of gpu_check.py that run training steps: compiled and captured ones, memory, and no waiting."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from gpu_compare import (
     PRECISIONS,
     STILL,
     Part,
-    Played,
     Result,
     Setting,
+    StepResult,
     difference,
     disturb,
     figure_error,
@@ -34,8 +34,8 @@ from gpu_compare import (
     load,
     networks_of,
     on_cpu,
-    played,
     relative,
+    run_from,
     same_layout,
     scales_of,
     tf32_convolutions,
@@ -44,11 +44,12 @@ from gpu_compare import (
 from torch import Tensor
 
 from facegen.device import choose_device
-from facegen.training.capture import capture, cuda_graphs
+from facegen.training.acceleration import warm_up
+from facegen.training.cuda_graphs import capture, cuda_graphs
+from facegen.training.figures import StepFigures
 from facegen.training.networks import FEATURES
-from facegen.training.opening import rehearse
 from facegen.training.recipe import Recipe, load_recipe
-from facegen.training.step import Figures, Game
+from facegen.training.trainer import Trainer
 
 
 def device(setting: Setting, _: str) -> Iterator[Part]:
@@ -91,27 +92,27 @@ class Step:
             half_life = recipe.images_per_step / 1000
             recipe = recipe.with_overrides({"moments_weight": 0.02, "moments_half_life_kimg": half_life})
         self.recipe, self.number = recipe, recipe.penalty_every
-        game = setting.game(recipe, torch.float32, CPU)
-        game(self.number - 1)
-        self.state = on_cpu(game.state_dict())
-        self.reference = played(game, self.state, self.number)
-        self.scales = _feature_scales(game)
-        self._exact = cache(self._play_exactly)  # once each, however many precisions want it
+        trainer = setting.trainer(recipe, torch.float32, CPU)
+        trainer(self.number - 1)
+        self.state = on_cpu(trainer.state_dict())
+        self.reference = run_from(trainer, self.state, self.number)
+        self.scales = _feature_scales(trainer)
+        self._exact = cache(self._run_exactly)  # once each, however many precisions want it
 
-    def _play_exactly(self, rounding: float) -> Played:
+    def _run_exactly(self, rounding: float) -> StepResult:
         """On the device in float32, with weights that are changed at random by ``rounding``."""
         with tf32_convolutions(False):
-            game = self.setting.game(self.recipe, torch.float32)
-            load(game, self.state)
-            disturb(game, rounding)
-            return played(game, on_cpu(game.state_dict()), self.number)
+            trainer = self.setting.trainer(self.recipe, torch.float32)
+            load(trainer, self.state)
+            disturb(trainer, rounding)
+            return run_from(trainer, on_cpu(trainer.state_dict()), self.number)
 
     def part(self, label: str) -> Result:
         precision = PRECISIONS[label]
         with tf32_convolutions(precision.tf32):
-            game = self.setting.game(self.recipe, precision.dtype)
-            scales = _feature_scales(game)
-            apart = difference(played(game, self.state, self.number), self.reference)
+            trainer = self.setting.trainer(self.recipe, precision.dtype)
+            scales = _feature_scales(trainer)
+            apart = difference(run_from(trainer, self.state, self.number), self.reference)
             alone = difference(self._exact(precision.rounding), self._exact(0.0))
         told: Result = apart.told(alone)
         ok = apart.is_within(alone, precision)
@@ -119,20 +120,20 @@ class Step:
             told["feature_scales"] = relative(scales, self.scales)
             ok = ok and told["feature_scales"] <= 10 * precision.rounding
         if precision.dtype == torch.float16:
-            told["scales"] = scales_of(game)
+            told["scales"] = scales_of(trainer)
         return {"ok": ok, **told}
 
     def update(self, label: str) -> Result:
         """A step with the recipe's rates."""
         precision = PRECISIONS[label]
         with tf32_convolutions(precision.tf32):
-            game = self.setting.game(self.recipe, precision.dtype)
-            load(game, self.state)
-            return update_of(game, self.name, self.number)
+            trainer = self.setting.trainer(self.recipe, precision.dtype)
+            load(trainer, self.state)
+            return update_of(trainer, self.name, self.number)
 
 
-def _feature_scales(game: Game) -> Tensor | None:
-    critic = game.critics.get(FEATURES)
+def _feature_scales(trainer: Trainer) -> Tensor | None:
+    critic = trainer.critics.get(FEATURES)
     return None if critic is None or critic.view is None else flat([critic.view.mixing.scales])
 
 
@@ -162,19 +163,19 @@ def compiled(setting: Setting, name: str) -> Iterator[Part]:
     recipe = recipe.with_overrides({"batch": min(recipe.batch, 64)})
     own = setting.own_precision(recipe)
     for label in dict.fromkeys((own, "fp32") if name in FIRST else (own,)):
-        games: list[Game] = []
-        yield f"compiled:{name} {label}", partial(_compiled, setting, recipe, label, games)
-        yield f"compiled:{name} {label} update", partial(_compiled_update, setting, name, label, games)
+        trainers: list[Trainer] = []
+        yield f"compiled:{name} {label}", partial(_compiled, setting, recipe, label, trainers)
+        yield f"compiled:{name} {label} update", partial(_compiled_update, setting, name, label, trainers)
 
 
-def _compiled_update(setting: Setting, name: str, label: str, games: Sequence[Game]) -> Result:
-    """With the game that :func:`_compiled` has left."""
-    assert games, "there is no compiled game"
+def _compiled_update(setting: Setting, name: str, label: str, trainers: Sequence[Trainer]) -> Result:
+    """With the trainer that :func:`_compiled` has left."""
+    assert trainers, "there is no compiled trainer"
     with tf32_convolutions(PRECISIONS[label].tf32), _tracer_alone(setting):
-        return update_of(games[0], name, 4)
+        return update_of(trainers[0], name, 4)
 
 
-def _compiled(setting: Setting, recipe: Recipe, label: str, games: list[Game]) -> Result:
+def _compiled(setting: Setting, recipe: Recipe, label: str, trainers: list[Trainer]) -> Result:
     from torch._dynamo.utils import counters
 
     precision, steps = PRECISIONS[label], 4
@@ -182,15 +183,15 @@ def _compiled(setting: Setting, recipe: Recipe, label: str, games: list[Game]) -
     torch._dynamo.reset()
     with tf32_convolutions(precision.tf32), _tracer_alone(setting):
         start = time.perf_counter()
-        game = setting.game(recipe.with_overrides({"compile": True}), precision.dtype)
-        rehearse(game, 0)
+        trainer = setting.trainer(recipe.with_overrides({"compile": True}), precision.dtype)
+        warm_up(trainer, 0)
         seconds = time.perf_counter() - start
-        games.append(game)
+        trainers.append(trainer)
         found = {"graphs": counters["stats"]["unique_graphs"], "breaks": dict(counters["graph_break"])}
 
-        ours, layouts = _steps(game, steps)
-        theirs, _ = _steps(setting.game(recipe, precision.dtype), steps)
-        disturbed = setting.game(recipe, precision.dtype)
+        ours, layouts = _steps(trainer, steps)
+        theirs, _ = _steps(setting.trainer(recipe, precision.dtype), steps)
+        disturbed = setting.trainer(recipe, precision.dtype)
         disturb(disturbed, precision.rounding)
         alone = difference(_steps(disturbed, steps)[0], theirs)
     apart = difference(ours, theirs)
@@ -198,21 +199,21 @@ def _compiled(setting: Setting, recipe: Recipe, label: str, games: list[Game]) -
     return {"ok": apart.is_within(alone, precision) and layouts, **told, **apart.told(alone)}
 
 
-def _steps(game: Game, count: int) -> tuple[Played, bool]:
+def _steps(trainer: Trainer, count: int) -> tuple[StepResult, bool]:
     """The first one's gradients and all steps' figures; whether gradients lie in memory as their parameters do."""
     whole: dict[str, float | None] = {}
     gradients: dict[str, Tensor] = {}
     layouts = True
     for number in range(count):
-        game(number)
+        trainer(number)
         if not number:
-            gradients = {name: flat(gradients_of(network)) for name, network in networks_of(game).items()}
-            for network in networks_of(game).values():
+            gradients = {name: flat(gradients_of(network)) for name, network in networks_of(trainer).items()}
+            for network in networks_of(trainer).values():
                 pairs = zip(network.parameters(), gradients_of(network), strict=True)
                 layouts = layouts and all(same_layout(gradient, parameter) for parameter, gradient in pairs)
-        for name, figure in game.read_figures().items():
+        for name, figure in trainer.read_figures().items():
             whole[name if not number else f"{name} {number}"] = figure
-    return Played(gradients, whole), layouts
+    return StepResult(gradients, whole), layouts
 
 
 def captured(setting: Setting, name: str) -> Iterator[Part]:
@@ -242,46 +243,48 @@ def _captured(setting: Setting, recipe: Recipe, dtype: torch.dtype, *, first: in
     torch._dynamo.reset()
     start: dict[str, Any] | None = None
     if first:
-        earlier = setting.game(recipe, dtype)
+        earlier = setting.trainer(recipe, dtype)
         for number in range(first):
             earlier(number)
         start = on_cpu(earlier.state_dict())
 
     kinds = 0
-    recorded = cuda_graphs() if setting.has_cuda else _played_again
+    recorded = cuda_graphs() if setting.has_cuda else _run_again
 
-    def record(play: Callable[[], Figures]) -> tuple[Figures, Callable[[], None]]:
+    def record(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
         nonlocal kinds
         kinds += 1
-        return recorded(play)
+        return recorded(run_step)
 
-    def run(play: Callable[[int], Figures], game: Game) -> tuple[dict[str, Tensor], list[dict[str, float | None]]]:
+    def run(
+        take_step: Callable[[int], StepFigures], trainer: Trainer
+    ) -> tuple[dict[str, Tensor], list[dict[str, float | None]]]:
         figures = []
         for number in range(first, first + steps):
-            play(number)
-            figures.append(game.read_figures())
-        return _weights(game), figures
+            take_step(number)
+            figures.append(trainer.read_figures())
+        return _weights(trainer), figures
 
     with _tracer_alone(setting):
-        game = setting.game(recipe, dtype)
+        trainer = setting.trainer(recipe, dtype)
         if start is not None:
-            game.load_state_dict(start)
-        before = on_cpu(game.state_dict())
-        origin = _weights(game)
+            trainer.load_state_dict(start)
+        before = on_cpu(trainer.state_dict())
+        origin = _weights(trainer)
         clock = time.perf_counter()
-        replayed = capture(game, first, record)
+        replayed = capture(trainer, first, record)
         seconds = time.perf_counter() - clock
-        changed = changed_parts(before, on_cpu(game.state_dict()))
-        ours = run(replayed, game)
+        changed = changed_parts(before, on_cpu(trainer.state_dict()))
+        ours = run(replayed, trainer)
 
         torch._dynamo.reset()
-        plain = setting.game(recipe, dtype)
+        plain = setting.trainer(recipe, dtype)
         plain.load_state_dict(before)
         theirs = run(plain, plain)
         plain.load_state_dict(before)
         again = run(plain, plain)
     apart, noise = _apart(ours, theirs, origin), _apart(again, theirs, origin)
-    expected = len({game.penalised(number) for number in range(recipe.penalty_every)})
+    expected = len({trainer.penalised(number) for number in range(recipe.penalty_every)})
     close = all(error <= max(0.05, MARGIN * noise[0][name]) for name, error in apart[0].items())
     return {
         "ok": close and apart[1] <= max(0.02, MARGIN * noise[1]) and not changed and kinds == expected,
@@ -290,26 +293,26 @@ def _captured(setting: Setting, recipe: Recipe, dtype: torch.dtype, *, first: in
         "changed_by_capture": changed,
         "capture_seconds": seconds,
         "weights": apart[0],
-        "weights_when_played_again": noise[0],
+        "weights_when_run_again": noise[0],
         "figures": apart[1],
-        "figures_when_played_again": noise[1],
-        **({} if setting.has_cuda else {"stand_in": "played again"}),
+        "figures_when_run_again": noise[1],
+        **({} if setting.has_cuda else {"stand_in": "run again"}),
     }
 
 
-def _played_again(play: Callable[[], Figures]) -> tuple[Figures, Callable[[], None]]:
+def _run_again(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
     """A recorder for where there are no CUDA graphs."""
-    figures = play()
+    figures = run_step()
 
     def again() -> None:
-        for name, figure in play().items():
+        for name, figure in run_step().items():
             figures[name].copy_(figure)
 
     return figures, again
 
 
-def _weights(game: Game) -> dict[str, Tensor]:
-    networks = {**networks_of(game), "ema": game.ema}
+def _weights(trainer: Trainer) -> dict[str, Tensor]:
+    networks = {**networks_of(trainer), "ema": trainer.ema}
     return {name: flat(list(network.parameters())) for name, network in networks.items()}
 
 
@@ -325,14 +328,14 @@ def _apart(
 
 
 def changed_parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The parts of a game that are not what they were, to the bit. Adam's tensors, made since, are of zeros."""
+    """The parts of a trainer that are not what they were, to the bit. Adam's tensors, made since, are of zeros."""
     changed = []
     for name, part in after.items():
         if name.startswith("optimizer"):
             old = before[name]["state"]
             pairs = [
-                (tensor, old[place][key] if place in old else torch.zeros_like(tensor))
-                for place, state in part["state"].items()
+                (tensor, old[index][key] if index in old else torch.zeros_like(tensor))
+                for index, state in part["state"].items()
                 for key, tensor in state.items()
             ]
         elif name.startswith("scaler"):
@@ -357,16 +360,16 @@ def _memory(setting: Setting, name: str, form: str, steps: int = 50) -> Result:
     torch.backends.cudnn.benchmark = True
     recipe = setting.recipe(name, compile=form.startswith("compiled"))
     kinds = recipe.penalty_every
-    game = setting.game(recipe, PRECISIONS[setting.own_precision(recipe)].dtype)
-    play: Callable[[int], Figures] = capture(game, 0) if form.endswith("captured") else game
+    trainer = setting.trainer(recipe, PRECISIONS[setting.own_precision(recipe)].dtype)
+    take_step: Callable[[int], StepFigures] = capture(trainer, 0) if form.endswith("captured") else trainer
     warm_up = 5 * kinds
     allocated = []
     for number in range(warm_up + steps):
-        play(number)
+        take_step(number)
         if number >= warm_up:
             allocated.append(torch.cuda.memory_allocated(setting.device))
         if number % 10 == 9:
-            game.read_figures()
+            trainer.read_figures()
     growth = max(max(allocated[kind::kinds]) - min(allocated[kind::kinds]) for kind in range(kinds))
     return {
         "ok": growth <= MIB,
@@ -390,17 +393,17 @@ def no_sync(setting: Setting, name: str) -> Iterator[Part]:
 def _no_sync(setting: Setting, name: str, dtype: torch.dtype) -> Result:
     torch.backends.cudnn.benchmark = True
     recipe = setting.recipe(name)
-    game = setting.game(recipe, dtype)
+    trainer = setting.trainer(recipe, dtype)
     warm_up, steps = 2 * recipe.penalty_every, 20
     for number in range(warm_up):
-        game(number)
-    game.read_figures()
+        trainer(number)
+    trainer.read_figures()
     for number in range(warm_up, warm_up + steps):
         torch.cuda.set_sync_debug_mode("error")
         try:
-            game.stage(number)
-            game.play(game.penalised(number))
+            trainer.load_inputs(number)
+            trainer.run_step(trainer.penalised(number))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-        game.settle(number)
+        trainer.finish_step(number)
     return {"ok": True, "steps": steps}

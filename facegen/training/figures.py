@@ -1,4 +1,4 @@
-"""The figures of a game's steps, added up on the device until a line of the log is due."""
+"""The figures of training: what a step reports, and their means, added up on the device until a tick of the log."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ from torch import Tensor
 
 from facegen.training.distributed import Ranks
 
+#: What a step reports, 0-dim each, on the device: the losses; D(x) and D(G(z)), as the loss reads logits; how much G's
+#: images differ (the mean over pixels of their standard deviation over the batch); where the recipe has them, the
+#: weighted penalties in ``penalty`` and the present probability of an alteration in ``augment_p``.
+StepFigures = dict[str, Tensor]
 
-class Tally:
+#: The same as numbers: means over steps and ranks. None for a figure that none of the steps had.
+Figures = dict[str, float | None]
+
+
+class RunningMeans:
     """Running sums of what steps report.
 
     Args:
@@ -24,8 +32,8 @@ class Tally:
         self._sums = self._counts = self._may_be_missing = torch.empty(0)
 
     @torch.no_grad()
-    def add(self, figures: dict[str, Tensor]) -> None:
-        """Count one step's figures, 0-dim each, by the same names each time."""
+    def add(self, figures: StepFigures) -> None:
+        """Count one step's figures, by the same names each time."""
         row = torch.stack([figure.float() for figure in figures.values()])
         if not self._names:
             self._names = list(figures)
@@ -40,7 +48,7 @@ class Tally:
         self._sums.zero_()
         self._counts.zero_()
 
-    def read(self, ranks: Ranks) -> dict[str, float | None]:
+    def read(self, ranks: Ranks) -> Figures:
         """Each figure's mean over steps and ranks, None where no step had it; and begin anew. Waits for the device."""
         ranks.average([self._sums, self._counts])
         sums, counts = torch.stack([self._sums, self._counts]).tolist()

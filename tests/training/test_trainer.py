@@ -5,41 +5,43 @@ from __future__ import annotations
 import copy
 import math
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from facegen.data.dataset import FaceDataset
+from facegen.data.dataset import FaceDataset, new_dataset
 from facegen.errors import InputError
 from facegen.training import objective
 from facegen.training.batches import STEP, RealImages, seeded
 from facegen.training.distributed import Ranks
-from facegen.training.inputs import EMA_RAMP
 from facegen.training.networks import PIXELS, build_networks
-from facegen.training.objective import Gradients, Judged
-from facegen.training.recipe import Recipe
-from facegen.training.step import Game
+from facegen.training.objective import GradientFunction, LossTerms
+from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.step_inputs import EMA_RAMP
+from facegen.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 
 
-def game_of(recipe: Recipe, dataset: FaceDataset, precision: torch.dtype = torch.float32) -> Game:
+def trainer_of(recipe: Recipe, dataset: FaceDataset, precision: torch.dtype = torch.float32) -> Trainer:
     rows = dataset.training_rows()
     real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks())
-    return Game(recipe, real, dataset.size, CPU, precision, Ranks())
+    return Trainer(recipe, real, dataset.size, CPU, precision, Ranks())
 
 
-def figures_of(game: Game, step: int) -> dict[str, float | None]:
-    game(step)
-    return game.read_figures()
+def figures_of(trainer: Trainer, step: int) -> dict[str, float | None]:
+    trainer(step)
+    return trainer.read_figures()
 
 
 def test_a_step_is_the_dcgan_examples_arithmetic(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    game = game_of(tiny_recipe, tiny_dataset)
-    generator, judges = build_networks(tiny_recipe, tiny_dataset.size)
-    discriminator = judges[PIXELS]
+    trainer = trainer_of(tiny_recipe, tiny_dataset)
+    generator, heads = build_networks(tiny_recipe, tiny_dataset.size)
+    discriminator = heads[PIXELS]
     draw = seeded(tiny_recipe.seed, STEP, 0)
     latents = torch.randn(tiny_recipe.batch, tiny_recipe.latent_dim, generator=draw)
     mirrored = torch.rand(tiny_recipe.batch, generator=draw) < 0.5
@@ -60,21 +62,37 @@ def test_a_step_is_the_dcgan_examples_arithmetic(tiny_recipe: Recipe, tiny_datas
     loss_g.backward()
     adam[0].step()
 
-    figures = figures_of(game, 0)
+    figures = figures_of(trainer, 0)
     assert figures["loss_d"] == pytest.approx(loss_d.item(), rel=1e-5)
     assert figures["loss_g"] == pytest.approx(loss_g.item(), rel=1e-5)
-    for ours, theirs in ((game.generator, generator), (game.critics[PIXELS].judge, discriminator)):
+    for ours, theirs in ((trainer.generator, generator), (trainer.critics[PIXELS].head, discriminator)):
         torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["dcgan", "laptop"])
+def test_images_of_128_pixels_train(name: str, tmp_path: Path) -> None:
+    """The size is the dataset's; the recipe stays the same."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 128, 128, 3), np.uint8)
+    with new_dataset(tmp_path / "dataset", 128) as writer:
+        writer.append(pixels, list("abcd"), ["train"] * 4)
+        writer.finish({})
+    small = {"generator_width": 2, "discriminator_width": 2, "latent_dim": 4, "batch": 2, "features_width": 2}
+    trainer = trainer_of(
+        load_recipe(name).with_overrides({**small, "compile": False}), FaceDataset.open(tmp_path / "dataset")
+    )
+    figures = figures_of(trainer, 0)
+    assert all(value is not None and math.isfinite(value) for value in figures.values())
+    assert trainer.ema(torch.zeros(1, 4)).shape == (1, 3, 128, 128)
+
+
 def test_the_average_moves_by_its_half_life(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    game = game_of(tiny_recipe, tiny_dataset)
-    before = copy.deepcopy(list(game.ema.parameters()))
+    trainer = trainer_of(tiny_recipe, tiny_dataset)
+    before = copy.deepcopy(list(trainer.ema.parameters()))
     step = 10_000  # far enough for the ramp to be over: 5% of 80,000 images is above the half-life of 1 kimg
     assert EMA_RAMP * step * tiny_recipe.batch > tiny_recipe.ema_half_life_kimg * 1000
-    game(step)
+    trainer(step)
     keep = 0.5 ** (tiny_recipe.batch / (tiny_recipe.ema_half_life_kimg * 1000))
-    for average, old, new in zip(game.ema.parameters(), before, game.generator.parameters(), strict=True):
+    for average, old, new in zip(trainer.ema.parameters(), before, trainer.generator.parameters(), strict=True):
         torch.testing.assert_close(average, keep * old + (1 - keep) * new, rtol=1e-4, atol=1e-8)
 
 
@@ -82,14 +100,14 @@ def test_the_average_moves_by_its_half_life(tiny_recipe: Recipe, tiny_dataset: F
 def test_half_precision_learns_in_float32_weights(
     tiny_recipe: Recipe, tiny_dataset: FaceDataset, precision: torch.dtype
 ) -> None:
-    game, exact = game_of(tiny_recipe, tiny_dataset, precision), game_of(tiny_recipe, tiny_dataset)
-    ours, theirs = figures_of(game, 0), figures_of(exact, 0)
+    trainer, exact = trainer_of(tiny_recipe, tiny_dataset, precision), trainer_of(tiny_recipe, tiny_dataset)
+    ours, theirs = figures_of(trainer, 0), figures_of(exact, 0)
     assert ours == pytest.approx(theirs, rel=0.05)
-    assert all(parameter.dtype == torch.float32 for parameter in game.generator.parameters())
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.generator.parameters())
     for step in range(1, 6):  # float16's first scale may overflow: such steps are skipped, and the scale is halved
-        game(step)
+        trainer(step)
     initial, _ = build_networks(tiny_recipe, tiny_dataset.size)
-    moved = [not torch.equal(a, b) for a, b in zip(game.generator.parameters(), initial.parameters(), strict=True)]
+    moved = [not torch.equal(a, b) for a, b in zip(trainer.generator.parameters(), initial.parameters(), strict=True)]
     assert all(moved)
 
 
@@ -101,7 +119,7 @@ def test_the_seed_decides_the_weights_and_leaves_torchs_own_alone(tiny_recipe: R
     assert torch.equal(torch.get_rng_state(), state)
 
 
-#: A game whose D is penalised.
+#: A trainer whose D is penalised.
 PENALISED = {
     "discriminator_norm": "none",
     "loss": "relativistic",
@@ -112,17 +130,17 @@ PENALISED = {
 
 
 def test_d_learns_as_often_as_the_recipe_says_and_g_once(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    game = game_of(tiny_recipe.with_overrides({"d_steps": 3}), tiny_dataset)
+    trainer = trainer_of(tiny_recipe.with_overrides({"d_steps": 3}), tiny_dataset)
     for step in range(2):
-        game(step)
-    state = game.state_dict()
+        trainer(step)
+    state = trainer.state_dict()
     steps = {
         name: {int(entry["step"]) for entry in state[name]["state"].values()} for name in ("optimizer_g", "optimizer_d")
     }
     assert steps == {"optimizer_g": {2}, "optimizer_d": {6}}
 
 
-def test_each_turn_of_d_has_images_of_its_own(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+def test_each_update_of_d_has_images_of_its_own(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     seen = []
 
     class Watched(RealImages):
@@ -132,40 +150,40 @@ def test_each_turn_of_d_has_images_of_its_own(tiny_recipe: Recipe, tiny_dataset:
 
     recipe = tiny_recipe.with_overrides({"d_steps": 2})
     real = Watched(tiny_dataset.images, tiny_dataset.training_rows(), batch=8, seed=0, device=CPU, ranks=Ranks())
-    game = Game(recipe, real, tiny_dataset.size, CPU, torch.float32, Ranks())
+    trainer = Trainer(recipe, real, tiny_dataset.size, CPU, torch.float32, Ranks())
     for step in range(3):
-        game(step)
+        trainer(step)
     assert seen == [0, 1, 2, 3, 4, 5]
 
 
 def test_the_schedule_reaches_the_optimizers(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     changes = {"generator_lr": [4e-4, 2e-4], "beta2": [0.9, 0.99], "schedule": "linear", "schedule_kimg": 0.08}
-    game = game_of(tiny_recipe.with_overrides(changes), tiny_dataset)
-    game(5)  # after 40 of 80 images
-    (group,) = game.state_dict()["optimizer_g"]["param_groups"]
-    assert type(group["lr"]) is float  # a tensor would take all that it is staged with into the checkpoint
+    trainer = trainer_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    trainer(5)  # after 40 of 80 images
+    (group,) = trainer.state_dict()["optimizer_g"]["param_groups"]
+    assert type(group["lr"]) is float  # a tensor would take all that it is sent with into the checkpoint
     assert group["lr"] == pytest.approx(3e-4) and group["betas"] == pytest.approx((0.5, 0.945))
-    (group,) = game.state_dict()["optimizer_d"]["param_groups"]
+    (group,) = trainer.state_dict()["optimizer_d"]["param_groups"]
     assert group["lr"] == pytest.approx(tiny_recipe.discriminator_lr)
 
 
 def test_penalties_are_weighted_as_scheduled(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    """The first step of a game whose γ is twice as large has twice the penalty, and the same adversarial loss."""
-    once, twice = (game_of(tiny_recipe.with_overrides({**PENALISED, "r1_gamma": g, "r2_gamma": g}), tiny_dataset)(0)
+    """The first step of a trainer whose γ is twice as large has twice the penalty, and the same adversarial loss."""
+    once, twice = (trainer_of(tiny_recipe.with_overrides({**PENALISED, "r1_gamma": g, "r2_gamma": g}), tiny_dataset)(0)
                    for g in (1.0, 2.0))  # fmt: skip
     assert twice["penalty"].item() == pytest.approx(2 * once["penalty"].item()) and once["penalty"] > 0
     assert twice["loss_d"].item() == once["loss_d"].item()
 
 
 def test_seldom_penalties_weigh_as_much_more(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    """D's second update of three has no penalty, the first is that of a game whose γ is three times as large."""
+    """D's second update of three has no penalty, the first is that of a trainer whose γ is three times as large."""
     seldom = tiny_recipe.with_overrides({**PENALISED, "d_steps": 1, "schedule_kimg": 1e6, "penalty_every": 3})
     stronger = seldom.with_overrides({"r1_gamma": 6.0, "r2_gamma": 6.0, "penalty_every": 1})
-    games = [game_of(recipe, tiny_dataset) for recipe in (seldom, stronger)]
-    first = [figures_of(game, 0) for game in games]
+    trainers = [trainer_of(recipe, tiny_dataset) for recipe in (seldom, stronger)]
+    first = [figures_of(trainer, 0) for trainer in trainers]
     assert first[0] == pytest.approx(first[1]) and first[0]["penalty"] > 0
-    torch.testing.assert_close(*(game.critics[PIXELS].judge.state_dict() for game in games))
-    assert [games[0](step)["penalty"].item() > 0 for step in range(1, 7)] == [False, False, True] * 2
+    torch.testing.assert_close(*(trainer.critics[PIXELS].head.state_dict() for trainer in trainers))
+    assert [trainers[0](step)["penalty"].item() > 0 for step in range(1, 7)] == [False, False, True] * 2
 
 
 class Kept:
@@ -187,14 +205,14 @@ def test_compiled_gradients_keep_no_graph(
     """Computed with the graph on, each step's would hang on the one before it, and memory would grow and grow."""
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)
-    game = game_of(tiny_recipe.with_overrides({**PENALISED, "compile": True}), tiny_dataset)
-    game(0)
+    trainer = trainer_of(tiny_recipe.with_overrides({**PENALISED, "compile": True}), tiny_dataset)
+    trainer(0)
     after = []
     for step in range(1, 5):
         with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
-            game(step)
+            trainer(step)
         after.append(Kept.alive)
-    gradients = [parameter.grad for parameter in game.critics[PIXELS].judge.parameters()]
+    gradients = [parameter.grad for parameter in trainer.critics[PIXELS].head.parameters()]
     assert all(gradient is not None and not gradient.requires_grad for gradient in gradients)
     assert after == [0] * 4
 
@@ -205,26 +223,26 @@ def test_a_penalty_that_float16_skips_is_left_out_of_the_mean(
 ) -> None:
     """The first scale is too large for the penalty's gradient. In a step without penalties there is one of 0."""
     recipe = tiny_recipe.with_overrides({**PENALISED, "penalty_every": penalty_every})
-    game = game_of(recipe, tiny_dataset, torch.float16)
-    first = figures_of(game, 0)
+    trainer = trainer_of(recipe, tiny_dataset, torch.float16)
+    first = figures_of(trainer, 0)
     assert first["penalty"] is None and first["loss_d"] == pytest.approx(2 * math.log(2) / 2, rel=0.2)
     for step in range(1, 20):
-        game(step)
-    assert game.read_figures()["penalty"] > 0
+        trainer(step)
+    assert trainer.read_figures()["penalty"] > 0
 
 
 @pytest.mark.parametrize("changes", [{}, {"penalty_every": 2}], ids=["penalties", "seldom penalties"])
-def test_a_compiled_game_is_the_eager_one(
+def test_a_compiled_trainer_is_the_eager_one(
     changes: dict[str, int], tiny_recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Captured and differentiated by the compiler, but run without the C++ one, which not every machine has."""
     recipe = tiny_recipe.with_overrides({**PENALISED, **changes})
-    eager = game_of(recipe, tiny_dataset)
+    eager = trainer_of(recipe, tiny_dataset)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)  # torch's own business
-    compiled = game_of(recipe.with_overrides({"compile": True}), tiny_dataset)
+    compiled = trainer_of(recipe.with_overrides({"compile": True}), tiny_dataset)
     for step in range(2):
-        ours, theirs = (figures_of(game, step) for game in (compiled, eager))
+        ours, theirs = (figures_of(trainer, step) for trainer in (compiled, eager))
         # Adam's first step is the gradient's sign: rounding decides the sign of what is nearly 0.
         assert ours == pytest.approx(theirs, rel=1e-2, abs=1e-6)
 
@@ -234,32 +252,32 @@ def test_gradients_laid_out_otherwise_than_the_weights_reach_the_right_weights(
 ) -> None:
     """The weights are channels_last, and compilers return gradients that are not."""
     recipe = tiny_recipe.with_overrides({**PENALISED, "discriminator_width": 4})
-    eager = game_of(recipe, tiny_dataset)
+    eager = trainer_of(recipe, tiny_dataset)
 
-    def compiled_gradients(*words: Any) -> Gradients:
+    def compiled_gradients(*words: Any) -> GradientFunction:
         gradients = objective.compiled_gradients(*words)
 
-        def contiguous(*more: Any) -> tuple[dict[str, torch.Tensor], Judged]:
-            found, judged = gradients(*more)
+        def contiguous(*more: Any) -> tuple[dict[str, torch.Tensor], LossTerms]:
+            found, terms = gradients(*more)
             return {
                 name: gradient.clone(memory_format=torch.contiguous_format) for name, gradient in found.items()
-            }, judged
+            }, terms
 
         return contiguous
 
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)
     monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)
-    monkeypatch.setattr("facegen.training.step.compiled_gradients", compiled_gradients)
-    game = game_of(recipe.with_overrides({"compile": True}), tiny_dataset)
-    game(0), eager(0)
-    for ours, theirs in zip(*(each.critics[PIXELS].judge.parameters() for each in (game, eager)), strict=True):
+    monkeypatch.setattr("facegen.training.trainer.compiled_gradients", compiled_gradients)
+    trainer = trainer_of(recipe.with_overrides({"compile": True}), tiny_dataset)
+    trainer(0), eager(0)
+    for ours, theirs in zip(*(each.critics[PIXELS].head.parameters() for each in (trainer, eager)), strict=True):
         # Rounding decides a gradient that is nearly 0, and with it which way Adam's first step goes.
         assert torch.isclose(ours, theirs, rtol=0, atol=1e-6).float().mean() > 0.99
 
 
 def test_a_penalty_on_a_d_with_batchnorm_is_refused(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     with pytest.raises(InputError, match=r'discriminator with BatchNorm.*discriminator_norm = "none"'):
-        game_of(tiny_recipe.with_overrides({"r1_gamma": 1.0}), tiny_dataset)
+        trainer_of(tiny_recipe.with_overrides({"r1_gamma": 1.0}), tiny_dataset)
 
 
 @pytest.mark.parametrize(("target", "moves"), [(-0.999, 1), (0.999, -1)])
@@ -268,12 +286,12 @@ def test_the_probability_of_an_alteration_follows_overfitting(
 ) -> None:
     """Whatever D believes, its overfitting lies above −0.999 or below 0.999; 8 images of 80 move it by a tenth."""
     changes = {"augment": "color,cutout", "augment_probability": 0.5, "ada_target": 0.6, "ada_kimg": 0.08}
-    game = game_of(tiny_recipe.with_overrides(changes), tiny_dataset)
-    game._augmentation._target = target
-    assert game(0)["augment_p"].item() == pytest.approx(0.5 + 0.1 * moves)
+    trainer = trainer_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    trainer._augmentation._target = target
+    assert trainer(0)["augment_p"].item() == pytest.approx(0.5 + 0.1 * moves)
 
 
 def test_without_control_the_probability_is_the_schedules(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     changes = {"augment": "flip", "augment_probability": [0.0, 0.3], "schedule": "linear", "schedule_kimg": 0.024}
-    game = game_of(tiny_recipe.with_overrides(changes), tiny_dataset)
-    assert [round(game(step)["augment_p"].item(), 6) for step in range(4)] == [0.1, 0.2, 0.3, 0.3]
+    trainer = trainer_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    assert [round(trainer(step)["augment_p"].item(), 6) for step in range(4)] == [0.1, 0.2, 0.3, 0.3]

@@ -1,6 +1,6 @@
-"""Captured steps against played ones, with a tape in place of CUDA graphs.
+"""Captured steps against plain ones, with recorded operations in place of CUDA graphs.
 
-A tape records the operations that torch is given, with the very tensors and numbers they were given, and repeats them:
+The operations that torch is given are recorded, with the very tensors and numbers they were given, and repeated:
 as a CUDA graph does, it takes every number for a constant and finds new values only where the old ones lay.
 """
 
@@ -16,10 +16,11 @@ from torch.utils._pytree import tree_leaves
 
 from facegen.data.dataset import FaceDataset
 from facegen.training.batches import RealImages
-from facegen.training.capture import CaptureFailed, capture, why_not
+from facegen.training.cuda_graphs import CaptureFailed, capture, obstacle_to_capture
 from facegen.training.distributed import Ranks
+from facegen.training.figures import StepFigures
 from facegen.training.recipe import Recipe
-from facegen.training.step import Figures, Game
+from facegen.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 #: What a CUDA graph cannot record: a value read on the host, and a tensor made from numbers there.
@@ -46,16 +47,16 @@ FEATURES = {
     "augment": "color,translation",
     "augment_probability": [0.1, 0.9],
 }
-GAMES: dict[str, dict[str, Any]] = {
+RECIPES: dict[str, dict[str, Any]] = {
     "published": {},
     "seldom penalties": PENALISED,
-    "several turns of D": {**PENALISED, "d_steps": 2, "mirror": False},
+    "several updates of D": {**PENALISED, "d_steps": 2, "mirror": False},
     "features and moments": {**PENALISED, **FEATURES},
     "controlled augmentation": {"augment": "flip", "augment_probability": 0.5, "ada_target": 0.6, "ada_kimg": 0.08},
 }
 
 
-class Tape(TorchDispatchMode):
+class OperationRecorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.operations: list[tuple[Any, Any, Any, Any]] = []
@@ -74,54 +75,54 @@ class Tape(TorchDispatchMode):
                     then.copy_(now)
 
 
-def tape(play: Callable[[], Figures]) -> tuple[Figures, Callable[[], None]]:
-    with Tape() as recorded:
-        figures = play()
+def record_operations(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
+    with OperationRecorder() as recorded:
+        figures = run_step()
     return figures, recorded.repeat
 
 
-def game_of(recipe: Recipe, dataset: FaceDataset, precision: torch.dtype = torch.float32) -> Game:
+def trainer_of(recipe: Recipe, dataset: FaceDataset, precision: torch.dtype = torch.float32) -> Trainer:
     rows = dataset.training_rows()
     real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks())
-    return Game(recipe, real, dataset.size, CPU, precision, Ranks())
+    return Trainer(recipe, real, dataset.size, CPU, precision, Ranks())
 
 
-@pytest.mark.parametrize("changes", GAMES.values(), ids=list(GAMES))
-def test_replayed_steps_are_the_played_ones_to_the_bit(
+@pytest.mark.parametrize("changes", RECIPES.values(), ids=list(RECIPES))
+def test_replayed_steps_are_the_plain_ones_to_the_bit(
     changes: dict[str, Any], tiny_recipe: Recipe, tiny_dataset: FaceDataset
 ) -> None:
-    """Schedules move, penalties come and go, and batches differ: whatever a tape took for constant would show."""
+    """Schedules move, penalties come and go, and batches differ: whatever was recorded as a constant would show."""
     recipe = tiny_recipe.with_overrides(changes)
-    played, captured = game_of(recipe, tiny_dataset), game_of(recipe, tiny_dataset)
-    step = capture(captured, 0, tape)
+    plain, captured = trainer_of(recipe, tiny_dataset), trainer_of(recipe, tiny_dataset)
+    step = capture(captured, 0, record_operations)
     for number in range(7):
-        theirs, ours = played(number), step(number)
+        theirs, ours = plain(number), step(number)
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-    torch.testing.assert_close(captured.state_dict(), played.state_dict(), rtol=0, atol=0)
-    assert captured.read_figures() == played.read_figures()
+    torch.testing.assert_close(captured.state_dict(), plain.state_dict(), rtol=0, atol=0)
+    assert captured.read_figures() == plain.read_figures()
 
 
 def test_a_run_that_goes_on_is_captured_where_it_stands(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     recipe = tiny_recipe.with_overrides(PENALISED)
-    played = game_of(recipe, tiny_dataset)
+    plain = trainer_of(recipe, tiny_dataset)
     for number in range(4):
-        played(number)
-    captured = game_of(recipe, tiny_dataset)
-    captured.load_state_dict(played.state_dict())
-    step = capture(captured, 4, tape)
+        plain(number)
+    captured = trainer_of(recipe, tiny_dataset)
+    captured.load_state_dict(plain.state_dict())
+    step = capture(captured, 4, record_operations)
     for number in range(4, 8):
-        played(number), step(number)
-    torch.testing.assert_close(captured.state_dict(), played.state_dict(), rtol=0, atol=0)
+        plain(number), step(number)
+    torch.testing.assert_close(captured.state_dict(), plain.state_dict(), rtol=0, atol=0)
 
 
 def test_float16s_scale_moves_within_the_graph(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     """Its first steps overflow in the penalties: they are skipped, and the scale is halved."""
     recipe = tiny_recipe.with_overrides({**PENALISED, "penalty_every": 1})
-    played, captured = (game_of(recipe, tiny_dataset, torch.float16) for _ in "12")
-    step = capture(captured, 0, tape)
+    plain, captured = (trainer_of(recipe, tiny_dataset, torch.float16) for _ in "12")
+    step = capture(captured, 0, record_operations)
     for number in range(4):
-        played(number), step(number)
-    ours, theirs = captured.state_dict(), played.state_dict()
+        plain(number), step(number)
+    ours, theirs = captured.state_dict(), plain.state_dict()
     assert ours["scaler_d"]["scale"] == theirs["scaler_d"]["scale"] < 65536
     torch.testing.assert_close(ours["discriminator"], theirs["discriminator"], rtol=0, atol=0)
 
@@ -129,14 +130,14 @@ def test_float16s_scale_moves_within_the_graph(tiny_recipe: Recipe, tiny_dataset
 def test_a_replay_that_does_something_else_is_refused(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
     """A graph that was recorded on other tensors would repeat its first step forever."""
 
-    def stuck(play: Callable[[], Figures]) -> tuple[Figures, Callable[[], None]]:
-        return {name: figure.clone() for name, figure in play().items()}, lambda: None
+    def stuck(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
+        return {name: figure.clone() for name, figure in run_step().items()}, lambda: None
 
-    game = game_of(tiny_recipe.with_overrides({"generator_lr": 0.01, "discriminator_lr": 0.01}), tiny_dataset)
-    before = game.state_dict()
+    trainer = trainer_of(tiny_recipe.with_overrides({"generator_lr": 0.01, "discriminator_lr": 0.01}), tiny_dataset)
+    before = trainer.state_dict()
     with pytest.raises(CaptureFailed, match=r"step \d of the replay has a .* of .*, not "):
-        capture(game, 0, stuck)
-    after = game.state_dict()
+        capture(trainer, 0, stuck)
+    after = trainer.state_dict()
     torch.testing.assert_close(after["generator"], before["generator"], rtol=0, atol=0)
 
 
@@ -152,7 +153,7 @@ def test_a_replay_that_does_something_else_is_refused(tiny_recipe: Recipe, tiny_
 def test_where_it_is_safe(
     device: str, changes: dict[str, Any], world: int, words: str | None, tiny_recipe: Recipe, tiny_dataset: FaceDataset
 ) -> None:
-    game = game_of(tiny_recipe.with_overrides(changes), tiny_dataset)
-    game.device = torch.device(device)
-    reason = why_not(game, world)
+    trainer = trainer_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    trainer.device = torch.device(device)
+    reason = obstacle_to_capture(trainer, world)
     assert reason is None if words is None else words in str(reason)

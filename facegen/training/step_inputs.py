@@ -1,4 +1,4 @@
-"""What a step of the game is given: what is drawn for its turns, and where the recipe's schedules stand."""
+"""The inputs of a training step: what is drawn for its updates, and where the recipe's schedules stand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facegen.training.batches import STEP, RealImages, seeded
 from facegen.training.distributed import Ranks
 from facegen.training.networks import PENALTIES
 from facegen.training.recipe import Recipe
-from facegen.training.staging import Entry, Staging, Tensors
+from facegen.training.staging_buffer import StagingBuffer, Tensors, TensorSpec
 
 #: The averaged generator forgets at least a twentieth of what was shown, so that it is not held back by the start
 #: (the ramp-up of Karras et al., arXiv:2006.06676).
@@ -23,8 +23,8 @@ EMA_SHARE, MOMENTS_WEIGHT = "ema_share", "moments_weight"
 AUGMENT_PROBABILITY = "augment_probability"
 
 
-class Turn(NamedTuple):
-    """What is drawn for one turn of D, this rank's share of it, on the device."""
+class UpdateInputs(NamedTuple):
+    """What is drawn for one update of D, this rank's share of it, on the device."""
 
     latents: Tensor
     sent: Tensor
@@ -34,14 +34,14 @@ class Turn(NamedTuple):
     """Of the alterations of the real images, of the generated ones, and of those that G learns from."""
 
 
-class Inputs:
+class StepInputs:
     """The inputs of a recipe's steps. All that changes from one step to the next is in them.
 
     Args:
         uniforms: how many an alteration of an image takes.
 
     Attributes:
-        turns: of a step, one for each update of D.
+        updates: what is drawn for each update of D in a step.
         values: 0-dim float32 each: what the recipe's schedules say at this step.
         rates: the learning rates of G and of D among them, where the optimizers want them.
     """
@@ -54,52 +54,52 @@ class Inputs:
         names = (*RATES, EMA_SHARE, MOMENTS_WEIGHT, AUGMENT_PROBABILITY, *self._penalties)
         share = recipe.batch // ranks.world
         drawn = {
-            "latents": Entry((share, recipe.latent_dim)),
-            "real": real.entry,
-            "mix": Entry((share,)),
-            "uniforms": Entry((3, share, uniforms)),
+            "latents": TensorSpec((share, recipe.latent_dim)),
+            "real": real.spec,
+            "mix": TensorSpec((share,)),
+            "uniforms": TensorSpec((3, share, uniforms)),
         }
         if recipe.mirror:
-            drawn["mirrored"] = Entry((share,), torch.bool)
-        entries = {name: Entry((recipe.d_steps, *entry.shape), entry.dtype) for name, entry in drawn.items()}
-        self._staging = Staging({**entries, **dict.fromkeys(names, Entry(()))}, device)
-        received = self._staging.device
-        self.turns = [self._turn(received, place) for place in range(recipe.d_steps)]
+            drawn["mirrored"] = TensorSpec((share,), torch.bool)
+        specs = {name: TensorSpec((recipe.d_steps, *spec.shape), spec.dtype) for name, spec in drawn.items()}
+        self._buffer = StagingBuffer({**specs, **dict.fromkeys(names, TensorSpec(()))}, device)
+        received = self._buffer.on_device
+        self.updates = [self._update_inputs(received, index) for index in range(recipe.d_steps)]
         self.values = {name: received[name] for name in names}
         # Fused Adam reads a rate on a CUDA device there, and would wait for one on another device.
-        rates = received if device.type == "cuda" else self._staging.host()
+        rates = received if device.type == "cuda" else self._buffer.host()
         self.rates = (rates[RATES[0]], rates[RATES[1]])
 
-    def _turn(self, tensors: Tensors, place: int) -> Turn:
-        of_real, of_fake, of_g = tensors["uniforms"][place]
-        mirrored = tensors["mirrored"][place] if self.recipe.mirror else None
-        latents, real, mix = (tensors[name][place] for name in ("latents", "real", "mix"))
-        return Turn(latents, real, mirrored, mix, (of_real, of_fake, of_g))
+    def _update_inputs(self, tensors: Tensors, index: int) -> UpdateInputs:
+        of_real, of_fake, of_g = tensors["uniforms"][index]
+        mirrored = tensors["mirrored"][index] if self.recipe.mirror else None
+        latents, real, mix = (tensors[name][index] for name in ("latents", "real", "mix"))
+        return UpdateInputs(latents, real, mirrored, mix, (of_real, of_fake, of_g))
 
-    def stage(self, step: int) -> None:
+    def load(self, step: int) -> None:
         """Draw what step ``step`` takes, look up its schedules, and hand both to the device."""
-        tensors = self._staging.host()
-        for place in range(self.recipe.d_steps):
-            self._draw(step * self.recipe.d_steps + place, self._turn(tensors, place))
+        tensors = self._buffer.host()
+        for index in range(self.recipe.d_steps):
+            self._draw(step * self.recipe.d_steps + index, self._update_inputs(tensors, index))
         for name, value in self._scheduled(step).items():
             tensors[name].fill_(value)
-        self._staging.send()
+        self._buffer.send()
 
-    def _draw(self, number: int, turn: Turn) -> None:
-        """Turn ``number``: drawn for the global batch, so that any number of ranks plays the same game."""
+    def _draw(self, number: int, update: UpdateInputs) -> None:
+        """Draw update ``number``, for the global batch: any number of ranks trains on the same inputs."""
         recipe = self.recipe
         draw = seeded(recipe.seed, STEP, number)
 
         def share(whole: Tensor, drawn: Tensor) -> None:
             drawn.copy_(self._ranks.shard(whole))
 
-        share(torch.randn(recipe.batch, recipe.latent_dim, generator=draw), turn.latents)
-        if turn.mirrored is not None:
-            share(torch.rand(recipe.batch, generator=draw) < 0.5, turn.mirrored)
-        share(torch.rand(recipe.batch, generator=draw), turn.mix)
-        for uniforms in turn.uniforms:
+        share(torch.randn(recipe.batch, recipe.latent_dim, generator=draw), update.latents)
+        if update.mirrored is not None:
+            share(torch.rand(recipe.batch, generator=draw) < 0.5, update.mirrored)
+        share(torch.rand(recipe.batch, generator=draw), update.mix)
+        for uniforms in update.uniforms:
             share(torch.rand(recipe.batch, self._uniforms, generator=draw), uniforms)
-        self._real.fill(number, turn.sent)
+        self._real.fill(number, update.sent)
 
     def _scheduled(self, step: int) -> dict[str, float]:
         recipe = self.recipe

@@ -1,4 +1,4 @@
-"""The quickest form in which a game works on this machine: captured, compiled, or plain."""
+"""The quickest form in which a trainer works on this machine: captured as CUDA graphs, compiled, or plain."""
 
 from __future__ import annotations
 
@@ -8,50 +8,51 @@ import torch
 
 from facegen import console
 from facegen.errors import EnvironmentProblem, FacegenError
-from facegen.training.capture import capture, why_not
+from facegen.training.cuda_graphs import capture, obstacle_to_capture
+from facegen.training.figures import StepFigures
 from facegen.training.recipe import Recipe
-from facegen.training.step import Figures, Game
+from facegen.training.trainer import Trainer
 
-#: Takes the number of a step and plays it.
-Step = Callable[[int], Figures]
+#: Runs the training step of a number, counted from 0.
+StepFunction = Callable[[int], StepFigures]
 
 
-def open_game(
-    build: Callable[[Recipe], Game], recipe: Recipe, first: int, *, world: int, must_compile: bool
-) -> tuple[Game, Step]:
-    """The game of a recipe, and what plays its steps from number ``first`` on.
+def open_trainer(
+    build: Callable[[Recipe], Trainer], recipe: Recipe, first: int, *, world: int, must_compile: bool
+) -> tuple[Trainer, StepFunction]:
+    """The trainer of a recipe, and what runs its steps from number ``first`` on.
 
-    The compiler and the capture are asked for by the recipe, and are no more than wishes: where one of them fails,
-    which shows in a rehearsal, one sentence says so and the game is played without it.
+    The recipe asks for the compiler and for CUDA graphs, and both are no more than wishes: where one of them fails,
+    which shows in a trial run, one sentence says so and training goes on without it.
 
     Args:
-        build: makes the game, in the state that it goes on from.
-        world: ranks that play it together.
+        build: makes the trainer, in the state that it goes on from.
+        world: number of ranks that train together.
         must_compile: somebody asked for the compiler by hand, so it must work.
 
     Raises:
         EnvironmentProblem: the compiler fails, and must not.
     """
-    game = build(recipe)
+    trainer = build(recipe)
     if recipe.compile:
         console.info("Compiling the step, which takes a minute or more.")
         try:
-            rehearse(game, first)
+            warm_up(trainer, first)
         except (FacegenError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as problem:
-            # A compiler fails in any way there is. What is not its fault, the plain game raises too.
+            # A compiler fails in any way there is. What is not its fault, the plain trainer raises too.
             failed = compiler_failed(problem)
             if must_compile:
                 raise failed from problem
             console.warn(f"{failed.message} Training goes on without it.")
             recipe = recipe.with_overrides({"compile": False})
-            game = build(recipe)
+            trainer = build(recipe)
     if recipe.cuda_graphs:
-        reason = why_not(game, world)
+        reason = obstacle_to_capture(trainer, world)
         if reason is None:
             try:
-                return game, capture(game, first)
+                return trainer, capture(trainer, first)
             except Exception as problem:  # noqa: BLE001 - as above
                 # A recording that an error breaks off complains of that itself.
                 cause = problem.__context__ or problem
@@ -59,11 +60,11 @@ def open_game(
                     f"A step cannot be captured as a CUDA graph on this machine: {_first_line(cause)} "
                     "Training goes on without it."
                 )
-                torch.cuda.synchronize(game.device)
-                game = build(recipe)
-        elif game.device.type == "cuda":
+                torch.cuda.synchronize(trainer.device)
+                trainer = build(recipe)
+        elif trainer.device.type == "cuda":
             console.detail(f"Steps are not captured as CUDA graphs: {reason}.")
-    return game, game
+    return trainer, trainer
 
 
 def compiler_failed(problem: Exception) -> EnvironmentProblem:
@@ -73,12 +74,12 @@ def compiler_failed(problem: Exception) -> EnvironmentProblem:
     )
 
 
-def rehearse(game: Game, first: int) -> None:
-    """Play a step of each kind, from number ``first`` on, so that all is compiled; the game is as it was afterwards."""
-    with game.rehearsal():
-        for step in range(first, first + game.recipe.penalty_every):
-            game(step)
-        game.read_figures()  # waits for the device, which fails later than it was asked
+def warm_up(trainer: Trainer, first: int) -> None:
+    """Run a step of each kind, from number ``first`` on, so that all is compiled; then restore the trainer's state."""
+    with trainer.trial_run():
+        for step in range(first, first + trainer.recipe.penalty_every):
+            trainer(step)
+        trainer.read_figures()  # waits for the device, which fails later than it was asked
 
 
 def _first_line(problem: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""A game's steps as CUDA graphs: recorded once, then replayed whole.
+"""Training steps as CUDA graphs: recorded once, then replayed whole.
 
 A step of a small GAN is hundreds of kernels that a GPU runs quicker than a host launches them: DCGAN's at batches of
 128 has some 220, and the GPU is idle for 40% of the time. A graph launches them at once (PyTorch's notes on CUDA,
@@ -15,29 +15,30 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from facegen.training.step import Figures, Game
+from facegen.training.figures import StepFigures
+from facegen.training.trainer import Trainer
 
 #: Records what a function does on the device: its result's tensors, and what does it all again, on the same tensors,
 #: into the same result.
-Recorder = Callable[[Callable[[], Figures]], tuple[Figures, Callable[[], None]]]
+Recorder = Callable[[Callable[[], StepFigures]], tuple[StepFigures, Callable[[], None]]]
 
-#: How often each kind of step is played before it is recorded: torch makes buffers in the first, and cuDNN its choices.
+#: How often each kind of step is run before it is recorded: torch makes buffers in the first, and cuDNN its choices.
 WARM_UPS = 3
 #: How far a replayed step's figures may be from the step's it was recorded from: rounding, and what becomes of it.
 TOLERANCE = 0.1
 
 
 class CaptureFailed(Exception):
-    """Why a game cannot be captured, in words."""
+    """Why a trainer's steps cannot be captured, in words."""
 
 
-def why_not(game: Game, world: int) -> str | None:
-    """What stands in the way of capturing a game, in words; None where nothing is known to."""
-    if game.device.type != "cuda":
+def obstacle_to_capture(trainer: Trainer, world: int) -> str | None:
+    """What stands in the way of capturing a trainer's steps, as a clause; None where nothing is known to."""
+    if trainer.device.type != "cuda":
         return "there is no CUDA device"
     if world > 1:
         return "several ranks exchange messages within a step"
-    if isinstance(game.recipe.beta2, tuple):
+    if isinstance(trainer.recipe.beta2, tuple):
         return "beta2 changes from step to step, and Adam takes it as a number"
     return None
 
@@ -46,44 +47,44 @@ def cuda_graphs() -> Recorder:
     """Records CUDA graphs, which share the memory of what is made on the way: no two of them run at once."""
     pool = torch.cuda.graph_pool_handle()
 
-    def record(play: Callable[[], Figures]) -> tuple[Figures, Callable[[], None]]:
+    def record(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
         graph = torch.cuda.CUDAGraph()
         # Where a recording fails torch leaves its stream the current one, which the outer block mends.
         with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, pool=pool):
-            figures = play()
+            figures = run_step()
         return figures, graph.replay
 
     return record
 
 
-def capture(game: Game, first: int, record: Recorder | None = None) -> Callable[[int], Figures]:
-    """The steps of ``game``, from number ``first`` on, as replays: takes a step's number, gives its figures.
+def capture(trainer: Trainer, first: int, record: Recorder | None = None) -> Callable[[int], StepFigures]:
+    """The steps of ``trainer``, from number ``first`` on, as replays: takes a step's number, gives its figures.
 
-    There is one graph for each kind of step (:meth:`Game.penalised`). The game is played a few steps to warm up, and
-    put back; recorded; and replayed over the same steps, whose figures must be those of before. A game that was
-    captured must not be played otherwise, and loading a state into it is not seen by the graphs.
+    There is one graph for each kind of step (:meth:`Trainer.penalised`). The trainer runs a few steps to warm up, and
+    its state is restored; they are recorded; and replayed, with figures that must be those of before. A trainer that
+    was captured must not run steps otherwise, and loading a state into it is not seen by the graphs.
 
     Raises:
         CaptureFailed: replayed, it does not do what it did.
         RuntimeError: whatever torch finds in a step that it cannot record.
     """
     record = record or cuda_graphs()
-    steps = range(first, first + WARM_UPS * game.recipe.penalty_every)
-    with _aside(game.device):
-        played = _rehearsed(game, steps, game)
-    graphs: dict[tuple[bool, ...], tuple[Figures, Callable[[], None]]] = {}
-    for kind in sorted({game.penalised(step) for step in steps}):
-        with game.rehearsal():
-            graphs[kind] = record(partial(game.play, kind))
+    steps = range(first, first + WARM_UPS * trainer.recipe.penalty_every)
+    with _side_stream(trainer.device):
+        expected = _figures_of(trainer, steps, trainer)
+    graphs: dict[tuple[bool, ...], tuple[StepFigures, Callable[[], None]]] = {}
+    for kind in sorted({trainer.penalised(step) for step in steps}):
+        with trainer.trial_run():
+            graphs[kind] = record(partial(trainer.run_step, kind))
 
-    def replayed(step: int) -> Figures:
-        figures, replay = graphs[game.penalised(step)]
-        game.stage(step)
+    def replayed(step: int) -> StepFigures:
+        figures, replay = graphs[trainer.penalised(step)]
+        trainer.load_inputs(step)
         replay()
-        game.settle(step)
+        trainer.finish_step(step)
         return figures
 
-    for number, (then, now) in enumerate(zip(played, _rehearsed(game, steps, replayed), strict=True)):
+    for number, (then, now) in enumerate(zip(expected, _figures_of(trainer, steps, replayed), strict=True)):
         for name, value in then.items():
             if not _agree(value, now[name]):
                 raise CaptureFailed(f"step {number} of the replay has a {name} of {now[name]:.4g}, not {value:.4g}")
@@ -91,7 +92,7 @@ def capture(game: Game, first: int, record: Recorder | None = None) -> Callable[
 
 
 @contextmanager
-def _aside(device: torch.device) -> Iterator[None]:
+def _side_stream(device: torch.device) -> Iterator[None]:
     """On a stream of its own, as torch asks of what warms up for a capture."""
     if device.type != "cuda":
         yield
@@ -103,13 +104,15 @@ def _aside(device: torch.device) -> Iterator[None]:
     torch.cuda.current_stream().wait_stream(stream)
 
 
-def _rehearsed(game: Game, steps: Iterable[int], step: Callable[[int], Figures]) -> list[dict[str, float]]:
-    """Each step's figures; the game is put back afterwards."""
-    with game.rehearsal():
-        return [_numbers(step(number)) for number in steps]
+def _figures_of(
+    trainer: Trainer, steps: Iterable[int], run_step: Callable[[int], StepFigures]
+) -> list[dict[str, float]]:
+    """Each step's figures; the trainer's state is restored afterwards."""
+    with trainer.trial_run():
+        return [_numbers(run_step(number)) for number in steps]
 
 
-def _numbers(figures: Figures) -> dict[str, float]:
+def _numbers(figures: StepFigures) -> dict[str, float]:
     whole: Tensor = torch.stack([figure.float() for figure in figures.values()])
     return dict(zip(figures, whole.tolist(), strict=True))
 

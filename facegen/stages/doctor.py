@@ -1,0 +1,67 @@
+"""The doctor: whether this machine has what facegen needs, and computes what it should."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import facegen
+from facegen import console
+from facegen.checks.check import CheckResult
+from facegen.checks.table import CHECKS
+
+
+@dataclass(frozen=True)
+class DoctorResult:
+    """What the checks found, in the order of the table.
+
+    Attributes:
+        checks: one result a line.
+    """
+
+    checks: tuple[CheckResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong. A warning is not wrong."""
+        return not self.wrong
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """The names of the checks that found something wrong."""
+        return tuple(check.name for check in self.checks if check.status == "wrong")
+
+    def lines(self) -> list[str]:
+        """A line a check, its remedy beneath, and a line that sums up."""
+        width = max((len(check.name) for check in self.checks), default=0)
+        lines = []
+        for check in self.checks:
+            lines.append(f"{check.status:5}  {check.name:{width}}  {check.message}")
+            if check.remedy is not None:
+                lines.append(f"{'':5}  {'':{width}}  → {check.remedy}")
+        warnings = sum(check.status == "warn" for check in self.checks)
+        told = f"{warnings} warning" if warnings == 1 else f"{warnings} warnings"
+        return [*lines, "", f"{len(self.checks)} checks: {len(self.wrong)} wrong, {told}."]
+
+    def to_json(self) -> dict[str, Any]:
+        """``schema``, ``facegen`` (its version), ``ok`` and ``checks``."""
+        checks = [check.to_json() for check in self.checks]
+        return {"schema": 1, "facegen": facegen.__version__, "ok": self.ok, "checks": checks}
+
+
+def doctor(*, quick: bool = False) -> DoctorResult:
+    """Check this machine: software, GPU, memory, disk, weights, and that pixels and scores are what others get.
+
+    A check that breaks off is reported as wrong, and the others go on. Nothing is downloaded, and nothing is left on
+    the disk.
+
+    Args:
+        quick: leave out the score by pytorch-fid's code, which takes most of the time.
+    """
+    results: list[CheckResult] = []
+    for check in CHECKS:
+        if check.slow and quick:
+            continue
+        console.detail(f"Checking {check.name}.")
+        results += check.run()
+    return DoctorResult(tuple(results))
