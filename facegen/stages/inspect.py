@@ -122,16 +122,15 @@ def inspect(
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out} does not end in .png.", f"Call it {out.with_suffix('.png')}, for example.")
     pixels = _pixels_for(found, shape, image)
-    layers = tuple(_layers_of(found, shape, options))
-    name = None
+    layers = tuple(_layers_of(found, shape, options))  # tells in words of an input that does not fit
     try:
         # Before any weights are made, which can take a while.
-        name = _name_of_layer(found, options, layer)
+        layer = _name_of_layer(found, options, layer)
         network = _with_weights(found, options, weights)
         caption = f"{image.name}, {times(shape, 'x')}"
-        picture = layer_figure(found, network, name, pixels, caption, channels=shape[0])
+        picture = layer_figure(found, network, layer, pixels, caption, channels=shape[0])
     except ValueError as problem:
-        raise InputError(f"Cannot draw {layer or name} of {found.name}: {problem}.") from problem
+        raise InputError(f"Cannot draw {layer} of {found.name}: {problem}.") from problem
     save_png(out, picture)
     return InspectResult(found.name, shape, batch, layers, out)
 

@@ -11,7 +11,7 @@ Trains each recipe for --wall minutes (scores and checkpoints are not counted), 
 When all recipes have had their time, each draws 1,000 images (seed 0), which are scored with all metrics against the
 dataset's train split, its held-out splits being the floor and the unseen real images; with --weights every score is
 taken in Inception's features as well, which no recipe is trained against, and the plot is of these. Where dlib is
-installed, faces are judged without ImageNet too (independent.py beside this script). Writes OUT.md, OUT.json, OUT.png
+installed, faces are scored without ImageNet too (independent.py beside this script). Writes OUT.md, OUT.json, OUT.png
 and OUT-RECIPE.png. The plot needs matplotlib.
 
 NAME:WIDTH is a recipe at another width, its learning rates in inverse proportion to that (Yang et al.,
@@ -181,7 +181,7 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
                     name: {key: score[key] for key in ("value", "interval95", "floor")} for name, score in found.items()
                 },
                 "metrics": found["effnet-lite0"]["metrics"],
-                "faces": judged(images, options.dataset) if last else None,
+                "faces": face_scores(images, options.dataset) if last else None,
             }
             write_text(kept, json.dumps(scores, indent=2) + "\n")
             print(f"{run.name} {kimg} kimg: {found['effnet-lite0']['value']:.2f}", flush=True)
@@ -195,7 +195,7 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
     curves_of(record).savefig(options.out.with_suffix(".png"), dpi=120)
 
 
-def judged(images: Path, dataset: Path) -> dict[str, float] | None:
+def face_scores(images: Path, dataset: Path) -> dict[str, float] | None:
     """What independent.py says of the images, and of as many held-out ones; None without dlib."""
     if find_spec("dlib") is None:
         return None

@@ -1,4 +1,4 @@
-"""How a generator's images are drawn."""
+"""How a generator's images are drawn, and its statistics taken."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facegen.gan.generators import draw_images, generator_names, image_chunks, to_uint8
+from facegen.cnn.dcgan import DCGANGenerator
+from facegen.gan.generators import draw_images, generator_names, image_chunks, standing_statistics, to_uint8
 from facegen.gan.latents import normal_latents
 
 
@@ -46,3 +47,20 @@ def test_chunks_are_floats_in_the_generators_range_without_gradients() -> None:
 def test_what_a_recipe_can_name_makes_images() -> None:
     assert {"dcgan_generator", "sngan_generator"} <= set(generator_names())
     assert "dcgan_discriminator" not in generator_names()
+
+
+def test_denormalisation_inverts_the_normalisation_of_every_pixel_value() -> None:
+    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(1, 16, 16, 3)
+    normalised = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert torch.equal(to_uint8(normalised), pixels)
+
+
+def test_standing_statistics_are_those_of_the_latents() -> None:
+    torch.manual_seed(0)
+    generator = DCGANGenerator(latent_dim=4, width=2, size=8).eval()
+    latents = torch.randn(64, 4)
+    standing_statistics(generator, latents, batch=64)
+    projected = generator.project.conv(latents[:, :, None, None])
+    torch.testing.assert_close(generator.project.norm.running_mean, projected.mean((0, 2, 3)))
+    torch.testing.assert_close(generator.project.norm.running_var, projected.var((0, 2, 3)))
+    assert not generator.training and generator.project.norm.momentum == 0.1

@@ -15,6 +15,19 @@ from facegen.errors import InputError
 from facegen.gan.latents import combine, normal_latents, slerp, sobol_latents
 
 
+class TestNormal:
+    def test_a_latent_depends_on_seed_and_index_only(self) -> None:
+        whole = normal_latents(7, 0, 10, 100)
+        assert torch.equal(whole[4:6], normal_latents(7, 4, 2, 100))
+        assert not torch.equal(whole, normal_latents(8, 0, 10, 100))
+
+    def test_latents_are_standard_normal_and_uncorrelated(self) -> None:
+        latents = normal_latents(0, 0, 2000, 100)
+        assert abs(latents.mean()) < 0.01 and abs(latents.std() - 1) < 0.01
+        neighbours = (latents[1:] * latents[:-1]).sum(1) / 100
+        assert abs(neighbours.mean()) < 0.01
+
+
 class TestSobol:
     def test_marginals_are_normal(self) -> None:
         latents = sobol_latents(0, 0, 1024, 100).double().numpy()
