@@ -24,6 +24,11 @@ _EXPORTS = {
     "run": "facegen.stages.run",
     "inspect": "facegen.stages.inspect",
     "doctor": "facegen.stages.doctor",
+    "SampleResult": "facegen.stages.sample",
+    "InterpolateResult": "facegen.stages.interpolate",
+    "ArithmeticResult": "facegen.stages.arithmetic",
+    "InspectResult": "facegen.stages.inspect",
+    "RunResult": "facegen.stages.run",
     "FaceDataset": "facegen.data.dataset",
     "Recipe": "facegen.training.recipe",
     "Score": "facegen.scoring.score",
@@ -31,9 +36,14 @@ _EXPORTS = {
 }
 
 __all__ = [
+    "ArithmeticResult",
     "FaceDataset",
     "FacegenError",
+    "InspectResult",
+    "InterpolateResult",
     "Recipe",
+    "RunResult",
+    "SampleResult",
     "Score",
     "arithmetic",
     "doctor",

@@ -29,15 +29,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from facegen.data.dataset import FaceDataset
-from facegen.device import choose_device
 from facegen.errors import InputError
 from facegen.files import atomic_path, sha256_file, write_text
-from facegen.gan.generators import latents_for
-from facegen.gan.latents import images_of
+from facegen.gan.generators import draw_images
+from facegen.gan.latents import normal_latents
 from facegen.metrics.phash import perceptual_hashes
 from facegen.pretrained import CARD, FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, generator_path
 from facegen.scoring.score import Score
-from facegen.stages.sample import generator_of
+from facegen.stages.sample import generator_of, placed
 from facegen.training.checkpoint import SavedGenerator, load_generator
 from facegen.training.log import read_log
 
@@ -55,7 +54,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, help="of training; by default from the run's log")
     parser.add_argument("--hardware", default="not recorded", help="that trained it, in words")
     parser.add_argument("--device", default="auto", help="draws the images (auto)")
-    parser.add_argument("--out", type=Path, default=generator_path().parent, help="the room, with its card.md")
+    parser.add_argument("--out", type=Path, default=generator_path().parent, help="the folder of its card.md")
     options = parser.parse_args()
     source = generator_of(options.run)
     whole = load_generator(source)
@@ -148,9 +147,8 @@ def compare(whole: SavedGenerator, half: SavedGenerator, device: str) -> Differe
 
 def draw(generator: SavedGenerator, seed: int, device: str) -> npt.NDArray[np.uint8]:
     """What 'facegen sample' draws with ``seed``, uint8 [IMAGES_PER_SEED, S, S, 3]."""
-    latents = latents_for(seed, 0, IMAGES_PER_SEED, generator.recipe.latent_dim)
-    where = choose_device(device)
-    return images_of(generator.network.to(where), latents.to(where))
+    latents = normal_latents(seed, 0, IMAGES_PER_SEED, generator.recipe.latent_dim)
+    return draw_images(placed(generator.network, device), latents)
 
 
 def draw_fingerprints(generator: SavedGenerator, device: str) -> npt.NDArray[np.uint64]:

@@ -1,9 +1,11 @@
-"""What scripts/bench/proof.py makes of a recipe before it trains it."""
+"""What scripts/bench/proof.py makes of a recipe before it trains it, and of its scores."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -31,3 +33,14 @@ def test_without_a_width_the_clock_alone_is_changed(proof: ModuleType) -> None:
     fitted = proof.fitted(recipe, None, UNCHANGED)
     changed = {name for name, value in fitted.to_dict().items() if value != recipe.to_dict()[name]}
     assert changed == {"kimg", "score_every", "checkpoint_every"}
+
+
+def test_the_published_scores_are_drawn_against_minutes_and_kimg(proof: ModuleType) -> None:
+    pytest.importorskip("matplotlib")
+    record = json.loads((Path(__file__).parents[1] / "docs" / "proof.json").read_text(encoding="utf-8"))
+    minutes, kimg = proof.curves_of(record).axes
+    assert (minutes.get_xlabel(), kimg.get_xlabel(), kimg.get_yscale()) == ("minutes", "kimg", "log")
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in kimg.get_lines()}
+    assert list(drawn) == [*record["recipes"], "1,000 held-out real images"]
+    for name, scores in record["recipes"].items():
+        assert drawn[name] == [[score["kimg"], score["inception"]["value"]] for score in scores]

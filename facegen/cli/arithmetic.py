@@ -57,4 +57,4 @@ def arithmetic(
     from facegen.stages.arithmetic import arithmetic as arithmetic_stage
 
     drawn = arithmetic_stage(run, out, add=add, subtract=subtract, noise=noise, seed=seed, device=device)
-    console.result(str(drawn))
+    console.result(str(drawn.path))

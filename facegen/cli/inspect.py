@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from facegen.cnn.inspect import LayerRow
-    from facegen.stages.inspect import Inspection
+    from facegen.stages.inspect import InspectResult
 
 _WIDE = 100  # columns; narrower terminals are not shown the multiply-adds
 _SHORT = {"BatchNorm": "BN", "InstanceNorm": "IN", "GroupNorm": "GN", "LayerNorm": "LN"}
@@ -104,18 +104,26 @@ def inspect(
     if image is not None:
         if out is None or as_json:
             raise click.UsageError("--image needs --out, the PNG to write, and prints no --json.")
-        from facegen.stages.draw import draw
-
-        drawn = draw(architecture, image, out, layer=layer, weights=weights, input=shape, width=width, size=size)
-        console.result(str(drawn))
-        return
-    for option, value in (("--layer", layer), ("--out", out), ("--weights", weights)):
-        if value is not None:
-            raise click.UsageError(f"{option} is for pictures: give an --image as well.")
+    else:
+        for option, value in (("--layer", layer), ("--out", out), ("--weights", weights)):
+            if value is not None:
+                raise click.UsageError(f"{option} is for pictures: give an --image as well.")
     from facegen.stages.inspect import inspect as inspect_stage
 
-    inspection = inspect_stage(architecture, input=shape, batch=batch, width=width, size=size)
-    if as_json:
+    inspection = inspect_stage(
+        architecture,
+        input=shape,
+        batch=batch,
+        width=width,
+        size=size,
+        image=image,
+        layer=layer,
+        out=out,
+        weights=weights,
+    )
+    if inspection.picture is not None:
+        console.result(str(inspection.picture))
+    elif as_json:
         console.result_json(inspection.to_json())
     else:
         console.result_table(_table(inspection))
@@ -134,7 +142,7 @@ def _list(as_json: bool) -> None:
     console.result_json({"schema": 1, "architectures": known})
 
 
-def _table(inspection: Inspection) -> Table:
+def _table(inspection: InspectResult) -> Table:
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -32,4 +32,4 @@ def interpolate(
     drawn = interpolate_stage(
         run, out, rows=rows, steps=steps, fps=fps, seed=seed, truncation=truncation, device=device
     )
-    console.result(str(drawn))
+    console.result(str(drawn.path))

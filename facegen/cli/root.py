@@ -22,7 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-#: In the order of the corridor, which is the order of ``facegen --help``.
+#: In the order of the stages, as in ``facegen --help``.
 COMMANDS = (
     "run",
     "prepare",
@@ -43,7 +43,7 @@ _MACHINES_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.
 PROJECT_CONFIG = Path("facegen.toml")
 
 
-class _Corridor(click.Group):
+class _Commands(click.Group):
     """Loads a command's file on first use, and turns expected failures into one sentence and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -79,7 +79,7 @@ class _Corridor(click.Group):
             console.error(problem)
             ctx.exit(problem.exit_code)
         except KeyboardInterrupt:
-            console.warn("interrupted")
+            console.warn("Interrupted.")
             ctx.exit(INTERRUPTED)
         except OSError as problem:
             if problem.errno not in _MACHINES_FAULT:
@@ -114,7 +114,7 @@ def _load_config(path: Path) -> dict[str, dict[str, Any]]:
                 f"The configuration {path} has {command_name!r}, which is not a command's table.",
                 f"Its tables are named like commands: {', '.join(f'[{name}]' for name in COMMANDS)}.",
             )
-        command = _Corridor().get_command(click.Context(main), command_name)
+        command = _Commands().get_command(click.Context(main), command_name)
         assert command is not None
         options = [option for option in command.params if isinstance(option, click.Option)]
         known = {word: option.name for option in options for word in _words(option)}
@@ -132,7 +132,7 @@ def _load_config(path: Path) -> dict[str, dict[str, Any]]:
 
 
 @click.group(
-    cls=_Corridor,
+    cls=_Commands,
     context_settings={
         "auto_envvar_prefix": "FACEGEN",
         "help_option_names": ["-h", "--help"],

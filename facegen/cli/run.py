@@ -51,7 +51,7 @@ def run(
         extractor=extractor,
         weights=weights,
     )
-    console.info(f"Faces: {ran.grid}; report: {ran.leaderboard.html}; score: {ran.score.summary()}")
+    console.info(f"Faces: {ran.grid}; report: {ran.leaderboard.html}; score: {ran.score.summary()}.")
     if ran.score.flattery is not None:
         console.warn(ran.score.flattery)
     console.result(str(ran.tarball))

@@ -17,8 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
 
-from facegen.data.containers import is_image_name, natural_key, printable
 from facegen.data.decode import Unreadable
+from facegen.data.image_names import is_image_name, natural_key, printable
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import sha256_file
 

@@ -1,26 +1,20 @@
-"""Encoded images where they lie: what a container of them offers, and the plainest one, a folder.
+"""Encoded images where they lie: what a container of them offers, and which one a path is.
 
 A container lists its image names in natural order (``2.jpg`` before ``10.jpg``) and hands out members: small picklable
-objects that a worker process can ``read`` by itself. Hidden files, ``__MACOSX`` and files that do not end like an image
-are passed over.
+objects that a worker process can ``read`` by itself.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
+import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from facegen.data.decode import Unreadable, suffixes
+from facegen.data.archives import Tar, Zip
+from facegen.data.decode import suffixes
+from facegen.data.folders import Folder
 from facegen.errors import InputError
-
-#: Hidden files and folders, and the resource forks that macOS packs beside the files.
-_LITTER = re.compile(r"(?:^|/)(?:\.|__MACOSX/)")
 
 
 class Member(Protocol):
@@ -53,71 +47,78 @@ class Container(Protocol):
         ...
 
 
-def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
-    """Sort key that puts ``2.jpg`` before ``10.jpg``, ignoring case; the name itself breaks ties."""
-    parts = re.split(r"0*([0-9]+)", name.casefold())
-    # Odd parts are digits, even ones text, so parts at one position always compare with their like. Of two numbers
-    # without leading zeros the longer is greater: no limit on their digits, as int() has.
-    return [(len(part), part) if at % 2 else part for at, part in enumerate(parts)], name
+def open_container(path: Path) -> Container:
+    """Open the images at ``path``, a folder or an archive told by its content rather than its name.
+
+    torchvision's CelebA root, and the ``celeba`` folder in it, give the images of ``img_align_celeba`` alone.
+    InputError when it is absent, no such archive, damaged, or holds no image.
+    """
+    container = _open(path)
+    if not container.names:
+        what = {"folder": "the folder and its subfolders", "zip": "the zip", "tar": "the tar"}[container.kind]
+        raise InputError(
+            f"No image found in {path}: looked through {what} for files ending in .jpg, .jpeg, .png, .webp, .bmp, "
+            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), hidden files aside.",
+            _archive_inside(path),
+        )
+    return container
 
 
-def printable(name: str) -> str:
-    """``name`` with the bytes that are not UTF-8 spelt out, so that it can be written to a text file."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+def _archive_inside(folder: Path) -> str | None:
+    """The remedy for a folder that holds the images' archive instead of the images."""
+    if not folder.is_dir():
+        return None
+    inside = (entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in (".zip", ".tar", ".tgz", ".gz"))
+    archive = next(inside, None)
+    return None if archive is None else f"Name the archive in it instead: {archive}"
 
 
-def is_image_name(name: str) -> bool:
-    """Whether ``name`` (relative, forward slashes) ends like an image and no part of it is hidden or macOS litter."""
-    return name[name.rfind(".") :].lower() in suffixes() and not _LITTER.search(name)
+def _open(path: Path) -> Container:
+    try:
+        if path.is_dir():
+            return _open_folder(path)
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except OSError as problem:
+        raise InputError(f"Cannot read {path}: {problem.strerror}.") from problem
+    if head.startswith((b"PK\3\4", b"PK\5\6")):
+        return Zip(path)
+    for magic, compression in ((b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz")):
+        if head.startswith(magic):
+            return Tar(path, compression)
+    if head[257:262] == b"ustar" or tarfile.is_tarfile(path):
+        return Tar(path, "")
+    raise _not_an_archive(path, head)
 
 
-@dataclass(frozen=True)
-class FileMember:
-    name: str
-    path: Path
-
-    def read(self) -> bytes:
-        try:
-            return self.path.read_bytes()
-        except OSError as problem:
-            raise Unreadable(f"cannot be read ({problem.strerror})") from problem
+def _open_folder(path: Path) -> Container:
+    for base in (path, path / "celeba"):
+        if (base / "img_align_celeba").is_dir():
+            return Folder(base, within="img_align_celeba")
+        if (base / "img_align_celeba.zip").is_file():
+            return _open(base / "img_align_celeba.zip")
+    return Folder(path)
 
 
-class Folder:
-    """Images under a folder, nested ones too. ``within`` keeps to one subfolder, which stays part of the names."""
-
-    kind = "folder"
-
-    def __init__(self, path: Path, within: str = "") -> None:
-        self.path = path
-        self._real_names = {printable(name): name for name in self._walk(within)}
-        self.names = sorted(self._real_names, key=natural_key)
-
-    def _walk(self, within: str) -> Iterator[str]:
-        def give_up(problem: OSError) -> None:
-            raise InputError(f"Cannot read the folder {problem.filename}: {problem.strerror}.") from problem
-
-        for folder, inner, files in os.walk(self.path / within, onerror=give_up):
-            inner[:] = [name for name in inner if not name.startswith(".") and name != "__MACOSX"]
-            prefix = Path(folder).relative_to(self.path).as_posix()
-            prefix = "" if prefix == "." else prefix + "/"
-            yield from (prefix + name for name in files if is_image_name(name))
-
-    @cached_property
-    def identity(self) -> str:
-        """Of the names, sizes and modification times: reading every byte would cost as much as preparing them."""
-        digest = hashlib.sha256()
-        for name in self.names:
-            try:
-                status = self._file(name).stat()
-                state = f"{status.st_size}\0{status.st_mtime_ns}"
-            except OSError:  # a dangling link, say: unreadable when its turn comes
-                state = "unreadable"
-            digest.update(f"{name}\0{state}\0".encode())
-        return digest.hexdigest()
-
-    def _file(self, name: str) -> Path:
-        return self.path / self._real_names[name]
-
-    def members(self, names: Sequence[str]) -> Iterator[FileMember]:
-        return (FileMember(name, self._file(name)) for name in names)
+def _not_an_archive(path: Path, head: bytes) -> InputError:
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not head:
+        return InputError(f"{path} is an empty file.", "Download or copy it again.")
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+        return InputError(
+            f"{path} is an HTML page, not an archive: Google Drive serves one instead of the file when its download "
+            "quota is used up or a confirmation is asked.",
+            "Open the link in a browser and download again, try tomorrow, or use the Kaggle mirror.",
+        )
+    if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
+        kind = "7-Zip" if head.startswith(b"7z") else "RAR"
+        return InputError(
+            f"{path} is a {kind} archive, which facegen does not read.",
+            "Unpack it and name the folder, or pack it as .zip or .tar.gz.",
+        )
+    return InputError(
+        f"{path} is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive.",
+        "Name a folder or an archive of images.",
+    )

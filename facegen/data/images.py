@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegen.data.containers import Container
+from facegen.data.containers import Container, open_container
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable, decode
 from facegen.data.origin import Origin, origin_of
-from facegen.data.sources import open_container
 from facegen.errors import InputError
 
 

@@ -1,22 +1,28 @@
-"""Latents: ways to draw them, to walk between them and to add them up; and a generator's images of them."""
+"""Latents: ways to draw them, to walk between them and to add them up."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from facegen.errors import InputError
-from facegen.gan.generators import latents_for, to_uint8
-
-#: A generator is always given this many latents at once, padded where fewer are left. Kernels round differently for
-#: other batch sizes, by up to a pixel value, so this alone makes an image depend on its latent only.
-CHUNK = 32
 
 #: Below this sine two latents point the same way, or opposite ways, and no great circle is told from another.
 _PARALLEL = 1e-6
+
+
+def normal_latents(seed: int, first: int, count: int, latent_dim: int) -> Tensor:
+    """Latents ``first`` to ``first + count − 1`` of ``seed``: float32 [count, latent_dim] ~ N(0, 1) on the CPU.
+
+    Each is drawn by its own generator from (seed, index), so latent i is the same whatever the batch.
+    """
+    rows = []
+    for index in range(first, first + count):
+        # Odd multipliers spread (seed, index) over the 64-bit seeds of neighbouring pairs (Knuth's and Weyl's).
+        key = (seed * 0x9E3779B97F4A7C15 + index * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**63
+        rows.append(torch.randn(latent_dim, generator=torch.Generator().manual_seed(key)))
+    return torch.stack(rows)
 
 
 def sobol_latents(seed: int, first: int, count: int, latent_dim: int) -> Tensor:
@@ -44,7 +50,7 @@ def sobol_latents(seed: int, first: int, count: int, latent_dim: int) -> Tensor:
 
 
 #: What ``facegen sample --latents`` takes.
-LATENTS = {"normal": latents_for, "sobol": sobol_latents}
+LATENTS = {"normal": normal_latents, "sobol": sobol_latents}
 
 
 def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:
@@ -79,11 +85,3 @@ def combine(latents: Tensor, weights: Tensor) -> Tensor:
     if scale == 0:
         raise ValueError("all weights are 0")
     return weights.to(latents.dtype) @ latents / scale
-
-
-@torch.no_grad()
-def images_of(generator: nn.Module, latents: Tensor) -> npt.NDArray[np.uint8]:
-    """A generator's images of latents on its device: float32 [N, D] → uint8 [N, S, S, 3], ``CHUNK`` at a time."""
-    count = len(latents)
-    padded = torch.cat([latents, latents[:1].expand(-count % CHUNK, -1)])
-    return torch.cat([to_uint8(generator(chunk)).cpu() for chunk in padded.split(CHUNK)])[:count].numpy()

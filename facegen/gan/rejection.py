@@ -49,11 +49,11 @@ class Rejection:
         of it on how many are asked about at once.
         """
         kept = np.empty(len(logits), dtype=np.bool_)
-        for place, logit in enumerate(logits):
+        for index, logit in enumerate(logits):
             if logit > self._maximum:
                 self._raise_maximum(float(logit))
             draw = np.random.default_rng((self._seed, self._candidates, _STREAM)).random()
-            kept[place] = draw < self._probability(logit)
+            kept[index] = draw < self._probability(logit)
             self._candidates += 1
         return kept
 

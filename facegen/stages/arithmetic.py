@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
@@ -12,18 +13,30 @@ import numpy.typing as npt
 import torch
 
 from facegen import console
-from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath
-from facegen.gan.generators import latents_for
-from facegen.gan.latents import combine, images_of
+from facegen.gan.generators import draw_images
+from facegen.gan.latents import combine, normal_latents
 from facegen.pictures.contact_sheet import contact_sheet, figure, save_png
-from facegen.stages.sample import generator_of
+from facegen.stages.sample import generator_of, placed
 from facegen.training.checkpoint import load_generator
 
 #: Images are drawn so many times their size, that captions fit above them.
 _ZOOM = 2
 Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ArithmeticResult:
+    """A drawn sum of faces.
+
+    Attributes:
+        path: the figure, a PNG.
+        faces: how many different faces went into the sum.
+    """
+
+    path: Path
+    faces: int
 
 
 def arithmetic(
@@ -35,7 +48,7 @@ def arithmetic(
     noise: float = 0.0,
     seed: int = 0,
     device: str = "auto",
-) -> Path:
+) -> ArithmeticResult:
     """Add and subtract groups of faces, each averaged, and write the figure to ``out``, a PNG.
 
     Radford et al., arXiv:1511.06434, section 6.3.2 and figure 7. A panel for each group has its faces, and below them
@@ -65,9 +78,8 @@ def arithmetic(
         raise InputError("There are not faces in every group.", "Give numbers from 1 on, as in --add 3,17,40.")
     numbers = sorted({number for _, group in signed for number in group})
     saved = load_generator(generator_of(run))
-    where = choose_device(device)
-    network = saved.network.to(where).to(memory_format=memory_format(where))
-    latents = torch.cat([latents_for(seed, number - 1, 1, saved.recipe.latent_dim) for number in numbers])
+    network = placed(saved.network, device)
+    latents = torch.cat([normal_latents(seed, number - 1, 1, saved.recipe.latent_dim) for number in numbers])
 
     def weights(*terms: tuple[int, Sequence[int]]) -> torch.Tensor:
         """Of each number in a sum of means. Whole numbers while they are counted, so that equal groups cancel."""
@@ -88,7 +100,7 @@ def arithmetic(
         jitter = torch.rand(around.shape, generator=torch.Generator().manual_seed(seed)).mul_(2).sub_(1)
         jitter[4] = 0
         around += noise * jitter
-    drawn = images_of(network, torch.cat([latents, means, around]).to(where))
+    drawn = draw_images(network, torch.cat([latents, means, around]))
     drawn = drawn.repeat(_ZOOM, axis=1).repeat(_ZOOM, axis=2)
     faces, of_means, results = np.split(drawn, [len(numbers), len(numbers) + len(means)])
 
@@ -102,10 +114,10 @@ def arithmetic(
     panels.append((caption, contact_sheet(results)))
     save_png(out, figure(panels))
     console.info(f"Seed {seed}; each column ends in its mean.")
-    return out
+    return ArithmeticResult(out, len(numbers))
 
 
 def _panel(members: Images, mean: Images, tallest: int) -> Images:
-    """Faces below each other, room up to the ``tallest`` group, and the face of their mean."""
-    room = np.full((tallest - len(members), *mean.shape), 255, np.uint8)
-    return contact_sheet(np.concatenate([members, room, mean[None]]), columns=1)
+    """Faces below each other, white up to the ``tallest`` group, and the face of their mean."""
+    white = np.full((tallest - len(members), *mean.shape), 255, np.uint8)
+    return contact_sheet(np.concatenate([members, white, mean[None]]), columns=1)

@@ -1,34 +1,48 @@
-"""Inspect: a network by name becomes a table of its layers."""
+"""Inspect: a network by name becomes a table of its layers, and one layer at work a picture."""
 
 from __future__ import annotations
 
 import inspect as introspection
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from facegen.cnn.architecture import Architecture
-from facegen.cnn.inspect import LayerRow, layer_table
+from facegen import console
+from facegen.cnn.architecture import FILTER, Architecture
+from facegen.cnn.inspect import LayerRow, find_layer, first_convolution, layer_table
 from facegen.cnn.registry import find_architecture
+from facegen.data.decode import Unreadable, decode
+from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
+from facegen.files import StrPath, optional_path
+from facegen.pictures.contact_sheet import save_png
+from facegen.pictures.layer_figure import layer_figure
+from facegen.weights.loading import network_from_file
+from facegen.weights.state_dicts import effnet_lite0_path
 
 
 @dataclass(frozen=True)
-class Inspection:
+class InspectResult:
     """The layers of an architecture for inputs of one shape.
 
     Attributes:
         input: the shape of one input.
         batch: inputs that ``activation_bytes`` counts.
+        layers: a row for each layer.
+        picture: the PNG of one layer at work; None where there was no image to draw it of.
     """
 
     architecture: str
     input: tuple[int, ...]
     batch: int
     layers: tuple[LayerRow, ...]
+    picture: Path | None = None
 
     @property
     def parameters(self) -> int:
@@ -72,8 +86,15 @@ def inspect(
     batch: int = 1,
     width: int | None = None,
     size: int | None = None,
-) -> Inspection:
+    image: StrPath | None = None,
+    layer: str | None = None,
+    out: StrPath | None = None,
+    weights: StrPath | None = None,
+) -> InspectResult:
     """The layers of a network, each with its sizes, receptive field, parameters, multiply-adds and memory.
+
+    With ``image`` and ``out`` a picture is drawn as well: the image, its shorter side resized to the input and the
+    centre cut out, the filters of the layer's first convolution, and the layer's feature maps.
 
     Args:
         architecture: a name in :mod:`facegen.cnn.registry`.
@@ -82,24 +103,48 @@ def inspect(
         batch: inputs whose activations are counted.
         width: channels after the first convolution; None is the published network.
         size: side of the images that the strides are laid out for; None is the published network, whatever the input.
+        image: a picture to draw the layer of, into the PNG ``out``.
+        layer: its name, where a leading ``features.`` may be left out; None is the first convolution.
+        weights: for the picture, a state dict, ``.safetensors`` or by ``torch.save``, with facegen's names or
+            torchvision's. None is ImageNet's for efficientnet_lite0, and random ones for the others, which is said on
+            stderr.
 
     Raises:
-        InputError: no such architecture, an option it does not take, or an input that it cannot take.
+        InputError: no such architecture, an option it does not take, or an input that it cannot take; an image, layer
+            or weights file that cannot be used, or only one of ``image`` and ``out``.
     """
-    found, shape, options = settings(architecture, input, width, size)
-    return Inspection(found.name, shape, batch, tuple(layers_of(found, shape, options)))
+    image, out, weights = optional_path(image), optional_path(out), optional_path(weights)
+    found, shape, options = _settings(architecture, input, width, size)
+    if image is None or out is None:
+        if (image, out, layer, weights) != (None,) * 4:
+            raise InputError("A picture of a layer needs an image and a PNG to write.", "Give both image and out.")
+        return InspectResult(found.name, shape, batch, tuple(_layers_of(found, shape, options)))
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--out {out} does not end in .png.", f"Call it {out.with_suffix('.png')}, for example.")
+    pixels = _pixels_for(found, shape, image)
+    layers = tuple(_layers_of(found, shape, options))  # tells in words of an input that does not fit
+    try:
+        # Before any weights are made, which can take a while.
+        layer = _name_of_layer(found, options, layer)
+        network = _with_weights(found, options, weights)
+        caption = f"{image.name}, {times(shape, 'x')}"
+        picture = layer_figure(found, network, layer, pixels, caption, channels=shape[0])
+    except ValueError as problem:
+        raise InputError(f"Cannot draw {layer} of {found.name}: {problem}.") from problem
+    save_png(out, picture)
+    return InspectResult(found.name, shape, batch, layers, out)
 
 
-def settings(
+def _settings(
     name: str, shape: tuple[int, ...] | None, width: int | None, size: int | None
 ) -> tuple[Architecture, tuple[int, ...], dict[str, int]]:
     """The architecture, the shape of its input, and what to build it with."""
     try:
         found = find_architecture(name)
     except ValueError as problem:
-        hint = str(problem).partition("did you mean ")[2]
+        hint = str(problem).partition("did you mean ")[2].rstrip("?")
         message = f"There is no architecture {name!r}."
-        raise InputError(message, f"Did you mean {hint}" if hint else "See 'facegen inspect --list'.") from problem
+        raise InputError(message, f"Did you mean {hint}?" if hint else "See 'facegen inspect --list'.") from problem
     takes = introspection.signature(found.build).parameters
     options = {}
     for option, value in (("width", width), ("size", size)):
@@ -122,7 +167,7 @@ def settings(
     return found, shape, options
 
 
-def build(architecture: Architecture, options: Mapping[str, int]) -> nn.Module:
+def _build(architecture: Architecture, options: Mapping[str, int]) -> nn.Module:
     """The network in eval mode: a table and a picture show what it does at test time."""
     try:
         return architecture.build(**options).eval()
@@ -130,7 +175,7 @@ def build(architecture: Architecture, options: Mapping[str, int]) -> nn.Module:
         raise InputError(f"{architecture.name} cannot be built like that: {problem}.") from problem
 
 
-def layers_of(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> list[LayerRow]:
+def _layers_of(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> list[LayerRow]:
     try:
         return _table(architecture, shape, options)
     except ValueError as problem:
@@ -142,7 +187,7 @@ def layers_of(architecture: Architecture, shape: tuple[int, ...], options: Mappi
 
 def _table(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> list[LayerRow]:
     with torch.device("meta"):
-        return layer_table(build(architecture, options), architecture.random_input(1, shape))
+        return layer_table(_build(architecture, options), architecture.random_input(1, shape))
 
 
 def _fits(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> bool:
@@ -152,6 +197,46 @@ def _fits(architecture: Architecture, shape: tuple[int, ...], options: Mapping[s
         return bool(_table(architecture, shape, options))
     except (ValueError, InputError):
         return False
+
+
+def _pixels_for(architecture: Architecture, shape: tuple[int, ...], path: Path) -> npt.NDArray[np.uint8]:
+    """A picture as large as the input of a network of images: uint8 [S, S, 3]. InputError for any other network."""
+    if len(architecture.input) != 3 or architecture.vocabulary is not None:
+        raise InputError(
+            f"{architecture.name} takes no images, so there is nothing to draw.", "Choose a network of images."
+        )
+    if shape[0] not in (1, 3) or shape[1] != shape[2]:
+        raise InputError(f"A picture cannot be an input of {times(shape)}.", "Use --input 3xNxN, or 1xNxN for grey.")
+    try:
+        return resize_and_crop(decode(path.read_bytes()).image, shape[1])
+    except (Unreadable, OSError) as problem:
+        reason = problem.reason if isinstance(problem, Unreadable) else problem.strerror
+        raise InputError(f"Cannot read the image {path}: {reason}.") from problem
+
+
+def _name_of_layer(architecture: Architecture, options: Mapping[str, int], layer: str | None) -> str:
+    """The layer's full name; that of the first convolution for None."""
+    with torch.device("meta"):
+        network = _build(architecture, options)
+    if layer is not None:
+        return find_layer(network, layer)[0]
+    convolution = first_convolution(network)
+    assert convolution is not None  # every network of images has one
+    return convolution[0]
+
+
+def _with_weights(architecture: Architecture, options: Mapping[str, int], path: Path | None) -> nn.Module:
+    """The network with the weights of the file; without one, with ImageNet's where they are installed, or random."""
+    published = architecture.name == "efficientnet_lite0" and options.get("in_channels", 3) == 3
+    if path is None and published and "width" not in options:
+        path = effnet_lite0_path()
+    if path is not None:
+        return network_from_file(architecture, options, path)
+    if architecture.role != FILTER:
+        console.warn(f"{architecture.name} has random weights here: its filters are not learned (see --weights).")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return _build(architecture, options)
 
 
 def _one_or_all(sizes: tuple[int, ...]) -> int | tuple[int, ...] | None:

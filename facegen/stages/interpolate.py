@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,28 @@ from PIL import Image
 from torch import Tensor
 
 from facegen import console
-from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_path
-from facegen.gan.generators import latents_for
-from facegen.gan.latents import images_of, slerp
+from facegen.gan.generators import draw_images
+from facegen.gan.latents import normal_latents, slerp
 from facegen.pictures.contact_sheet import contact_sheet, save_png
-from facegen.stages.sample import generator_of, require_truncation
+from facegen.stages.sample import generator_of, placed, require_truncation
 from facegen.training.checkpoint import load_generator
+
+
+@dataclass(frozen=True)
+class InterpolateResult:
+    """Drawn walks.
+
+    Attributes:
+        path: the picture, a PNG, or the animation, a GIF.
+        faces: how many faces they go between.
+        images: how many images were drawn, those faces included.
+    """
+
+    path: Path
+    faces: int
+    images: int
 
 
 def interpolate(
@@ -31,7 +46,7 @@ def interpolate(
     seed: int = 0,
     truncation: float = 1.0,
     device: str = "auto",
-) -> Path:
+) -> InterpolateResult:
     """Draw walks between latents (:func:`facegen.gan.latents.slerp`) and write them to ``out``.
 
     Face i is image i, from 1, of ``facegen sample`` for the same seed and truncation. The picture's row r has ``steps``
@@ -58,23 +73,22 @@ def interpolate(
         )
     require_truncation(truncation)
     saved = load_generator(generator_of(run))
-    where = choose_device(device)
-    network = saved.network.to(where).to(memory_format=memory_format(where))
+    network = placed(saved.network, device)
     dim = saved.recipe.latent_dim
     if suffix == ".png":
-        ends = latents_for(seed, 0, 2 * rows, dim)
+        ends = normal_latents(seed, 0, 2 * rows, dim)
         walks = [slerp(*pair, torch.linspace(0, 1, steps)) for pair in zip(ends[:rows], ends[rows:], strict=True)]
     else:
-        ends = latents_for(seed, 0, rows, dim)
+        ends = normal_latents(seed, 0, rows, dim)
         walks = [slerp(*pair, torch.arange(steps) / steps) for pair in zip(ends, ends.roll(-1, 0), strict=True)]
-    latents: Tensor = torch.cat(walks).mul_(truncation).to(where)
-    images = images_of(network, latents)
+    latents: Tensor = torch.cat(walks).mul_(truncation)
+    images = draw_images(network, latents)
     if suffix == ".png":
         save_png(out, contact_sheet(images, columns=steps))
     else:
         _save_gif(out, images, fps)
     console.info(f"Walked between {len(ends)} faces in {len(images)} images.")
-    return out
+    return InterpolateResult(out, len(ends), len(images))
 
 
 def _save_gif(path: Path, images: npt.NDArray[np.uint8], fps: int) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import facegen
 from facegen import console
 from facegen.data.dataset import SPLITS, FaceDataset, is_dataset, new_dataset
-from facegen.data.pool import default_workers, transform_chunks
 from facegen.data.selection import Selection, select
 from facegen.data.sources import CHUNK, Source, StoredImages, open_source
+from facegen.data.workers import default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import StrPath, optional_path
 from facegen.submission.rules import LIMITS

@@ -1,4 +1,4 @@
-"""Run: the whole corridor, from photographs to a graded tarball. A stage whose output is there already is skipped."""
+"""Run: all stages, from photographs to a graded tarball. A stage whose output is there already is skipped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facegen.data.images import open_images
 from facegen.device import choose_device
 from facegen.files import StrPath, optional_path, sha256_file, write_json
 from facegen.scoring.score import Score
-from facegen.scoring.scorer import open_scorer
+from facegen.stages.fid import fid, scorer_key
 from facegen.stages.grade import GradeResult, grade
 from facegen.stages.pack import PackResult, pack
 from facegen.stages.prepare import prepare
@@ -26,7 +26,7 @@ STEPS = 6
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     """What the chain made."""
 
     work: Path
@@ -48,7 +48,7 @@ def run(
     device: str = "auto",
     extractor: str | None = None,
     weights: StrPath | None = None,
-) -> Ran:
+) -> RunResult:
     """Prepare, train, sample, score, pack and grade, into ``work``.
 
     Args:
@@ -86,20 +86,20 @@ def run(
     _headline(3, f"sample {LIMITS.count:,} images")
     drawn_from = {"generator": sha256_file(trained.generator), "n": LIMITS.count}
     if state.holds("sample", drawn_from, _contents(images)):
-        console.info(f"Already sampled: {images}")
+        console.info(f"Already sampled: {images}.")
     else:
         sample(trained.generator, images, n=LIMITS.count, device=device)
         state.keep("sample", drawn_from, _contents(images))
 
     _headline(4, "score them against the dataset")
-    scorer = open_scorer(dataset, extractor=extractor, weights=weights, device=device)
-    scored_from = {"images": _contents(images), "scorer": scorer.key}
+    scorer = scorer_key(dataset, extractor=extractor, weights=weights, device=device)
+    scored_from = {"images": _contents(images), "scorer": scorer}
     score_file = work / "score.json"
     if state.holds("fid", scored_from, _contents(score_file)):
         score = Score.from_json(json.loads(score_file.read_text(encoding="utf-8")))
-        console.info("Already scored.")
+        console.info(f"Already scored: {score_file}.")
     else:
-        score = scorer.score_collection(open_images(images))
+        score = fid(images, dataset, extractor=extractor, weights=weights, device=device)
         write_json(score_file, score.to_json())
         state.keep("fid", scored_from, _contents(score_file))
     console.info("\n".join(score.lines()))
@@ -111,7 +111,7 @@ def run(
     packed_from = {"images": _contents(images), "student_number": student_number}
     tarball = submissions / f"{student_number}.tar.gz"
     if state.holds("pack", packed_from, _contents(tarball)):
-        console.info(f"Already packed: {tarball}")
+        console.info(f"Already packed: {tarball}.")
     else:
         packed: PackResult = pack(images, student_number, out=submissions)
         tarball = packed.path
@@ -127,7 +127,7 @@ def run(
         weights=weights,
         device=device,
     )
-    return Ran(work, trained.generator, images, images.with_name("grid.png"), score, tarball, graded)
+    return RunResult(work, trained.generator, images, images.with_name("grid.png"), score, tarball, graded)
 
 
 def _headline(step: int, words: str) -> None:

@@ -21,8 +21,8 @@ from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_folder
 from facegen.gan.discriminators import build_discriminator
-from facegen.gan.generators import to_uint8
-from facegen.gan.latents import CHUNK, LATENTS
+from facegen.gan.generators import CHUNK, image_chunks, to_uint8
+from facegen.gan.latents import LATENTS
 from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, LOG_RATIO_LOSSES, Rejection
 from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.pretrained import generator_path
@@ -41,7 +41,7 @@ PREVIEW, GRID = 64, "grid.png"
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampleResult:
     """Where the images and their preview grid are, how many there are, and which generator drew them.
 
     ``origin`` is what the images say of themselves: the way in which they were drawn, and what the generator was
@@ -66,7 +66,7 @@ def sample(
     rejection: bool = False,
     batch: int = 256,
     device: str = "auto",
-) -> Sampled:
+) -> SampleResult:
     """Draw ``n`` images as ``0001.png`` … into the folder ``images``, and a preview ``grid.png`` beside it.
 
     Images that are not plainly sampled (independent normal latents, none rejected) say so in a PNG text chunk, and
@@ -77,7 +77,7 @@ def sample(
         run: a run folder (its best generator, or the last where none was scored) or a .safetensors file;
             :func:`facegen.pretrained.generator_path` for the one that ships with facegen.
         n: how many.
-        seed: image i depends on (seed, i) and the generator alone.
+        seed: image i depends on (seed, i), the generator and the device's arithmetic, not on ``n`` or ``batch``.
         truncation: latents are multiplied by it; below 1 faces are more alike and more typical.
         latents: ``"normal"``, or ``"sobol"`` for quasi-random ones.
         rejection: draw candidates and keep those that the run's discriminator finds likely, as
@@ -103,25 +103,23 @@ def sample(
             f"This generator ships with facegen: {saved.recipe.name}, {saved.kimg:g} kimg of CelebA, for "
             "non-commercial research only. Its images are to be tried with, not to be handed in as your own."
         )
-    where = choose_device(device)
-    network = saved.network.to(where).to(memory_format=memory_format(where))
-    judge = _discriminator_of(run, saved).to(where).to(memory_format=memory_format(where)) if rejection else None
+    network = placed(saved.network, device)
+    discriminator = placed(_discriminator_of(run, saved), device) if rejection else None
     digits = max(4, len(str(n)))
     held = -(-batch // CHUNK) * CHUNK
 
     def chunks(kind: str, seed: int) -> Iterator[Tensor]:
         """The generator's images of latents 0, 1, …, endlessly: float [CHUNK, 3, S, S] in [−1, 1]."""
         for first in endlessly(0, held):
-            drawn = LATENTS[kind](seed, first, held, saved.recipe.latent_dim).mul_(truncation).to(where)
-            yield from map(network, drawn.split(CHUNK))
+            yield from image_chunks(network, LATENTS[kind](seed, first, held, saved.recipe.latent_dim).mul_(truncation))
 
     preview: list[npt.NDArray[np.uint8]] = []
     with atomic_folder(images) as folder, console.progress("sample", n) as bar, torch.no_grad():
         pictures, acceptance = _pictures(chunks(latents, seed)), None
-        if judge is not None:
-            burn_in = [_logits(judge, chunk) for chunk in islice(chunks("normal", BURN_IN_SEED), BURN_IN // CHUNK)]
-            rejecting = Rejection(np.concatenate(burn_in), seed)
-            pictures, acceptance = _kept(chunks(latents, seed), judge, rejecting), rejecting.acceptance
+        if discriminator is not None:
+            others = islice(chunks("normal", BURN_IN_SEED), BURN_IN // CHUNK)
+            rejecting = Rejection(np.concatenate([_logits(discriminator, chunk) for chunk in others]), seed)
+            pictures, acceptance = _kept(chunks(latents, seed), discriminator, rejecting), rejecting.acceptance
         origin = Origin(_sampling(truncation, latents, acceptance), saved.trained_against)
         info = png_info(origin)
         for number, image in enumerate(islice(pictures, n), 1):
@@ -134,9 +132,9 @@ def sample(
     against = "" if origin.trained_against is None else f", trained against {origin.trained_against}"
     console.info(
         f"Sampled {n:,} images{how} from {path.name} ({saved.recipe.name}, {saved.kimg:g} kimg{against}); "
-        f"preview: {grid}"
+        f"preview: {grid}."
     )
-    return Sampled(images, grid, n, path, origin)
+    return SampleResult(images, grid, n, path, origin)
 
 
 def _pictures(chunks: Iterator[Tensor]) -> Iterator[npt.NDArray[np.uint8]]:
@@ -145,15 +143,15 @@ def _pictures(chunks: Iterator[Tensor]) -> Iterator[npt.NDArray[np.uint8]]:
         yield from to_uint8(chunk).cpu().numpy()
 
 
-def _logits(judge: nn.Module, images: Tensor) -> npt.NDArray[np.float64]:
-    logits: Tensor = judge(images)
+def _logits(discriminator: nn.Module, images: Tensor) -> npt.NDArray[np.float64]:
+    logits: Tensor = discriminator(images)
     return logits.cpu().double().numpy()
 
 
-def _kept(chunks: Iterator[Tensor], judge: nn.Module, rejection: Rejection) -> Iterator[npt.NDArray[np.uint8]]:
+def _kept(chunks: Iterator[Tensor], discriminator: nn.Module, rejection: Rejection) -> Iterator[npt.NDArray[np.uint8]]:
     """Those of them that are not rejected."""
     for chunk in chunks:
-        yield from to_uint8(chunk).cpu().numpy()[rejection.keep(_logits(judge, chunk))]
+        yield from to_uint8(chunk).cpu().numpy()[rejection.keep(_logits(discriminator, chunk))]
 
 
 def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
@@ -182,8 +180,8 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
     kimg = state["images_seen"] / 1000
     if f"{kimg:g}" != f"{saved.kimg:g}":  # a generator's is kept in six digits
         console.warn(
-            f"the discriminator is that of {kimg:g} kimg and the generator that of {saved.kimg:g}: it never judged "
-            "this one, and its logits say less about it"
+            f"The discriminator is that of {kimg:g} kimg and the generator that of {saved.kimg:g}: it never saw this "
+            "one's images, and its logits say less about them."
         )
     network = build_discriminator(
         recipe.discriminator,
@@ -215,6 +213,12 @@ def require_truncation(truncation: float) -> None:
     """InputError for a factor on the latents that no generator was trained for."""
     if not 0 <= truncation <= 10:
         raise InputError(f"A truncation of {truncation} makes no faces.", "Use 1.0, or a little less.")
+
+
+def placed(network: nn.Module, device: str) -> nn.Module:
+    """The network on the device, in the memory format in which images are drawn there."""
+    chosen = choose_device(device)
+    return network.to(chosen).to(memory_format=memory_format(chosen))
 
 
 def generator_of(run: Path) -> Path:

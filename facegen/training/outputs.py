@@ -9,11 +9,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from facegen.data.dataset import FaceDataset
 from facegen.files import write_text
-from facegen.gan.generators import latents_for, standing_statistics, to_uint8
+from facegen.gan.generators import draw_images, standing_statistics
+from facegen.gan.latents import normal_latents
 from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.training.checkpoint import LAST, RECIPE, TRAINER, save_checkpoint, save_generator
 from facegen.training.distributed import Ranks
@@ -91,17 +91,14 @@ class Outputs:
 
 def take_standing_statistics(trainer: Trainer) -> None:
     """Give the averaged generator BatchNorm statistics of its own."""
-    latents = latents_for(GRID_SEED, 0, STANDING_LATENTS, trainer.recipe.latent_dim)
+    latents = normal_latents(GRID_SEED, 0, STANDING_LATENTS, trainer.recipe.latent_dim)
     standing_statistics(trainer.ema, latents.to(trainer.device), CHUNK)
 
 
-@torch.no_grad()
 def draw(trainer: Trainer, seed: int, first: int, count: int) -> Images:
     """The averaged generator's images of a seed: uint8 [count, S, S, 3]."""
-    # Chunks of one size, for cuDNN looks for the quickest way anew with each.
-    chunk = min(CHUNK, count)
-    latents = latents_for(seed, first, -(-count // chunk) * chunk, trainer.recipe.latent_dim).to(trainer.device)
-    return torch.cat([to_uint8(trainer.ema(part)).cpu() for part in latents.split(chunk)])[:count].numpy()
+    latents = normal_latents(seed, first, count, trainer.recipe.latent_dim)
+    return draw_images(trainer.ema, latents, min(CHUNK, count))
 
 
 def draw_for_score(trainer: Trainer, scorer: PeriodicScorer, ranks: Ranks) -> tuple[Images, Features]:

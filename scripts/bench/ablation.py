@@ -38,8 +38,8 @@ import torch
 from facegen.data.dataset import FaceDataset
 from facegen.device import choose_precision
 from facegen.extractors.opening import open_extractor
-from facegen.gan.generators import latents_for, standing_statistics
-from facegen.gan.latents import images_of
+from facegen.gan.generators import draw_images, standing_statistics
+from facegen.gan.latents import normal_latents
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.metrics.manifold import manifold_metrics
 from facegen.training.batches import RealImages
@@ -204,8 +204,8 @@ class Distance:
 
     def __call__(self, trainer: Trainer) -> tuple[Score, npt.NDArray[np.uint8]]:
         latent_dim = trainer.recipe.latent_dim
-        standing_statistics(trainer.ema, latents_for(0, 0, STATISTICS, latent_dim), 128)
-        drawn = images_of(trainer.ema, latents_for(1, 0, self._n, latent_dim))
+        standing_statistics(trainer.ema, normal_latents(0, 0, STATISTICS, latent_dim), 128)
+        drawn = draw_images(trainer.ema, normal_latents(1, 0, self._n, latent_dim))
         features = self._features(drawn)
         distance = frechet_distance(frechet_statistics(features), self._reference)
         return Score(distance, manifold_metrics(self._real, features).recall), drawn

@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +24,9 @@ from facegen.data.dataset import FaceDataset
 from facegen.data.images import open_images
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.checkpoint import load_generator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 N = 1000
 
@@ -52,7 +57,10 @@ def main() -> None:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     record = {"measure": scorer.description, "n": N, "floor": floor, "points": points}
     options.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
-    plot(points, floor, scorer, options.out.with_suffix(".png"))
+    distance, _, _ = scorer.description.partition(" against")
+    figure = plot({"kimg": {f"{N:,} generated images": points}}, float(np.mean(floor)) if floor else None, distance)
+    figure.axes[0].set_title(scorer.description)
+    figure.savefig(options.out.with_suffix(".png"), dpi=120)
 
 
 def heldout_floor(scorer: Scorer, heldout: Path) -> list[float]:
@@ -69,20 +77,34 @@ def score(scorer: Scorer, generator: Path) -> float:
         return scorer.score_collection(open_images(drawn.images)).value
 
 
-def plot(points: list[tuple[float, float]], floor: list[float] | None, scorer: Scorer, path: Path) -> None:
+def plot(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], floor: float | None, distance: str
+) -> Figure:
+    """Curves of a distance on a logarithmic scale, and the line of its floor: a panel for each x axis.
+
+    Args:
+        panels: what is on the x axis → a curve's label → its points (x, distance).
+        floor: of held-out real images; None where it was not measured.
+        distance: what the y axis is called.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    axes.plot(*zip(*points, strict=True), marker="o", label="1,000 generated images")
-    if floor:
-        axes.axhline(float(np.mean(floor)), color="grey", linestyle="--", label="1,000 held-out real images")
-    axes.set(xlabel="kimg", ylabel=scorer.description.split(" against")[0], yscale="log", title=scorer.description)
-    axes.grid(visible=True, which="both", alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    figure, (axes,) = pyplot.subplots(
+        1, len(panels), figsize=(3 + 4 * len(panels), 4), layout="constrained", sharey=True, squeeze=False
+    )
+    for axis, (against, curves) in zip(axes, panels.items(), strict=True):
+        for label, points in curves.items():
+            axis.plot(*zip(*points, strict=True), marker="o", label=label)
+        if floor is not None:
+            axis.axhline(floor, color="grey", linestyle="--", label=f"{N:,} held-out real images")
+        axis.set(xlabel=against, yscale="log")
+        axis.grid(visible=True, which="both", alpha=0.3)
+    axes[0].set_ylabel(distance)
+    axes[0].legend()
+    return figure
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ Trains each recipe for --wall minutes (scores and checkpoints are not counted), 
 When all recipes have had their time, each draws 1,000 images (seed 0), which are scored with all metrics against the
 dataset's train split, its held-out splits being the floor and the unseen real images; with --weights every score is
 taken in Inception's features as well, which no recipe is trained against, and the plot is of these. Where dlib is
-installed, faces are judged without ImageNet too (independent.py beside this script). Writes OUT.md, OUT.json, OUT.png
+installed, faces are scored without ImageNet too (independent.py beside this script). Writes OUT.md, OUT.json, OUT.png
 and OUT-RECIPE.png. The plot needs matplotlib.
 
 NAME:WIDTH is a recipe at another width, its learning rates in inverse proportion to that (Yang et al.,
@@ -36,14 +36,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curve import N, plot
+
 from facegen.files import write_text
 from facegen.training.log import read_log
 from facegen.training.recipe import Recipe, Scheduled, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from independent import FaceReference
+    from matplotlib.figure import Figure
 
-N = 1000
 LONG = 1e6  # kimg: the clock ends a run, not its length
 POLL = 0.5
 
@@ -179,7 +181,7 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
                     name: {key: score[key] for key in ("value", "interval95", "floor")} for name, score in found.items()
                 },
                 "metrics": found["effnet-lite0"]["metrics"],
-                "faces": judged(images, options.dataset) if last else None,
+                "faces": face_scores(images, options.dataset) if last else None,
             }
             write_text(kept, json.dumps(scores, indent=2) + "\n")
             print(f"{run.name} {kimg} kimg: {found['effnet-lite0']['value']:.2f}", flush=True)
@@ -190,10 +192,10 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
     table = in_markdown(record)
     write_text(options.out.with_suffix(".md"), table)
     print(table)
-    plot(record, options.out.with_suffix(".png"))
+    curves_of(record).savefig(options.out.with_suffix(".png"), dpi=120)
 
 
-def judged(images: Path, dataset: Path) -> dict[str, float] | None:
+def face_scores(images: Path, dataset: Path) -> dict[str, float] | None:
     """What independent.py says of the images, and of as many held-out ones; None without dlib."""
     if find_spec("dlib") is None:
         return None
@@ -222,6 +224,23 @@ def measure_of(lasts: Iterable[dict[str, Any]]) -> tuple[str, str]:
     """Whose features recipes are compared in, and what the distance is called: Inception's where all were scored so."""
     scored = all("inception" in last for last in lasts)
     return ("inception", "≈FID") if scored else ("effnet-lite0", "effnet-lite0 FD")
+
+
+def curves_of(record: dict[str, Any]) -> Figure:
+    """Each recipe's scores against minutes and kimg."""
+    lasts = [scores[-1] for scores in record["recipes"].values()]
+    network, label = measure_of(lasts)
+    panels = {
+        against: {
+            name: [(score[against], score[network]["value"]) for score in scores]
+            for name, scores in record["recipes"].items()
+        }
+        for against in ("minutes", "kimg")
+    }
+    figure = plot(panels, lasts[0][network]["floor"], f"{label} of {N:,} images")
+    for axis in figure.axes:
+        axis.set_xlim(left=0)  # a single score each would spread a rounding of minutes over the whole axis
+    return figure
 
 
 def in_markdown(record: dict[str, Any]) -> str:
@@ -262,33 +281,6 @@ def in_markdown(record: dict[str, Any]) -> str:
         cells += [f"{metrics[name]:.2f}" for name in ("precision", "recall", "coverage")] + [copies]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def plot(record: dict[str, Any], path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    lasts = [scores[-1] for scores in record["recipes"].values()]
-    network, label = measure_of(lasts)
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained", sharey=True)
-    for axis, against in zip(axes, ("minutes", "kimg"), strict=True):
-        for name, scores in record["recipes"].items():
-            axis.plot(
-                [score[against] for score in scores],
-                [score[network]["value"] for score in scores],
-                marker="o",
-                label=name,
-            )
-        floor = lasts[0][network]["floor"]
-        axis.axhline(floor, color="grey", linestyle="--", label=f"{N:,} held-out real images")
-        axis.set(xlabel=against, yscale="log")
-        axis.set_xlim(left=0)  # a single score each would spread a rounding of minutes over the whole axis
-        axis.grid(visible=True, which="both", alpha=0.3)
-    axes[0].set_ylabel(f"{label} of {N:,} images")
-    axes[0].legend()
-    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":

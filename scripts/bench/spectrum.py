@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from facegen.cnn.chroma import LUMA
 from facegen.data.dataset import FaceDataset
-from facegen.gan.generators import latents_for
-from facegen.gan.latents import images_of
+from facegen.gan.generators import draw_images
+from facegen.gan.latents import normal_latents
 from facegen.training.checkpoint import load_generator
 
 IMAGES, RINGS, CHUNK = 2000, 8, 50
@@ -47,7 +47,7 @@ def main() -> None:
 
 def drawn(path: Path) -> npt.NDArray[np.uint8]:
     saved = load_generator(path)
-    return images_of(saved.network, latents_for(0, 0, IMAGES, saved.recipe.latent_dim))
+    return draw_images(saved.network, normal_latents(0, 0, IMAGES, saved.recipe.latent_dim))
 
 
 def powers(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:

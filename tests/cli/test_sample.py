@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from facegen.cli import sample as cli
+from facegen.gan import latents
+
 Run = Callable[..., Result]
 
 
@@ -36,6 +39,10 @@ def test_wrong_usage_is_one_sentence(facegen: Run, words: tuple[str, ...], said:
 
 def test_the_usage_shows_both_ways(facegen: Run) -> None:
     assert "facegen sample [OPTIONS] (RUN | --pretrained) IMAGES" in facegen("sample", "--help").stdout
+
+
+def test_latents_are_those_that_can_be_drawn() -> None:
+    assert tuple(latents.LATENTS) == cli.LATENTS
 
 
 def test_no_discriminator_ships(facegen: Run, tmp_path: Path) -> None:

@@ -8,12 +8,24 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch import Tensor, nn
+from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from facegen.errors import InputError
-from facegen.gan.generators import latents_for, to_uint8
-from facegen.gan.latents import combine, images_of, slerp, sobol_latents
+from facegen.gan.latents import combine, normal_latents, slerp, sobol_latents
+
+
+class TestNormal:
+    def test_a_latent_depends_on_seed_and_index_only(self) -> None:
+        whole = normal_latents(7, 0, 10, 100)
+        assert torch.equal(whole[4:6], normal_latents(7, 4, 2, 100))
+        assert not torch.equal(whole, normal_latents(8, 0, 10, 100))
+
+    def test_latents_are_standard_normal_and_uncorrelated(self) -> None:
+        latents = normal_latents(0, 0, 2000, 100)
+        assert abs(latents.mean()) < 0.01 and abs(latents.std() - 1) < 0.01
+        neighbours = (latents[1:] * latents[:-1]).sum(1) / 100
+        assert abs(neighbours.mean()) < 0.01
 
 
 class TestSobol:
@@ -27,7 +39,7 @@ class TestSobol:
             return float(stats.qmc.discrepancy(stats.norm.cdf(latents.numpy()), method="L2-star"))
 
         sobol = [discrepancy(sobol_latents(seed, 0, 256, 4)) for seed in range(5)]
-        independent = [discrepancy(latents_for(seed, 0, 256, 4)) for seed in range(5)]
+        independent = [discrepancy(normal_latents(seed, 0, 256, 4)) for seed in range(5)]
         assert max(sobol) < 0.5 * min(independent)
 
     def test_points_are_torchs(self) -> None:
@@ -66,7 +78,7 @@ class TestSlerp:
         torch.testing.assert_close(half, torch.tensor([3.0, 3.0]) / math.sqrt(2))
 
     def test_turns_at_an_even_pace_and_keeps_to_the_norms(self) -> None:
-        low, high = latents_for(0, 0, 2, 100)
+        low, high = normal_latents(0, 0, 2, 100)
         walk = slerp(low, high, torch.linspace(0, 1, 9)).double()
         norms = walk.norm(dim=1)
         torch.testing.assert_close(norms, torch.linspace(float(norms[0]), float(norms[-1]), 9).double())
@@ -75,7 +87,7 @@ class TestSlerp:
         torch.testing.assert_close(angles, angles[:1].expand(8))
 
     def test_ends_are_the_latents_to_the_bit(self) -> None:
-        latents = latents_for(1, 0, 64, 100)
+        latents = normal_latents(1, 0, 64, 100)
         for low, high in zip(latents[:32], latents[32:], strict=True):
             assert torch.equal(slerp(low, high, torch.tensor([0.0, 1.0])), torch.stack([low, high]))
 
@@ -88,22 +100,16 @@ class TestSlerp:
 
 class TestCombine:
     def test_dcgans_sum_of_three_means_of_three_is_not_rescaled(self) -> None:
-        latents = latents_for(0, 0, 9, 50)
+        latents = normal_latents(0, 0, 9, 50)
         a, b, c = latents.split(3)
         weights = torch.tensor([1.0] * 3 + [-1.0] * 3 + [1.0] * 3) / 3
         torch.testing.assert_close(combine(latents, weights), a.mean(0) - b.mean(0) + c.mean(0))
 
     @pytest.mark.parametrize("weights", [[0.2] * 5, [1.0, -1.0, 1.0, 0.0, 0.0], [3.0, 0.1, 0.0, 0.0, -2.0]])
     def test_a_sum_of_latents_is_distributed_as_a_latent(self, weights: list[float]) -> None:
-        total = combine(latents_for(2, 0, 5, 5000), torch.tensor(weights))
+        total = combine(normal_latents(2, 0, 5, 5000), torch.tensor(weights))
         assert stats.kstest(total.numpy(), "norm").pvalue > 0.05
 
     def test_no_weight_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="all weights are 0"):
-            combine(latents_for(0, 0, 2, 5), torch.zeros(2))
-
-
-def test_images_are_the_generators_of_any_number_of_latents() -> None:
-    generator = nn.Sequential(nn.Unflatten(1, (3, 2, 2)), nn.Tanh())
-    latents = latents_for(0, 0, 33, 12)
-    np.testing.assert_array_equal(images_of(generator, latents), to_uint8(generator(latents)).numpy())
+            combine(normal_latents(0, 0, 2, 5), torch.zeros(2))

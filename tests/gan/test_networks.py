@@ -10,7 +10,6 @@ from facegen.cnn.architecture import CLASSIFIER
 from facegen.cnn.dcgan import DCGANDiscriminator, DCGANGenerator
 from facegen.cnn.registry import find_architecture
 from facegen.gan.discriminators import build_discriminator, discriminator_names
-from facegen.gan.generators import latents_for, standing_statistics, to_uint8
 
 
 def parameters(module: nn.Module) -> int:
@@ -88,36 +87,6 @@ def test_other_powers_of_two(size: int) -> None:
 def test_a_size_that_doubling_cannot_reach_is_an_error() -> None:
     with pytest.raises(ValueError, match="48×48"):
         DCGANGenerator(size=48)
-
-
-def test_a_latent_depends_on_seed_and_index_only() -> None:
-    whole = latents_for(7, 0, 10, 100)
-    assert torch.equal(whole[4:6], latents_for(7, 4, 2, 100))
-    assert not torch.equal(whole, latents_for(8, 0, 10, 100))
-
-
-def test_latents_are_standard_normal_and_uncorrelated() -> None:
-    latents = latents_for(0, 0, 2000, 100)
-    assert abs(latents.mean()) < 0.01 and abs(latents.std() - 1) < 0.01
-    neighbours = (latents[1:] * latents[:-1]).sum(1) / 100
-    assert abs(neighbours.mean()) < 0.01
-
-
-def test_denormalisation_inverts_the_normalisation_of_every_pixel_value() -> None:
-    pixels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1).expand(1, 16, 16, 3)
-    normalised = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
-    assert torch.equal(to_uint8(normalised), pixels)
-
-
-def test_standing_statistics_are_those_of_the_latents() -> None:
-    torch.manual_seed(0)
-    generator = DCGANGenerator(latent_dim=4, width=2, size=8).eval()
-    latents = torch.randn(64, 4)
-    standing_statistics(generator, latents, batch=64)
-    projected = generator.project.conv(latents[:, :, None, None])
-    torch.testing.assert_close(generator.project.norm.running_mean, projected.mean((0, 2, 3)))
-    torch.testing.assert_close(generator.project.norm.running_var, projected.var((0, 2, 3)))
-    assert not generator.training and generator.project.norm.momentum == 0.1
 
 
 @pytest.mark.parametrize("name", discriminator_names())

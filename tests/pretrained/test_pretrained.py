@@ -20,8 +20,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from facegen.errors import InputError
-from facegen.gan.generators import build_generator, latents_for
-from facegen.gan.latents import images_of
+from facegen.gan.generators import build_generator, draw_images
+from facegen.gan.latents import normal_latents
 from facegen.grading.fingerprints import fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, flags_of
 from facegen.grading.grader import Grader
@@ -45,7 +45,7 @@ def shipped() -> SavedGenerator:
 @pytest.fixture(scope="module")
 def faces(shipped: SavedGenerator) -> Images:
     """The first 32 of seed 0."""
-    return images_of(shipped.network, latents_for(0, 0, 32, shipped.recipe.latent_dim))
+    return draw_images(shipped.network, normal_latents(0, 0, 32, shipped.recipe.latent_dim))
 
 
 class TestFiles:
@@ -73,7 +73,7 @@ class TestFiles:
 
     def test_the_last_seed_is_fingerprinted_where_it_is_said(self, shipped: SavedGenerator) -> None:
         last = IMAGES_PER_SEED - 32
-        images = images_of(shipped.network, latents_for(SEEDS - 1, last, 32, shipped.recipe.latent_dim))
+        images = draw_images(shipped.network, normal_latents(SEEDS - 1, last, 32, shipped.recipe.latent_dim))
         assert np.diagonal(hamming_distances(perceptual_hashes(images), fingerprints()[-32:])).max() <= NEAR
 
     def test_the_card_is_this_generators(self, shipped: SavedGenerator) -> None:
@@ -114,7 +114,7 @@ class TestFlag:
         other = build_generator("dcgan_generator", latent_dim=100, width=4, size=64).eval()
         for parameter in other.parameters():
             parameter.data.mul_(3)
-        images = images_of(other, latents_for(0, 0, 64, 100))
+        images = draw_images(other, normal_latents(0, 0, 64, 100))
         assert pretrained_flags(images, fingerprints()) == []
 
 

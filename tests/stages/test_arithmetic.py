@@ -12,7 +12,8 @@ import torch
 from click.testing import Result
 from PIL import Image
 
-from facegen.gan.generators import latents_for, to_uint8
+from facegen.gan.generators import to_uint8
+from facegen.gan.latents import normal_latents
 from facegen.stages import arithmetic as stage
 from facegen.training.checkpoint import load_generator
 
@@ -61,7 +62,7 @@ def test_groups_their_means_and_the_sum_are_drawn(
             np.testing.assert_array_equal(face(panel, row), original)
         assert (face(panel, 2) == 255).all() == (len(group) < 3)
 
-    z = {number: latents_for(2, number - 1, 1, 100)[0] for number in range(1, 7)}
+    z = {number: normal_latents(2, number - 1, 1, 100)[0] for number in range(1, 7)}
     # By hand: a mean of two has variance 1/2, and the sum 1/2 + 1/3 + 1.
     mean = (z[3] + z[1]) / 2
     total = mean - (z[6] + z[5] + z[2]) / 3 + z[4]

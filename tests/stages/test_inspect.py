@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.models import alexnet
+from torchvision.models import resnet18
 
 from facegen.cnn.registry import find_architecture
 from facegen.data.synthetic import render_faces
 from facegen.errors import InputError
-from facegen.stages.draw import draw
 from facegen.stages.inspect import inspect
 
 
@@ -83,7 +82,7 @@ class TestPictures:
     def test_the_blurred_image_is_drawn_beside_the_image(self, tmp_path: Path) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / "noise.png")
-        draw("blur", tmp_path / "noise.png", tmp_path / "x.png", input=(3, 448, 448))
+        inspect("blur", image=tmp_path / "noise.png", out=tmp_path / "x.png", input=(3, 448, 448))
         picture = np.asarray(Image.open(tmp_path / "x.png"))
         top, gap, side = 38, 16, 448  # below one line of caption
         assert np.array_equal(picture[top : top + side, gap : gap + side], noise)
@@ -94,26 +93,27 @@ class TestPictures:
     def test_random_weights_are_said_to_be(
         self, face: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        draw("lenet5", face, tmp_path / "x.png")
+        inspect("lenet5", image=face, out=tmp_path / "x.png")
         assert "lenet5 has random weights" in capsys.readouterr().err
-        draw("blur", face, tmp_path / "x.png")
+        inspect("blur", image=face, out=tmp_path / "x.png")
         assert capsys.readouterr().err == ""
 
     def test_random_weights_are_the_same_each_time(self, face: Path, tmp_path: Path) -> None:
         for name in ("1.png", "2.png"):
             torch.manual_seed(len(name) + ord(name[0]))
-            draw("lenet5", face, tmp_path / name)
+            inspect("lenet5", image=face, out=tmp_path / name)
         assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
 
     def test_weights_have_facegens_names_or_torchvisions_and_any_number_of_classes(
         self, face: Path, tmp_path: Path
     ) -> None:
         torch.manual_seed(1)
-        weights = dict(alexnet(num_classes=3).state_dict())
+        weights = dict(resnet18(num_classes=3).state_dict())
         torch.save(weights, tmp_path / "theirs.pth")
-        torch.save(find_architecture("alexnet_torchvision").convert(weights), tmp_path / "ours.pth")
+        torch.save(find_architecture("resnet18").convert(weights), tmp_path / "ours.pth")
         for name in ("theirs", "ours"):
-            draw("alexnet_torchvision", face, tmp_path / f"{name}.png", weights=tmp_path / f"{name}.pth")
+            picture, state_dict = tmp_path / f"{name}.png", tmp_path / f"{name}.pth"
+            inspect("resnet18", input=(3, 32, 32), image=face, out=picture, weights=state_dict)
         assert (tmp_path / "theirs.png").read_bytes() == (tmp_path / "ours.png").read_bytes()
 
     @pytest.mark.parametrize(
@@ -128,14 +128,23 @@ class TestPictures:
         self, face: Path, tmp_path: Path, name: str, options: dict[str, object], says: str
     ) -> None:
         with pytest.raises(InputError, match=says):
-            draw(name, face, tmp_path / "x.png", **options)  # type: ignore[arg-type]
+            inspect(name, image=face, out=tmp_path / "x.png", **options)  # type: ignore[arg-type]
         assert not (tmp_path / "x.png").exists()
 
     def test_weights_of_another_network_are_named(self, face: Path, tmp_path: Path) -> None:
         torch.save({"x": torch.zeros(1)}, tmp_path / "w.pth")
         with pytest.raises(InputError, match=r"w\.pth does not fit lenet5: Missing key"):
-            draw("lenet5", face, tmp_path / "x.png", weights=tmp_path / "w.pth")
+            inspect("lenet5", image=face, out=tmp_path / "x.png", weights=tmp_path / "w.pth")
+
+    @pytest.mark.parametrize("given", ["image", "out", "layer", "weights"])
+    def test_a_picture_needs_an_image_and_a_png_to_write(self, tmp_path: Path, given: str) -> None:
+        with pytest.raises(InputError, match="Give both image and out"):
+            inspect("lenet5", **{given: str(tmp_path / "x.png")})  # type: ignore[arg-type]
+
+    def test_the_table_comes_with_the_picture(self, face: Path, tmp_path: Path) -> None:
+        found = inspect("blur", image=face, out=tmp_path / "x.png")
+        assert found.picture == tmp_path / "x.png" and found.layers == inspect("blur").layers
 
     def test_only_png_is_written(self, face: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"x\.jpg does not end in \.png"):
-            draw("blur", face, tmp_path / "x.jpg")
+            inspect("blur", image=face, out=tmp_path / "x.jpg")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +15,8 @@ from facegen.data.origin import Origin
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
-from facegen.stages.run import run
+from facegen.stages.run import RunResult, run
+from facegen.training.recipe import load_recipe
 
 Run = Callable[..., Result]
 
@@ -38,43 +39,56 @@ class MeanColour:
         return Score("fd", value, len(means), 1, "mean-colour", "0" * 64, 24, "0" * 64)
 
 
-def test_the_chain_ends_in_a_graded_tarball_and_a_second_time_skips_it_all(
-    facegen: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for stage in ("run", "grade"):
-        monkeypatch.setattr(f"facegen.stages.{stage}.open_scorer", lambda *words, **options: MeanColour())
-    work = tmp_path / "work"
-    words = ["run", "synthetic:24", "--work", work, "--recipe", recipe, "--student-number", "s123"]
-    first = facegen(*words)
-    assert first.exit_code == 0, first.stderr
-    assert first.stdout.strip() == str(work / "submissions" / "s123.tar.gz")
-    score = json.loads((work / "score.json").read_text())
-    (row,) = json.loads((work / "grades" / "leaderboard.json").read_text())["submissions"]
-    assert (row["student_number"], row["status"], row["score"]) == ("s123", "graded", score)
-    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RunResult]]:
+    """Runs the chain on 24 drawn faces, each time into the same folder; it has been run there once."""
+    folder = tmp_path_factory.mktemp("chain")
+    small = {"generator_width": 2, "discriminator_width": 2, "batch": 8, "kimg": 0.032, "tick_kimg": 0.016}
+    recipe = folder / "tiny.toml"
+    recipe.write_text(load_recipe("quick").with_overrides({**small, "precision": "fp32"}).to_toml(), encoding="utf-8")
 
-    second = facegen(*words)
-    assert second.exit_code == 0
-    for words_said in ("lready prepared", "Already trained", "Already sampled", "Already scored", "Already packed"):
-        assert words_said in second.stderr
-    # The leaderboard is written anew each time; all else is left as it was.
-    changed = {path.relative_to(work).parts[0] for path, time in before.items() if path.stat().st_mtime_ns != time}
-    assert changed <= {"grades"}
+    def again() -> RunResult:
+        return run("synthetic:24", work=folder / "work", student_number="s123", recipe=recipe, device="cpu")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for stage in ("fid", "grade"):
+            patch.setattr(f"facegen.stages.{stage}.open_scorer", lambda *words, **options: MeanColour())
+        again()
+        yield again
 
 
-def test_a_changed_image_is_drawn_again(
-    facegen: Run, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for stage in ("run", "grade"):
-        monkeypatch.setattr(f"facegen.stages.{stage}.open_scorer", lambda *words, **options: MeanColour())
-    work = tmp_path / "work"
-    words = ["run", "synthetic:24", "--work", work, "--recipe", recipe]
-    facegen(*words)
-    (work / "images" / "0001.png").write_bytes((work / "images" / "0002.png").read_bytes())
-    second = facegen(*words)
-    assert "Already trained" in second.stderr
-    # The images are not what the generator drew, so they are drawn again; they are then the same as ever.
-    assert "Already sampled" not in second.stderr and "Already scored" in second.stderr
+class TestChain:
+    def test_ends_in_a_graded_tarball(self, chain: Callable[[], RunResult]) -> None:
+        made = chain()
+        assert made.tarball == made.work / "submissions" / "s123.tar.gz" and made.tarball.is_file()
+        score = json.loads((made.work / "score.json").read_text())
+        (row,) = json.loads(made.leaderboard.json.read_text())["submissions"]
+        assert (row["student_number"], row["status"], row["score"]) == ("s123", "graded", score)
+
+    def test_skips_what_is_there(self, chain: Callable[[], RunResult], capsys: pytest.CaptureFixture[str]) -> None:
+        work = chain().work
+        before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+        capsys.readouterr()
+        chain()
+        said = capsys.readouterr().err
+        for words in ("lready prepared", "Already trained", "Already sampled", "Already scored", "Already packed"):
+            assert words in said
+        # The leaderboard is written anew each time; all else is left as it was.
+        changed = {path.relative_to(work).parts[0] for path, time in before.items() if path.stat().st_mtime_ns != time}
+        assert changed <= {"grades"}
+
+    def test_draws_a_changed_image_again(
+        self, chain: Callable[[], RunResult], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        images = chain().images
+        first = (images / "0001.png").read_bytes()
+        (images / "0001.png").write_bytes((images / "0002.png").read_bytes())
+        capsys.readouterr()
+        chain()
+        said = capsys.readouterr().err
+        # The images are not what the generator drew, so they are drawn again; they are then the same as ever.
+        assert "Already trained" in said and "Already sampled" not in said and "Already scored" in said
+        assert (images / "0001.png").read_bytes() == first
 
 
 @pytest.mark.parametrize(("device", "recipe"), [("cpu", "quick"), ("cuda", "dcgan"), ("mps", "dcgan")])
@@ -102,5 +116,6 @@ def test_the_closing_words_name_the_network_that_the_generator_was_trained_again
     ran = SimpleNamespace(score=score, grid="grid", tarball="tarball", leaderboard=SimpleNamespace(html="html"))
     monkeypatch.setattr("facegen.stages.run.run", lambda *words, **options: ran)
     outcome = facegen("run", "--work", tmp_path)
+    assert outcome.stdout == "tarball\n"
     assert f"generator trained against {network}" in outcome.stderr
     assert ("the value flatters" in outcome.stderr) is warned

@@ -16,8 +16,7 @@ from facegen.data.images import open_images
 from facegen.data.origin import Origin
 from facegen.gan import rejection
 from facegen.gan.discriminators import build_discriminator
-from facegen.gan.generators import latents_for
-from facegen.gan.latents import sobol_latents
+from facegen.gan.latents import normal_latents, sobol_latents
 from facegen.stages import sample as stage
 from facegen.training.checkpoint import load_generator, save_checkpoint, save_generator
 from facegen.training.recipe import load_recipe
@@ -45,7 +44,7 @@ def test_pixels_are_the_denormalised_output_of_each_index(facegen: Run, generato
     network = load_generator(generator / "last.safetensors").network
     for index, image in enumerate(pixels(tmp_path / "images")):
         with torch.no_grad():
-            output = network(0.7 * latents_for(5, index, 1, 100))[0]
+            output = network(0.7 * normal_latents(5, index, 1, 100))[0]
         expected = ((output + 1) * 127.5).permute(1, 2, 0).numpy()
         assert np.abs(image - expected).max() <= 0.51
 
@@ -157,11 +156,11 @@ class TestRejection:
     def checkpoint(self, run: Path, *, loss: str = "non_saturating", images_seen: int = 0) -> None:
         recipe = load_recipe("dcgan").with_overrides({"discriminator_width": 4, "loss": loss})
         torch.manual_seed(0)
-        judge = build_discriminator("dcgan_discriminator", width=4, size=64)
+        discriminator = build_discriminator("dcgan_discriminator", width=4, size=64)
         with torch.no_grad():
-            for parameter in judge.parameters():
+            for parameter in discriminator.parameters():
                 parameter.mul_(3)
-        game = {"discriminator": judge.state_dict()}
+        game = {"discriminator": discriminator.state_dict()}
         save_checkpoint(run, {"game": game, "images_seen": images_seen, "recipe": recipe.to_dict()})
 
     def test_takes_what_training_leaves(
@@ -187,14 +186,14 @@ class TestRejection:
         assert [candidates.index(image.tobytes()) for image in pixels(tmp_path / "100")] == kept[:8]
 
     def test_keeps_what_the_discriminator_finds_real(self, facegen: Run, run: Path, tmp_path: Path) -> None:
-        judge = stage._discriminator_of(run, load_generator(run / "last.safetensors"))
-        assert not judge.training
+        discriminator = stage._discriminator_of(run, load_generator(run / "last.safetensors"))
+        assert not discriminator.training
 
         def mean_logit(folder: str, *options: str) -> float:
             facegen("sample", run, tmp_path / folder, "-n", "40", *options)
             images = np.stack(pixels(tmp_path / folder)).transpose(0, 3, 1, 2)
             with torch.no_grad():
-                return float(judge(torch.from_numpy(images) / 127.5 - 1).mean())
+                return float(discriminator(torch.from_numpy(images) / 127.5 - 1).mean())
 
         assert mean_logit("kept", "--rejection") > mean_logit("plain")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from facegen.data.synthetic.attributes import Face, Glasses
 from facegen.data.synthetic.canvas import Canvas, Colour, Plane, bump, coverage, ellipse, unit
-from facegen.data.synthetic.features import EYE_X
+from facegen.data.synthetic.facial_features import EYE_X
 from facegen.data.synthetic.look import Look
 
 _FRAMES: tuple[Colour, ...] = (

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from facegen.data.synthetic.accessories import draw_earrings, draw_glasses
 from facegen.data.synthetic.attributes import Face
 from facegen.data.synthetic.canvas import Canvas
-from facegen.data.synthetic.features import draw_brow, draw_eye, draw_mouth, draw_nose
+from facegen.data.synthetic.facial_features import draw_brow, draw_eye, draw_mouth, draw_nose
 from facegen.data.synthetic.hair import draw_facial_hair, draw_hair_before, draw_hair_behind
 from facegen.data.synthetic.head import draw_ears, draw_head
 from facegen.data.synthetic.look import look_of

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facegen.data import pool
-from facegen.data.pool import default_workers, transform_chunks
 from facegen.data.sources import Chunk, open_source
+from facegen.data.workers import _interrupts_held_back, default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem
 
 
@@ -71,7 +70,7 @@ def test_default_is_the_cores_there_are() -> None:
 def test_a_ctrl_c_waits_for_a_safe_moment_and_the_handler_comes_back() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with pool._interrupts_held_back() as raise_interrupt:
+        with _interrupts_held_back() as raise_interrupt:
             raise_interrupt()
             os.kill(os.getpid(), signal.SIGINT)
             with pytest.raises(KeyboardInterrupt):
