@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from facegen.checks.check import CheckResult, Status
-from facegen.errors import EnvironmentProblem
 from facegen.extractors.table import Extractor, extractors
-from facegen.files import sha256_file
-from facegen.weights.published import Installed, Packaged, find_weights
+from facegen.weights.published import Installed, Packaged, find_packaged, find_weights
 
 #: The extractor that scores where nobody chooses.
 DEFAULT = "inception"
@@ -62,18 +60,6 @@ def _of(entry: Extractor) -> ExtractorWeights:
         "Another extractor's distance is no FID." if needed else f"Only --extractor {entry.name} needs them.",
         weights.command,
     )
-
-
-def find_packaged(weights: Packaged) -> Installed | None:
-    """The file that a package brought along; None where the package or the file is absent."""
-    try:
-        path = weights.path()
-    except EnvironmentProblem:
-        return None
-    if not path.is_file():
-        return None
-    sha256 = sha256_file(path)
-    return Installed(path, sha256, right=sha256 == weights.sha256)
 
 
 def check_all_weights() -> list[CheckResult]:

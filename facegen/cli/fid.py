@@ -23,7 +23,7 @@ from facegen.errors import Refused
 @click.option(
     "--dims",
     type=int,
-    show_default="2048 of inception, 1280 of effnet-lite0",
+    show_default="2048 of inception, 1280 of effnet-lite0, 1024 of dinov2",
     help="Features an image: 64, 192, 768 or 2048 of Inception.",
 )
 @weights_option

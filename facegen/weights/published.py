@@ -125,6 +125,18 @@ def find_weights(published: Published) -> Installed | None:
     return wrong
 
 
+def find_packaged(weights: Packaged) -> Installed | None:
+    """The file that a package brought along; None where the package or the file is absent."""
+    try:
+        path = weights.path()
+    except EnvironmentProblem:
+        return None
+    if not path.is_file():
+        return None
+    sha256 = sha256_file(path)
+    return Installed(path, sha256, right=sha256 == weights.sha256)
+
+
 def install_weights(source: Path, published: Published) -> Installed:
     """Copy ``source`` to where facegen keeps the file. InputError when it is another file by its sha256."""
     if not source.is_file():

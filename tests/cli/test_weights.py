@@ -69,6 +69,13 @@ def test_the_list_is_in_the_json(facegen: Run, tmp_path: Path) -> None:
     assert states == {"inception": "right", "effnet-lite0": "right", "dinov2": "not installed"}
 
 
+def test_missing_weights_are_null_in_the_json(facegen: Run) -> None:
+    outcome = facegen("weights", "dinov2", "--json")
+    answer = json.loads(outcome.stdout)
+    assert outcome.exit_code == 2 and (answer["path"], answer["right"], answer["name"]) == (None, False, DINOV2.name)
+    assert "extractors" not in answer
+
+
 def test_another_extractors_are_installed_by_its_name(facegen: Run, tmp_path: Path) -> None:
     outcome = facegen("weights", "dinov2")
     assert outcome.exit_code == 2 and f"facegen weights dinov2 --from {DINOV2.name}" in outcome.stderr
