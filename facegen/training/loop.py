@@ -63,6 +63,7 @@ def training_loop(
         EnvironmentProblem: the compiler fails, and must not.
         Diverged: a figure is not finite; the last checkpoint is from before.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint written.
+        Exception: whatever ``scorer`` raises, with a checkpoint written.
     """
     if recipe.batch % ranks.world:
         raise InputError(f"A batch of {recipe.batch} does not divide into {ranks.world} ranks.", "Change --batch.")
@@ -125,12 +126,19 @@ def training_loop(
             figures["memory_gib"] = _peak_memory_gib(device)
             if due & {"checkpoint", "score"}:
                 take_standing_statistics(trainer)
-            drawn = draw_for_score(trainer, scorer, ranks) if scorer is not None and "score" in due else None
+            score = None
+            if scorer is not None and "score" in due:
+                try:
+                    drawn = draw_for_score(trainer, scorer, ranks)
+                    score = scorer.score(*drawn) if ranks.is_writer else None
+                except Exception:  # what is trained is not lost because it cannot be scored
+                    if ranks.is_writer:
+                        saved.checkpoint(trainer, seen, _progress(best, clock))
+                    raise
             if ranks.is_writer:
                 health.check(figures)
                 scored: dict[str, float | str] = {}
-                if scorer is not None and drawn is not None:
-                    score = scorer.score(*drawn)
+                if score is not None:
                     scored = score.for_log()
                     if best is None or score.value < best:
                         best = score.value
@@ -140,14 +148,18 @@ def training_loop(
                 log.tick(tick)
                 console.info(describe_tick(tick))
                 if "checkpoint" in due:
-                    progress = {"best": best, "seconds": clock.trained, "aside_seconds": clock.aside}
-                    saved.checkpoint(trainer, seen, progress)
+                    saved.checkpoint(trainer, seen, _progress(best, clock))
             if stopping:
                 raise KeyboardInterrupt
             clock.lap(training=False)
             last.update(dict.fromkeys(due, clock.now))
             tick_seen = seen
     return LoopResult(seen, best)
+
+
+def _progress(best: float | None, clock: Clock) -> dict[str, float | None]:
+    """What a checkpoint tells of the run beside its networks."""
+    return {"best": best, "seconds": clock.trained, "aside_seconds": clock.aside}
 
 
 def _whole_steps(recipe: Recipe) -> int:

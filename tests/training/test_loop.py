@@ -131,6 +131,16 @@ def test_ctrl_c_saves_after_the_step_at_hand(
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
+def test_a_score_that_fails_does_not_lose_what_is_trained(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe.with_overrides({"score_every": 0.032})
+    with pytest.raises(StopIteration):
+        go(recipe, tiny_dataset, tmp_path / "run", scorer=Scorer([3.0]))
+    checkpoint = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
+    assert (checkpoint["images_seen"], checkpoint["best"]) == (64, 3.0)
+
+
 def test_stops_rather_than_train_on_nan_and_keeps_the_checkpoint_before(
     tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
