@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from facegen.code_hash import code_hash
 from facegen.grading.flags import copies, origin, pixel_values
-from facegen.grading.flags.rule import Flag, FlagRule, SharedImages, SubmittedImages
+from facegen.grading.flags.rule import Finding, Flag, FlagRule, SharedImages, SubmittedImages
 
 #: Every flag by its code.
 FLAGS: dict[str, FlagRule] = {
@@ -40,25 +42,42 @@ def register_flag(rule: FlagRule) -> FlagRule:
     return rule
 
 
-def flags_of(submission: SubmittedImages) -> list[Flag]:
-    """The flags that a submission earns by itself, in the table's order."""
-    flags = []
-    for rule in FLAGS.values():
-        finding = None if rule.check is None else rule.check(submission)
-        if finding is not None:
-            flags.append(Flag(rule.code, finding.message, finding.details))
-    return flags
+def flags_of(submission: SubmittedImages) -> tuple[list[Flag], list[str]]:
+    """The flags that a submission earns by itself, in the table's order; and a sentence for each check that broke."""
+    return _raised((rule.code, partial(rule.check, submission)) for rule in FLAGS.values() if rule.check is not None)
 
 
-def shared_flags_of(shared: Sequence[SharedImages]) -> list[Flag]:
-    """The flags that a submission earns beside each other one that has some of its images."""
-    flags = []
-    for rule in FLAGS.values():
-        for other in shared:
-            finding = None if rule.compare is None else rule.compare(other)
+def shared_flags_of(shared: Sequence[SharedImages]) -> tuple[list[Flag], list[str]]:
+    """The flags that a submission earns beside each other one that has some of its images; and what broke."""
+    return _raised(
+        (f"{rule.code}:{other.student_number}", partial(rule.compare, other))
+        for rule in FLAGS.values()
+        if rule.compare is not None
+        for other in shared
+    )
+
+
+def _raised(checks: Iterable[tuple[str, Callable[[], Finding | None]]]) -> tuple[list[Flag], list[str]]:
+    """The flags that these checks, each with the flag's name, raise. One that breaks costs its flag and no more."""
+    flags, broken = [], []
+    for name, check in checks:
+        try:
+            finding = check()
             if finding is not None:
-                flags.append(Flag(f"{rule.code}:{other.student_number}", finding.message, finding.details))
-    return flags
+                _check_evidence(finding.details)
+                flags.append(Flag(name, finding.message, finding.details))
+        except Exception as problem:  # noqa: BLE001 - the check may be anybody's, and is no submission's fault
+            told = f"{type(problem).__name__}: {problem}".rstrip(": .")
+            broken.append(f"The flag {name} could not be looked for ({told}).")
+    return flags, broken
+
+
+def _check_evidence(details: dict[str, Any]) -> None:
+    """TypeError, ValueError or KeyError where details cannot be stored as JSON or shown on the page."""
+    json.dumps(details, allow_nan=False)
+    for example in details.get("examples", ()):
+        for key in ("image", "match", "distance", "mirrored"):
+            example[key]
 
 
 def code_of_checks(module: str) -> str:
