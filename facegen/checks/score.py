@@ -21,7 +21,7 @@ from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.inception import InceptionFeatures
 from facegen.extractors.labels import FID_DIMS, FID_EXTRACTOR
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
-from facegen.weights.published import INCEPTION, find_weights
+from facegen.weights.published import INCEPTION
 from facegen.weights.state_dicts import read_state_dict
 
 Features = npt.NDArray[np.float32]
@@ -41,7 +41,7 @@ def check_score(images: int = IMAGES, dims: int = FID_DIMS) -> CheckResult:
         images: synthetic faces of 64×64 pixels.
         dims: 64, 192, 768 or 2048, where Inception is cut.
     """
-    found = find_weights(INCEPTION)
+    found = INCEPTION.find()
     if found is not None and found.right:
         weights, kind, name = read_state_dict(found.path), "the published", FID_EXTRACTOR
     else:

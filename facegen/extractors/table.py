@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from facegen.weights.published import DINOV2, EFFNET_LITE0, INCEPTION, Packaged, Published
+from facegen.weights.packaged import EFFNET_LITE0
+from facegen.weights.published import DINOV2, INCEPTION
+from facegen.weights.source import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from facegen.extractors.feature_extractor import FeatureNetwork
+
+#: Taken where nobody chooses: the first where its weights can be had, else the second.
+DEFAULT, FALLBACK = "inception", "effnet-lite0"
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Extractor:
     dims: tuple[int, ...]
     default_dims: int
     pixels: str
-    weights: Published | Packaged
+    weights: Weights
     licence: str
     network: str
     distance: str | None = None

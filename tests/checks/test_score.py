@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from facegen.checks import score
-from facegen.weights.published import weights_path
 
 
 class Ours(nn.Module):
@@ -72,7 +71,7 @@ def test_features_that_are_no_numbers_are_wrong(networks: Callable[[float], None
 
 def test_installed_weights_are_taken(networks: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
     networks(1)
-    path = weights_path(score.INCEPTION)
+    path = score.INCEPTION.path
     path.parent.mkdir(parents=True)
     torch.save({"weight": torch.zeros(1)}, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
