@@ -124,4 +124,6 @@ def _open_function(name: str, weights: Path | None, dims: int | None, device: to
     function = open_function(name)
     if dims not in (None, function.dims):
         raise InputError(f"{name} gives {function.dims} features an image, not {dims}.", "Leave --dims out.")
-    return FeatureExtractor(f"custom:{name}", function.sha256, function.dims, function, device)
+    return FeatureExtractor(
+        f"custom:{name}", function.sha256, function.dims, function, device, code_hash(name.partition(":")[0])
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -83,13 +82,10 @@ def _check_evidence(details: dict[str, Any]) -> None:
 def code_of_checks(module: str) -> str:
     """A hash that changes whenever the flags of the same submission could: of a module's code and of all checks'.
 
-    Of a registered flag that is the code of its check's module, and of what that imports of facegen: not of other
-    packages. Where there is no file of code, as in a notebook, no two calls give the same.
+    Of a registered flag that is the code of its check's module, and of what that imports of its own package and of
+    facegen: not of others.
     """
     modules = sorted({module, *(rule.check.__module__ for rule in FLAGS.values() if rule.check is not None)})
-    try:
-        code = code_hash(*modules)
-    except (ImportError, ValueError, AttributeError):  # __main__, a notebook, a module made in memory
-        code = uuid.uuid4().hex
+    code = code_hash(*modules)
     rules = [[rule.code, rule.threshold] for rule in FLAGS.values() if rule.check is not None]
     return hashlib.sha256(json.dumps([code, rules]).encode()).hexdigest()
