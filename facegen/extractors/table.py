@@ -76,7 +76,7 @@ _TABLE: dict[str, Extractor] = {}
 
 
 def register_extractor(entry: Extractor) -> Extractor:
-    """Add an extractor to the table, for the command line and all that scores.
+    """Add an extractor to the table, for the command line and all that scores. A network's module replaces its own.
 
     Raises:
         ValueError: a name that is taken or that the command line reads as something else, default dims that the
@@ -87,6 +87,8 @@ def register_extractor(entry: Extractor) -> Extractor:
     if entry.default_dims not in entry.dims:
         raise ValueError(f"{entry.name} does not offer its default of {entry.default_dims} dims")
     for other in _TABLE.values():
+        if (other.name, other.module) == (entry.name, entry.module):
+            continue
         taken = {other.name, other.published_as, other.custom_as}
         if taken & {entry.name, entry.published_as, entry.custom_as}:
             raise ValueError(f"there is an extractor {other.name!r} already, in results {other.published_as!r}")

@@ -23,8 +23,9 @@ class Score:
         value: the distance, ≥ 0.
         n: how many images were scored.
         dims: the number of features of an image.
-        extractor: the network that made them: ``inception-2015-12-05``, ``inception-custom`` or ``effnet-lite0``.
-        weights_sha256: of its weights file.
+        extractor: what made them: ``inception-2015-12-05``, ``effnet-lite0``, ``dinov2-vitl14``; ``inception-custom``
+            and the like with other weights; ``custom:package.module:callable``, a function of the user's own.
+        weights_sha256: of its weights file; of a user's own function, of its source.
         reference_n: how many images the reference sums up; None where its file does not tell.
         reference_sha256: the reference's content hash.
         target: the value to stay below; None where there is none.
@@ -61,7 +62,7 @@ class Score:
 
     @property
     def label(self) -> str:
-        """What ``value`` is called: ``"FID"``, ``"effnet-lite0 FD"``, ``"inception-custom FD"``."""
+        """What ``value`` is called: ``"FID"``, ``"FD_DINOv2"``, ``"effnet-lite0 FD"``, ``"inception-custom FD"``."""
         return metric_label(self.extractor, self.dims)
 
     @property

@@ -7,6 +7,7 @@ import importlib
 import io
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,15 @@ def test_a_comparison_that_breaks_costs_its_flag_and_no_more(
     assert [row.notes[0][:20] for row in rows] == ["The flag odd:s2 coul", "The flag odd:s1 coul"]
 
 
-def test_a_code_is_taken_once() -> None:
+def test_a_code_is_another_modules_once() -> None:
     with pytest.raises(ValueError, match="there is a flag low_diversity already"):
-        register_flag(FLAGS["low_diversity"])
+        register_flag(replace(FLAGS["low_diversity"], check=fails))
+
+
+def test_a_module_that_is_loaded_again_replaces_its_flag(toy: Callable[[str], None]) -> None:
+    toy(TOY)
+    importlib.reload(sys.modules["toy_flag_0"])
+    assert list(FLAGS)[-1] == "too_red" and FLAGS["too_red"].check is sys.modules["toy_flag_0"].check_red
 
 
 @pytest.mark.parametrize("code", ["two words", "shared:with", "Upper", ""])

@@ -32,10 +32,12 @@ FLAGS: dict[str, FlagRule] = {
 def register_flag(rule: FlagRule) -> FlagRule:
     """Add a flag to the table, from outside the package too: every submission graded from then on is checked for it.
 
+    A module that is loaded again replaces its own.
+
     Raises:
-        ValueError: there is a flag of that code.
+        ValueError: another module has a flag of that code.
     """
-    if rule.code in FLAGS:
+    if rule.code in FLAGS and FLAGS[rule.code].module != rule.module:
         raise ValueError(f"there is a flag {rule.code} already")
     FLAGS[rule.code] = rule
     return rule
@@ -85,7 +87,7 @@ def code_of_checks(module: str) -> str:
     Of a registered flag that is the code of its check's module, and of what that imports of its own package and of
     facegen: not of others.
     """
-    modules = sorted({module, *(rule.check.__module__ for rule in FLAGS.values() if rule.check is not None)})
+    modules = sorted({module, *(rule.module for rule in FLAGS.values() if rule.check is not None)})
     code = code_hash(*modules)
     rules = [[rule.code, rule.threshold] for rule in FLAGS.values() if rule.check is not None]
     return hashlib.sha256(json.dumps([code, rules]).encode()).hexdigest()
