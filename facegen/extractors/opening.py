@@ -102,7 +102,7 @@ def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name:
     except ValueError as problem:
         raise InputError(
             f"{path} does not hold the weights of {entry.title}: {problem}.",
-            entry.weights.reinstall if weights is None else f"The published ones are {entry.weights.source}",
+            entry.weights.reinstall if weights is None else f"Fetch the published ones: {entry.weights.source}",
         ) from problem
     sha256 = sha256 or sha256_file(path)
     # A package's file is what it is in whichever version; a file that is given may be any.
