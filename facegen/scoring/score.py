@@ -71,10 +71,11 @@ class Score:
         if self.trained_against is None or self.extractor not in self.trained_against:
             return None
         which = "The images" if self.trained_against == self.extractor else "Some of the images"
+        elsewhere = "; FID is measured with another network, Inception, but both learned on ImageNet"
         return (
             f"{which} come from a generator that was trained against {self.extractor}, the very network that measures "
-            "them here: so the value flatters them, and values of other generators are not comparable with it; FID is "
-            "measured with another network, Inception, but both learned on ImageNet."
+            "them here: so the value flatters them, and values of other generators are not comparable with it"
+            f"{'' if self.metric == 'fid' else elsewhere}."
         )
 
     def with_origin(self, origin: Origin) -> Score:
