@@ -114,7 +114,7 @@ def sample(
             yield from image_chunks(network, LATENTS[kind](seed, first, held, saved.recipe.latent_dim).mul_(truncation))
 
     preview: list[npt.NDArray[np.uint8]] = []
-    with atomic_folder(images) as folder, console.progress("sample", n) as bar, torch.no_grad():
+    with atomic_folder(images) as folder, console.progress("Sampling", n) as bar, torch.no_grad():
         pictures, acceptance = _pictures(chunks(latents, seed)), None
         if discriminator is not None:
             others = islice(chunks("normal", BURN_IN_SEED), BURN_IN // CHUNK)

@@ -236,7 +236,7 @@ def _fetch(published: Published, partial: Path) -> None:
             console.detail("The server does not go on from a partial download: starting again.")
         with (
             partial.open("ab" if resumed else "wb") as file,
-            console.progress(f"{published.title} weights", published.size, unit="bytes") as task,
+            console.progress(f"Downloading the {published.title} weights", published.size, unit="bytes") as task,
         ):
             task.advance(start if resumed else 0)
             _copy(response.read, file.write, published.size - (start if resumed else 0), task.advance)
