@@ -24,7 +24,7 @@ from facegen.training.recipe import Recipe, recipe_from_dict
 #: - ``CHECKPOINT_SCHEMA``, of ``checkpoints/*.pt``. 2: with the state of the augmentation. 3: the critic of features
 #:   has other layers; without one, 2 is the same. 4: the trainer's state is under ``trainer``, where 3 had ``game``.
 #:
-#: The fields of a recipe in either may have former names: :data:`facegen.training.recipe.RENAMED`.
+#: The fields of a recipe in either may have former names: :mod:`facegen.training.former_recipes`.
 GENERATOR_SCHEMA = 1
 CHECKPOINT_SCHEMA = 4
 #: The key of the trainer's state in a checkpoint, and what it was called before schema 4: read, and no longer written.
