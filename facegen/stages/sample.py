@@ -20,7 +20,6 @@ from facegen.data.origin import Origin, png_info
 from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_folder
-from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import CHUNK, image_chunks, to_uint8
 from facegen.gan.latents import LATENTS
 from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, LOG_RATIO_LOSSES, Rejection
@@ -35,6 +34,7 @@ from facegen.training.checkpoint import (
     load_checkpoint,
     load_generator,
 )
+from facegen.training.networks import PIXELS, discriminator_of_recipe
 from facegen.training.recipe import recipe_from_dict
 
 PREVIEW, GRID = 64, "grid.png"
@@ -183,15 +183,9 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
             f"The discriminator is that of {kimg:g} kimg and the generator that of {saved.kimg:g}: it never saw this "
             "one's images, and its logits say less about them."
         )
-    network = build_discriminator(
-        recipe.discriminator,
-        width=recipe.discriminator_width,
-        size=saved.size,
-        norm=recipe.discriminator_norm,
-        weight_norm=recipe.discriminator_weight_norm,
-    )
+    network = discriminator_of_recipe(recipe, saved.size)
     try:
-        network.load_state_dict(state[TRAINER]["discriminator"])
+        network.load_state_dict(state[TRAINER][PIXELS])
     except RuntimeError as problem:
         raise InputError(f"The checkpoint {files[0]} does not fit its own recipe: {problem}.") from problem
     return network.eval()
