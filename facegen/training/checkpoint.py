@@ -119,7 +119,8 @@ def load_generator(path: Path) -> SavedGenerator:
     """Read a generator that :func:`save_generator` wrote.
 
     Raises:
-        InputError: absent, damaged, not facegen's, or its tensors do not fit its recipe.
+        InputError: absent, damaged, not facegen's, of an architecture that is not registered here, or its tensors do
+            not fit its recipe.
     """
     if not path.is_file():
         raise InputError(f"There is no generator {path}.", "Name a run folder or a .safetensors file.")
@@ -136,6 +137,8 @@ def load_generator(path: Path) -> SavedGenerator:
         size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
         network = generator_of_recipe(recipe, size)
         network.load_state_dict(tensors)
+    except InputError as problem:
+        raise InputError(f"Cannot build the generator {path}. {problem.message}", problem.remedy) from problem
     except (KeyError, ValueError, RuntimeError) as problem:
         first_line = str(problem).splitlines()[0]
         raise InputError(f"The generator {path} does not fit its own recipe: {first_line}") from problem

@@ -37,7 +37,8 @@ def require_within_limits(field: dataclasses.Field[Any], value: Any, recipe: obj
     kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": numbers, "bool": (bool,)}
     kind = numbers if name == "Scheduled" else kinds[name]
     choices = limits.get("choices", ())
-    choices = choices() if callable(choices) else choices
+    may_grow = callable(choices)
+    choices = choices() if may_grow else choices
     wrong = None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind != (bool,)):
         wrong = "must be a number or a pair of them" if name == "Scheduled" else f"must be {name}"
@@ -54,4 +55,5 @@ def require_within_limits(field: dataclasses.Field[Any], value: Any, recipe: obj
     elif isinstance(value, numbers) and value > LARGEST:
         wrong = "must be finite" if value == math.inf else "is too large for float32"
     if wrong:
-        raise InputError(f"The recipe {recipe!r} has {field.name} = {value!r}, which {wrong}.")
+        remedy = "One of your own is known once its package is installed or imported." if may_grow else None
+        raise InputError(f"The recipe {recipe!r} has {field.name} = {value!r}, which {wrong}.", remedy)
