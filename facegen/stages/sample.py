@@ -22,7 +22,8 @@ from facegen.errors import InputError
 from facegen.files import StrPath, atomic_folder
 from facegen.gan.generators import CHUNK, image_chunks, to_uint8
 from facegen.gan.latents import LATENTS
-from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, LOG_RATIO_LOSSES, Rejection
+from facegen.gan.losses import LOSSES
+from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, Rejection
 from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.pretrained import generator_path
 from facegen.training.checkpoint import (
@@ -172,10 +173,11 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
             f"--rejection needs a discriminator of pixels, and the recipe {recipe.name} has none.",
             "Sample without it.",
         )
-    if recipe.loss not in LOG_RATIO_LOSSES:
+    if not LOSSES[recipe.loss].log_ratio:
+        fit = ", ".join(name for name, loss in LOSSES.items() if loss.log_ratio)
         raise InputError(
             f"--rejection reads D's logit as a density ratio, which the {recipe.loss} loss does not make it.",
-            f"Train with one of: {', '.join(LOG_RATIO_LOSSES)}.",
+            f"Train with one of: {fit}.",
         )
     kimg = state["images_seen"] / 1000
     if f"{kimg:g}" != f"{saved.kimg:g}":  # a generator's is kept in six digits
