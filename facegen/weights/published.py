@@ -169,7 +169,7 @@ class Published:
                 console.detail("The server does not go on from a partial download: starting again.")
             with (
                 partial.open("ab" if resumed else "wb") as file,
-                console.progress(f"{self.title} weights", self.size, unit="bytes") as task,
+                console.progress(f"Downloading the {self.title} weights", self.size, unit="bytes") as task,
             ):
                 task.advance(start if resumed else 0)
                 _copy(response.read, file.write, self.size - (start if resumed else 0), task.advance)
