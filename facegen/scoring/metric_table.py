@@ -22,7 +22,11 @@ _TABLE: dict[str, Metric[Any]] = {}
 
 
 def register_metric(metric: Metric[Result]) -> Metric[Result]:
-    """Add a metric to the table, behind all others; returns it. ValueError where its key is taken."""
+    """Add a metric to the table, behind all others; returns it.
+
+    Raises:
+        ValueError: there is a metric of that key.
+    """
     if metric.key in _TABLE:
         raise ValueError(f"there is a metric {metric.key!r} already")
     _TABLE[metric.key] = metric
