@@ -62,7 +62,6 @@ class TestExports:
         if isinstance(result, type) and result.__module__.startswith("facegen."):
             assert getattr(facegen, result.__name__) is result
 
-
     @pytest.mark.parametrize("name", [name for name in FUNCTIONS if not name.startswith("register_")])
     def test_each_parameter_is_described(self, name: str) -> None:
         described = re.findall(r"^    (\w+(?:, \w+)*): ", arguments_of(name), re.MULTILINE)
