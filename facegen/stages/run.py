@@ -27,7 +27,17 @@ STEPS = 6
 
 @dataclass(frozen=True)
 class RunResult:
-    """What the chain made."""
+    """What the chain made.
+
+    Attributes:
+        work: the folder that holds all of it.
+        generator: the trained generator, a .safetensors file.
+        images: the folder of drawn images.
+        grid: their preview, a PNG.
+        score: of the images against the dataset.
+        tarball: the packed submission.
+        leaderboard: what grading it gave.
+    """
 
     work: Path
     generator: Path

@@ -43,10 +43,14 @@ PREVIEW, GRID = 64, "grid.png"
 
 @dataclass(frozen=True)
 class SampleResult:
-    """Where the images and their preview grid are, how many there are, and which generator drew them.
+    """Drawn images.
 
-    ``origin`` is what the images say of themselves: the way in which they were drawn, and what the generator was
-    trained against.
+    Attributes:
+        images: their folder.
+        grid: a PNG with the first of them as a preview.
+        n: how many there are.
+        generator: the .safetensors file that drew them.
+        origin: what they say of themselves: how they were drawn, and what the generator was trained against.
     """
 
     images: Path
@@ -77,6 +81,7 @@ def sample(
     Args:
         run: a run folder (its best generator, or the last where none was scored) or a .safetensors file;
             :func:`facegen.pretrained.generator_path` for the one that ships with facegen.
+        images: the folder to write to; what was drawn there before is replaced.
         n: how many.
         seed: image i depends on (seed, i), the generator and the device's arithmetic, not on ``n`` or ``batch``.
         truncation: latents are multiplied by it; below 1 faces are more alike and more typical.
@@ -85,6 +90,7 @@ def sample(
             :class:`facegen.gan.rejection.Rejection` says. The candidates are the images drawn without it. The
             discriminator is that of the newest checkpoint, in eval mode: a logit depends on its image alone.
         batch: how many latents are drawn at once; rounded up to whole chunks. It changes no image.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
         InputError: no generator at ``run``; ``images`` holds something that is not ours to replace; no discriminator to

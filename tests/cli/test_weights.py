@@ -56,8 +56,8 @@ def test_a_wrong_file_is_not_installed(facegen: Run, tmp_path: Path) -> None:
 
 def test_all_extractors_are_listed(facegen: Run) -> None:
     lines = facegen("weights").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["inception", "effnet-lite0", "dinov2"]
-    assert all("Apache-2.0" in line for line in lines)
+    assert [line.split()[0] for line in lines] == list(table.extractors())
+    assert all(entry.licence in line for line, entry in zip(lines, table.extractors().values(), strict=True))
     assert "not installed" in lines[0] and "right" in lines[1] and DINOV2.url in lines[2]
 
 
@@ -66,7 +66,8 @@ def test_the_list_is_in_the_json(facegen: Run, tmp_path: Path) -> None:
     answer = json.loads(facegen("weights", "--from", tmp_path / "file.pth", "--json").stdout)
     assert answer["path"] == str(INCEPTION.path) and answer["right"] is True
     states = {row["extractor"]: row["state"] for row in answer["extractors"]}
-    assert states == {"inception": "right", "effnet-lite0": "right", "dinov2": "not installed"}
+    assert list(states) == list(table.extractors())
+    assert [states[name] for name in ("inception", "effnet-lite0", "dinov2")] == ["right", "right", "not installed"]
 
 
 def test_missing_weights_are_null_in_the_json(facegen: Run) -> None:
@@ -93,4 +94,4 @@ def test_a_packages_weights_are_not_installed_from_a_file(facegen: Run, tmp_path
 
 def test_an_extractor_that_there_is_not_is_said(facegen: Run) -> None:
     outcome = facegen("weights", "dino")
-    assert outcome.exit_code == 2 and "inception, effnet-lite0, dinov2" in outcome.stderr
+    assert outcome.exit_code == 2 and ", ".join(table.extractors()) in outcome.stderr
