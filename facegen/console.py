@@ -48,7 +48,7 @@ def _console(stderr: bool) -> Console:
     if stderr and _live is not None:
         return _live
     # Made anew each time: tests and callers may have replaced sys.stdout or sys.stderr since.
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
 
 
 def _say(message: str, style: str | None = None) -> None:
@@ -197,14 +197,14 @@ def progress(description: str, total: float | None, unit: str = "images", done: 
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:,.0f} {task.fields['unit']}/s")
 
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, emoji=False)
     columns = [
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         Rate(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     ]
     bar = Progress(*columns, console=console, refresh_per_second=5)
     with bar:

@@ -51,6 +51,13 @@ def test_an_error_is_its_sentence_and_remedy_on_one_line(capsys: pytest.CaptureF
     assert capsys.readouterr().err == f"error: {'long/' * 50}x.png is no image [sic]. Use another.\n"
 
 
+def test_names_between_colons_are_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    console.info("The features custom:art:embed.")
+    console.result_table("custom:art:embed")
+    captured = capsys.readouterr()
+    assert "custom:art:embed" in captured.err and "custom:art:embed" in captured.out
+
+
 def test_json_refuses_what_is_not_json() -> None:
     with pytest.raises(ValueError, match="JSON"):
         console.result_json({"value": float("nan")})
@@ -61,12 +68,12 @@ def test_a_terminal_sees_count_rate_and_messages_above_the_bar(monkeypatch: pyte
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
-    with console.progress("work", 10, done=4) as task:
+    with console.progress("work [red] :art:", 10, done=4) as task:
         task.advance(3)
         console.info("Above.")
         task.advance(3)
     shown = terminal.getvalue()
-    assert "work" in shown and "10/10" in shown and "Above." in shown and "images/s" in shown
+    assert "work [red] :art:" in shown and "10/10" in shown and "Above." in shown and "images/s" in shown
 
 
 def test_no_color_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:

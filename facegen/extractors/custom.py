@@ -7,20 +7,27 @@ import hashlib
 import importlib
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from facegen.errors import InputError
 
 Images = npt.NDArray[np.uint8]
 
 _SHAPE = "It takes images, uint8 [N, H, W, 3], and returns features, float [N, D]."
+#: Where code is not the user's own: the standard library and installed packages.
+_LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
+#: A score keeps a few matrices [D, D] of float64: 2 GB each of so many.
+MOST_DIMS = 16_384
 #: The image that is tried first, to find out D: 64×64, as most faces here.
 _PROBE = (1, 64, 64, 3)
 
@@ -70,17 +77,15 @@ def open_function(name: str) -> ImageFunction:
         sys.path.insert(0, folder)
         importlib.invalidate_caches()
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as problem:
-        if problem.name is not None and f"{module_name}.".startswith(f"{problem.name}."):
-            raise InputError(
-                f"There is no module {problem.name} for the extractor {name}.",
-                "It is looked for in the working folder and among the installed packages.",
-            ) from problem
-        raise InputError(
-            f"The module {module_name} of the extractor {name} cannot be imported: {problem}."
-        ) from problem
-    except Exception as problem:  # whatever the user's module raises
+        with redirect_stdout(sys.stderr):  # stdout is for results
+            module = importlib.import_module(module_name)
+    except (Exception, SystemExit) as problem:  # whatever the user's module raises
+        missing = problem.name if isinstance(problem, ModuleNotFoundError) else None
+        if missing is not None and f"{module_name}.".startswith(f"{missing}."):
+            remedy = "It is looked for in the working folder and among the installed packages."
+            if module_name.endswith(".py"):
+                remedy = f"Without .py: {module_name.removesuffix('.py')}:{path}."
+            raise InputError(f"There is no module {missing} for the extractor {name}.", remedy) from problem
         raise InputError(
             f"The module {module_name} of the extractor {name} cannot be imported: {_told(problem)}."
         ) from problem
@@ -91,21 +96,27 @@ def open_function(name: str) -> ImageFunction:
         raise InputError(
             f"The module {module_name} has no callable {path!r}.", f"--extractor {module_name}:NAME. {_SHAPE}"
         )
-    probe = _call(name, function, np.zeros(_PROBE, np.uint8), None)
-    return ImageFunction(name, function, _source_sha256(module, function, name), probe.shape[1])
+    dims = _call(name, function, np.zeros(_PROBE, np.uint8), None).shape[1]
+    if dims > MOST_DIMS:
+        raise InputError(
+            f"The extractor {name} returns {dims:,} features for an image.",
+            f"A Fréchet distance takes {MOST_DIMS:,} at most, for its memory grows with their square.",
+        )
+    return ImageFunction(name, function, _source_sha256(module, function, name), dims)
 
 
 def _call(name: str, function: Callable[[Images], Any], images: Images, dims: int | None) -> npt.NDArray[np.float32]:
     """What the function makes of images of one size, checked."""
     given = f"images {list(images.shape)}"
     try:
-        features = np.asarray(function(images))
-    except Exception as problem:
+        with redirect_stdout(sys.stderr), torch.no_grad():  # stdout is for results; nothing learns here
+            answer = function(images)
+            features = np.asarray(answer)
+    except (Exception, SystemExit) as problem:
         raise InputError(f"The extractor {name} fails on {given}: {_told(problem)}.", _SHAPE) from problem
     if features.dtype.kind != "f":
-        raise InputError(
-            f"The extractor {name} returns {features.dtype} for {given}, not floating-point numbers.", _SHAPE
-        )
+        kind = type(answer).__name__ if features.dtype == object else features.dtype
+        raise InputError(f"The extractor {name} returns {kind} for {given}, not floating-point numbers.", _SHAPE)
     if features.ndim != 2 or len(features) != len(images) or not features.shape[1]:
         raise InputError(f"The extractor {name} returns {list(features.shape)} for {given}.", _SHAPE)
     if dims is not None and features.shape[1] != dims:
@@ -118,11 +129,17 @@ def _call(name: str, function: Callable[[Images], Any], images: Images, dims: in
     return features.astype(np.float32, copy=False)
 
 
-def _told(problem: Exception) -> str:
-    """An exception of the user's code, and where it was raised."""
+def _told(problem: BaseException) -> str:
+    """An exception, on one line, and where in the user's code it was raised: not in a library that the code calls."""
+    text = " ".join(f"{type(problem).__name__}: {problem}".split()).rstrip(": .")
+    if isinstance(problem, SyntaxError):  # the file that cannot be read is in no frame, and its name is in the text
+        return text
     frames = traceback.extract_tb(problem.__traceback__)
-    text = f"{type(problem).__name__}: {problem}".rstrip(": .")
-    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})"
+    places = [frame for frame in frames if frame.filename != __file__ and not frame.filename.startswith("<frozen ")]
+    if not places:
+        return text
+    place = [frame for frame in places if not frame.filename.startswith(_LIBRARIES)] or places
+    return f"{text} ({place[-1].filename}, line {place[-1].lineno})"
 
 
 def _source_sha256(module: Any, function: Any, name: str) -> str:

@@ -73,6 +73,18 @@ def test_a_method_and_an_object_that_can_be_called_will_do(write: Write) -> None
     assert open_function("script:net").sha256 == open_function("script:net.__call__").sha256
 
 
+def test_what_learns_is_not_asked_to(write: Write) -> None:
+    write("import torch\nlayer = torch.nn.Linear(3, 2)\ndef f(x): return layer(torch.from_numpy(x[:, 0, 0]).float())\n")
+    assert open_function("script:f").dims == 2
+
+
+def test_what_it_prints_is_no_result(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    write("print('imported')\n" + MEANS + "def f(x):\n    print('called')\n    return means(x)\n")
+    open_function("script:f")
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.split() == ["imported", "called"]
+
+
 def test_features_of_half_precision_and_of_torch_will_do(write: Write) -> None:
     write(MEANS + "import torch\ndef half(x):\n    return torch.from_numpy(means(x)).half()\n")
     assert open_extractor("script:half", device="cpu")([np.zeros((8, 8, 3), np.uint8)]).dtype == np.float32
@@ -87,12 +99,17 @@ def test_features_of_half_precision_and_of_torch_will_do(write: Write) -> None:
         ("script:number", "has no callable 'number'"),
         ("script:", "is no package.module:callable"),
         (":means", "is no package.module:callable"),
-        ("script.py:means", "no module script.py"),
+        ("script.py:means", r"no module script\.py .*Without \.py"),
         ("script:rows", r"returns \[2, 3\] for images \[1, 64, 64, 3\]"),
         ("script:flat", r"returns \[3\] for images"),
         ("script:integers", "returns uint8 for images .* not floating-point"),
         ("script:nan", "returns NaN or infinity"),
-        ("script:fails", r"fails on images .*: IndexError: no such face \(.*script\.py, line \d+\)"),
+        ("script:fails", r"fails on images .*: IndexError: no such face \(.*script\.py, line \d+\)\."),
+        ("script:calls", r"fails on images .*: JSONDecodeError: .*script\.py, line \d+\)\."),
+        ("script:takes_two", r"fails on images .*: TypeError: .*argument: 'y'\. It takes"),
+        ("script:leaves", r"fails on images .*: SystemExit: 3 \(.*script\.py"),
+        ("script:forgets", "returns NoneType for images"),
+        ("script:vast", "returns 100,000 features for an image.*16,384 at most"),
     ],
 )
 def test_what_is_no_extractor_is_said(write: Write, name: str, words: str) -> None:
@@ -104,7 +121,13 @@ def rows(images): return np.ones((2, 3))
 def flat(images): return means(images)[0]
 def integers(images): return images[:, 0, 0]
 def nan(images): return means(images) * np.nan
-def fails(images): raise IndexError("no such face")
+def fails(images): raise IndexError("no such\\nface")
+import json, sys
+def calls(images): return json.loads("{")
+def takes_two(images, y): return means(images)
+def leaves(images): sys.exit(3)
+def forgets(images): means(images)
+def vast(images): return np.zeros((len(images), 100_000))
 """
     )
     with pytest.raises(InputError, match=words):
@@ -114,9 +137,10 @@ def fails(images): raise IndexError("no such face")
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        ("import absent_library", "No module named 'absent_library'"),
+        ("import absent_library", r"No module named 'absent_library' \(.*script\.py, line 1\)"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
         ("1 / 0", r"ZeroDivisionError.*line 1"),
-        ("def", "SyntaxError"),
+        ("def", r"SyntaxError: .*\(script\.py, line 1\)\."),
     ],
 )
 def test_a_module_that_cannot_be_imported_is_said(write: Write, code: str, words: str) -> None:
