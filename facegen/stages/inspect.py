@@ -24,7 +24,7 @@ from facegen.files import StrPath, optional_path
 from facegen.pictures.contact_sheet import save_png
 from facegen.pictures.layer_figure import layer_figure
 from facegen.weights.loading import network_from_file
-from facegen.weights.state_dicts import effnet_lite0_path
+from facegen.weights.packaged import effnet_lite0_path
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import build_generator
 from facegen.training.objective import GradientFunction, PenaltyWeights
 from facegen.training.recipe import Recipe
-from facegen.weights.state_dicts import effnet_lite0_path, read_state_dict
+from facegen.weights.packaged import effnet_lite0_path
+from facegen.weights.state_dicts import read_state_dict
 
 #: What the critics see, and what their heads are called in a checkpoint.
 PIXELS, FEATURES = "discriminator", "features"

@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from facegen.extractors import table
-from facegen.weights.published import DINOV2, INCEPTION, weights_path
+from facegen.weights.published import DINOV2, INCEPTION
 
 Run = Callable[..., Result]
 CONTENT = b"stands for 96 MB"
@@ -36,12 +36,12 @@ def test_installed_from_a_file_they_are_right(facegen: Run, tmp_path: Path) -> N
     assert facegen("weights", "--from", tmp_path / "file.pth").exit_code == 0
     outcome = facegen("weights")
     assert outcome.exit_code == 0
-    assert str(weights_path(INCEPTION)) in outcome.stdout and "(right)" in outcome.stdout
+    assert str(INCEPTION.path) in outcome.stdout and "(right)" in outcome.stdout
 
 
 def test_wrong_weights_end_with_2(facegen: Run) -> None:
-    weights_path(INCEPTION).parent.mkdir(parents=True)
-    weights_path(INCEPTION).write_bytes(b"<html>")
+    INCEPTION.path.parent.mkdir(parents=True)
+    INCEPTION.path.write_bytes(b"<html>")
     outcome = facegen("weights", "--json")
     assert outcome.exit_code == 2
     assert json.loads(outcome.stdout)["right"] is False
@@ -51,7 +51,7 @@ def test_a_wrong_file_is_not_installed(facegen: Run, tmp_path: Path) -> None:
     (tmp_path / "file.pth").write_bytes(b"<html>")
     outcome = facegen("weights", "--from", tmp_path / "file.pth")
     assert outcome.exit_code == 2 and "sha256" in outcome.stderr
-    assert not weights_path(INCEPTION).exists()
+    assert not INCEPTION.path.exists()
 
 
 def test_all_extractors_are_listed(facegen: Run) -> None:
@@ -64,7 +64,7 @@ def test_all_extractors_are_listed(facegen: Run) -> None:
 def test_the_list_is_in_the_json(facegen: Run, tmp_path: Path) -> None:
     (tmp_path / "file.pth").write_bytes(CONTENT)
     answer = json.loads(facegen("weights", "--from", tmp_path / "file.pth", "--json").stdout)
-    assert answer["path"] == str(weights_path(INCEPTION)) and answer["right"] is True
+    assert answer["path"] == str(INCEPTION.path) and answer["right"] is True
     states = {row["extractor"]: row["state"] for row in answer["extractors"]}
     assert list(states) == list(table.extractors())
     assert [states[name] for name in ("inception", "effnet-lite0", "dinov2")] == ["right", "right", "not installed"]
@@ -82,8 +82,8 @@ def test_another_extractors_are_installed_by_its_name(facegen: Run, tmp_path: Pa
     assert outcome.exit_code == 2 and f"facegen weights dinov2 --from {DINOV2.name}" in outcome.stderr
     (tmp_path / "file.pth").write_bytes(CONTENT)
     outcome = facegen("weights", "dinov2", "--from", tmp_path / "file.pth")
-    assert outcome.stdout.splitlines()[0] == str(weights_path(DINOV2))
-    assert not weights_path(INCEPTION).exists()
+    assert outcome.stdout.splitlines()[0] == str(DINOV2.path)
+    assert not INCEPTION.path.exists()
 
 
 def test_a_packages_weights_are_not_installed_from_a_file(facegen: Run, tmp_path: Path) -> None:
