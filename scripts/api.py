@@ -45,9 +45,10 @@ def entry(name: str, value: Any) -> str:
     if inspect.isclass(value):
         if issubclass(value, Exception):
             parts.append(f"An exception, of the kind {_linked(value.__mro__[1].__name__)}.")
-        types = {field.name: f"{field.name}: {field.type}" for field in _fields(value)}
-        parts += [markdown(_doc(value), types), _undescribed(value)]
-        parts += [_member(value, member) for member in vars(value) if not member.startswith("_")]
+        declared = {field.name: _declared(field) for field in _fields(value)}
+        parts += [markdown(_doc(value), declared), _undescribed(value)]
+        members = [name for name in vars(value) if not name.startswith("_") and name not in declared]
+        parts += [_member(value, member) for member in members]
     else:
         parts += [f"```python\n{signature(name, value)}\n```", markdown(_doc(value))]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -106,7 +107,7 @@ def _items(body: str, types: Mapping[str, str]) -> list[str]:
 
 
 def _inline(text: str) -> str:
-    text = re.sub(r":\w+:`~?([^`]+)`", lambda found: f"``{found[1]}``", text)
+    text = re.sub(r":\w+:`[~.]?([^`]+)`", lambda found: f"``{found[1]}``", text)
     return re.sub(r"``([^`]+)``", lambda found: _linked(found[1]), text)
 
 
@@ -122,14 +123,19 @@ def _fields(kind: type) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
 
 
+def _declared(field: dataclasses.Field[Any]) -> str:
+    """A field as its class declares it: its name, its type and its default."""
+    default = "" if field.default is dataclasses.MISSING else f" = {_written(field.default)}"
+    return f"{field.name}: {field.type}{default}"
+
+
 def _undescribed(kind: type) -> str:
     """The fields of a dataclass that its docstring does not list: what each means, where it says so, or its type."""
     lines = []
     for field in _fields(kind):
         if not re.search(rf"^    (\w+, )*{field.name}(, \w+)*: ", _doc(kind), re.MULTILINE):
-            default = "" if field.default is dataclasses.MISSING else f" = {_written(field.default)}"
             meaning = field.metadata.get("meaning")
-            lines.append(f"- `{field.name}: {field.type}{default}`{'' if meaning is None else f': {meaning}'}")
+            lines.append(f"- `{_declared(field)}`{'' if meaning is None else f': {meaning}'}")
     return "**Fields**\n\n" + "\n".join(lines) if lines else ""
 
 
@@ -153,7 +159,9 @@ def _doc(value: Any) -> str:
 
 
 def _written(value: Any) -> str:
-    """A default as code; a path without the name of this system's kind of path."""
+    """A default as code: a function by its name, a path without the name of this system's kind of path."""
+    if inspect.isfunction(value):
+        return value.__name__
     return f'Path("{value.as_posix()}")' if isinstance(value, PurePath) else repr(value).replace("'", '"')
 
 

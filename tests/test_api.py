@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
 import typing
@@ -60,6 +61,17 @@ class TestExports:
         result = typing.get_type_hints(getattr(facegen, name))["return"]
         if isinstance(result, type) and result.__module__.startswith("facegen."):
             assert getattr(facegen, result.__name__) is result
+
+    @pytest.mark.parametrize("name", [name for name in FUNCTIONS if not name.startswith("register_")])
+    def test_each_parameter_is_described(self, name: str) -> None:
+        described = re.findall(r"^    (\w+(?:, \w+)*): ", arguments_of(name), re.MULTILINE)
+        assert set(", ".join(described).split(", ")) == set(inspect.signature(getattr(facegen, name)).parameters)
+
+
+def arguments_of(function: str) -> str:
+    """The section of its docstring that says what its parameters are."""
+    text = inspect.getdoc(getattr(facegen, function)) or ""
+    return text.partition("\nArgs:\n")[2].partition("\n\n")[0]
 
 
 class TestPaths:

@@ -1,12 +1,23 @@
-"""The pages of the project: links that lead somewhere, the API's page, the glossary."""
+"""The pages of the project: links, commands, files, fields and names that exist, the API's page, the glossary."""
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
+import shlex
+from dataclasses import MISSING
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
+
+from facegen.cli import main
+from facegen.cli.root import COMMANDS
+from facegen.extractors.table import extractors
+from facegen.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -61,13 +72,121 @@ def test_the_api_page_is_what_the_script_writes() -> None:
     assert text_of("docs/api.md") == runpy.run_path(str(ROOT / "scripts" / "api.py"))["page"](), "run scripts/api.py"
 
 
-class TestArchitecture:
-    @pytest.mark.parametrize("page", [ARCHITECTURE, "CONTRIBUTING.md"])
-    def test_files_that_are_named_exist(self, page: str) -> None:
-        named = set(re.findall(r"`((?:facegen|scripts|tests|docs)/[\w./-]+)`", text_of(page)))
-        absent = [name for name in sorted(named) if "NAME" not in name and not (ROOT / name).exists()]
-        assert named and absent == []
+@cache
+def options_of(command: str) -> frozenset[str]:
+    """The options of a command, and those of facegen itself for an empty name."""
+    found = main if not command else main.get_command(click.Context(main), command)
+    assert found is not None
+    return frozenset(
+        {"--help", "-h", *(name for option in found.params for name in (*option.opts, *option.secondary_opts))}
+    )
 
+
+def commands_in(text: str) -> list[str]:
+    """What stands in code and calls ``facegen``: lines of blocks for a shell, and code within lines."""
+    prose, lines = [], []
+    for place, part in enumerate(re.split(r"^```", text, flags=re.MULTILINE)):
+        if place % 2 == 0:
+            prose.append(part)
+        elif part.startswith(("\n", "sh\n")):
+            lines += part.splitlines()
+    lines += re.findall(r"`([^`\n]+)`", "\n".join(prose))
+    calls = r"(?:\$ )?(?:\w+=\S+ )*(?:(?:torchrun|python|docker run) .*)?facegen ([a-z-].*)"
+    return [found[1] for line in lines if (found := re.fullmatch(calls, line))]
+
+
+def faults_of(call: str) -> list[str]:
+    """The words behind ``facegen`` that name no command, and options that their command has not."""
+    words = shlex.split(call.partition(" | ")[0], comments=True)
+    own = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    command = words[own] if own < len(words) else ""
+    if command and command not in COMMANDS:
+        return [command]
+    given = [(word, options_of("" if place < own else command)) for place, word in enumerate(words) if word[0] == "-"]
+    return [f"{command} {word}".strip() for word, known in given if word.partition("=")[0] not in known]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_commands_and_their_options_exist(page: str) -> None:
+    assert [fault for call in commands_in(text_of(page)) for fault in faults_of(call)] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("`facegen frid a`", ["frid"]),
+        ("```sh\nfacegen pack a b --outt c\n```", ["pack --outt"]),
+        ("`facegen --help`, `facegen --hepl`", ["--hepl"]),
+        ("```\n$ python -m facegen --colour fid a\n```", ["fid --colour"]),
+        ("`facegen -q fid a --json`, `facegen train --kimg=3  # --absent`", []),
+    ],
+)
+def test_a_command_that_there_is_not_is_seen(text: str, faults: list[str]) -> None:
+    assert [fault for call in commands_in(text) for fault in faults_of(call)] == faults
+
+
+def test_the_readme_has_each_command_once() -> None:
+    assert sorted(re.findall(r"^\| `facegen (\w+)` \|", text_of("README.md"), re.MULTILINE)) == sorted(COMMANDS)
+
+
+#: A changelog names what went, too; the API's page is written from docstrings.
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in ("CHANGELOG.md", "docs/api.md")])
+def test_files_that_are_named_exist(page: str) -> None:
+    named = set(re.findall(r"`((?:facegen|scripts|tests|docs)/[\w./-]+)`", text_of(page)))
+    assert [name for name in sorted(named) if "NAME" not in name and not (ROOT / name).exists()] == []
+
+
+def exists(name: str) -> bool:
+    """Whether a full name is a module, or something in one."""
+    module, _, attribute = name.rpartition(".")
+    if (ROOT / name.replace(".", "/")).is_dir() or (ROOT / f"{name.replace('.', '/')}.py").is_file():
+        return True
+    return bool(module) and exists(module) and hasattr(import_module(module), attribute)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_names_of_python_exist(page: str) -> None:
+    """Full names within code; and, in blocks of Python, what is imported from facegen and taken of it."""
+    text = text_of(page)
+    names = set(re.findall(r"`(facegen(?:\.[A-Za-z_]\w*)+)(?=[`(])", text)) - {"facegen.toml"}
+    for block in re.findall(r"^```python\n((?:#|import|from|\"\"\").*?)^```$", text, re.MULTILINE | re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] == "facegen":
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "facegen":
+                names.add(f"facegen.{node.attr}")
+    assert [name for name in sorted(names) if not exists(name)] == []
+
+
+def test_a_name_that_there_is_not_is_seen() -> None:
+    assert exists("facegen.gan.losses.LOSSES") and not exists("facegen.gan.loss") and not exists("facegen.fidd")
+
+
+def kind_of(type_name: str) -> str:
+    return {"str": "text", "int": "whole number", "float": "number", "bool": "true, false"}.get(
+        type_name, "number or pair"
+    )
+
+
+def test_the_recipes_table_is_that_of_its_fields() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| +(?:`([^`]+)` )?\| .+ \|$", text_of("docs/training.md"), re.MULTILINE)
+    rows = [row for row in rows if row[0] in Recipe.__dataclass_fields__]
+    assert rows == [
+        (field.name, kind_of(str(field.type)), "" if field.default is MISSING else toml(field.default))
+        for field in Recipe.__dataclass_fields__.values()
+    ]
+
+
+def toml(value: object) -> str:
+    return repr(value).replace("'", '"').replace("False", "false").replace("True", "true")
+
+
+@pytest.mark.parametrize("name", extractors())
+def test_an_extractor_has_its_row(name: str) -> None:
+    assert f"\n| `{name}` | " in section("docs/score.md", "Which network is used")
+
+
+class TestArchitecture:
     def test_folders_of_files_to_be_named_exist(self) -> None:
         folders = {
             Path(name).parent for name in re.findall(r"`((?:facegen|tests)/[\w./]*NAME\.\w+)`", text_of(ARCHITECTURE))

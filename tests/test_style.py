@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from facegen.grading.flags import FLAGS, FlagRule
+
 ROOT = Path(__file__).parents[1]
 #: The source of each module by its path in facegen.
 SOURCES = {
@@ -78,14 +80,20 @@ class TestVocabulary:
 #: What speaks to people, besides the kinds of error.
 SPEAKERS = {"info", "detail", "warn"}
 ERRORS = {"FacegenError", "InputError", "EnvironmentProblem", "Refused", "Rejection", "Diverged"}
+#: What is found of images or of a machine: a message, and for the one of these a remedy.
+FOUND, STATUSES = {"CheckResult", "Finding"}, {"ok", "warn", "wrong"}
+#: Lists of sentences that become part of a result, and functions that return some.
+LISTS, RETURNS = {"warnings", "sentences", "notes"}, re.compile("warning|flattery|sentence")
 #: Stands for what a message puts in at run time.
 FILLED = "\0"
 
 
 def messages(source: str) -> list[str]:
-    """The messages and remedies that are written out in the calls of console's functions and of errors."""
+    """The messages and remedies that are written out: to console, in errors, in findings, and in lists of warnings."""
     found = []
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and RETURNS.search(node.name):
+            found += [text for value in values_of(node) for text in written(value)]
         if isinstance(node, ast.Call):
             function = node.func
             spoken = (
@@ -94,9 +102,26 @@ def messages(source: str) -> list[str]:
                 and isinstance(function.value, ast.Name)
                 and function.value.id == "console"
             )
-            if spoken or (isinstance(function, ast.Name) and function.id in ERRORS):
+            appended = (
+                isinstance(function, ast.Attribute)
+                and function.attr == "append"
+                and isinstance(function.value, ast.Name)
+                and function.value.id in LISTS
+            )
+            if spoken or appended or (isinstance(function, ast.Name) and function.id in ERRORS | FOUND):
                 found += [text for argument in node.args for text in written(argument) if re.search("[a-z]", text)]
-    return found
+    return [text for text in found if text not in STATUSES]
+
+
+def values_of(function: ast.FunctionDef) -> list[ast.expr]:
+    """What a function returns or appends to a list, and the parts of lists in either."""
+    values: list[ast.expr] = []
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and node.value is not None:
+            values += node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append":
+            values += node.args
+    return values
 
 
 def written(node: ast.expr) -> list[str]:
@@ -140,6 +165,8 @@ class TestMessages:
             "console.info(text)",
             "console.info(f'[{step}/{steps}] {title}')",
             "print('a line')",
+            "found.append('a word')",
+            "CheckResult('ok', 'All is well.')",
         ],
     )
     def test_a_sentence_passes(self, source: str) -> None:
@@ -155,7 +182,17 @@ class TestMessages:
             "raise InputError('No file.', 'name another.')",
             "raise Rejection(Code.DAMAGED, 'damaged')",
             "console.info('A line.' if new else 'a line.')",
+            "warnings.append('a warning.')",
+            "def warnings_of(images):\n    found.append(f'The {images}')",
+            "def margin_warning(n):\n    return f'real images score {n}.' if n else None",
+            "def _warnings(n):\n    return [*warnings, 'No full stop']",
+            "CheckResult('ok', 'all is well.')",
+            "Finding('The images are grey', {})",
         ],
     )
     def test_what_is_none_fails(self, source: str) -> None:
         assert not all(map(is_sentence, messages(source)))
+
+    @pytest.mark.parametrize("rule", FLAGS.values(), ids=lambda rule: rule.code)
+    def test_what_a_flag_means_and_from_where_are_sentences(self, rule: FlagRule) -> None:
+        assert is_sentence(rule.meaning) and is_sentence(rule.threshold)

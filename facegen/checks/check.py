@@ -20,7 +20,7 @@ class CheckResult:
         status: ``"ok"``; ``"warn"`` where facegen works, but slower or with less than it could have; ``"wrong"`` where
             something fails or gives wrong results.
         message: one sentence.
-        remedy: another that says what to do; None where there is nothing to do.
+        remedy: another that says what to do; None where there is nothing to do, as where all is ``"ok"``.
         details: the same in numbers and words for a program, as JSON takes them.
         name: the first word of its line. Its :class:`Check` fills it in where the function did not.
     """
@@ -30,6 +30,10 @@ class CheckResult:
     remedy: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.status == "ok" and self.remedy is not None:
+            raise ValueError(f"what is ok needs no remedy: {self.remedy}")
 
     def to_json(self) -> dict[str, Any]:
         """``name``, ``status``, ``message``, ``remedy`` and ``details``."""

@@ -24,7 +24,7 @@ def check_pixels() -> CheckResult:
     except (ImportError, RuntimeError) as problem:
         return CheckResult(
             "wrong",
-            f"torchvision cannot be imported: {str(problem).rstrip('.')}.",
+            f"The package torchvision cannot be imported: {str(problem).rstrip('.')}.",
             "torch and torchvision must be of one release: pip install --upgrade torch torchvision",
         )
     names, unequal = [], []
@@ -42,11 +42,11 @@ def check_pixels() -> CheckResult:
     if unequal:
         return CheckResult(
             "wrong",
-            f"prepare's pixels are not torchvision's for: {', '.join(unequal)}.",
+            f"The pixels that prepare makes are not torchvision's for: {', '.join(unequal)}.",
             "Datasets made here differ from others': upgrade Pillow and torchvision, and report it.",
             details,
         )
-    message = f"prepare makes torchvision's pixels of {len(names)} odd images, bit for bit."
+    message = f"The pixels that prepare makes of {len(names)} odd images are torchvision's, bit for bit."
     return CheckResult("ok", message, None, details)
 
 

@@ -19,19 +19,18 @@ from facegen.data.transform import resize_and_crop
 from facegen.device import choose_device, memory_format
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.inception import InceptionFeatures
-from facegen.extractors.labels import FID_DIMS, FID_EXTRACTOR
+from facegen.extractors.table import extractors
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
-from facegen.weights.published import INCEPTION, find_weights
 from facegen.weights.state_dicts import read_state_dict
 
 Features = npt.NDArray[np.float32]
 
-IMAGES, BATCH = 64, 8
+IMAGES, BATCH, DIMS = 64, 8, 2048
 #: The largest relative difference. Rounding makes about 1e-6.
 TOLERANCE = 1e-4
 
 
-def check_score(images: int = IMAGES, dims: int = FID_DIMS) -> CheckResult:
+def check_score(images: int = IMAGES, dims: int = DIMS) -> CheckResult:
     """Whether one half of the images scores against the other as pytorch-fid says, with the same weights.
 
     facegen computes where ``--device auto`` does, pytorch-fid on the CPU. The published weights are used where they
@@ -41,11 +40,12 @@ def check_score(images: int = IMAGES, dims: int = FID_DIMS) -> CheckResult:
         images: synthetic faces of 64×64 pixels.
         dims: 64, 192, 768 or 2048, where Inception is cut.
     """
-    found = find_weights(INCEPTION)
+    entry = extractors()["inception"]
+    found = entry.weights.find()
     if found is not None and found.right:
-        weights, kind, name = read_state_dict(found.path), "the published", FID_EXTRACTOR
+        weights, kind, name = read_state_dict(found.path), "the published", entry.published_as
     else:
-        weights, kind, name = seeded_weights(), "seeded", "inception-custom"
+        weights, kind, name = seeded_weights(), "seeded", entry.custom_as
     device = choose_device("auto")
     network = InceptionFeatures(weights, dims).to(device).to(memory_format=memory_format(device))
     extractor = FeatureExtractor(name, "", dims, network, device)

@@ -1,4 +1,4 @@
-"""Python, facegen itself and the packages that it stands on."""
+"""Python, facegen itself, the packages that it stands on, and those that add to it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import facegen
 from facegen.checks.check import CheckResult
+from facegen.errors import EnvironmentProblem
+from facegen.extensions import extensions, load_extension
 
 PYTHON = (3, 10)
 
@@ -73,6 +75,24 @@ def check_packages() -> CheckResult:
         return CheckResult("ok", f"{told}.", None, {"versions": versions})
     command = " ".join(f"'{requirement}'" for requirement in unmet)
     return CheckResult("wrong", f"{told}.", f"Run: pip install {command}", {"versions": versions, "unmet": unmet})
+
+
+def check_extensions() -> CheckResult:
+    """Whether each installed extension can be loaded. What those that can add is checked from here on."""
+    loaded, broken = [], []
+    for entry in extensions():
+        try:
+            load_extension(entry)
+        except EnvironmentProblem as problem:
+            broken.append(problem)
+        else:
+            loaded.append(entry.name)
+    details = {"loaded": loaded, "broken": [problem.message for problem in broken]}
+    if broken:
+        remedies = dict.fromkeys(problem.remedy for problem in broken if problem.remedy is not None)
+        return CheckResult("wrong", " ".join(details["broken"]), " ".join(remedies), details)
+    message = f"{', '.join(loaded)} can be loaded." if loaded else "No installed package adds to facegen."
+    return CheckResult("ok", message, None, details)
 
 
 def _version(name: str) -> str | None:

@@ -72,7 +72,7 @@ def check_cache() -> CheckResult:
     try:
         with tempfile.TemporaryFile(dir=_existing(folder)):
             pass
-        sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
+        sizes = {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     except OSError as problem:
         return CheckResult(
             "wrong",
@@ -80,9 +80,14 @@ def check_cache() -> CheckResult:
             "Make it writable, or name another by FACEGEN_CACHE.",
             {"folder": str(folder)},
         )
-    held = f"{len(sizes):,} files of {sum(sizes) / 1e6:,.1f} MB together" if sizes else "nothing yet"
-    message = f"{folder} is writable and holds {held}."
-    return CheckResult("ok", message, None, {"folder": str(folder), "files": len(sizes), "bytes": sum(sizes)})
+    parts: dict[str, int] = {}
+    for path, size in sizes.items():
+        part = path.relative_to(folder).parts[0]
+        parts[part] = parts.get(part, 0) + size
+    told = ", ".join(f"{size / 1e6:,.1f} MB in {part}" for part, size in sorted(parts.items()))
+    message = f"{folder} is writable and holds {told or 'nothing yet'}."
+    details = {"folder": str(folder), "files": len(sizes), "bytes": sum(sizes.values()), "parts": parts}
+    return CheckResult("ok", message, None, details)
 
 
 def _existing(folder: Path) -> Path:

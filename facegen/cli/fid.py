@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import device_option, extractor_option, weights_option
+from facegen.cli.options import device_option, dims_option, extractor_option, weights_option
 from facegen.errors import Refused
 
 
@@ -20,12 +20,7 @@ from facegen.errors import Refused
     help="Real images: a folder, .zip, .tar.gz or prepared dataset; or an .npz with mu and sigma.",
 )
 @extractor_option
-@click.option(
-    "--dims",
-    type=int,
-    show_default="2048 of inception, 1280 of effnet-lite0, 1024 of dinov2",
-    help="Features an image: 64, 192, 768 or 2048 of Inception.",
-)
+@dims_option
 @weights_option
 @click.option(
     "--target",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen import console
-from facegen.cli.options import device_option, extractor_option, weights_option
+from facegen.cli.options import device_option, dims_option, extractor_option, weights_option
 from facegen.submission.rules import LIMITS
 
 if TYPE_CHECKING:
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 @click.argument("submissions", type=click.Path(path_type=Path))
 @click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or .npz statistics.")
 @click.option("--train", type=click.Path(path_type=Path), help="Training images: look for copies of them.")
-@click.option("--target", type=float, help="Pass below this value.  [default: 20 for FID, none otherwise]")
+@click.option(
+    "--target",
+    type=click.FloatRange(min=0, min_open=True),
+    show_default="20 for FID, none for another distance",
+    help="Pass below this value.",
+)
 @click.option("--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels.")
 @click.option(
     "--out",
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Grade again what has been graded before.")
 @extractor_option
 @weights_option
-@click.option("--dims", type=int, help="Features to compare.  [default: all that the extractor has]")
+@dims_option
 @device_option
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")

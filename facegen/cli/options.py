@@ -39,6 +39,12 @@ extractor_option = click.option(
     show_default="inception where its weights can be had, else effnet-lite0",
     help="The network whose features are compared; or a function of your own, uint8 [N, H, W, 3] → float [N, D].",
 )
+dims_option = click.option(
+    "--dims",
+    type=int,
+    show_default=", ".join(f"{entry.default_dims} of {entry.name}" for entry in extractors().values()),
+    help="Features an image: 64, 192, 768 or 2048 of Inception.",
+)
 weights_option = click.option(
     "--weights",
     type=click.Path(path_type=Path),

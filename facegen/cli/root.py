@@ -15,8 +15,8 @@ import click
 
 import facegen
 from facegen import console
-from facegen.cli.extensions import load_extensions
 from facegen.errors import EnvironmentProblem, FacegenError, InputError
+from facegen.extensions import load_extensions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -38,6 +38,8 @@ COMMANDS = (
     "weights",
     "doctor",
 )
+#: Those that read no table to which installed packages add, and so do not wait for them. The doctor looks by itself.
+WITHOUT_EXTENSIONS = frozenset({"prepare", "pack", "doctor"})
 INTERRUPTED = 130
 #: A full disk, a quota, or a place that may not be written: no defect, wherever it strikes.
 _MACHINES_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -64,6 +66,8 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] in COMMANDS and args[0] not in WITHOUT_EXTENSIONS and not ctx.resilient_parsing:
+            load_extensions()  # before the command's file, whose options may name what they add
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
@@ -75,7 +79,6 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            load_extensions()  # before a command's file, whose options may name what they add
             return super().invoke(ctx)
         except FacegenError as problem:
             console.error(problem)

@@ -8,6 +8,7 @@ import click
 
 from facegen import console
 from facegen.cli.options import device_option, extractor_option, weights_option
+from facegen.submission.rules import LIMITS
 
 
 @click.command(short_help="The whole chain, from photographs to a graded tarball.")
@@ -20,6 +21,7 @@ from facegen.cli.options import device_option, extractor_option, weights_option
     "--recipe", metavar="NAME|FILE", show_default="dcgan where there is a GPU, else quick", help="What to train."
 )
 @click.option("--kimg", type=float, help="Length of the training: thousands of images shown.")
+@click.option("--size", type=int, default=LIMITS.size, help="Side of the images in pixels, from prepare to grade.")
 @device_option
 @extractor_option
 @weights_option
@@ -29,6 +31,7 @@ def run(
     student_number: str,
     recipe: str | None,
     kimg: float | None,
+    size: int,
     device: str,
     extractor: str | None,
     weights: Path | None,
@@ -47,6 +50,7 @@ def run(
         student_number=student_number,
         recipe=recipe,
         kimg=kimg,
+        size=size,
         device=device,
         extractor=extractor,
         weights=weights,

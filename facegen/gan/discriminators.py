@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import Tensor, nn
@@ -51,15 +52,23 @@ def build_discriminator(
         norm: of activations, one of ``NORMS``.
         weight_norm: of every convolution and linear layer, one of ``WEIGHT_NORMS``. A published weight norm goes with
             the published norm: where ``norm`` is another, there is none unless ``weight_norm`` names one.
+
+    Raises:
+        ValueError: a network that takes no such option.
     """
     architecture = find_architecture(name)
-    options: dict[str, Any] = {} if norm == PUBLISHED else {"norm": _or_none(norm)}
+    options: dict[str, Any] = {"classes": 1, "in_channels": 3, "width": width, "size": size}
+    if norm != PUBLISHED:
+        options["norm"] = _or_none(norm)
     if weight_norm == PUBLISHED and norm != PUBLISHED:
         weight_norm = "none"
     # A discriminator's layers start as its weight norm asks; a classifier is made first and normalised then.
     if weight_norm != PUBLISHED and architecture.role == DISCRIMINATOR:
         options["weight_norm"] = _or_none(weight_norm)
-    network = architecture.build(classes=1, in_channels=3, width=width, size=size, **options)
+    lacking = options.keys() - inspect.signature(architecture.build).parameters.keys()
+    if lacking:
+        raise ValueError(f"the network {name} has no {' and no '.join(sorted(lacking))} to choose")
+    network = architecture.build(**options)
     if weight_norm != PUBLISHED and architecture.role == CLASSIFIER:
         normalise_weights(network, _or_none(weight_norm))
     return Discriminator(network)

@@ -96,19 +96,21 @@ class Loss:
         generator: of ``(fake)``, or of ``(fake, real)`` where ``paired``.
         belief: what the logits say of each image, to watch the training by.
         paired: G's side compares with the logits of real images too.
+        log_ratio: its best D has the logit log p_data / p_G, up to a constant: what rejection sampling reads.
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[..., Tensor]
     belief: Belief = _probabilities
     paired: bool = False
+    log_ratio: bool = False
 
 
 #: What a recipe can name.
 LOSSES: dict[str, Loss] = {
-    "non_saturating": Loss(non_saturating_discriminator, non_saturating_generator),
+    "non_saturating": Loss(non_saturating_discriminator, non_saturating_generator, log_ratio=True),
     "hinge": Loss(hinge_discriminator, hinge_generator),
     "least_squares": Loss(least_squares_discriminator, least_squares_generator, _clipped),
     "wasserstein": Loss(wasserstein_discriminator, hinge_generator, _relative),
-    "relativistic": Loss(relativistic_discriminator, relativistic_generator, _relative, paired=True),
+    "relativistic": Loss(relativistic_discriminator, relativistic_generator, _relative, paired=True, log_ratio=True),
 }

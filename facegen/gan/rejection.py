@@ -2,7 +2,8 @@
 
 Azadi et al., arXiv:1810.06758. A discriminator that has learned the logistic loss to the end has the logit
 D̃(x) = log p_data(x) / p_G(x). Keeping x with probability exp(D̃(x) − M), where M is the greatest logit there is, would
-then turn the generator's distribution into the data's.
+then turn the generator's distribution into the data's. The same goes for every loss whose best logit is that up to a
+constant (``log_ratio`` in :mod:`facegen.gan.losses`), which M takes away again.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-#: Losses whose best discriminator is log p_data / p_G, up to a constant, which M takes away again.
-LOG_RATIO_LOSSES = ("non_saturating", "relativistic")
 #: Images from which M, γ and the acceptance rate are estimated before the first candidate, and the seed of their
 #: latents: no sample's.
 BURN_IN, BURN_IN_SEED = 4096, 2_000_003

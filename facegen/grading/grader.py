@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from facegen import console
-from facegen.errors import FacegenError
+from facegen.errors import EnvironmentProblem, FacegenError
 from facegen.files import atomic_path, sha256_file
 from facegen.grading.fingerprints import Fingerprints, fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
@@ -47,7 +47,7 @@ class GradedSubmission:
         flags: what it earned by itself.
         fingerprints: of its images.
         names: its images' names.
-        notes: what was passed over on reading, in sentences.
+        notes: what was passed over on reading, and flags whose check broke, in sentences.
         sheet: a contact sheet, JPEG.
     """
 
@@ -115,6 +115,10 @@ class Grader:
             rejection = problem
         except FacegenError:
             raise  # a missing extractor or a full disk is no submission's fault
+        except MemoryError as problem:
+            raise EnvironmentProblem(
+                f"There is too little memory to grade {file}.", "Close other programs and run it again, to go on there."
+            ) from problem
         except OSError as problem:
             rejection = Rejection(Code.DAMAGED, f"The file cannot be read: {problem.strerror or problem}.")
         except Exception as problem:  # noqa: BLE001
@@ -131,18 +135,23 @@ class Grader:
             console.detail(f"{path.name}: graded before.")
             return graded
         submission = read_submission(path, limits=self._limits)
-        graded = self._examine(submission)
-        _save(cached, graded)
+        graded, broken = self._examine(submission)
+        for sentence in broken:
+            console.warn(f"{path.name}: {sentence}")
+        if not broken:
+            _save(cached, graded)
         return graded
 
-    def _examine(self, submission: Submission) -> GradedSubmission:
+    def _examine(self, submission: Submission) -> tuple[GradedSubmission, list[str]]:
+        """What grading finds, and a sentence for each flag whose check broke, which is among the notes too."""
         images, names = submission.images, submission.names
         score = self._scorer.score(images).with_origin(submission.origin)
         if not math.isfinite(score.value):
             raise ArithmeticError(f"the score is {score.value}")
         prints = fingerprint(images)
-        flags = flags_of(SubmittedImages(images, names, prints, score, self._collections))
-        return GradedSubmission(score, tuple(flags), prints, names, submission.notes, sheet_jpeg(images))
+        flags, broken = flags_of(SubmittedImages(images, names, prints, score, self._collections))
+        notes = (*submission.notes, *broken)
+        return GradedSubmission(score, tuple(flags), prints, names, notes, sheet_jpeg(images)), broken
 
 
 def _collections_key(collections: Collections) -> list[str | None]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from facegen import console
 from facegen.grading.fingerprints import find_matches
 from facegen.grading.flags import Flag, SharedImages, shared_flags_of
 from facegen.grading.grader import GradedSubmission, Outcome
@@ -35,18 +36,20 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclass(frozen=True)
-class Row:
+class LeaderboardRow:
     """A tarball's line in the leaderboard.
 
     Attributes:
         outcome: what grading it found.
         flags: all of them, those shared with other submissions too.
         rank: 1 for the best; equal values share a rank. None for the rejected.
+        notes: what else there is to say of it, in sentences.
     """
 
     outcome: Outcome
     flags: tuple[Flag, ...] = ()
     rank: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def score(self) -> Score | None:
@@ -73,7 +76,7 @@ class Row:
             "passed": self.passed,
             "flags": [flag.name for flag in self.flags],
             "details": details,
-            "notes": list(outcome.graded.notes) if outcome.graded else [],
+            "notes": list(self.notes),
         }
 
 
@@ -89,18 +92,18 @@ class Leaderboard:
         notice: what the whole class should know of the measure; None where there is nothing.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[LeaderboardRow, ...]
     reference: dict[str, Any]
     description: str
     target: float | None
     notice: str | None = None
 
     @property
-    def graded(self) -> tuple[Row, ...]:
+    def graded(self) -> tuple[LeaderboardRow, ...]:
         return tuple(row for row in self.rows if row.rank is not None)
 
     @property
-    def rejected(self) -> tuple[Row, ...]:
+    def rejected(self) -> tuple[LeaderboardRow, ...]:
         return tuple(row for row in self.rows if row.rank is None)
 
     def to_json(self) -> dict[str, Any]:
@@ -169,20 +172,24 @@ class Leaderboard:
         )
 
 
-def rank(outcomes: Sequence[Outcome]) -> tuple[Row, ...]:
+def rank(outcomes: Sequence[Outcome]) -> tuple[LeaderboardRow, ...]:
     """Rows in the leaderboard's order: the graded by rising value, ties sharing a rank, then the rejected by name."""
     graded = sorted(
         ((outcome, outcome.graded) for outcome in outcomes if outcome.graded),
         key=lambda pair: (pair[1].score.value, pair[0].file),
     )
-    rows: list[Row] = []
+    rows: list[LeaderboardRow] = []
     shared = _shared_images(graded)
     for place, (outcome, found) in enumerate(graded, start=1):
         tied = bool(rows) and rows[-1].score is not None and rows[-1].score.value == found.score.value
-        flags = (*found.flags, *shared_flags_of(shared[place - 1]))
-        rows.append(Row(outcome, flags, rows[-1].rank if tied else place))
+        flags, broken = shared_flags_of(shared[place - 1])
+        for sentence in broken:
+            console.warn(f"{outcome.file}: {sentence}")
+        rows.append(
+            LeaderboardRow(outcome, (*found.flags, *flags), rows[-1].rank if tied else place, (*found.notes, *broken))
+        )
     rejected = sorted((outcome for outcome in outcomes if outcome.rejection), key=lambda outcome: outcome.file)
-    return (*rows, *map(Row, rejected))
+    return (*rows, *map(LeaderboardRow, rejected))
 
 
 def _shared_images(graded: Sequence[tuple[Outcome, GradedSubmission]]) -> list[list[SharedImages]]:

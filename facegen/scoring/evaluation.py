@@ -12,7 +12,7 @@ from facegen.data.images import ImageCollection
 from facegen.metrics.floor import Floor
 from facegen.metrics.interval import Interval
 from facegen.scoring.features import FeatureSet
-from facegen.scoring.metric import Compared, Features, Metric, Result
+from facegen.scoring.metric import Compared, Metric, MetricInputs, Result
 from facegen.scoring.metric_table import measure, results_to_json
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
@@ -81,7 +81,7 @@ def evaluate(
         raise ValueError("the reference is statistics alone")
     known = (real,) if training is None else (real, training)
     results = measure(
-        Features(
+        MetricInputs(
             generated=generated.features,
             real=real.features,
             training=np.concatenate([each.features for each in known]),

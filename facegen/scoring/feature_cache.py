@@ -27,7 +27,8 @@ FEATURE_CODE = ("facegen.data.images", "facegen.scoring.features", "facegen.scor
 def cache_path(sha256: str, extractor: FeatureExtractor, *code: str) -> Path:
     """Where that is stored which the modules ``code`` make of the images with this content hash, but for the suffix.
 
-    Whatever a result depends on is part of the name, so that what other code made is not found.
+    Whatever a result depends on but for rounding (:mod:`facegen.code_hash`) is part of the name, so that what other
+    code made is not found. It is not deleted either: another version of facegen may find it.
     """
     depends_on = [code_hash(*code), extractor.code, sha256, extractor.name, extractor.weights_sha256, extractor.dims]
     return cache_folder() / "references" / hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]

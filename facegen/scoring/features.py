@@ -164,7 +164,7 @@ def complete(
     after_batch: Callable[[FeaturePass], None] = lambda so_far: None,
 ) -> SetFeatures:
     """Take the rest of the images through a pass; ``after_batch`` sees it whenever it has come further."""
-    with console.progress(description, so_far.total, done=so_far.n) as task:
+    with console.progress(f"Taking features of {description}", so_far.total, done=so_far.n) as task:
         for batch in ahead(_batches(rest, extractor.batch)):
             features = extractor(batch)
             if not np.isfinite(features).all():

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Features:
+class MetricInputs:
     """What a metric may be computed from: features of images, a row each, all of one extractor with D dims.
 
     Attributes:
@@ -97,7 +97,7 @@ class Metric(Generic[Result]):
 
     key: str
     name: str
-    compute: Callable[[Features], Result]
+    compute: Callable[[MetricInputs], Result]
     to_json: Callable[[Result], Any]
     rows: Callable[[Result, Compared], Sequence[Row]]
     text: Callable[[Any], str] = text_of

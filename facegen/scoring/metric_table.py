@@ -6,15 +6,17 @@ that calls :func:`register_metric`. It is then in the JSON, in the lines for peo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from facegen.errors import EnvironmentProblem
 from facegen.metrics.extrapolation import Extrapolation, fid_infinity
 from facegen.metrics.kernel import KernelDistance, kernel_distance
 from facegen.metrics.manifold import ManifoldMetrics, equal_coverage, manifold_metrics
 from facegen.metrics.memorization import Memorization, memorization
-from facegen.scoring.metric import Compared, Features, Metric, Result, Row, text_of
+from facegen.scoring.metric import Compared, Metric, MetricInputs, Result, Row, text_of
 
 #: KID compares with at most so many real images: more would cost minutes and add nothing to its precision.
 _KERNEL_REALS = 10_000
@@ -22,8 +24,13 @@ _TABLE: dict[str, Metric[Any]] = {}
 
 
 def register_metric(metric: Metric[Result]) -> Metric[Result]:
-    """Add a metric to the table, behind all others; returns it. ValueError where its key is taken."""
-    if metric.key in _TABLE:
+    """Add a metric to the table, behind all others; returns it. A module that is loaded again replaces its own.
+
+    Raises:
+        ValueError: another module has a metric of that key.
+    """
+    other = _TABLE.get(metric.key)
+    if other is not None and other.compute.__module__ != metric.compute.__module__:
         raise ValueError(f"there is a metric {metric.key!r} already")
     _TABLE[metric.key] = metric
     return metric
@@ -34,20 +41,37 @@ def metrics() -> tuple[Metric[Any], ...]:
     return tuple(_TABLE.values())
 
 
-def measure(features: Features) -> dict[str, Any]:
-    """The results of all metrics by key."""
+def measure(inputs: MetricInputs) -> dict[str, Any]:
+    """The results of all metrics by key. EnvironmentProblem, which names it, where one raises."""
     results: dict[str, Any] = {}
-    computed: dict[Callable[[Features], Any], Any] = {}
+    computed: dict[Callable[[MetricInputs], Any], Any] = {}
     for metric in metrics():
         if metric.compute not in computed:
-            computed[metric.compute] = metric.compute(features)
+            try:
+                computed[metric.compute] = metric.compute(inputs)
+            except Exception as problem:  # the metric may be anybody's
+                raise _failed(metric, problem) from problem
         results[metric.key] = computed[metric.compute]
     return results
 
 
 def results_to_json(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON's ``metrics`` of what :func:`measure` returned."""
-    return {key: _TABLE[key].to_json(result) for key, result in results.items()}
+    """The JSON's ``metrics`` of what :func:`measure` returned. EnvironmentProblem where one's is no JSON."""
+    values = {}
+    for key, result in results.items():
+        try:
+            values[key] = _TABLE[key].to_json(result)
+            json.dumps(values[key], allow_nan=False)
+        except Exception as problem:
+            raise _failed(_TABLE[key], problem) from problem
+    return values
+
+
+def _failed(metric: Metric[Any], problem: Exception) -> EnvironmentProblem:
+    told = f"{type(problem).__name__}: {problem}".rstrip(": .")
+    return EnvironmentProblem(
+        f"The metric {metric.key} of {metric.compute.__module__} fails: {told}.", "Score without --all-metrics."
+    )
 
 
 def report_rows(results: Mapping[str, Any], compared: Compared) -> list[Row]:
@@ -65,21 +89,21 @@ def metric_line(key: str, value: Any) -> str:
     return f"{key.replace('_', ' ')} {text(value)}"
 
 
-def _extrapolation(features: Features) -> Extrapolation:
-    return fid_infinity(features.generated, features.statistics, seed=features.seed)
+def _extrapolation(inputs: MetricInputs) -> Extrapolation:
+    return fid_infinity(inputs.generated, inputs.statistics, seed=inputs.seed)
 
 
-def _kernel_distance(features: Features) -> KernelDistance:
-    return kernel_distance(features.generated, features.sample_of_real(_KERNEL_REALS))
+def _kernel_distance(inputs: MetricInputs) -> KernelDistance:
+    return kernel_distance(inputs.generated, inputs.sample_of_real(_KERNEL_REALS))
 
 
-def _manifold_metrics(features: Features) -> ManifoldMetrics:
+def _manifold_metrics(inputs: MetricInputs) -> ManifoldMetrics:
     """Of as many real images as generated ones: with more of them, coverage could not be near 1."""
-    return manifold_metrics(features.sample_of_real(len(features.generated)), features.generated)
+    return manifold_metrics(inputs.sample_of_real(len(inputs.generated)), inputs.generated)
 
 
-def _memorization(features: Features) -> Memorization:
-    return memorization(features.generated, features.training, features.heldout, seed=features.seed)
+def _memorization(inputs: MetricInputs) -> Memorization:
+    return memorization(inputs.generated, inputs.training, inputs.heldout, seed=inputs.seed)
 
 
 def _memorization_json(found: Memorization) -> dict[str, Any]:
@@ -101,7 +125,7 @@ def _memorization_json(found: Memorization) -> dict[str, Any]:
 
 def _memorization_text(panel: Mapping[str, Any]) -> str:
     if panel["uncalibrated"] is not None:
-        return f"not judged: {panel['uncalibrated']}"
+        return f"not calibrated: {panel['uncalibrated']}"
     verdict = "RED, there are copies" if panel["red"] else "green"
     return f"{verdict}: {panel['flagged']:,} images look like copies, where chance makes it {panel['expected']:.1f}"
 

@@ -19,7 +19,7 @@ from facegen.files import sha256_file, write_json
 from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.metrics.sampling import sample_rows
-from facegen.scoring.feature_cache import FEATURE_CODE, cache_path, cached_features
+from facegen.scoring.feature_cache import cache_path, cached_features
 from facegen.scoring.features import FeatureSet, stored_rows
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.statistics_file import Arrays, properties_in, read_statistics, write_statistics
@@ -125,7 +125,7 @@ def floor_of(reference: Reference, extractor: FeatureExtractor, n: int) -> Floor
     """
     if n < 3:
         return None
-    path = cache_path(reference.sha256, extractor, *FEATURE_CODE, "facegen.metrics.floor")
+    path = cache_path(reference.sha256, extractor, __name__)  # this module draws the pools, and imports the rest
     stored = path.with_name(f"{path.name}-floor-{n}.json")
     try:
         floor = Floor(**json.loads(stored.read_text(encoding="utf-8")))

@@ -23,8 +23,9 @@ class Score:
         value: the distance, ≥ 0.
         n: how many images were scored.
         dims: the number of features of an image.
-        extractor: the network that made them: ``inception-2015-12-05``, ``inception-custom`` or ``effnet-lite0``.
-        weights_sha256: of its weights file.
+        extractor: what made them: ``inception-2015-12-05``, ``effnet-lite0``, ``dinov2-vitl14``; ``inception-custom``
+            and the like with other weights; ``custom:package.module:callable``, a function of the user's own.
+        weights_sha256: of its weights file; of a user's own function, of its source.
         reference_n: how many images the reference sums up; None where its file does not tell.
         reference_sha256: the reference's content hash.
         target: the value to stay below; None where there is none.
@@ -61,7 +62,7 @@ class Score:
 
     @property
     def label(self) -> str:
-        """What ``value`` is called: ``"FID"``, ``"effnet-lite0 FD"``, ``"inception-custom FD"``."""
+        """What ``value`` is called: ``"FID"``, ``"FD_DINOv2"``, ``"effnet-lite0 FD"``, ``"inception-custom FD"``."""
         return metric_label(self.extractor, self.dims)
 
     @property
@@ -70,10 +71,11 @@ class Score:
         if self.trained_against is None or self.extractor not in self.trained_against:
             return None
         which = "The images" if self.trained_against == self.extractor else "Some of the images"
+        elsewhere = "; FID is measured with another network, Inception, but both learned on ImageNet"
         return (
             f"{which} come from a generator that was trained against {self.extractor}, the very network that measures "
-            "them here: so the value flatters them, and values of other generators are not comparable with it; FID is "
-            "measured with another network, Inception, but both learned on ImageNet."
+            "them here: so the value flatters them, and values of other generators are not comparable with it"
+            f"{'' if self.metric == 'fid' else elsewhere}."
         )
 
     def with_origin(self, origin: Origin) -> Score:

@@ -40,7 +40,7 @@ class Scorer:
     Attributes:
         extractor: the network whose features are compared.
         reference: the statistics they are compared with.
-        target: the value to stay below, or None where none is judged.
+        target: the value to stay below, or None where there is none.
     """
 
     extractor: FeatureExtractor
@@ -57,7 +57,7 @@ class Scorer:
 
     @property
     def label(self) -> str:
-        """What its distance is called: ``"FID"``, ``"effnet-lite0 FD"``."""
+        """What its distance is called, as :attr:`facegen.scoring.score.Score.label`."""
         return metric_label(self.extractor.name, self.extractor.dims)
 
     @property

@@ -57,9 +57,12 @@ def arithmetic(
 
     Args:
         run: a run folder or a .safetensors file, as for :func:`facegen.sample`.
+        out: the figure, a ``.png``.
         add, subtract: groups of faces, by the numbers of ``facegen sample``'s PNGs for the same seed: 3 is 0003.png.
         noise: if above 0, the result is in the middle of 3×3 faces, and the others have noise from U(−noise, noise)
             added to each entry of its latent. The paper takes 0.25, of latents from U(−1, 1).
+        seed: of the faces and of the noise.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
         InputError: no generator at ``run``; no PNG; nothing to add, an empty group, a number below 1; groups that

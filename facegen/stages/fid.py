@@ -26,15 +26,19 @@ def fid(
     train: StrPath | None = None,
     report: StrPath | None = None,
 ) -> Score:
-    """The Fréchet distance between two sets of images: FID with the published Inception weights, else named FD.
+    """The Fréchet distance between two sets of images: FID with the published Inception weights at 2,048 dims.
+
+    With another extractor it has that one's name: ``"FD_DINOv2"``, ``"effnet-lite0 FD"``.
 
     Args:
         images: a folder (nested too), ``.zip``, ``.tar.gz`` or prepared dataset of at least two images.
         reference: the same, or an ``.npz`` with ``mu`` and ``sigma`` in pytorch-fid's layout.
-        extractor: ``"inception"``, ``"effnet-lite0"``, ``"dinov2"``, a function of your own as
-            ``"package.module:callable"``, or None for Inception where its weights can be had.
-        weights: Inception weights to use instead of the published file.
-        dims: 64, 192, 768 or 2048 of Inception's features.
+        extractor: ``"inception"``, ``"effnet-lite0"``, ``"dinov2"`` or another name in
+            :mod:`facegen.extractors.table`; a function of your own as ``"package.module:callable"``; or None for
+            Inception where its weights can be had, and effnet-lite0 otherwise.
+        weights: a state dict to use instead of the extractor's published one; Inception's where none is named.
+        dims: features an image, of those that the extractor offers (64, 192, 768 or 2048 of Inception); None for its
+            default.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         target: the value to stay below; None is 20 for FID, and no target for another distance.
         save_stats: an ``.npz`` to write the reference's statistics to, for use as ``reference`` later.

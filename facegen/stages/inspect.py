@@ -24,7 +24,7 @@ from facegen.files import StrPath, optional_path
 from facegen.pictures.contact_sheet import save_png
 from facegen.pictures.layer_figure import layer_figure
 from facegen.weights.loading import network_from_file
-from facegen.weights.state_dicts import effnet_lite0_path
+from facegen.weights.packaged import effnet_lite0_path
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class InspectResult:
     """The layers of an architecture for inputs of one shape.
 
     Attributes:
+        architecture: the network's name.
         input: the shape of one input.
         batch: inputs that ``activation_bytes`` counts.
         layers: a row for each layer.
@@ -46,6 +47,7 @@ class InspectResult:
 
     @property
     def parameters(self) -> int:
+        """How many numbers the network learns."""
         return sum(row.parameters for row in self.layers)
 
     @property
@@ -103,8 +105,9 @@ def inspect(
         batch: inputs whose activations are counted.
         width: channels after the first convolution; None is the published network.
         size: side of the images that the strides are laid out for; None is the published network, whatever the input.
-        image: a picture to draw the layer of, into the PNG ``out``.
+        image: a picture to draw the layer of.
         layer: its name, where a leading ``features.`` may be left out; None is the first convolution.
+        out: where to draw it, a ``.png``.
         weights: for the picture, a state dict, ``.safetensors`` or by ``torch.save``, with facegen's names or
             torchvision's. None is ImageNet's for efficientnet_lite0, and random ones for the others, which is said on
             stderr.

@@ -57,7 +57,12 @@ def interpolate(
     Args:
         run: a run folder or a .safetensors file, as for :func:`facegen.sample`.
         out: a ``.png`` for the picture, a ``.gif`` for the animation.
+        rows: how many walks, from 1; the animation goes through as many faces, from 2.
+        steps: images from one face to the next, from 2.
         fps: frames a second.
+        seed: of the faces, as for :func:`facegen.sample`.
+        truncation: latents are multiplied by it, as for :func:`facegen.sample`.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
         InputError: no generator at ``run``; another suffix; too few rows or steps; no such truncation.

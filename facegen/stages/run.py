@@ -14,11 +14,11 @@ from facegen.files import StrPath, optional_path, sha256_file, write_json
 from facegen.scoring.score import Score
 from facegen.stages.fid import fid, scorer_key
 from facegen.stages.grade import GradeResult, grade
-from facegen.stages.pack import PackResult, pack
+from facegen.stages.pack import pack
 from facegen.stages.prepare import prepare
 from facegen.stages.sample import sample
 from facegen.stages.train import train
-from facegen.submission.rules import LIMITS
+from facegen.submission.rules import LIMITS, limits_for
 
 #: What finished stages were made from, so that they are skipped only for the same inputs.
 STATE = "state.json"
@@ -27,7 +27,17 @@ STEPS = 6
 
 @dataclass(frozen=True)
 class RunResult:
-    """What the chain made."""
+    """What the chain made.
+
+    Attributes:
+        work: the folder that holds all of it.
+        generator: the trained generator, a .safetensors file.
+        images: the folder of drawn images.
+        grid: their preview, a PNG.
+        score: of the images against the dataset.
+        tarball: the packed submission.
+        leaderboard: what grading it gave.
+    """
 
     work: Path
     generator: Path
@@ -45,6 +55,7 @@ def run(
     student_number: str = "0000000",
     recipe: str | Path | None = None,
     kimg: float | None = None,
+    size: int = LIMITS.size,
     device: str = "auto",
     extractor: str | None = None,
     weights: StrPath | None = None,
@@ -57,6 +68,8 @@ def run(
         student_number: what the tarball is called.
         recipe: a name or file; by default ``dcgan`` where there is a GPU, else ``quick``.
         kimg: replaces the recipe's length.
+        size: side of the images in pixels, as for :func:`facegen.prepare`, :func:`facegen.pack` and
+            :func:`facegen.grade`; a multiple of 32.
         device, extractor, weights: as for :func:`facegen.train` and :func:`facegen.fid`.
 
     Raises:
@@ -64,15 +77,16 @@ def run(
     """
     work = Path(work)
     weights = optional_path(weights)
+    limits_for(size)  # what cannot be graded is said before it is trained for
     if recipe is None:
         recipe = "quick" if choose_device(device).type == "cpu" else "dcgan"
     state = _State(work / STATE)
     dataset, images = work / "dataset", work / "images"
 
-    _headline(1, f"prepare {source}")
-    prepare(source, dataset)
+    _headline(1, f"Prepare {source}.")
+    prepare(source, dataset, size=size)
 
-    _headline(2, f"train {recipe}")
+    _headline(2, f"Train {recipe}.")
     trained = train(
         dataset,
         work / "run",
@@ -83,7 +97,7 @@ def run(
         weights=weights,
     )
 
-    _headline(3, f"sample {LIMITS.count:,} images")
+    _headline(3, f"Sample {LIMITS.count:,} images.")
     drawn_from = {"generator": sha256_file(trained.generator), "n": LIMITS.count}
     if state.holds("sample", drawn_from, _contents(images)):
         console.info(f"Already sampled: {images}.")
@@ -91,7 +105,7 @@ def run(
         sample(trained.generator, images, n=LIMITS.count, device=device)
         state.keep("sample", drawn_from, _contents(images))
 
-    _headline(4, "score them against the dataset")
+    _headline(4, "Score them against the dataset.")
     scorer = scorer_key(dataset, extractor=extractor, weights=weights, device=device)
     scored_from = {"images": _contents(images), "scorer": scorer}
     score_file = work / "score.json"
@@ -106,22 +120,23 @@ def run(
     for warning in score.warnings:
         console.warn(warning)
 
-    _headline(5, f"pack as {student_number}")
+    _headline(5, f"Pack them as {student_number}.")
     submissions = work / "submissions"
     packed_from = {"images": _contents(images), "student_number": student_number}
     tarball = submissions / f"{student_number}.tar.gz"
     if state.holds("pack", packed_from, _contents(tarball)):
         console.info(f"Already packed: {tarball}.")
     else:
-        packed: PackResult = pack(images, student_number, out=submissions)
+        packed = pack(images, student_number, size=size, out=submissions)
         tarball = packed.path
         state.keep("pack", packed_from, _contents(tarball))
 
-    _headline(6, "grade it")
+    _headline(6, "Grade the tarball.")
     graded = grade(
         submissions,
         reference=dataset,
         train=dataset,
+        size=size,
         out=work / "grades",
         extractor=extractor,
         weights=weights,
@@ -130,8 +145,8 @@ def run(
     return RunResult(work, trained.generator, images, images.with_name("grid.png"), score, tarball, graded)
 
 
-def _headline(step: int, words: str) -> None:
-    console.info(f"[{step}/{STEPS}] {words}")
+def _headline(step: int, sentence: str) -> None:
+    console.info(f"[{step}/{STEPS}] {sentence}")
 
 
 def _contents(path: Path) -> str | None:

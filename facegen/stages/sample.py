@@ -20,10 +20,10 @@ from facegen.data.origin import Origin, png_info
 from facegen.device import choose_device, memory_format
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_folder
-from facegen.gan.discriminators import build_discriminator
 from facegen.gan.generators import CHUNK, image_chunks, to_uint8
 from facegen.gan.latents import LATENTS
-from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, LOG_RATIO_LOSSES, Rejection
+from facegen.gan.losses import LOSSES
+from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, Rejection
 from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.pretrained import generator_path
 from facegen.training.checkpoint import (
@@ -35,6 +35,7 @@ from facegen.training.checkpoint import (
     load_checkpoint,
     load_generator,
 )
+from facegen.training.networks import PIXELS, discriminator_of_recipe
 from facegen.training.recipe import recipe_from_dict
 
 PREVIEW, GRID = 64, "grid.png"
@@ -42,10 +43,14 @@ PREVIEW, GRID = 64, "grid.png"
 
 @dataclass(frozen=True)
 class SampleResult:
-    """Where the images and their preview grid are, how many there are, and which generator drew them.
+    """Drawn images.
 
-    ``origin`` is what the images say of themselves: the way in which they were drawn, and what the generator was
-    trained against.
+    Attributes:
+        images: their folder.
+        grid: a PNG with the first of them as a preview.
+        n: how many there are.
+        generator: the .safetensors file that drew them.
+        origin: what they say of themselves: how they were drawn, and what the generator was trained against.
     """
 
     images: Path
@@ -76,6 +81,7 @@ def sample(
     Args:
         run: a run folder (its best generator, or the last where none was scored) or a .safetensors file;
             :func:`facegen.pretrained.generator_path` for the one that ships with facegen.
+        images: the folder to write to; what was drawn there before is replaced.
         n: how many.
         seed: image i depends on (seed, i), the generator and the device's arithmetic, not on ``n`` or ``batch``.
         truncation: latents are multiplied by it; below 1 faces are more alike and more typical.
@@ -84,6 +90,7 @@ def sample(
             :class:`facegen.gan.rejection.Rejection` says. The candidates are the images drawn without it. The
             discriminator is that of the newest checkpoint, in eval mode: a logit depends on its image alone.
         batch: how many latents are drawn at once; rounded up to whole chunks. It changes no image.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
         InputError: no generator at ``run``; ``images`` holds something that is not ours to replace; no discriminator to
@@ -114,7 +121,7 @@ def sample(
             yield from image_chunks(network, LATENTS[kind](seed, first, held, saved.recipe.latent_dim).mul_(truncation))
 
     preview: list[npt.NDArray[np.uint8]] = []
-    with atomic_folder(images) as folder, console.progress("sample", n) as bar, torch.no_grad():
+    with atomic_folder(images) as folder, console.progress("Sampling", n) as bar, torch.no_grad():
         pictures, acceptance = _pictures(chunks(latents, seed)), None
         if discriminator is not None:
             others = islice(chunks("normal", BURN_IN_SEED), BURN_IN // CHUNK)
@@ -172,10 +179,11 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
             f"--rejection needs a discriminator of pixels, and the recipe {recipe.name} has none.",
             "Sample without it.",
         )
-    if recipe.loss not in LOG_RATIO_LOSSES:
+    if not LOSSES[recipe.loss].log_ratio:
+        fit = ", ".join(name for name, loss in LOSSES.items() if loss.log_ratio)
         raise InputError(
             f"--rejection reads D's logit as a density ratio, which the {recipe.loss} loss does not make it.",
-            f"Train with one of: {', '.join(LOG_RATIO_LOSSES)}.",
+            f"Train with one of: {fit}.",
         )
     kimg = state["images_seen"] / 1000
     if f"{kimg:g}" != f"{saved.kimg:g}":  # a generator's is kept in six digits
@@ -183,15 +191,9 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
             f"The discriminator is that of {kimg:g} kimg and the generator that of {saved.kimg:g}: it never saw this "
             "one's images, and its logits say less about them."
         )
-    network = build_discriminator(
-        recipe.discriminator,
-        width=recipe.discriminator_width,
-        size=saved.size,
-        norm=recipe.discriminator_norm,
-        weight_norm=recipe.discriminator_weight_norm,
-    )
+    network = discriminator_of_recipe(recipe, saved.size)
     try:
-        network.load_state_dict(state[TRAINER]["discriminator"])
+        network.load_state_dict(state[TRAINER][PIXELS])
     except RuntimeError as problem:
         raise InputError(f"The checkpoint {files[0]} does not fit its own recipe: {problem}.") from problem
     return network.eval()

@@ -31,9 +31,14 @@ DEFAULT_RECIPE = "dcgan"
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run: its folder, the generator to sample from, the best score if any, and whether it was there.
+    """A finished run.
 
-    ``best`` is in what the run was scored with: FID, or another network's distance.
+    Attributes:
+        run: its folder.
+        generator: the .safetensors file to sample from: the best by score, or the last where none was scored.
+        kimg: thousands of real images shown to the discriminator.
+        best: the best score, in what the run was scored with: FID, or another network's distance; None without one.
+        reused: whether it was finished already.
     """
 
     run: Path

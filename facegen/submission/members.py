@@ -29,7 +29,7 @@ _HEADER_READ = 1 << 20
 
 
 @dataclass(frozen=True)
-class Member:
+class TarMember:
     """A file or folder: its plain path, and a file's bytes."""
 
     path: str
@@ -44,7 +44,7 @@ class _Header:
     kind: int
 
 
-def read_members(stream: GzipStream, limits: Limits) -> Iterator[Member]:
+def read_members(stream: GzipStream, limits: Limits) -> Iterator[TarMember]:
     """The files and folders in ``stream``, in its order; what follows the archive's end is read and checked too.
 
     Rejections: ``damaged``, ``too_large``, ``too_many_members``, ``unsafe_member``.
@@ -79,7 +79,7 @@ def read_members(stream: GzipStream, limits: Limits) -> Iterator[Member]:
         raise Rejection(Code.DAMAGED, "The archive ends after an extended header.")
 
 
-def _member(stream: GzipStream, name: str, size: int, kind: int, limits: Limits) -> Member:
+def _member(stream: GzipStream, name: str, size: int, kind: int, limits: Limits) -> TarMember:
     path = plain_path(name, limits)
     folder = kind == _FOLDER or (kind in _REGULAR and name.endswith("/"))
     if not folder and kind not in _REGULAR:
@@ -90,7 +90,7 @@ def _member(stream: GzipStream, name: str, size: int, kind: int, limits: Limits)
     if size > limits.member_bytes:
         message = f"The member {shown(name)} is larger than {megabytes(limits.member_bytes)}."
         raise Rejection(Code.TOO_LARGE, message, limits)
-    return Member(path, folder, _contents(stream, size, name))
+    return TarMember(path, folder, _contents(stream, size, name))
 
 
 def _read_header(stream: GzipStream, first: bool) -> _Header | None:

@@ -24,7 +24,7 @@ from facegen.training.recipe import Recipe, recipe_from_dict
 #: - ``CHECKPOINT_SCHEMA``, of ``checkpoints/*.pt``. 2: with the state of the augmentation. 3: the critic of features
 #:   has other layers; without one, 2 is the same. 4: the trainer's state is under ``trainer``, where 3 had ``game``.
 #:
-#: The fields of a recipe in either may have former names: :data:`facegen.training.recipe.RENAMED`.
+#: The fields of a recipe in either may have former names: :mod:`facegen.training.former_recipes`.
 GENERATOR_SCHEMA = 1
 CHECKPOINT_SCHEMA = 4
 #: The key of the trainer's state in a checkpoint, and what it was called before schema 4: read, and no longer written.
@@ -119,7 +119,8 @@ def load_generator(path: Path) -> SavedGenerator:
     """Read a generator that :func:`save_generator` wrote.
 
     Raises:
-        InputError: absent, damaged, not facegen's, or its tensors do not fit its recipe.
+        InputError: absent, damaged, not facegen's, of an architecture that is not registered here, or its tensors do
+            not fit its recipe.
     """
     if not path.is_file():
         raise InputError(f"There is no generator {path}.", "Name a run folder or a .safetensors file.")
@@ -136,6 +137,8 @@ def load_generator(path: Path) -> SavedGenerator:
         size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
         network = generator_of_recipe(recipe, size)
         network.load_state_dict(tensors)
+    except InputError as problem:
+        raise InputError(f"Cannot build the generator {path}. {problem.message}", problem.remedy) from problem
     except (KeyError, ValueError, RuntimeError) as problem:
         first_line = str(problem).splitlines()[0]
         raise InputError(f"The generator {path} does not fit its own recipe: {first_line}") from problem

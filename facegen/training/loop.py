@@ -89,7 +89,7 @@ def training_loop(
         if ranks.is_writer:
             log = stack.enter_context(TrainingLog(run, seen / 1000))
             total = None if recipe.minutes else _whole_steps(recipe)
-            bar = stack.enter_context(console.progress(f"train {recipe.name}", total, done=seen))
+            bar = stack.enter_context(console.progress(f"Training {recipe.name}", total, done=seen))
             memory = "the device's" if real.on_device else "main"
             console.detail(f"{device}, {precision}: {len(rows):,} images are in {memory} memory.")
         clock.lap(training=False)

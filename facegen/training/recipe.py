@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +23,8 @@ from facegen.gan.augmentation import parse_policies
 from facegen.gan.discriminators import NORMS, PUBLISHED, WEIGHT_NORMS, discriminator_names
 from facegen.gan.generators import generator_names
 from facegen.gan.losses import LOSSES
+from facegen.training.former_recipes import by_present_names, by_present_values
+from facegen.training.hyperparameter import REQUIRED, Scheduled, hyperparameter, require_within_limits
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,106 +38,86 @@ NO_PIXELS = "none"
 #: Frozen networks that a critic can see through, each with the name that scores in its features go by.
 TRAINED_AGAINST = {"efficientnet_lite0": "effnet-lite0"}
 
-#: Fields' former names, which older recipes, generators and checkpoints have: they are read as the present ones. A
-#: score is FID with Inception's network alone, so the fields are not named after it.
-RENAMED = {"fid_every": "score_every", "fid_images": "score_images"}
-
 #: How much of the way from a pair's first value to its second is gone, by the fraction of ``schedule_kimg`` that is.
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda fraction: (1 - math.cos(math.pi * fraction)) / 2,
     "linear": lambda fraction: fraction,
 }
 
-#: float32's largest number: the device takes what schedules say in it.
-LARGEST = 3.4e38
-
-#: A number, or a pair that the recipe's schedule goes through, from the first to the second.
-Scheduled = float | tuple[float, float]
-_REQUIRED = dataclasses.MISSING
-
-
-def _hyperparameter(meaning: str, default: Any = _REQUIRED, **limits: Any) -> Any:
-    """A field with its meaning (shown in the docs) and limits: ``above``, ``least``, ``below``, ``choices``
-    (a function, where what can be chosen may grow).
-
-    Only what is off unless asked for has a default: a recipe says everything that it does.
-    """
-    return field(default=default, metadata={"meaning": meaning, **limits})
-
 
 @dataclass(frozen=True)
 class Recipe:
     """Every hyperparameter of a run. Construction checks each field and raises InputError with its name."""
 
-    name: str = _hyperparameter("what the run calls itself")
-    generator: str = _hyperparameter("architecture of G", choices=generator_names)
-    generator_width: int = _hyperparameter("channels before G's last layer", least=1)
-    latent_dim: int = _hyperparameter("entries of a latent", least=1)
-    discriminator: str = _hyperparameter(
+    name: str = hyperparameter("what the run calls itself")
+    generator: str = hyperparameter("architecture of G", choices=generator_names)
+    generator_width: int = hyperparameter("channels before G's last layer", least=1)
+    latent_dim: int = hyperparameter("entries of a latent", least=1)
+    discriminator: str = hyperparameter(
         "architecture of D, the critic of pixels; none leaves it out",
         choices=lambda: (*discriminator_names(), NO_PIXELS),
     )
-    discriminator_width: int = _hyperparameter("channels after D's first block", least=1)
-    discriminator_norm: str = _hyperparameter("norm of D's activations, or what it was published with", choices=NORMS)
-    loss: str = _hyperparameter("adversarial loss", choices=tuple(LOSSES))
-    batch: int = _hyperparameter("images a step, over all ranks together", least=2)
-    kimg: float = _hyperparameter("length: thousands of real images shown to D", above=0)
-    generator_lr: Scheduled = _hyperparameter("G's Adam learning rate", least=0)
-    discriminator_lr: Scheduled = _hyperparameter("D's Adam learning rate", least=0)
-    beta1: float = _hyperparameter("Adam's first-moment decay", least=0, below=1)
-    beta2: Scheduled = _hyperparameter("Adam's second-moment decay", least=0, below=1)
-    ema_half_life_kimg: Scheduled = _hyperparameter("half-life of the averaged generator's weights, in kimg", least=0)
-    mirror: bool = _hyperparameter("flip half of the real images left to right")
-    seed: int = _hyperparameter("of weights, data order, flips and latents", least=0)
-    precision: str = _hyperparameter(
+    discriminator_width: int = hyperparameter("channels after D's first block", least=1)
+    discriminator_norm: str = hyperparameter("norm of D's activations, or what it was published with", choices=NORMS)
+    loss: str = hyperparameter("adversarial loss", choices=tuple(LOSSES))
+    batch: int = hyperparameter("images a step, over all ranks together", least=2)
+    kimg: float = hyperparameter("length: thousands of real images shown to D", above=0)
+    generator_lr: Scheduled = hyperparameter("G's Adam learning rate", least=0)
+    discriminator_lr: Scheduled = hyperparameter("D's Adam learning rate", least=0)
+    beta1: float = hyperparameter("Adam's first-moment decay", least=0, below=1)
+    beta2: Scheduled = hyperparameter("Adam's second-moment decay", least=0, below=1)
+    ema_half_life_kimg: Scheduled = hyperparameter("half-life of the averaged generator's weights, in kimg", least=0)
+    mirror: bool = hyperparameter("flip half of the real images left to right")
+    seed: int = hyperparameter("of weights, data order, flips and latents", least=0)
+    precision: str = hyperparameter(
         "auto: bf16 where the processor is quick in it, fp16 on an older GPU if nothing is penalised, else fp32",
         choices=PRECISIONS,
     )
-    compile: bool = _hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
-    tick_kimg: float = _hyperparameter("kimg between two lines of the log", above=0)
-    score_every: float = _hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
-    score_images: int = _hyperparameter("images a score generates", least=2)
-    checkpoint_every: float = _hyperparameter("kimg between two checkpoints and sample grids", above=0)
-    d_steps: int = _hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1)
-    schedule: str = _hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
-    schedule_kimg: float = _hyperparameter("kimg after which a pair's second value stays", 0.0, least=0)
-    r1_gamma: Scheduled = _hyperparameter("γ of R1, the penalty on D's gradient at real images", 0.0, least=0)
-    r2_gamma: Scheduled = _hyperparameter("γ of R2, the same at generated images", 0.0, least=0)
-    gradient_penalty: float = _hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0)
-    penalty_every: int = _hyperparameter(
+    compile: bool = hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
+    tick_kimg: float = hyperparameter("kimg between two lines of the log", above=0)
+    score_every: float = hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
+    score_images: int = hyperparameter("images a score generates", least=2)
+    checkpoint_every: float = hyperparameter("kimg between two checkpoints and sample grids", above=0)
+    d_steps: int = hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1)
+    schedule: str = hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
+    schedule_kimg: float = hyperparameter("kimg after which a pair's second value stays", 0.0, least=0)
+    r1_gamma: Scheduled = hyperparameter("γ of R1, the penalty on D's gradient at real images", 0.0, least=0)
+    r2_gamma: Scheduled = hyperparameter("γ of R2, the same at generated images", 0.0, least=0)
+    gradient_penalty: float = hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0)
+    penalty_every: int = hyperparameter(
         "D's updates for one with penalties, which weigh that many times more", 1, least=1
     )
-    augment: str = _hyperparameter("what D sees altered, real and generated alike: color,translation,cutout,flip", "")
-    augment_probability: Scheduled = _hyperparameter("of each alteration of an image", 1.0, least=0, most=1)
-    ada_target: float = _hyperparameter(
+    augment: str = hyperparameter("what D sees altered, real and generated alike: color,translation,cutout,flip", "")
+    augment_probability: Scheduled = hyperparameter("of each alteration of an image", 1.0, least=0, most=1)
+    ada_target: float = hyperparameter(
         "overfitting that controls that probability from its first value on; 0: none does", 0.0, least=0
     )
-    ada_kimg: float = _hyperparameter("kimg in which that probability can go from 0 to 1", 500.0, above=0)
-    minutes: float = _hyperparameter(
+    ada_kimg: float = hyperparameter("kimg in which that probability can go from 0 to 1", 500.0, above=0)
+    minutes: float = hyperparameter(
         "length by the clock in place of kimg, which then is what the first seconds' pace will reach; schedules are "
         "stretched to it",
         0.0,
         least=0,
     )
-    score_minutes: float = _hyperparameter("minutes that are between two scores at least", 0.0, least=0)
-    checkpoint_minutes: float = _hyperparameter("minutes that are between two checkpoints at least", 0.0, least=0)
-    cuda_graphs: bool = _hyperparameter("replay a step as a CUDA graph, where that works", False)
-    sync_batch_norm: bool = _hyperparameter("BatchNorm's statistics: of all ranks' images, not of each rank's", False)
-    features: str = _hyperparameter(
+    score_minutes: float = hyperparameter("minutes that are between two scores at least", 0.0, least=0)
+    checkpoint_minutes: float = hyperparameter("minutes that are between two checkpoints at least", 0.0, least=0)
+    cuda_graphs: bool = hyperparameter("replay a step as a CUDA graph, where that works", False)
+    sync_batch_norm: bool = hyperparameter("BatchNorm's statistics: of all ranks' images, not of each rank's", False)
+    features: str = hyperparameter(
         "frozen network whose features a second critic sees; empty: there is none", "", choices=("", *TRAINED_AGAINST)
     )
-    features_size: int = _hyperparameter("side that the frozen network's input is brought to", 64, least=32)
-    features_width: int = _hyperparameter("channels of the features' critic at 32×32; twice that at 16×16", 32, least=1)
-    moments_weight: Scheduled = _hyperparameter(
+    features_size: int = hyperparameter("side that the frozen network's input is brought to", 64, least=32)
+    features_width: int = hyperparameter("channels of the features' critic at 32×32; twice that at 16×16", 32, least=1)
+    moments_weight: Scheduled = hyperparameter(
         "of G's distance from the mean and covariance of real features; 0: G does not learn from it", 0.0, least=0
     )
-    moments_half_life_kimg: float = _hyperparameter("half-life of the averages of these moments, in kimg", 6.0, above=0)
-    features_gamma: Scheduled = _hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0)
-    chroma_cutoff: float = _hyperparameter(
+    moments_half_life_kimg: float = hyperparameter("half-life of the averages of these moments, in kimg", 6.0, above=0)
+    features_gamma: Scheduled = hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0)
+    chroma_cutoff: float = hyperparameter(
         "where a low-pass halves G's colour, as a share of the highest frequency; 0: none does", 0.0, least=0, below=1
     )
 
-    discriminator_weight_norm: str = _hyperparameter(
+    discriminator_weight_norm: str = hyperparameter(
         "norm of D's weights; published: that of the published network, if discriminator_norm is published too",
         PUBLISHED,
         choices=WEIGHT_NORMS,
@@ -148,16 +130,12 @@ class Recipe:
     )
 
     def __post_init__(self) -> None:
-        if self.discriminator_norm == "spectral":
-            # Until weight norm had a field of its own, this said that weights are normalised, and activations are not.
-            object.__setattr__(self, "discriminator_norm", "none")
-            object.__setattr__(self, "discriminator_weight_norm", "spectral")
-        for hyperparameter in dataclasses.fields(self):
-            value = getattr(self, hyperparameter.name)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
             if isinstance(value, list):  # TOML's and JSON's pairs
                 value = tuple(value)
-                object.__setattr__(self, hyperparameter.name, value)
-            _check(hyperparameter, value, self.name)
+                object.__setattr__(self, field.name, value)
+            require_within_limits(field, value, self.name)
         pairs = [name for name, value in dataclasses.asdict(self).items() if isinstance(value, tuple)]
         if pairs and not self.schedule_kimg:
             raise InputError(
@@ -224,40 +202,10 @@ class Recipe:
         return re.sub(r"\[\n +(.+),\n +(.+),\n\]", r"[\1, \2]", tomli_w.dumps(dataclasses.asdict(self)))
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Recipe:
-        """A copy with the fields that are not None replaced; InputError for a value out of its limits."""
-        given = {key: value for key, value in overrides.items() if value is not None}
-        return dataclasses.replace(self, **_by_present_names(given, "What replaces a recipe's fields"))
-
-
-def _check(hyperparameter: dataclasses.Field[Any], value: Any, recipe: object) -> None:
-    limits = hyperparameter.metadata
-    name = str(hyperparameter.type)
-    if name == "Scheduled" and isinstance(value, tuple) and len(value) == 2:
-        for end in value:
-            _check(hyperparameter, end, recipe)
-        return
-    numbers = (int, float)
-    kinds: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": numbers, "bool": (bool,)}
-    kind = numbers if name == "Scheduled" else kinds[name]
-    choices = limits.get("choices", ())
-    choices = choices() if callable(choices) else choices
-    wrong = None
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind != (bool,)):
-        wrong = "must be a number or a pair of them" if name == "Scheduled" else f"must be {name}"
-    elif choices and value not in choices:
-        wrong = f"must be one of {', '.join(choices)}"
-    elif not isinstance(value, str) and value != value:
-        wrong = "must be a number"
-    elif ("above" in limits and not value > limits["above"]) or ("least" in limits and not value >= limits["least"]):
-        wrong = f"must be above {limits['above']}" if "above" in limits else f"must be at least {limits['least']}"
-    elif "below" in limits and not value < limits["below"]:
-        wrong = f"must be below {limits['below']}"
-    elif "most" in limits and not value <= limits["most"]:
-        wrong = f"must be at most {limits['most']}"
-    elif isinstance(value, numbers) and value > LARGEST:
-        wrong = "must be finite" if value == math.inf else "is too large for float32"
-    if wrong:
-        raise InputError(f"The recipe {recipe!r} has {hyperparameter.name} = {value!r}, which {wrong}.")
+        """A copy with the fields that are not None replaced. InputError for a value out of its limits, or no field."""
+        source = f"What replaces fields of the recipe {self.name}"
+        given = by_present_names({key: value for key, value in overrides.items() if value is not None}, source)
+        return recipe_from_dict({**self.to_dict(), **given}, source)
 
 
 def recipe_names() -> list[str]:
@@ -296,18 +244,10 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
     return recipe_from_dict(values, source)
 
 
-def _by_present_names(values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Values by their fields' present names. InputError where one field has a value by both of its names."""
-    for former, present in RENAMED.items():
-        if former in values and present in values:
-            raise InputError(f"{source} has both {present} and {former}, its former name.", f"Leave {former} out.")
-    return {RENAMED.get(key, key): value for key, value in values.items()}
-
-
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from its fields, by present or former names; ``source`` is what an error calls them."""
-    values = _by_present_names(values, source)
-    known = [hyperparameter.name for hyperparameter in dataclasses.fields(Recipe)]
+    values = by_present_values(by_present_names(values, source), source)
+    known = [field.name for field in dataclasses.fields(Recipe)]
     for key in values:
         if key not in known:
             near = get_close_matches(key, known, n=1)
@@ -315,9 +255,7 @@ def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
                 f"{source} has {key!r}, which is no hyperparameter.",
                 f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}.",
             )
-    required = [
-        hyperparameter.name for hyperparameter in dataclasses.fields(Recipe) if hyperparameter.default is _REQUIRED
-    ]
+    required = [field.name for field in dataclasses.fields(Recipe) if field.default is REQUIRED]
     missing = [key for key in required if key not in values]
     if missing:
         raise InputError(

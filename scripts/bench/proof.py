@@ -39,8 +39,9 @@ from typing import TYPE_CHECKING, Any
 from curve import N, plot
 
 from facegen.files import write_text
+from facegen.training.hyperparameter import Scheduled
 from facegen.training.log import read_log
-from facegen.training.recipe import Recipe, Scheduled, load_recipe, recipe_names
+from facegen.training.recipe import Recipe, load_recipe, recipe_names
 
 if TYPE_CHECKING:
     from independent import FaceReference

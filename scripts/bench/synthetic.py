@@ -1,12 +1,12 @@
 """How many synthetic faces a second: in one process, and in a pool of two as ``facegen prepare`` draws them.
 
-python scripts/bench/synthetic.py [IMAGES]
+python scripts/bench/synthetic.py 960
 """
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
-import sys
 import time
 
 from facegen.data.synthetic import render_faces
@@ -20,8 +20,9 @@ def draw_batch(start: int) -> int:
 
 
 def main() -> None:
-    images = int(sys.argv[1]) if len(sys.argv) > 1 else 960
-    starts = range(0, images, BATCH)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=int, nargs="?", default=960, help="how many to draw")
+    starts = range(0, parser.parse_args().images, BATCH)
     draw_batch(0)  # makes the noise tiles
 
     wall, cpu = time.perf_counter(), time.process_time()

@@ -69,3 +69,8 @@ def test_an_interrupt_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "fine", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run("fine")
+
+
+def test_what_is_ok_has_no_remedy() -> None:
+    with pytest.raises(ValueError, match="needs no remedy"):
+        CheckResult("ok", "All is well.", "Mend it.")

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from facegen.checks import score
-from facegen.weights.published import weights_path
+from facegen.extractors import table
+from facegen.weights.published import INCEPTION
 
 
 class Ours(nn.Module):
@@ -72,9 +73,10 @@ def test_features_that_are_no_numbers_are_wrong(networks: Callable[[float], None
 
 def test_installed_weights_are_taken(networks: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
     networks(1)
-    path = weights_path(score.INCEPTION)
+    path = INCEPTION.path
     path.parent.mkdir(parents=True)
     torch.save({"weight": torch.zeros(1)}, path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    monkeypatch.setattr(score, "INCEPTION", replace(score.INCEPTION, sha256=sha256))
+    stand_in = replace(table.extractors()["inception"], weights=replace(INCEPTION, sha256=sha256))
+    monkeypatch.setitem(table._TABLE, "inception", stand_in)
     assert score.check_score(8, 12).details["weights"] == "the published weights at 12 dims"

@@ -65,7 +65,13 @@ def test_a_cache_folder_is_told_with_its_size(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "file").write_bytes(b"12345")
     found = space.check_cache()
-    assert found.status == "ok" and found.details == {"folder": str(tmp_path), "files": 1, "bytes": 5}
+    assert found.status == "ok" and found.details == {
+        "folder": str(tmp_path),
+        "files": 1,
+        "bytes": 5,
+        "parts": {"weights": 5},
+    }
+    assert found.message == f"{tmp_path} is writable and holds 0.0 MB in weights."
     assert [path.name for path in tmp_path.rglob("*")] == ["weights", "file"]
 
 

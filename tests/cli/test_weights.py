@@ -10,7 +10,7 @@ import pytest
 from click.testing import Result
 
 from facegen.extractors import table
-from facegen.weights.published import DINOV2, INCEPTION, weights_path
+from facegen.weights.published import DINOV2, INCEPTION
 
 Run = Callable[..., Result]
 CONTENT = b"stands for 96 MB"
@@ -36,12 +36,12 @@ def test_installed_from_a_file_they_are_right(facegen: Run, tmp_path: Path) -> N
     assert facegen("weights", "--from", tmp_path / "file.pth").exit_code == 0
     outcome = facegen("weights")
     assert outcome.exit_code == 0
-    assert str(weights_path(INCEPTION)) in outcome.stdout and "(right)" in outcome.stdout
+    assert str(INCEPTION.path) in outcome.stdout and "(right)" in outcome.stdout
 
 
 def test_wrong_weights_end_with_2(facegen: Run) -> None:
-    weights_path(INCEPTION).parent.mkdir(parents=True)
-    weights_path(INCEPTION).write_bytes(b"<html>")
+    INCEPTION.path.parent.mkdir(parents=True)
+    INCEPTION.path.write_bytes(b"<html>")
     outcome = facegen("weights", "--json")
     assert outcome.exit_code == 2
     assert json.loads(outcome.stdout)["right"] is False
@@ -51,22 +51,23 @@ def test_a_wrong_file_is_not_installed(facegen: Run, tmp_path: Path) -> None:
     (tmp_path / "file.pth").write_bytes(b"<html>")
     outcome = facegen("weights", "--from", tmp_path / "file.pth")
     assert outcome.exit_code == 2 and "sha256" in outcome.stderr
-    assert not weights_path(INCEPTION).exists()
+    assert not INCEPTION.path.exists()
 
 
 def test_all_extractors_are_listed(facegen: Run) -> None:
     lines = facegen("weights").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["inception", "effnet-lite0", "dinov2"]
-    assert all("Apache-2.0" in line for line in lines)
+    assert [line.split()[0] for line in lines] == list(table.extractors())
+    assert all(entry.licence in line for line, entry in zip(lines, table.extractors().values(), strict=True))
     assert "not installed" in lines[0] and "right" in lines[1] and DINOV2.url in lines[2]
 
 
 def test_the_list_is_in_the_json(facegen: Run, tmp_path: Path) -> None:
     (tmp_path / "file.pth").write_bytes(CONTENT)
     answer = json.loads(facegen("weights", "--from", tmp_path / "file.pth", "--json").stdout)
-    assert answer["path"] == str(weights_path(INCEPTION)) and answer["right"] is True
+    assert answer["path"] == str(INCEPTION.path) and answer["right"] is True
     states = {row["extractor"]: row["state"] for row in answer["extractors"]}
-    assert states == {"inception": "right", "effnet-lite0": "right", "dinov2": "not installed"}
+    assert list(states) == list(table.extractors())
+    assert [states[name] for name in ("inception", "effnet-lite0", "dinov2")] == ["right", "right", "not installed"]
 
 
 def test_missing_weights_are_null_in_the_json(facegen: Run) -> None:
@@ -81,8 +82,8 @@ def test_another_extractors_are_installed_by_its_name(facegen: Run, tmp_path: Pa
     assert outcome.exit_code == 2 and f"facegen weights dinov2 --from {DINOV2.name}" in outcome.stderr
     (tmp_path / "file.pth").write_bytes(CONTENT)
     outcome = facegen("weights", "dinov2", "--from", tmp_path / "file.pth")
-    assert outcome.stdout.splitlines()[0] == str(weights_path(DINOV2))
-    assert not weights_path(INCEPTION).exists()
+    assert outcome.stdout.splitlines()[0] == str(DINOV2.path)
+    assert not INCEPTION.path.exists()
 
 
 def test_a_packages_weights_are_not_installed_from_a_file(facegen: Run, tmp_path: Path) -> None:
@@ -93,4 +94,4 @@ def test_a_packages_weights_are_not_installed_from_a_file(facegen: Run, tmp_path
 
 def test_an_extractor_that_there_is_not_is_said(facegen: Run) -> None:
     outcome = facegen("weights", "dino")
-    assert outcome.exit_code == 2 and "inception, effnet-lite0, dinov2" in outcome.stderr
+    assert outcome.exit_code == 2 and ", ".join(table.extractors()) in outcome.stderr

@@ -23,6 +23,7 @@ def parameters(module: nn.Module) -> int:
     [
         ("alexnet", {}, 60_965_224),  # Caffe's bvlc_alexnet
         ("alexnet", {"groups": 1}, 62_378_344),
+        ("alexnet_without_response_norm", {}, 60_965_224),
         ("alexnet_torchvision", {}, 61_100_840),
     ],
 )

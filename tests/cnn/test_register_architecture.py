@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from facegen.cnn.layers import ConvNormAct, normalise_weights
 from facegen.cnn.pooling import GlobalPool
 from facegen.cnn.registry import ARCHITECTURES, find_architecture, register_architecture
 from facegen.errors import InputError
+from facegen.training.checkpoint import save_generator
 from facegen.training.networks import build_networks
 from facegen.training.recipe import load_recipe
 
@@ -81,6 +84,24 @@ class TestRegistered:
         assert images.shape == (2, 3, 8, 8)
         assert [head(images).shape for head in heads.values()] == [(2,)]
         assert "network.classifier.parametrizations.weight.original" in heads["discriminator"].state_dict()
+
+    def test_its_generator_is_sampled_where_it_is_registered(
+        self, tmp_path: Path, facegen: Callable[..., Result]
+    ) -> None:
+        recipe, path = load_recipe("quick").with_overrides({"generator": "one_pixel"}), tmp_path / "g.safetensors"
+        generator = build_networks(recipe, 8)[0]
+        save_generator(path, generator, recipe, size=8, dataset="ab", images_seen=0, score=None)
+        words = ("sample", path, tmp_path / "images", "-n", 2, "--device", "cpu")
+        assert facegen(*words).exit_code == 0
+        entry = ARCHITECTURES.pop("one_pixel")
+        outcome = facegen(*words)
+        ARCHITECTURES["one_pixel"] = entry
+        assert outcome.exit_code == 2
+        told = (
+            r"Cannot build the generator .*g\.safetensors\. The recipe 'quick' has generator = 'one_pixel', which must"
+        )
+        assert re.search(told, outcome.stderr)
+        assert "One of your own is known once its package is installed or imported." in outcome.stderr
 
     def test_its_name_is_taken(self) -> None:
         with pytest.raises(ValueError, match="an architecture is called 'one_pixel' already"):

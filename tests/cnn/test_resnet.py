@@ -33,7 +33,7 @@ def test_published_number_of_parameters(depth: int) -> None:
 @pytest.mark.parametrize("depth", IMAGENET)
 def test_torchvisions_weights_give_torchvisions_logits(largest_difference: Callable[..., float], depth: int) -> None:
     theirs = getattr(models, f"resnet{depth}")()
-    assert largest_difference(f"resnet{depth}", theirs, torch.randn(2, 3, 64, 64)) < 1e-5
+    assert largest_difference(f"resnet{depth}", theirs, torch.randn(1, 3, 64, 64)) < 1e-5
 
 
 @pytest.mark.parametrize("depth", PREACT)

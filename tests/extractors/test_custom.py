@@ -13,6 +13,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from facegen.code_hash import code_hash
 from facegen.errors import InputError
 from facegen.extractors.custom import open_function
 from facegen.extractors.opening import open_extractor
@@ -162,6 +163,11 @@ def test_other_options_do_not_go_with_it(write: Write, options: dict[str, object
     write(MEANS)
     with pytest.raises(InputError, match=words):
         open_extractor("script:means", device="cpu", **options)  # type: ignore[arg-type]
+
+
+def test_its_module_counts_in_caches_with_what_it_imports(write: Write) -> None:
+    write(MEANS)
+    assert open_extractor("script:means", device="cpu").code == code_hash("script")
 
 
 def test_it_scores_and_is_named_in_the_result(write: Write, facegen: Callable[..., Result], pixels: np.ndarray) -> None:

@@ -42,7 +42,7 @@ def test_a_failed_download_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> Non
         tried.append(published)
         raise EnvironmentProblem("No network.")
 
-    monkeypatch.setattr(opening, "ensure_weights", fail)
+    monkeypatch.setattr(Published, "ensure", fail)
     open_extractor(device="cpu")
     open_extractor(device="cpu")
     assert len(tried) == 1

@@ -94,10 +94,15 @@ def test_weights_that_do_not_fit_are_named(entry: Extractor, tmp_path: Path) -> 
         open_extractor("means", weights=tmp_path / "other.safetensors", device="cpu")
 
 
+def test_an_entry_that_is_registered_again_replaces_itself(entry: Extractor) -> None:
+    changed = register_extractor(replace(entry, licence="BSD"))
+    assert list(extractors().values())[-1] == changed
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "already"),
+        ({"network": "elsewhere:Means"}, "already"),
         ({"name": "new", "published_as": "inception-custom"}, "already"),
         ({"name": "new", "published_as": "new", "distance": "FID"}, "FID is the distance of 'inception'"),
         ({"name": "a:b", "published_as": "new"}, "no colon"),

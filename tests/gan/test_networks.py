@@ -119,6 +119,12 @@ def test_spectral_norm_bounds_every_layer_of_a_backbone(name: str) -> None:
         assert torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2).item() == pytest.approx(1, abs=0.3)
 
 
+def test_an_option_that_a_network_has_not_is_named() -> None:
+    """Those that come with facegen have all of them; a registered one may not."""
+    with pytest.raises(ValueError, match="the network blur has no classes and no size and no width to choose"):
+        build_discriminator("blur", width=8, size=64)
+
+
 def test_a_norm_can_be_left_out() -> None:
     discriminator = build_discriminator("resnet20", width=8, size=64, norm="none")
     assert not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in discriminator.modules())

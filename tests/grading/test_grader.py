@@ -133,11 +133,20 @@ def test_an_unexpected_failure_is_an_outcome_too_and_not_cached(
     assert grader.grade(path).graded is not None
 
 
+@pytest.mark.parametrize(
+    "problem", [EnvironmentProblem("The weights are gone."), MemoryError()], ids=["weights", "memory"]
+)
 def test_what_the_machine_lacks_is_raised(
-    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    problem: Exception,
+    smooth: Smooth,
+    submit: Submit,
+    scorer: Any,
+    limits: Limits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(images: Images) -> Any:
-        raise EnvironmentProblem("The weights are gone.")
+        raise problem
 
     monkeypatch.setattr(scorer, "score", fail)
     with pytest.raises(EnvironmentProblem):

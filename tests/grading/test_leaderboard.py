@@ -123,8 +123,8 @@ def test_html_says_when_values_do_not_compare(graded: Callable[..., Outcome], ne
 
 
 def test_a_notice_is_in_json_and_html_escaped() -> None:
-    noticed = replace(board(rejected("x.zip")), notice="real images score 21 > <20>")
-    assert noticed.to_json()["notice"] == "real images score 21 > <20>"
+    noticed = replace(board(rejected("x.zip")), notice="Real images score 21 > <20>.")
+    assert noticed.to_json()["notice"] == "Real images score 21 > <20>."
     assert "Real images score 21 &gt; &lt;20&gt;." in noticed.to_html()
 
 

@@ -7,6 +7,7 @@ import importlib
 import io
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from facegen.grading.flags import FLAGS, Collections, FlagRule, register_flag
+from facegen.grading.flags import FLAGS, Collections, Finding, FlagRule, register_flag
 from facegen.grading.grader import Grader
 from facegen.grading.leaderboard import Leaderboard, rank
 from facegen.submission.rules import Limits
@@ -85,9 +86,56 @@ def test_another_check_has_submissions_graded_again(
         assert [flag.name for flag in graded.flags] == ["too_red"] * (text == TOY)
 
 
-def test_a_code_is_taken_once() -> None:
+def fails(submission: Any) -> Finding:
+    raise KeyError("colour")
+
+
+def not_json(submission: Any) -> Finding:
+    return Finding("The images are odd.", {"value": np.float32(1)})
+
+
+def examples_of_its_own(submission: Any) -> Finding:
+    return Finding("The images are odd.", {"examples": ["0000.png"]})
+
+
+@pytest.mark.parametrize("check", [fails, not_json, examples_of_its_own, lambda submission: True])
+def test_a_check_that_breaks_costs_its_flag_and_no_more(
+    check: Any, red: Path, scorer: Any, limits: Limits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register_flag(FlagRule("odd", "The images are odd.", {}, "Always.", check=check))
+    grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
+    (row,) = rank([grader.grade(red)])
+    (note,) = row.notes
+    assert row.rank == 1 and not row.flags and note.startswith("The flag odd could not be looked for (")
+    assert f"s1.tar.gz: {note}" in capsys.readouterr().err
+    grader.grade(red)
+    assert scorer.calls == 2  # it was not stored as if the flag had been looked for
+
+
+def test_a_comparison_that_breaks_costs_its_flag_and_no_more(
+    submit: Submit, red: Path, scorer: Any, limits: Limits, smooth: Smooth, tmp_path: Path
+) -> None:
+    def compare(shared: Any) -> Finding:
+        raise KeyError("colour")
+
+    register_flag(FlagRule("odd", "The images are odd.", {}, "Always.", compare=compare))
+    images = smooth(40)
+    images[..., 0] = 255
+    grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
+    rows = rank([grader.grade(path) for path in (red, submit("s2", images))])
+    assert [[flag.name for flag in row.flags] for row in rows] == [["shared_with:s2"], ["shared_with:s1"]]
+    assert [row.notes[0][:20] for row in rows] == ["The flag odd:s2 coul", "The flag odd:s1 coul"]
+
+
+def test_a_code_is_another_modules_once() -> None:
     with pytest.raises(ValueError, match="there is a flag low_diversity already"):
-        register_flag(FLAGS["low_diversity"])
+        register_flag(replace(FLAGS["low_diversity"], check=fails))
+
+
+def test_a_module_that_is_loaded_again_replaces_its_flag(toy: Callable[[str], None]) -> None:
+    toy(TOY)
+    importlib.reload(sys.modules["toy_flag_0"])
+    assert list(FLAGS)[-1] == "too_red" and FLAGS["too_red"].check is sys.modules["toy_flag_0"].check_red
 
 
 @pytest.mark.parametrize("code", ["two words", "shared:with", "Upper", ""])

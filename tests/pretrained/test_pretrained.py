@@ -94,7 +94,7 @@ def jpeg(image: Images) -> Images:
 
 def pretrained_flags(images: Images, shipped: Hashes) -> list[Flag]:
     score, names = ConstantScorer().score(images), [f"{i}.png" for i in range(len(images))]
-    flags = flags_of(SubmittedImages(images, names, fingerprint(images), score, Collections(shipped=shipped)))
+    flags, _ = flags_of(SubmittedImages(images, names, fingerprint(images), score, Collections(shipped=shipped)))
     return [flag for flag in flags if flag.name == "pretrained_generator"]
 
 

@@ -9,18 +9,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from facegen.data.images import open_images
+from facegen.errors import EnvironmentProblem
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.metrics.frechet import frechet_statistics
 from facegen.scoring import metric_table
 from facegen.scoring.evaluation import Evaluation
-from facegen.scoring.metric import Features, Metric, text_of
-from facegen.scoring.metric_table import FID_INFINITY, PRECISION, RECALL, measure, metrics, register_metric
+from facegen.scoring.metric import Metric, MetricInputs, text_of
+from facegen.scoring.metric_table import FID_INFINITY, PRECISION, measure, metrics, register_metric, results_to_json
 from facegen.scoring.reference import open_reference
 from facegen.scoring.report import write_report
 from facegen.scoring.score import Score
@@ -31,11 +33,11 @@ DOCUMENTATION = Path(__file__).parents[2] / "docs" / "score.md"
 #: All that a stranger writes: what is computed, and one call.
 SPREAD = """
 import numpy as np
-from facegen.scoring.metric import Features, Metric, Row
+from facegen.scoring.metric import Metric, MetricInputs, Row
 from facegen.scoring.metric_table import register_metric
 
-def spread(features: Features) -> float:
-    return float(np.sqrt(features.generated.var(axis=0).sum() / features.real.var(axis=0).sum()))
+def spread(inputs: MetricInputs) -> float:
+    return float(np.sqrt(inputs.generated.var(axis=0).sum() / inputs.real.var(axis=0).sum()))
 
 register_metric(Metric(
     key="spread_ratio",
@@ -106,9 +108,25 @@ def test_any_json_has_a_text(value: object, text: str) -> None:
     assert text_of(value) == text
 
 
-def test_a_key_is_taken_once() -> None:
+def test_a_key_is_another_modules_once() -> None:
     with pytest.raises(ValueError, match="there is a metric 'precision' already"):
-        register_metric(replace(RECALL, key=PRECISION.key))
+        register_metric(replace(PRECISION, compute=lambda inputs: None))
+
+
+def test_a_module_that_is_loaded_again_replaces_its_metric(spread: ModuleType) -> None:
+    before = metrics()
+    importlib.reload(spread)
+    assert [metric.key for metric in metrics()] == [metric.key for metric in before]
+    assert metrics()[-1].compute is spread.spread
+
+
+@pytest.mark.parametrize(("compute", "to_json"), [(lambda inputs: 1 / 0, str), (lambda inputs: 1.0, np.float32)])
+def test_a_metric_that_fails_is_named(compute: Any, to_json: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing = Metric(key="odd", name="Odd", compute=compute, to_json=to_json, rows=lambda found, compared: [])
+    monkeypatch.setattr(metric_table, "_TABLE", {"odd": failing})
+    real = np.zeros((60, 4))
+    with pytest.raises(EnvironmentProblem, match=rf"The metric odd of {__name__} fails: "):
+        results_to_json(measure(MetricInputs(real, real, real, None, frechet_statistics(real))))
 
 
 def test_metrics_of_one_function_share_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +136,7 @@ def test_metrics_of_one_function_share_its_result(monkeypatch: pytest.MonkeyPatc
         Metric(key=key, name=key, compute=calls.append, to_json=str, rows=lambda found, compared: []) for key in "ab"
     ]
     monkeypatch.setattr(metric_table, "_TABLE", {metric.key: metric for metric in both})
-    assert measure(Features(real, real, real, None, frechet_statistics(real))) == {"a": None, "b": None}
+    assert measure(MetricInputs(real, real, real, None, frechet_statistics(real))) == {"a": None, "b": None}
     assert len(calls) == 1
 
 

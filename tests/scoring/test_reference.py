@@ -47,6 +47,16 @@ def test_the_cache_goes_by_the_extractor(tiny: FeatureExtractor, folder: Path, c
     assert len(stored_files()) == 2
 
 
+def test_the_floor_goes_by_the_code_that_draws_its_pools(
+    tiny: FeatureExtractor, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_reference(folder, tiny)
+    hashed: list[tuple[str, ...]] = []
+    monkeypatch.setattr(feature_cache, "code_hash", lambda *modules: str(hashed.append(modules)))
+    floor_of(opened, tiny, 5)
+    assert hashed == [("facegen.scoring.reference",)]
+
+
 def test_a_damaged_cache_is_computed_anew(
     tiny: FeatureExtractor, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

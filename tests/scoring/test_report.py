@@ -27,7 +27,7 @@ from facegen.metrics.interval import Interval
 from facegen.metrics.memorization import Memorization, memorization
 from facegen.scoring.evaluation import Evaluation
 from facegen.scoring.features import FeatureSet
-from facegen.scoring.metric import Features
+from facegen.scoring.metric import MetricInputs
 from facegen.scoring.metric_table import MEMORIZATION, measure
 from facegen.scoring.report import sentences, write_report
 from facegen.scoring.report.charts import Mark, curve_chart, nice_ticks, scale_chart
@@ -71,7 +71,7 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
         floor=Floor(0.5, 0.1, (0.4, 0.6), GENERATED, REAL),
         interval=Interval(value - 0.2, value + 0.2, 0.1),
         results=measure(
-            Features(
+            MetricInputs(
                 generated.features,
                 real.features,
                 np.concatenate([real.features, extra.features]),

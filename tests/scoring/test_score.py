@@ -134,4 +134,4 @@ def test_people_are_told_what_the_value_is_worth() -> None:
 def test_an_uncalibrated_panel_says_why() -> None:
     panel = {"red": False, "flagged": 0, "expected": None, "uncalibrated": "there are no held-out images"}
     (line,) = replace(FID, metrics={"memorization": panel}).lines()[1:-1]
-    assert line == "memorization not judged: there are no held-out images"
+    assert line == "memorization not calibrated: there are no held-out images"

@@ -45,7 +45,7 @@ def test_an_iterator_and_an_array_score_alike(scorer: Scorer, pixels: np.ndarray
 
 
 @pytest.mark.parametrize(("target", "passed"), [(0.0, False), (1e9, True)])
-def test_a_target_is_judged(scorer: Scorer, pixels: np.ndarray, target: float, passed: bool) -> None:
+def test_a_target_is_passed_below_it(scorer: Scorer, pixels: np.ndarray, target: float, passed: bool) -> None:
     assert replace(scorer, target=target).score(pixels[:8]).passed is passed
 
 
@@ -240,7 +240,7 @@ def test_20_is_no_target_for_another_distance_than_fid(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("target", [0.0, -1.0, float("nan"), float("inf")])
-def test_targets_that_judge_nothing(folder: Path, target: float) -> None:
+def test_targets_that_are_none(folder: Path, target: float) -> None:
     with pytest.raises(InputError, match="target"):
         open_scorer(folder, extractor="effnet-lite0", target=target)
 

@@ -14,7 +14,7 @@ from facegen.training.recipe import load_recipe
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    """A recipe file for a game of a few thousand weights and four steps."""
+    """A recipe file of networks of a few thousand weights and four steps."""
     small = {"generator_width": 2, "discriminator_width": 2, "batch": 8, "kimg": 0.032, "tick_kimg": 0.016}
     small |= {"precision": "fp32"}  # what "auto" takes is the machine's
     path = tmp_path / "tiny.toml"

@@ -39,7 +39,7 @@ class MeanScorer:
     calls, crowded = 0, False
 
     def margin_warning(self, n: int) -> str | None:
-        return f"{n:,} real images score 127.00" if MeanScorer.crowded else None
+        return f"{n:,} real images score 127.00." if MeanScorer.crowded else None
 
     def score(self, images: Images) -> Score:
         MeanScorer.calls += 1
@@ -156,10 +156,10 @@ def test_a_target_without_room_is_told_once(
     assert "real images score" not in facegen(*words).stderr
     assert json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))["notice"] is None
     monkeypatch.setattr(MeanScorer, "crowded", True)
-    assert facegen(*words).stderr.count("40 real images score 127.00") == 1
+    assert facegen(*words).stderr.count("40 real images score 127.00.") == 1
     board = json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))
     page = (tmp_path / "grades" / "leaderboard.html").read_text(encoding="utf-8")
-    assert board["notice"] == "40 real images score 127.00" and "real images score 127.00." in page
+    assert board["notice"] == "40 real images score 127.00." and "real images score 127.00." in page
 
 
 def test_statistics_alone_are_a_reference(submissions: Path, tmp_path: Path) -> None:

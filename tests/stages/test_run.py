@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -102,10 +103,42 @@ def test_the_recipe_is_longer_where_there_is_a_gpu(
         raise Begun(recipe)
 
     monkeypatch.setattr("facegen.stages.run.choose_device", torch.device)
-    monkeypatch.setattr("facegen.stages.run.prepare", lambda *_: None)
+    monkeypatch.setattr("facegen.stages.run.prepare", lambda *_, **__: None)
     monkeypatch.setattr("facegen.stages.run.train", train)
     with pytest.raises(Begun, match=recipe):
         run(work=tmp_path, device=device)
+
+
+@pytest.mark.parametrize(("words", "size"), [((), 64), (("--size", 128), 128)])
+def test_the_size_goes_from_prepare_to_grade(
+    words: tuple[object, ...], size: int, facegen: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stages in between take it from the dataset and from the generator."""
+    sizes = {}
+    score = MeanColour().score([np.zeros(1)])
+
+    def stage(name: str) -> Callable[..., Any]:
+        def told(*_: object, **options: Any) -> Any:
+            sizes[name] = options["size"]
+            return SimpleNamespace(path=Path(__file__), html="html")
+
+        return told
+
+    for name in ("prepare", "pack", "grade"):
+        monkeypatch.setattr(f"facegen.stages.run.{name}", stage(name))
+    monkeypatch.setattr("facegen.stages.run.train", lambda *_, **__: SimpleNamespace(generator=Path(__file__)))
+    monkeypatch.setattr("facegen.stages.run.sample", lambda *_, **__: None)
+    monkeypatch.setattr("facegen.stages.run.scorer_key", lambda *_, **__: "key")
+    monkeypatch.setattr("facegen.stages.run.fid", lambda *_, **__: score)
+    outcome = facegen("run", "--work", tmp_path / "work", "--device", "cpu", *words)
+    assert outcome.exit_code == 0, outcome.stderr
+    assert sizes == {"prepare": size, "pack": size, "grade": size}
+
+
+def test_a_size_that_cannot_be_graded_is_said_before_anything_is_done(facegen: Run, tmp_path: Path) -> None:
+    outcome = facegen("run", "--work", tmp_path / "work", "--size", 100)
+    assert outcome.exit_code == 2 and "cannot have a side of 100 pixels" in outcome.stderr
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(("network", "warned"), [("mean-colour", True), ("other", False)])

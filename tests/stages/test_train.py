@@ -89,6 +89,25 @@ def test_both_spellings_say_how_often_to_score(
     assert [chosen.score_every for chosen in given] == [7.0]
 
 
+def test_a_recipe_file_of_ones_own_takes_every_option(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Recipe] = []
+    monkeypatch.setattr(
+        "facegen.stages.train.training_loop", lambda chosen, *_, **__: given.append(chosen) or LoopResult(0, None)
+    )
+    monkeypatch.setattr("facegen.stages.train._open_scorer", lambda *words: None)
+    changes = {"batch": 4, "seed": 3, "precision": "bf16", "score_every": 2.0, "checkpoint_every": 5.0}
+    options = [word for name, value in changes.items() for word in (f"--{name.replace('_', '-')}", value)]
+    words = ("train", dataset, tmp_path / "run", "--recipe", recipe, "--device", "cpu", "--compile", *options)
+    for length in ("--kimg", "--minutes"):
+        assert facegen(*words, length, "0.5").exit_code == 0
+    by_kimg, by_minutes = ({**changes, "compile": True, name: 0.5} for name in ("kimg", "minutes"))
+    apart = {"score_minutes": 0.0, "checkpoint_minutes": 0.0}
+    base = load_recipe(recipe).with_overrides(apart)
+    assert given == [base.with_overrides({**by_kimg, "minutes": 0.0}), base.with_overrides(by_minutes)]
+
+
 def test_another_recipe_or_dataset_is_refused_and_nothing_lost(
     facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
 ) -> None:

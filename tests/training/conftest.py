@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from facegen.data.dataset import FaceDataset, new_dataset
+from facegen.training.batches import RealImages
+from facegen.training.distributed import Ranks
 from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -60,3 +65,17 @@ def tiny_dataset(tmp_path: Path) -> FaceDataset:
         writer.append(pixels, [f"{index}.png" for index in range(20)], ["train"] * 18 + ["valid"] * 2)
         writer.finish({})
     return FaceDataset.open(tmp_path / "dataset")
+
+
+@pytest.fixture
+def trainer_of(tiny_dataset: FaceDataset) -> Callable[..., Trainer]:
+    """``trainer_of(recipe)``: its trainer on the tiny dataset, alone on a CPU; in float32, or in another precision."""
+
+    def trainer_of(
+        recipe: Recipe, precision: torch.dtype = torch.float32, dataset: FaceDataset = tiny_dataset
+    ) -> Trainer:
+        device, ranks, rows = torch.device("cpu"), Ranks(), dataset.training_rows()
+        real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=device, ranks=ranks)
+        return Trainer(recipe, real, dataset.size, device, precision, ranks)
+
+    return trainer_of

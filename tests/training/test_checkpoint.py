@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_a_generator_comes_back_whole(tiny_recipe: Recipe, tmp_path: Path) -> No
     assert (saved.recipe, saved.size, saved.dataset_sha256, saved.kimg) == (tiny_recipe, 16, "ab", 1.5)
     torch.testing.assert_close(saved.network.state_dict(), generator.state_dict(), rtol=0, atol=0)
     assert not saved.network.training
+
+
+def test_a_generator_whose_recipe_has_former_names_comes_back(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    generator, _ = build_networks(tiny_recipe, 16)
+    former = tiny_recipe.to_dict() | {"fid_every": 3.0, "fid_images": 5, "discriminator_norm": "spectral"}
+    for name in ("score_every", "score_images", "discriminator_weight_norm"):
+        del former[name]
+    metadata = {"format": "facegen-generator", "schema": "1", "recipe": json.dumps(former), "size": "16"}
+    metadata |= {"dataset_sha256": "ab", "kimg": "1.5"}
+    save_file(generator.state_dict(), tmp_path / "g.safetensors", metadata)
+    present = {"score_every": 3.0, "score_images": 5, "discriminator_norm": "none"}
+    expected = tiny_recipe.with_overrides({**present, "discriminator_weight_norm": "spectral"})
+    assert load_generator(tmp_path / "g.safetensors").recipe == expected
 
 
 @pytest.mark.parametrize(("features", "network"), [("", None), ("efficientnet_lite0", "effnet-lite0")])

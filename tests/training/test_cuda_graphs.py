@@ -14,15 +14,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from facegen.data.dataset import FaceDataset
-from facegen.training.batches import RealImages
 from facegen.training.cuda_graphs import CaptureFailed, capture, obstacle_to_capture
-from facegen.training.distributed import Ranks
 from facegen.training.figures import StepFigures
 from facegen.training.recipe import Recipe
 from facegen.training.trainer import Trainer
 
 CPU = torch.device("cpu")
+#: The fixture: the trainer of a recipe, of float32 unless another precision is said.
+TrainerOf = Callable[..., Trainer]
 #: What a CUDA graph cannot record: a value read on the host, and a tensor made from numbers there.
 ON_HOST = {"aten::_local_scalar_dense", "aten::lift_fresh"}
 
@@ -81,19 +80,13 @@ def record_operations(run_step: Callable[[], StepFigures]) -> tuple[StepFigures,
     return figures, recorded.repeat
 
 
-def trainer_of(recipe: Recipe, dataset: FaceDataset, precision: torch.dtype = torch.float32) -> Trainer:
-    rows = dataset.training_rows()
-    real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks())
-    return Trainer(recipe, real, dataset.size, CPU, precision, Ranks())
-
-
 @pytest.mark.parametrize("changes", RECIPES.values(), ids=list(RECIPES))
 def test_replayed_steps_are_the_plain_ones_to_the_bit(
-    changes: dict[str, Any], tiny_recipe: Recipe, tiny_dataset: FaceDataset
+    changes: dict[str, Any], tiny_recipe: Recipe, trainer_of: TrainerOf
 ) -> None:
     """Schedules move, penalties come and go, and batches differ: whatever was recorded as a constant would show."""
     recipe = tiny_recipe.with_overrides(changes)
-    plain, captured = trainer_of(recipe, tiny_dataset), trainer_of(recipe, tiny_dataset)
+    plain, captured = trainer_of(recipe), trainer_of(recipe)
     step = capture(captured, 0, record_operations)
     for number in range(7):
         theirs, ours = plain(number), step(number)
@@ -102,12 +95,12 @@ def test_replayed_steps_are_the_plain_ones_to_the_bit(
     assert captured.read_figures() == plain.read_figures()
 
 
-def test_a_run_that_goes_on_is_captured_where_it_stands(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+def test_a_run_that_goes_on_is_captured_where_it_stands(tiny_recipe: Recipe, trainer_of: TrainerOf) -> None:
     recipe = tiny_recipe.with_overrides(PENALISED)
-    plain = trainer_of(recipe, tiny_dataset)
+    plain = trainer_of(recipe)
     for number in range(4):
         plain(number)
-    captured = trainer_of(recipe, tiny_dataset)
+    captured = trainer_of(recipe)
     captured.load_state_dict(plain.state_dict())
     step = capture(captured, 4, record_operations)
     for number in range(4, 8):
@@ -115,10 +108,10 @@ def test_a_run_that_goes_on_is_captured_where_it_stands(tiny_recipe: Recipe, tin
     torch.testing.assert_close(captured.state_dict(), plain.state_dict(), rtol=0, atol=0)
 
 
-def test_float16s_scale_moves_within_the_graph(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+def test_float16s_scale_moves_within_the_graph(tiny_recipe: Recipe, trainer_of: TrainerOf) -> None:
     """Its first steps overflow in the penalties: they are skipped, and the scale is halved."""
     recipe = tiny_recipe.with_overrides({**PENALISED, "penalty_every": 1})
-    plain, captured = (trainer_of(recipe, tiny_dataset, torch.float16) for _ in "12")
+    plain, captured = (trainer_of(recipe, torch.float16) for _ in "12")
     step = capture(captured, 0, record_operations)
     for number in range(4):
         plain(number), step(number)
@@ -127,13 +120,13 @@ def test_float16s_scale_moves_within_the_graph(tiny_recipe: Recipe, tiny_dataset
     torch.testing.assert_close(ours["discriminator"], theirs["discriminator"], rtol=0, atol=0)
 
 
-def test_a_replay_that_does_something_else_is_refused(tiny_recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+def test_a_replay_that_does_something_else_is_refused(tiny_recipe: Recipe, trainer_of: TrainerOf) -> None:
     """A graph that was recorded on other tensors would repeat its first step forever."""
 
     def stuck(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
         return {name: figure.clone() for name, figure in run_step().items()}, lambda: None
 
-    trainer = trainer_of(tiny_recipe.with_overrides({"generator_lr": 0.01, "discriminator_lr": 0.01}), tiny_dataset)
+    trainer = trainer_of(tiny_recipe.with_overrides({"generator_lr": 0.01, "discriminator_lr": 0.01}))
     before = trainer.state_dict()
     with pytest.raises(CaptureFailed, match=r"step \d of the replay has a .* of .*, not "):
         capture(trainer, 0, stuck)
@@ -151,9 +144,9 @@ def test_a_replay_that_does_something_else_is_refused(tiny_recipe: Recipe, tiny_
     ],
 )
 def test_where_it_is_safe(
-    device: str, changes: dict[str, Any], world: int, words: str | None, tiny_recipe: Recipe, tiny_dataset: FaceDataset
+    device: str, changes: dict[str, Any], world: int, words: str | None, tiny_recipe: Recipe, trainer_of: TrainerOf
 ) -> None:
-    trainer = trainer_of(tiny_recipe.with_overrides(changes), tiny_dataset)
+    trainer = trainer_of(tiny_recipe.with_overrides(changes))
     trainer.device = torch.device(device)
     reason = obstacle_to_capture(trainer, world)
     assert reason is None if words is None else words in str(reason)

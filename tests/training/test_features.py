@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from torch.nn.functional import softplus
 from facegen.data.dataset import FaceDataset
 from facegen.errors import InputError
 from facegen.gan.critics import pooled_dims
-from facegen.training.batches import RealImages
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.distributed import Ranks
 from facegen.training.loop import training_loop
@@ -22,6 +22,8 @@ from facegen.training.recipe import Recipe
 from facegen.training.trainer import Trainer
 
 CPU = torch.device("cpu")
+#: The fixture: the trainer of a recipe, of float32 unless another precision is said.
+TrainerOf = Callable[..., Trainer]
 
 
 @pytest.fixture
@@ -29,20 +31,14 @@ def recipe(features_recipe: Recipe) -> Recipe:
     return features_recipe
 
 
-def trainer_of(recipe: Recipe, dataset: FaceDataset) -> Trainer:
-    rows = dataset.training_rows()
-    real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks())
-    return Trainer(recipe, real, dataset.size, CPU, torch.float32, Ranks())
-
-
 def figures_of(trainer: Trainer, step: int) -> dict[str, float | None]:
     trainer(step)
     return trainer.read_figures()
 
 
-def test_the_first_updates_figures_are_both_critics_sums(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+def test_the_first_updates_figures_are_both_critics_sums(recipe: Recipe, trainer_of: TrainerOf) -> None:
     """Losses of patches, and penalties on the gradient of an image's mean logit, by autograd's double backward."""
-    trainer = trainer_of(recipe, tiny_dataset)
+    trainer = trainer_of(recipe)
     trainer.load_inputs(0)
     (update,) = trainer._inputs.updates
     real = trainer._augmentation(trainer._real.images(update.sent, update.mirrored), update.uniforms[0])
@@ -67,8 +63,8 @@ def test_the_first_updates_figures_are_both_critics_sums(recipe: Recipe, tiny_da
     assert figures["penalty"] == pytest.approx(penalty.item(), rel=1e-4)
 
 
-def test_nothing_frozen_is_in_the_optimizer_or_the_checkpoint(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    trainer = trainer_of(recipe, tiny_dataset)
+def test_nothing_frozen_is_in_the_optimizer_or_the_checkpoint(recipe: Recipe, trainer_of: TrainerOf) -> None:
+    trainer = trainer_of(recipe)
     trainer(0)
     state = trainer.state_dict()
     learned = sum(1 for critic in trainer.critics.values() for _ in critic.head.parameters())
@@ -79,9 +75,9 @@ def test_nothing_frozen_is_in_the_optimizer_or_the_checkpoint(recipe: Recipe, ti
 
 
 def test_the_frozen_network_sees_each_updates_images_once(
-    recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, trainer_of: TrainerOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = trainer_of(recipe, tiny_dataset)
+    trainer = trainer_of(recipe)
     view = trainer.critics[FEATURES].view
     assert view is not None
     calls = []
@@ -92,8 +88,8 @@ def test_the_frozen_network_sees_each_updates_images_once(
 
 
 @pytest.mark.parametrize("changes", [{"discriminator": "none"}, {"discriminator": "none", "loss": "hinge"}])
-def test_g_learns_from_features_alone(changes: dict[str, str], recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    trainer = trainer_of(recipe.with_overrides({**changes, "moments_weight": 0.0}), tiny_dataset)
+def test_g_learns_from_features_alone(changes: dict[str, str], recipe: Recipe, trainer_of: TrainerOf) -> None:
+    trainer = trainer_of(recipe.with_overrides({**changes, "moments_weight": 0.0}))
     assert list(trainer.critics) == [FEATURES]
     before = [parameter.clone() for parameter in trainer.generator.parameters()]
     figures = figures_of(trainer, 0)
@@ -101,11 +97,9 @@ def test_g_learns_from_features_alone(changes: dict[str, str], recipe: Recipe, t
     assert all(moved) and 0 <= figures["d_real"] <= 1
 
 
-def test_moments_count_once_their_averages_are_of_enough_images(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
+def test_moments_count_once_their_averages_are_of_enough_images(recipe: Recipe, trainer_of: TrainerOf) -> None:
     """From the third batch of 8 on, as two are the half-life; until then G's losses are those of a trainer without."""
-    with_moments, without = (
-        trainer_of(recipe.with_overrides({"moments_weight": weight}), tiny_dataset) for weight in (1.0, 0.0)
-    )
+    with_moments, without = (trainer_of(recipe.with_overrides({"moments_weight": weight})) for weight in (1.0, 0.0))
     first, second = ([figures_of(trainer, step) for step in range(3)] for trainer in (with_moments, without))
     assert [each["loss_g"] for each in first[:2]] == [each["loss_g"] for each in second[:2]]
     assert first[2]["loss_g"] > second[2]["loss_g"]
@@ -134,19 +128,19 @@ def test_a_resumed_run_is_the_uninterrupted_one_to_the_bit(
 
 
 def test_a_compiled_trainer_is_the_eager_one(
-    recipe: Recipe, tiny_dataset: FaceDataset, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, trainer_of: TrainerOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in test_step: without the C++ compiler."""
-    eager = trainer_of(recipe, tiny_dataset)
+    eager = trainer_of(recipe)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda network: None)
-    compiled = trainer_of(recipe.with_overrides({"compile": True}), tiny_dataset)
+    compiled = trainer_of(recipe.with_overrides({"compile": True}))
     ours, theirs = (figures_of(trainer, 0) for trainer in (compiled, eager))
     assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6)
 
 
-def test_pooled_features_are_the_taps_means(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    view = trainer_of(recipe, tiny_dataset).critics[FEATURES].view
+def test_pooled_features_are_the_taps_means(recipe: Recipe, trainer_of: TrainerOf) -> None:
+    view = trainer_of(recipe).critics[FEATURES].view
     assert view is not None
     images = torch.rand(2, 3, 16, 16) * 2 - 1
     expected = torch.cat([features.mean((2, 3)) for features in view.tapped(images)], 1)
@@ -154,8 +148,8 @@ def test_pooled_features_are_the_taps_means(recipe: Recipe, tiny_dataset: FaceDa
     torch.testing.assert_close(view(images).pooled, expected)
 
 
-def test_an_image_of_nan_is_not_seen_as_a_face(recipe: Recipe, tiny_dataset: FaceDataset) -> None:
-    view = trainer_of(recipe, tiny_dataset).critics[FEATURES].view
+def test_an_image_of_nan_is_not_seen_as_a_face(recipe: Recipe, trainer_of: TrainerOf) -> None:
+    view = trainer_of(recipe).critics[FEATURES].view
     assert view is not None
     images = torch.zeros(2, 3, 16, 16)
     images[1, 0, 3, 3] = torch.nan

@@ -46,25 +46,6 @@ def test_toml_has_a_line_a_field(tmp_path: Path) -> None:
     assert {r'name = "a \"name\"\nof two lines"', "batch = 256", "beta2 = [0.9, 0.99]", "mirror = true"} <= set(lines)
 
 
-#: Fields' names before a score was called one, with values that no shipped recipe has.
-FORMER = {"fid_every": 12.5, "fid_images": 77}
-
-
-def test_a_recipe_with_former_names_is_the_same_recipe(tmp_path: Path) -> None:
-    present = load_recipe("quick").with_overrides({"score_every": 12.5, "score_images": 77})
-    former = present.to_toml().replace("score_every", "fid_every").replace("score_images", "fid_images")
-    (tmp_path / "former.toml").write_text(former, encoding="utf-8")
-    loaded = load_recipe(tmp_path / "former.toml")
-    assert loaded == present == load_recipe("quick").with_overrides(FORMER)
-    assert "score_every = 12.5\nscore_images = 77\n" in loaded.to_toml() and "fid" not in loaded.to_toml()
-
-
-def test_a_field_by_both_of_its_names_is_an_error() -> None:
-    values = {**load_recipe("quick").to_dict(), **FORMER}
-    with pytest.raises(InputError, match=r"mine has both score_every and fid_every, its former name\."):
-        recipe_from_dict(values, "mine")
-
-
 def test_a_misspelt_key_names_the_near_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(load_recipe("quick").to_toml().replace("batch =", "bacth ="), encoding="utf-8")
@@ -105,6 +86,11 @@ def test_length_may_change_on_resume_and_learning_may_not() -> None:
     recipe = load_recipe("quick")
     assert recipe.with_overrides({"kimg": 1.0}).learned_fields() == recipe.learned_fields()
     assert recipe.with_overrides({"batch": 2}).learned_fields() != recipe.learned_fields()
+
+
+def test_a_misspelt_override_names_the_near_one() -> None:
+    with pytest.raises(InputError, match=r"'bacth', which is no hyperparameter.*Did you mean 'batch'\?"):
+        load_recipe("quick").with_overrides({"bacth": 8})
 
 
 def test_none_overrides_nothing() -> None:
@@ -168,11 +154,3 @@ def test_the_docs_have_every_recipe_and_every_field() -> None:
     assert [name for name in recipe_names() if f"| `{name}` |" not in page] == []
     fields = Recipe.__dataclass_fields__.values()
     assert [field.name for field in fields if f"| {field.metadata['meaning']} |" not in page] == []
-
-
-@pytest.mark.parametrize("loaded", [True, False])
-def test_an_old_recipes_spectral_norm_is_a_weight_norm(loaded: bool) -> None:
-    old = {**load_recipe("dcgan").to_dict(), "discriminator_norm": "spectral"}
-    del old["discriminator_weight_norm"]
-    recipe = recipe_from_dict(old, "an old run") if loaded else load_recipe("dcgan").with_overrides(old)
-    assert (recipe.discriminator_norm, recipe.discriminator_weight_norm) == ("none", "spectral")

@@ -12,14 +12,7 @@ from pathlib import Path
 import pytest
 
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.weights.published import (
-    Published,
-    download_weights,
-    ensure_weights,
-    find_weights,
-    install_weights,
-    weights_path,
-)
+from facegen.weights.published import Published
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: more than one chunk
 
@@ -75,82 +68,82 @@ def published(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def partial(published: Published) -> Path:
-    path = weights_path(published)
+    path = published.path
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(path.name + ".part")
 
 
 def test_downloads_what_is_missing_once(server: Server, published: Published) -> None:
-    found = ensure_weights(published)
+    found = published.ensure()
     assert found.right and found.path.read_bytes() == CONTENT
-    assert ensure_weights(published) == found
+    assert published.ensure() == found
     assert server.asked == [None]
 
 
 def test_goes_on_from_a_partial_download(server: Server, published: Published) -> None:
     partial(published).write_bytes(CONTENT[:1000])
-    assert download_weights(published).path.read_bytes() == CONTENT
+    assert published.download().path.read_bytes() == CONTENT
     assert server.asked == ["bytes=1000-"]
 
 
 def test_starts_again_where_the_server_ignores_ranges(server: Server, published: Published) -> None:
     server.ranges = False
     partial(published).write_bytes(b"x" * 1000)
-    assert download_weights(published).path.read_bytes() == CONTENT
+    assert published.download().path.read_bytes() == CONTENT
 
 
 def test_a_broken_off_download_is_refused_and_goes_on_next_time(server: Server, published: Published) -> None:
     server.cut = 500_000
     with pytest.raises(EnvironmentProblem, match="broke off after 500,000 of 1,048,576"):
-        download_weights(published)
-    assert find_weights(published) is None
+        published.download()
+    assert published.find() is None
     server.cut = None
-    assert download_weights(published).path.read_bytes() == CONTENT
+    assert published.download().path.read_bytes() == CONTENT
     assert server.asked[-1] == "bytes=500000-"
 
 
 def test_wrong_content_is_deleted_and_said(server: Server, published: Published) -> None:
     server.content = CONTENT[:-1] + b"!"
     with pytest.raises(EnvironmentProblem, match=r"its sha256 is .* It was deleted"):
-        download_weights(published)
-    assert list(weights_path(published).parent.iterdir()) == []
+        published.download()
+    assert list(published.path.parent.iterdir()) == []
 
 
 def test_a_wrong_beginning_does_not_spoil_the_next_download(server: Server, published: Published) -> None:
     partial(published).write_bytes(b"x" * 1000)
     with pytest.raises(EnvironmentProblem, match="deleted"):
-        download_weights(published)
-    assert download_weights(published).path.read_bytes() == CONTENT
+        published.download()
+    assert published.download().path.read_bytes() == CONTENT
 
 
 def test_a_web_page_is_recognised(server: Server, published: Published) -> None:
     server.kind, server.content = "text/html; charset=utf-8", b"<html>Sign in</html>"
     with pytest.raises(EnvironmentProblem, match="answered with a web page"):
-        download_weights(published)
+        published.download()
     assert not partial(published).exists()
 
 
 def test_no_more_is_written_than_was_published(server: Server, published: Published) -> None:
     server.content = CONTENT * 2
-    assert download_weights(published).path.read_bytes() == CONTENT
+    assert published.download().path.read_bytes() == CONTENT
 
 
 def test_a_server_error_names_the_way_without_a_network(server: Server, published: Published) -> None:
     server.status = 404
     with pytest.raises(EnvironmentProblem, match=r"404.*facegen weights --from weights\.pth"):
-        download_weights(published)
+        published.download()
 
 
 def test_no_network_is_an_expected_failure(published: Published) -> None:
     # Port 9 of localhost: nothing listens there.
     with pytest.raises(EnvironmentProblem, match="Cannot download"):
-        download_weights(replace(published, url="http://127.0.0.1:9/weights.pth"))
+        replace(published, url="http://127.0.0.1:9/weights.pth").download()
 
 
 def test_offline_is_respected(server: Server, published: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEGEN_OFFLINE", "1")
     with pytest.raises(EnvironmentProblem, match="FACEGEN_OFFLINE"):
-        ensure_weights(published)
+        published.ensure()
     assert server.asked == []
 
 
@@ -158,30 +151,30 @@ def test_torch_hubs_copy_is_recognised(server: Server, published: Published, tmp
     copy = tmp_path / "torch" / "hub" / "checkpoints" / published.name
     copy.parent.mkdir(parents=True)
     copy.write_bytes(CONTENT)
-    assert ensure_weights(published).path == copy
+    assert published.ensure().path == copy
     assert server.asked == []
 
 
 def test_a_wrong_installed_file_is_found_wrong(published: Published) -> None:
-    path = weights_path(published)
+    path = published.path
     path.parent.mkdir(parents=True)
     path.write_bytes(b"")
-    found = find_weights(published)
+    found = published.find()
     assert found is not None and found.path == path and not found.right
 
 
 def test_a_wrong_installed_file_is_replaced_when_it_is_needed(published: Published) -> None:
-    path = weights_path(published)
+    path = published.path
     path.parent.mkdir(parents=True)
     path.write_bytes(b"<html>")
-    assert ensure_weights(published).path.read_bytes() == CONTENT
+    assert published.ensure().path.read_bytes() == CONTENT
 
 
 def test_installs_the_right_file(published: Published, tmp_path: Path) -> None:
     source = tmp_path / "from elsewhere.pth"
     source.write_bytes(CONTENT)
-    assert install_weights(source, published).path == weights_path(published)
-    assert weights_path(published).read_bytes() == CONTENT
+    assert published.install(source).path == published.path
+    assert published.path.read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", CONTENT[:-1]])
@@ -189,10 +182,10 @@ def test_does_not_install_another_file(published: Published, tmp_path: Path, con
     source = tmp_path / "other.pth"
     source.write_bytes(content)
     with pytest.raises(InputError, match=r"other\.pth is not weights\.pth"):
-        install_weights(source, published)
-    assert not weights_path(published).exists()
+        published.install(source)
+    assert not published.path.exists()
 
 
 def test_a_missing_file_to_install_is_named(published: Published, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.pth is not a file"):
-        install_weights(tmp_path / "nowhere.pth", published)
+        published.install(tmp_path / "nowhere.pth")

@@ -120,6 +120,11 @@ class FlagRule:
     check: Callable[[SubmittedImages], Finding | None] | None = None
     compare: Callable[[SharedImages], Finding | None] | None = None
 
+    @property
+    def module(self) -> str:
+        """The module of its check or comparison."""
+        return (self.check or self.compare).__module__
+
     def __post_init__(self) -> None:
         if not _CODE.fullmatch(self.code):
             raise ValueError(f"a flag's code has lower-case letters, digits and _ only, not {self.code!r}")

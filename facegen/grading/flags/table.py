@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from facegen.code_hash import code_hash
 from facegen.grading.flags import copies, origin, pixel_values
-from facegen.grading.flags.rule import Flag, FlagRule, SharedImages, SubmittedImages
+from facegen.grading.flags.rule import Finding, Flag, FlagRule, SharedImages, SubmittedImages
 
 #: Every flag by its code.
 FLAGS: dict[str, FlagRule] = {
@@ -31,46 +32,62 @@ FLAGS: dict[str, FlagRule] = {
 def register_flag(rule: FlagRule) -> FlagRule:
     """Add a flag to the table, from outside the package too: every submission graded from then on is checked for it.
 
+    A module that is loaded again replaces its own.
+
     Raises:
-        ValueError: there is a flag of that code.
+        ValueError: another module has a flag of that code.
     """
-    if rule.code in FLAGS:
+    if rule.code in FLAGS and FLAGS[rule.code].module != rule.module:
         raise ValueError(f"there is a flag {rule.code} already")
     FLAGS[rule.code] = rule
     return rule
 
 
-def flags_of(submission: SubmittedImages) -> list[Flag]:
-    """The flags that a submission earns by itself, in the table's order."""
-    flags = []
-    for rule in FLAGS.values():
-        finding = None if rule.check is None else rule.check(submission)
-        if finding is not None:
-            flags.append(Flag(rule.code, finding.message, finding.details))
-    return flags
+def flags_of(submission: SubmittedImages) -> tuple[list[Flag], list[str]]:
+    """The flags that a submission earns by itself, in the table's order; and a sentence for each check that broke."""
+    return _raised((rule.code, partial(rule.check, submission)) for rule in FLAGS.values() if rule.check is not None)
 
 
-def shared_flags_of(shared: Sequence[SharedImages]) -> list[Flag]:
-    """The flags that a submission earns beside each other one that has some of its images."""
-    flags = []
-    for rule in FLAGS.values():
-        for other in shared:
-            finding = None if rule.compare is None else rule.compare(other)
+def shared_flags_of(shared: Sequence[SharedImages]) -> tuple[list[Flag], list[str]]:
+    """The flags that a submission earns beside each other one that has some of its images; and what broke."""
+    return _raised(
+        (f"{rule.code}:{other.student_number}", partial(rule.compare, other))
+        for rule in FLAGS.values()
+        if rule.compare is not None
+        for other in shared
+    )
+
+
+def _raised(checks: Iterable[tuple[str, Callable[[], Finding | None]]]) -> tuple[list[Flag], list[str]]:
+    """The flags that these checks, each with the flag's name, raise. One that breaks costs its flag and no more."""
+    flags, broken = [], []
+    for name, check in checks:
+        try:
+            finding = check()
             if finding is not None:
-                flags.append(Flag(f"{rule.code}:{other.student_number}", finding.message, finding.details))
-    return flags
+                _check_evidence(finding.details)
+                flags.append(Flag(name, finding.message, finding.details))
+        except Exception as problem:  # noqa: BLE001 - the check may be anybody's, and is no submission's fault
+            told = f"{type(problem).__name__}: {problem}".rstrip(": .")
+            broken.append(f"The flag {name} could not be looked for ({told}).")
+    return flags, broken
+
+
+def _check_evidence(details: dict[str, Any]) -> None:
+    """TypeError, ValueError or KeyError where details cannot be stored as JSON or shown on the page."""
+    json.dumps(details, allow_nan=False)
+    for example in details.get("examples", ()):
+        for key in ("image", "match", "distance", "mirrored"):
+            example[key]
 
 
 def code_of_checks(module: str) -> str:
     """A hash that changes whenever the flags of the same submission could: of a module's code and of all checks'.
 
-    Of a registered flag that is the code of its check's module, and of what that imports of facegen: not of other
-    packages. Where there is no file of code, as in a notebook, no two calls give the same.
+    Of a registered flag that is the code of its check's module, and of what that imports of its own package and of
+    facegen: not of others.
     """
-    modules = sorted({module, *(rule.check.__module__ for rule in FLAGS.values() if rule.check is not None)})
-    try:
-        code = code_hash(*modules)
-    except (ImportError, ValueError, AttributeError):  # __main__, a notebook, a module made in memory
-        code = uuid.uuid4().hex
+    modules = sorted({module, *(rule.module for rule in FLAGS.values() if rule.check is not None)})
+    code = code_hash(*modules)
     rules = [[rule.code, rule.threshold] for rule in FLAGS.values() if rule.check is not None]
     return hashlib.sha256(json.dumps([code, rules]).encode()).hexdigest()

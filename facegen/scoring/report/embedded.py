@@ -21,7 +21,7 @@ SIDE = 128
 
 
 @dataclass(frozen=True)
-class Picture:
+class ShownImage:
     """Something to show: ``pixels``, uint8 [H, W, 3], what ``kind`` of image they are, and its ``name``."""
 
     pixels: Images
@@ -40,14 +40,14 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def read_pictures(images: ImageCollection, rows: npt.NDArray[np.integer], kind: str) -> dict[int, Picture]:
+def read_pictures(images: ImageCollection, rows: npt.NDArray[np.integer], kind: str) -> dict[int, ShownImage]:
     """The images in these rows, in any order and as often as one likes, by row; the collection is read once."""
     chosen = np.unique(rows).tolist()
     found = zip(chosen, images.take(chosen), strict=True)
-    return {row: Picture(_fitted(pixels), kind, name) for row, (name, pixels) in found}
+    return {row: ShownImage(_fitted(pixels), kind, name) for row, (name, pixels) in found}
 
 
-def sheet(shown: Sequence[Picture]) -> Picture:
+def sheet(shown: Sequence[ShownImage]) -> ShownImage:
     """All of them, of one kind, as one contact sheet; on mid-grey where their sizes differ."""
     height, width = (max(picture.pixels.shape[axis] for picture in shown) for axis in (0, 1))
     cells = np.full((len(shown), height, width, 3), 128, np.uint8)
@@ -55,7 +55,7 @@ def sheet(shown: Sequence[Picture]) -> Picture:
         h, w, _ = picture.pixels.shape
         top, left = (height - h) // 2, (width - w) // 2
         cell[top : top + h, left : left + w] = picture.pixels
-    return Picture(contact_sheet(cells), "contact sheet:", f"{len(shown)} {shown[0].kind}s")
+    return ShownImage(contact_sheet(cells), "contact sheet:", f"{len(shown)} {shown[0].kind}s")
 
 
 def _fitted(pixels: Images) -> Images:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facegen.metrics.neighbours import nearest
 from facegen.scoring.evaluation import Evaluation
 from facegen.scoring.metric_table import MEMORIZATION, PRECISION
-from facegen.scoring.report.embedded import Picture, read_pictures, sheet
+from facegen.scoring.report.embedded import ShownImage, read_pictures, sheet
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ _SEED = 0
 class Group:
     """Pictures shown as one; where there are several, the first is the one that it is about."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[ShownImage, ...]
     caption: str
 
 
@@ -106,7 +106,7 @@ def galleries(evaluation: Evaluation) -> Galleries:
     )
 
 
-def _copies(evaluation: Evaluation, own: Mapping[int, Picture], rows: Rows) -> Gallery:
+def _copies(evaluation: Evaluation, own: Mapping[int, ShownImage], rows: Rows) -> Gallery:
     """Flagged images, each with what it may be a copy of."""
     found = evaluation.result(MEMORIZATION)
     models = _training_pictures(evaluation, found.nearest[rows])
@@ -123,7 +123,7 @@ def _copies(evaluation: Evaluation, own: Mapping[int, Picture], rows: Rows) -> G
     )
 
 
-def _twins(evaluation: Evaluation, own: Mapping[int, Picture], pairs: Rows) -> Gallery:
+def _twins(evaluation: Evaluation, own: Mapping[int, ShownImage], pairs: Rows) -> Gallery:
     """Near-duplicates, [p, 2], side by side."""
     features = evaluation.generated.features
     apart = np.linalg.norm(features[pairs[:, 0]] - features[pairs[:, 1]], axis=1)
@@ -137,14 +137,14 @@ def _twins(evaluation: Evaluation, own: Mapping[int, Picture], pairs: Rows) -> G
     )
 
 
-def _alone(title: str, caption: str, own: Mapping[int, Picture], rows: Rows, values: Floats) -> Gallery:
+def _alone(title: str, caption: str, own: Mapping[int, ShownImage], rows: Rows, values: Floats) -> Gallery:
     """Images by themselves, each over its value."""
     return Gallery(title, caption, tuple(Group((own[row],), f"{own[row].name}\n{values[row]:.2f}") for row in rows))
 
 
-def _training_pictures(evaluation: Evaluation, rows: Rows) -> dict[int, Picture]:
+def _training_pictures(evaluation: Evaluation, rows: Rows) -> dict[int, ShownImage]:
     """The training images in these rows of what copies were looked for in."""
-    found: dict[int, Picture] = {}
+    found: dict[int, ShownImage] = {}
     sources = {int(row): evaluation.training_image(row) for row in rows}
     for known in evaluation.training:
         here = {row: own for row, (images, own) in sources.items() if images is known.images}

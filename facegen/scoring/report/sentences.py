@@ -83,7 +83,7 @@ def verdict(evaluation: Evaluation) -> list[str]:
     if score.trained_against is not None:
         sentences.append(f"The images' generator was trained against a network, as they say: {score.trained_against}.")
     if score.metric != "fid":
-        sentences.append(f"This is an {score.label}, not FID: it compares only with values of the same network.")
+        sentences.append(f"The value is {score.label}, not FID: it compares only with values of the same network.")
     return sentences
 
 
