@@ -79,8 +79,7 @@ def error(problem: FacegenError) -> None:
 
 def result(text: str) -> None:
     """One line of result on stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    print(text, flush=True)  # which does nothing where stdout was closed, as >&- does
 
 
 def result_json(value: Mapping[str, Any]) -> None:
@@ -173,7 +172,7 @@ def progress(description: str, total: float | None, unit: str = "images", done: 
     if is_quiet() or _live is not None or _lines:
         yield Task()
         return
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         _lines = True
         try:
             yield _Lines(total, description, unit, done)

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from facegen.errors import EnvironmentProblem
+
 _CHUNK = 1 << 20
 
 #: What the stages take for a path.
@@ -94,12 +96,21 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def cache_folder() -> Path:
-    """Where downloaded weights and reference statistics are kept: ``$FACEGEN_CACHE``, else the platform's cache."""
+    """Where downloaded weights and reference statistics are kept: ``$FACEGEN_CACHE``, else the platform's cache.
+
+    EnvironmentProblem where neither is known, as in a container whose user has no home.
+    """
     if chosen := os.environ.get("FACEGEN_CACHE"):
         return Path(chosen)
     if base := os.environ.get("XDG_CACHE_HOME"):  # on every platform
         return Path(base) / "facegen"
-    old = Path.home() / ".cache" / "facegen"  # where everything was on macOS once, and is on Linux
+    try:
+        home = Path.home()
+    except RuntimeError as problem:
+        raise EnvironmentProblem(
+            "This user has no home folder, so there is no cache folder.", "Name one by FACEGEN_CACHE."
+        ) from problem
+    old = home / ".cache" / "facegen"  # where everything was on macOS once, and is on Linux
     if old.is_dir():
         return old
     from platformdirs import user_cache_path

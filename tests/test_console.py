@@ -46,6 +46,14 @@ def test_results_go_to_stdout_and_the_rest_to_stderr_by_level(
     assert captured.out == "The result.\n" and captured.err.splitlines() == heard
 
 
+def test_closed_streams_hear_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    with console.progress("work", 10) as task:
+        task.advance(10)
+    say_everything()
+
+
 def test_an_error_is_its_sentence_and_remedy_on_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     console.error(InputError(f"{'long/' * 50}x.png is no image [sic].", "Use another."))
     assert capsys.readouterr().err == f"error: {'long/' * 50}x.png is no image [sic]. Use another.\n"

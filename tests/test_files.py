@@ -8,6 +8,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from facegen.errors import EnvironmentProblem
 from facegen.files import atomic_folder, atomic_path, cache_folder, sha256_file, write_json
 
 
@@ -86,6 +87,14 @@ class TestCacheFolder:
         monkeypatch.setattr(platformdirs, "user_cache_path", None)
         (tmp_path / ".cache" / "facegen").mkdir(parents=True)
         assert cache_folder() == tmp_path / ".cache" / "facegen"
+
+    def test_of_a_user_without_a_home_is_to_be_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def home() -> Path:
+            raise RuntimeError("Could not determine home directory.")
+
+        monkeypatch.setattr(Path, "home", home)
+        with pytest.raises(EnvironmentProblem, match="no home folder"):
+            cache_folder()
 
     @pytest.mark.skipif(sys.platform != "linux", reason="Linux's")
     def test_is_in_dot_cache_on_linux(self, tmp_path: Path) -> None:

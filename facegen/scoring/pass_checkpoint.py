@@ -65,10 +65,9 @@ class PassCheckpoint:
 
     def remove(self) -> None:
         """Delete the file, and those in its folder that nobody took up."""
-        self.path.unlink(missing_ok=True)
-        for old in self.path.parent.glob("*.part"):  # also what a killed process left beside a file it was to replace
+        for old in [self.path, *self.path.parent.glob("*.part")]:  # also what a killed process left of one half-written
             try:
-                if time.time() - old.stat().st_mtime > DAYS * 86_400:
+                if old == self.path or time.time() - old.stat().st_mtime > DAYS * 86_400:
                     old.unlink(missing_ok=True)
-            except OSError:
+            except OSError:  # as where a file stands in the folder's place, and nothing was saved
                 continue

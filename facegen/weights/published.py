@@ -176,7 +176,7 @@ class Published:
 
     def _torch_hub_path(self) -> Path:
         """Where pytorch-fid keeps the file: torch hub's folder, found as torch finds it but without importing torch."""
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - no home is no error here
         home = os.environ.get("TORCH_HOME") or Path(cache) / "torch"
         return Path(home) / "hub" / "checkpoints" / self.name
 

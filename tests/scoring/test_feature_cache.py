@@ -172,6 +172,14 @@ def test_a_checkpoint_of_other_images_is_not_taken_up(collection: ImageCollectio
     assert network.images == 19
 
 
+def test_without_a_cache_folder_the_features_are_computed_all_the_same(
+    collection: ImageCollection, whole: SetFeatures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "file"))
+    np.testing.assert_array_equal(cached_features(collection, extractor(Network()), "x").features, whole.features)
+
+
 def test_what_nobody_takes_up_does_not_pile_up(collection: ImageCollection) -> None:
     interrupt(collection, 2)
     (path,) = partial_files()
