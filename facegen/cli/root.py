@@ -86,6 +86,15 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             console.warn("Interrupted.")
             ctx.exit(INTERRUPTED)
+        except ImportError as problem:
+            if (problem.name or "").partition(".")[0] == "facegen":  # a mistake of ours
+                raise
+            broken = EnvironmentProblem(
+                f"A package cannot be imported: {str(problem).rstrip('.')}.",
+                "'facegen doctor' tells what is wrong with this installation.",
+            )
+            console.error(broken)
+            ctx.exit(broken.exit_code)
         except OSError as problem:
             if problem.errno not in _MACHINES_FAULT:
                 raise

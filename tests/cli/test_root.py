@@ -61,6 +61,11 @@ def test_a_misspelt_command_names_the_near_one(facegen: Run) -> None:
         (InputError("x.png is no image.", "Use another."), 2, "error: x.png is no image. Use another."),
         (Refused("No."), 1, "error: No."),
         (KeyboardInterrupt(), 130, "Interrupted."),
+        (
+            ImportError("libcudart.so.12: cannot open", name="torch"),
+            2,
+            "imported: libcudart.so.12: cannot open. 'facegen",
+        ),
         (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2, "error: Cannot write x.png: No space left"),
     ],
 )
