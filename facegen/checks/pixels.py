@@ -28,17 +28,26 @@ def check_pixels() -> CheckResult:
             "torch and torchvision must be of one release: pip install --upgrade torch torchvision",
         )
     names, unequal = [], []
+    unread: dict[str, str] = {}
     for name, data, expected in odd_images():
         names.append(name)
         for size in SIZES:
             theirs = np.asarray(Compose([Resize(size), CenterCrop(size)])(expected))
             try:
                 equal = np.array_equal(resize_and_crop(decode(data).image, size), theirs)
-            except Unreadable:
-                equal = False
+            except Unreadable as problem:
+                unread[name], equal = str(problem), False
             if not equal:
                 unequal.append(f"{name} at {size}×{size}")
     details = {"images": names, "sizes": list(SIZES), "unequal": unequal}
+    if unread:
+        name, reason = next(iter(unread.items()))
+        return CheckResult(
+            "wrong",
+            f"{len(unread)} of {len(names)} odd images cannot be read, the first, {name}, because: {reason}.",
+            "Upgrade Pillow: pip install --upgrade pillow",
+            details,
+        )
     if unequal:
         return CheckResult(
             "wrong",

@@ -50,12 +50,14 @@ def test_one_pixel_off_by_one_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(found.details["unequal"]) == len(found.details["images"]) * len(pixels.SIZES)
 
 
-def test_an_image_that_cannot_be_read_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_cannot_be_read_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreadable(data: bytes) -> Decoded:
         raise Unreadable("damaged")
 
     monkeypatch.setattr(pixels, "decode", unreadable)
-    assert pixels.check_pixels().status == "wrong"
+    found = pixels.check_pixels()
+    assert found.status == "wrong" and "14 of 14 odd images cannot be read, the first, " in found.message
+    assert found.message.endswith("because: damaged.")
 
 
 def test_a_torchvision_of_another_release_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
