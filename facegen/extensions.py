@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from facegen.errors import EnvironmentProblem
@@ -33,8 +35,9 @@ def load_extensions() -> None:
 def load_extension(entry: EntryPoint) -> None:
     """Import the module of one. EnvironmentProblem as :func:`load_extensions`."""
     try:
-        entry.load()
-    except Exception as problem:  # whatever the package's module raises
+        with redirect_stdout(sys.stderr):  # stdout is for results
+            entry.load()
+    except (Exception, SystemExit) as problem:  # whatever the package's module raises
         package = entry.dist.name if entry.dist is not None else "a package"
         told = f"{type(problem).__name__}: {problem}".rstrip(": .")
         raise EnvironmentProblem(

@@ -38,6 +38,12 @@ def test_a_command_loads_what_is_installed(installed: Callable[[str], None], fac
     assert "scratch_extension" in sys.modules
 
 
+def test_what_it_prints_is_no_result(installed: Callable[[str], None], facegen: Run) -> None:
+    installed("print('hello')")
+    outcome = facegen("inspect", "--list")
+    assert "hello" in outcome.stderr and "hello" not in outcome.stdout
+
+
 def test_help_loads_nothing(installed: Callable[[str], None], facegen: Run) -> None:
     installed("")
     facegen("--help")
@@ -54,7 +60,8 @@ def test_commands_that_read_no_table_do_not_wait_for_it(
 
 
 @pytest.mark.parametrize(
-    "source", ["import nowhere_at_all", "raise ValueError('There is a metric kid already.')", "def f(:", "1 / 0"]
+    "source",
+    ["import nowhere_at_all", "raise ValueError('There is a metric kid already.')", "def f(:", "1 / 0", "exit(5)"],
 )
 def test_one_that_fails_is_named_with_its_package(source: str, installed: Callable[[str], None], facegen: Run) -> None:
     installed(source)
