@@ -68,7 +68,7 @@ def training_loop(
     if recipe.batch % ranks.world:
         raise InputError(f"A batch of {recipe.batch} does not divide into {ranks.world} ranks.", "Change --batch.")
     before = checkpoint or {"images_seen": 0, "best": None, "seconds": 0.0}
-    seen, best = before["images_seen"], before["best"]
+    seen, best, best_by = before["images_seen"], before["best"], before.get("best_by")
     clock = Clock(before["seconds"], before.get("aside_seconds", 0.0))
     length = Length(recipe, clock, settled=checkpoint is not None)
     rows = dataset.training_rows()
@@ -133,22 +133,27 @@ def training_loop(
                     score = scorer.score(*drawn) if ranks.is_writer else None
                 except Exception:  # what is trained is not lost because it cannot be scored
                     if ranks.is_writer:
-                        saved.checkpoint(trainer, seen, _progress(best, clock))
+                        saved.checkpoint(trainer, seen, _progress(best, best_by, clock))
                     raise
             if ranks.is_writer:
                 health.check(figures)
                 scored: dict[str, float | str] = {}
                 if score is not None:
                     scored = score.for_log()
+                    if best_by not in (None, score.metric):
+                        console.warn(
+                            f"The best so far was found by {best_by}, not by {score.metric}: it is sought anew."
+                        )
+                        best = None
                     if best is None or score.value < best:
-                        best = score.value
+                        best, best_by = score.value, score.metric
                         saved.generator(BEST, trainer, seen, score.details)
                 clock.lap(training=False)
                 tick = {**figures, **scored, "seconds": clock.trained, "aside_seconds": clock.aside}
                 log.tick(tick)
                 console.info(describe_tick(tick))
                 if "checkpoint" in due:
-                    saved.checkpoint(trainer, seen, _progress(best, clock))
+                    saved.checkpoint(trainer, seen, _progress(best, best_by, clock))
             if stopping:
                 raise KeyboardInterrupt
             clock.lap(training=False)
@@ -157,9 +162,9 @@ def training_loop(
     return LoopResult(seen, best)
 
 
-def _progress(best: float | None, clock: Clock) -> dict[str, float | None]:
-    """What a checkpoint tells of the run beside its networks."""
-    return {"best": best, "seconds": clock.trained, "aside_seconds": clock.aside}
+def _progress(best: float | None, best_by: str | None, clock: Clock) -> dict[str, float | str | None]:
+    """What a checkpoint tells of the run beside its networks. ``best_by`` is the metric of the best score."""
+    return {"best": best, "best_by": best_by, "seconds": clock.trained, "aside_seconds": clock.aside}
 
 
 def _whole_steps(recipe: Recipe) -> int:

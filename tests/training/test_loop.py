@@ -95,6 +95,18 @@ def test_the_best_generator_is_kept_with_its_score(
     assert scores == [(0.032, 3.0), (0.064, 1.0), (0.096, 2.0)]
 
 
+@pytest.mark.parametrize(("metric", "best"), [("FID", 3.0), ("another FD", 5.0)])
+def test_a_resumed_run_compares_scores_of_one_metric_alone(
+    metric: str, best: float, tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe.with_overrides({"score_every": 0.048, "kimg": 0.048})
+    go(recipe, tiny_dataset, tmp_path / "run", scorer=Scorer([3.0]))
+    checkpoint = load_checkpoint(checkpoint_files(tmp_path / "run")[0])
+    more = recipe.with_overrides({"kimg": 0.096})
+    ended = go(more, tiny_dataset, tmp_path / "run", scorer=Scorer([5.0], metric), checkpoint=checkpoint)
+    assert ended.best == best
+
+
 @pytest.mark.parametrize(("metric", "is_fid"), [("FID", True), ("effnet-lite0 FD", False)])
 def test_the_log_and_tensorboard_call_fid_what_is_fid_alone(
     metric: str, is_fid: bool, tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path

@@ -54,7 +54,7 @@ def check_duplicates(submission: SubmittedImages) -> Finding | None:
     ]
     return Finding(
         f"{_images(involved, names)} the same as another of them"
-        f"{_brackets([f'{exact:,} exact repeats'] * bool(exact))}.",
+        f"{_brackets([f'{exact:,} exact repeat' + 's' * (exact != 1)] * bool(exact))}.",
         {"images": involved, "exact": exact, "pairs": len(rows), "examples": examples},
     )
 
