@@ -11,13 +11,17 @@ import re
 import time
 import warnings
 from functools import cache
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from facegen import console
 from facegen.errors import EnvironmentProblem, InputError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+Network = TypeVar("Network", bound=nn.Module)
 
 #: A name in torch's list of CUDA code: binary or PTX, the capability's two numbers, and how far it reaches.
 _CODE = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")
@@ -186,6 +190,11 @@ def memory_format(device: torch.device) -> torch.memory_format:
     gradients of channels_last tensors were wrong without an error (pytorch/pytorch issue 175189, pull request 188371).
     """
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
+
+
+def placed(network: Network, device: torch.device) -> Network:
+    """The network on the device, in the memory format that its convolutions have there."""
+    return network.to(device).to(memory_format=memory_format(device))
 
 
 def float64_device(device: torch.device) -> torch.device:

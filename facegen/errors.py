@@ -21,6 +21,11 @@ class FacegenError(Exception):
         return f"{self.message} {self.remedy}" if self.remedy else self.message
 
 
+def in_words(problem: BaseException) -> str:
+    """An exception of somebody else's code, to stand in a sentence: its type and what it says, without a full stop."""
+    return f"{type(problem).__name__}: {problem}".rstrip(": .")
+
+
 class InputError(FacegenError):
     """A file, folder or option value that cannot be used."""
 

@@ -6,7 +6,7 @@ import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
-from facegen.errors import EnvironmentProblem
+from facegen.errors import EnvironmentProblem, in_words
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -39,8 +39,7 @@ def load_extension(entry: EntryPoint) -> None:
             entry.load()
     except (Exception, SystemExit) as problem:  # whatever the package's module raises
         package = entry.dist.name if entry.dist is not None else "a package"
-        told = f"{type(problem).__name__}: {problem}".rstrip(": .")
         raise EnvironmentProblem(
-            f"The extension {entry.name} ({entry.value}) of {package} cannot be loaded: {told}.",
+            f"The extension {entry.name} ({entry.value}) of {package} cannot be loaded: {in_words(problem)}.",
             f"Repair it, or run: pip uninstall {package}",
         ) from problem

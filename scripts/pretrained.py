@@ -29,6 +29,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from facegen.data.dataset import FaceDataset
+from facegen.device import choose_device, placed
 from facegen.errors import InputError
 from facegen.files import atomic_path, sha256_file, write_text
 from facegen.gan.generators import draw_images
@@ -36,7 +37,7 @@ from facegen.gan.latents import normal_latents
 from facegen.metrics.phash import perceptual_hashes
 from facegen.pretrained import CARD, FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, generator_path
 from facegen.scoring.score import Score
-from facegen.stages.sample import generator_of, placed
+from facegen.stages.sample import generator_of
 from facegen.training.checkpoint import SavedGenerator, load_generator
 from facegen.training.log import read_log
 
@@ -148,7 +149,7 @@ def compare(whole: SavedGenerator, half: SavedGenerator, device: str) -> Differe
 def draw(generator: SavedGenerator, seed: int, device: str) -> npt.NDArray[np.uint8]:
     """What 'facegen sample' draws with ``seed``, uint8 [IMAGES_PER_SEED, S, S, 3]."""
     latents = normal_latents(seed, 0, IMAGES_PER_SEED, generator.recipe.latent_dim)
-    return draw_images(placed(generator.network, device), latents)
+    return draw_images(placed(generator.network, choose_device(device)), latents)
 
 
 def draw_fingerprints(generator: SavedGenerator, device: str) -> npt.NDArray[np.uint64]:

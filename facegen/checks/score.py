@@ -16,7 +16,7 @@ from facegen.checks.check import CheckResult
 from facegen.checks.reference_fid import reference_network, reference_score, seeded_weights
 from facegen.data.synthetic import render_faces
 from facegen.data.transform import resize_and_crop
-from facegen.device import choose_device, memory_format
+from facegen.device import choose_device, placed
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.inception import InceptionFeatures
 from facegen.extractors.table import extractors
@@ -47,7 +47,7 @@ def check_score(images: int = IMAGES, dims: int = DIMS) -> CheckResult:
     else:
         weights, kind, name = seeded_weights(), "seeded", entry.custom_as
     device = choose_device("auto")
-    network = InceptionFeatures(weights, dims).to(device).to(memory_format=memory_format(device))
+    network = placed(InceptionFeatures(weights, dims), device)
     extractor = FeatureExtractor(name, "", dims, network, device)
     faces = np.stack([resize_and_crop(Image.fromarray(face), 64) for face in render_faces(0, range(images))])
     console.info(f"Scoring {images} images by facegen and by pytorch-fid, which may take half a minute.")

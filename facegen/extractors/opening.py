@@ -9,7 +9,7 @@ import torch
 
 from facegen import console
 from facegen.code_hash import code_hash
-from facegen.device import choose_device, memory_format
+from facegen.device import choose_device, placed
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.custom import open_function
 from facegen.extractors.feature_extractor import FeatureExtractor
@@ -107,9 +107,8 @@ def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name:
     sha256 = sha256 or sha256_file(path)
     # A package's file is what it is in whichever version; a file that is given may be any.
     published = weights is None or sha256 == entry.weights.sha256
-    network = network.to(device).to(memory_format=memory_format(device))  # the layout of its convolutions there
     name = entry.published_as if published else entry.custom_as
-    return FeatureExtractor(name, sha256, dims, network, device, code_hash(entry.module))
+    return FeatureExtractor(name, sha256, dims, placed(network, device), device, code_hash(entry.module))
 
 
 def _refuse_dims(entry: Extractor, dims: int) -> None:

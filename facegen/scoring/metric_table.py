@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from facegen.errors import EnvironmentProblem
+from facegen.errors import EnvironmentProblem, in_words
 from facegen.metrics.extrapolation import Extrapolation, fid_infinity
 from facegen.metrics.kernel import KernelDistance, kernel_distance
 from facegen.metrics.manifold import ManifoldMetrics, equal_coverage, manifold_metrics
@@ -68,9 +68,9 @@ def results_to_json(results: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _failed(metric: Metric[Any], problem: Exception) -> EnvironmentProblem:
-    told = f"{type(problem).__name__}: {problem}".rstrip(": .")
     return EnvironmentProblem(
-        f"The metric {metric.key} of {metric.compute.__module__} fails: {told}.", "Score without --all-metrics."
+        f"The metric {metric.key} of {metric.compute.__module__} fails: {in_words(problem)}.",
+        "Score without --all-metrics.",
     )
 
 
@@ -159,6 +159,24 @@ def _memorization_rows(found: Memorization, _: Compared) -> list[Row]:
     ]
 
 
+def _manifold_metric(key: str, real: Callable[[Compared], str], meaning: str) -> Metric[ManifoldMetrics]:
+    """The entry of one number of :class:`ManifoldMetrics`: the one that is called ``key`` there too."""
+
+    def number(found: ManifoldMetrics) -> float:
+        value: float = getattr(found, key)
+        return value
+
+    return register_metric(
+        Metric(
+            key=key,
+            name=key.capitalize(),
+            compute=_manifold_metrics,
+            to_json=number,
+            rows=lambda found, compared: [Row(f"{number(found):.3f}", real(compared), meaning)],
+        )
+    )
+
+
 # FID∞ comes first, below the score in the report: it is "the same" for infinitely many images.
 FID_INFINITY = register_metric(
     Metric(
@@ -192,65 +210,23 @@ KID = register_metric(
         ],
     )
 )
-PRECISION = register_metric(
-    Metric(
-        key="precision",
-        name="Precision",
-        compute=_manifold_metrics,
-        to_json=lambda found: found.precision,
-        rows=lambda found, _: [
-            Row(
-                f"{found.precision:.3f}",
-                "below 1",
-                "The share of images that resemble some real one. Low: many look unreal.",
-            )
-        ],
-    )
+PRECISION = _manifold_metric(
+    "precision", lambda _: "below 1", "The share of images that resemble some real one. Low: many look unreal."
 )
-RECALL = register_metric(
-    Metric(
-        key="recall",
-        name="Recall",
-        compute=_manifold_metrics,
-        to_json=lambda found: found.recall,
-        rows=lambda found, _: [
-            Row(
-                f"{found.recall:.3f}",
-                "below 1",
-                "The share of real images that resemble some image of the set. Low: variety is missing.",
-            )
-        ],
-    )
+RECALL = _manifold_metric(
+    "recall",
+    lambda _: "below 1",
+    "The share of real images that resemble some image of the set. Low: variety is missing.",
 )
-DENSITY = register_metric(
-    Metric(
-        key="density",
-        name="Density",
-        compute=_manifold_metrics,
-        to_json=lambda found: found.density,
-        rows=lambda found, _: [
-            Row(
-                f"{found.density:.3f}",
-                "1",
-                "How crowded with real images the set's places are. Above 1: it keeps to the commonest faces.",
-            )
-        ],
-    )
+DENSITY = _manifold_metric(
+    "density",
+    lambda _: "1",
+    "How crowded with real images the set's places are. Above 1: it keeps to the commonest faces.",
 )
-COVERAGE = register_metric(
-    Metric(
-        key="coverage",
-        name="Coverage",
-        compute=_manifold_metrics,
-        to_json=lambda found: found.coverage,
-        rows=lambda found, compared: [
-            Row(
-                f"{found.coverage:.3f}",
-                f"{equal_coverage(min(compared.generated, compared.real), compared.generated):.2f}",
-                "The share of real images with one of the set among their nearest. Low: kinds of faces are missing.",
-            )
-        ],
-    )
+COVERAGE = _manifold_metric(
+    "coverage",
+    lambda compared: f"{equal_coverage(min(compared.generated, compared.real), compared.generated):.2f}",
+    "The share of real images with one of the set among their nearest. Low: kinds of faces are missing.",
 )
 MEMORIZATION = register_metric(
     Metric(

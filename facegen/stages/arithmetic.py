@@ -13,12 +13,13 @@ import numpy.typing as npt
 import torch
 
 from facegen import console
+from facegen.device import choose_device, placed
 from facegen.errors import InputError
 from facegen.files import StrPath
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import combine, normal_latents
 from facegen.pictures.contact_sheet import contact_sheet, figure, save_png
-from facegen.stages.sample import generator_of, placed
+from facegen.stages.sample import generator_of
 from facegen.training.checkpoint import load_generator
 
 #: Images are drawn so many times their size, that captions fit above them.
@@ -81,7 +82,7 @@ def arithmetic(
         raise InputError("There are not faces in every group.", "Give numbers from 1 on, as in --add 3,17,40.")
     numbers = sorted({number for _, group in signed for number in group})
     saved = load_generator(generator_of(run))
-    network = placed(saved.network, device)
+    network = placed(saved.network, choose_device(device))
     latents = torch.cat([normal_latents(seed, number - 1, 1, saved.recipe.latent_dim) for number in numbers])
 
     def weights(*terms: tuple[int, Sequence[int]]) -> torch.Tensor:

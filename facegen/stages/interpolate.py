@@ -12,12 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from facegen import console
+from facegen.device import choose_device, placed
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_path
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents, slerp
 from facegen.pictures.contact_sheet import contact_sheet, save_png
-from facegen.stages.sample import generator_of, placed, require_truncation
+from facegen.stages.sample import generator_of, require_truncation
 from facegen.training.checkpoint import load_generator
 
 
@@ -78,7 +79,7 @@ def interpolate(
         )
     require_truncation(truncation)
     saved = load_generator(generator_of(run))
-    network = placed(saved.network, device)
+    network = placed(saved.network, choose_device(device))
     dim = saved.recipe.latent_dim
     if suffix == ".png":
         ends = normal_latents(seed, 0, 2 * rows, dim)

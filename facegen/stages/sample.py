@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from facegen import console
 from facegen.data.origin import Origin, png_info
-from facegen.device import choose_device, memory_format
+from facegen.device import choose_device, placed
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_folder
 from facegen.gan.generators import CHUNK, image_chunks, to_uint8
@@ -110,8 +110,9 @@ def sample(
             f"This generator ships with facegen: {saved.recipe.name}, {saved.kimg:g} kimg of CelebA, for "
             "non-commercial research only. Its images are to be tried with, not to be handed in as your own."
         )
-    network = placed(saved.network, device)
-    discriminator = placed(_discriminator_of(run, saved), device) if rejection else None
+    chosen = choose_device(device)
+    network = placed(saved.network, chosen)
+    discriminator = placed(_discriminator_of(run, saved), chosen) if rejection else None
     digits = max(4, len(str(n)))
     held = -(-batch // CHUNK) * CHUNK
 
@@ -215,12 +216,6 @@ def require_truncation(truncation: float) -> None:
     """InputError for a factor on the latents that no generator was trained for."""
     if not 0 <= truncation <= 10:
         raise InputError(f"A truncation of {truncation} makes no faces.", "Use 1.0, or a little less.")
-
-
-def placed(network: nn.Module, device: str) -> nn.Module:
-    """The network on the device, in the memory format in which images are drawn there."""
-    chosen = choose_device(device)
-    return network.to(chosen).to(memory_format=memory_format(chosen))
 
 
 def generator_of(run: Path) -> Path:

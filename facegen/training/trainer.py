@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facegen.cnn.autocast import without_autocast
-from facegen.device import memory_format
+from facegen.device import placed
 from facegen.errors import InputError
 from facegen.gan.critics import of_images
 from facegen.gan.losses import LOSSES
@@ -61,7 +61,7 @@ class Trainer:
         # Of such a step the penalty, a gradient too, is no number.
         self._means = RunningMeans(skippable=("penalty",) if scaled else ())
         generator, heads = build_networks(recipe, size)
-        self.generator = generator.to(device).to(memory_format=memory_format(device))
+        self.generator = placed(generator, device)
         self.ema = copy.deepcopy(self.generator).eval().requires_grad_(False)
         self.critics = {name: self._critic(name, head) for name, head in heads.items()}
         if recipe.sync_batch_norm and ranks.world > 1:
@@ -90,7 +90,7 @@ class Trainer:
 
     def _critic(self, name: str, head: nn.Module) -> Critic:
         recipe = self.recipe
-        head = head.to(self.device).to(memory_format=memory_format(self.device))
+        head = placed(head, self.device)
         # Tensors, not numbers: a compiled graph would be compiled anew for each value of a schedule.
         values = self._inputs.values
         weights = PenaltyWeights(*(values.get(field) if field else None for field in PENALTIES[name]))

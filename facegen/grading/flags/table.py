@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from facegen.code_hash import code_hash
+from facegen.errors import in_words
 from facegen.grading.flags import copies, origin, pixel_values
 from facegen.grading.flags.rule import Finding, Flag, FlagRule, SharedImages, SubmittedImages
 
@@ -68,8 +69,7 @@ def _raised(checks: Iterable[tuple[str, Callable[[], Finding | None]]]) -> tuple
                 _check_evidence(finding.details)
                 flags.append(Flag(name, finding.message, finding.details))
         except Exception as problem:  # noqa: BLE001 - the check may be anybody's, and is no submission's fault
-            told = f"{type(problem).__name__}: {problem}".rstrip(": .")
-            broken.append(f"The flag {name} could not be looked for ({told}).")
+            broken.append(f"The flag {name} could not be looked for ({in_words(problem)}).")
     return flags, broken
 
 
