@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,9 @@ def train(
 
     chosen_device = choose_device(device)
     precision = choose_precision(chosen.precision, chosen_device, double_backward=chosen.is_penalised)
+    if not chosen.score_every and (extractor is not None or weights is not None):
+        option = "--extractor" if extractor is not None else "--weights"
+        console.warn(f"The recipe {chosen.name} never scores, so {option} is of no use: add --score-every.")
     with joined_ranks(chosen_device) as ranks:
         scorer = _open_scorer(faces, chosen, extractor, weights, device, ranks) if chosen.score_every else None
         if ranks.is_writer:
@@ -122,7 +126,7 @@ def train(
                 must_compile=overrides.get("compile") is True,
             )
         except KeyboardInterrupt:
-            console.info(f"Saved. The command facegen train {dataset} {run} --resume goes on from here.")
+            console.info(f"Saved. The command {_resume_command(dataset, run, extractor, weights)} goes on from here.")
             raise
         except RuntimeError as problem:
             if _is_out_of_memory(problem):
@@ -136,6 +140,14 @@ def train(
     if chosen.minutes and ranks.is_writer:
         console.info(f"Trained for {chosen.minutes:g} minutes: {result.images_seen / 1000:g} kimg.")
     return _result(run, result.images_seen, result.best, reused=False)
+
+
+def _resume_command(dataset: Path, run: Path, extractor: str | None, weights: Path | None) -> str:
+    """What to type to go on, for a POSIX shell: with the options that no recipe holds."""
+    words = ["facegen", "train", str(dataset), str(run), "--resume"]
+    for option, value in (("--extractor", extractor), ("--weights", weights)):
+        words += [] if value is None else [option, str(value)]
+    return shlex.join(words)
 
 
 def _is_out_of_memory(problem: RuntimeError) -> bool:
