@@ -80,9 +80,10 @@ def _warn_of_half_unpacked(folder: Folder) -> None:
             except InputError:
                 continue
             if count < whole:
+                images = "image" if count == 1 else "images"
                 console.warn(
-                    f"{unpacked} holds {count:,} {'image' if count == 1 else 'images'} and {archive.name} beside it {whole:,}: it may be unpacked "
-                    f"half. To take all of them, name {archive}."
+                    f"{unpacked} holds {count:,} {images} and {archive.name} beside it {whole:,}: its unpacking may "
+                    f"have been cut short. To take all of them, name {archive}."
                 )
 
 
