@@ -70,25 +70,43 @@ def open_container(path: Path) -> Container:
 
 
 def _warn_of_half_unpacked(folder: Folder) -> None:
-    """A warning for each folder with fewer images than the archive beside it that has its name."""
-    counts = Counter(str(parent) for name in folder.names for parent in PurePosixPath(name).parents)
-    for inner, count in sorted(counts.items()):
-        unpacked = folder.path / inner
-        for archive in _namesakes(unpacked.absolute()):
-            try:
-                whole = len(_open(archive).names)
-            except InputError:
-                continue
-            if count < whole:
-                images = "image" if count == 1 else "images"
-                console.warn(
-                    f"{unpacked} holds {count:,} {images} and {archive.name} beside it {whole:,}: its unpacking may "
-                    f"have been cut short. To take all of them, name {archive}."
-                )
+    """A warning for each folder with fewer images than the archive beside it that has its name.
+
+    They are the folder itself, those in it that hold images, and the two above it, of which it is a part.
+    """
+    counts: Counter[Path] = Counter()
+    for place, count in Counter(name.rpartition("/")[0] for name in folder.names).items():
+        for inner in (place, *map(str, PurePosixPath(place).parents)) if place else ("",):
+            counts[folder.path / inner] += count
+    for unpacked, count in sorted(counts.items()):
+        for archive in _namesakes(unpacked):
+            _warn_if_fewer(unpacked, count, archive, "")
+    whole = folder.path.absolute()
+    for above in list(whole.parents)[:2]:
+        for archive in _namesakes(above):
+            _warn_if_fewer(folder.path, len(folder.names), archive, whole.relative_to(above).as_posix() + "/")
+
+
+def _warn_if_fewer(unpacked: Path, count: int, archive: Path, part: str) -> None:
+    """``part``: the folder in the archive that was unpacked to ``unpacked``."""
+    try:
+        names = _open(archive).names
+    except InputError:
+        return
+    # Archives may or may not begin with a folder of their own name.
+    starts = (part, f"{archive.name.partition('.')[0]}/{part}") if part else ("",)
+    there = sum(name.startswith(starts) for name in names)
+    if count < there:
+        images = "image" if count == 1 else "images"
+        console.warn(
+            f"{unpacked} holds {count:,} {images} and {archive.name} beside it {there:,}: its unpacking may have been "
+            f"cut short. To take all of them, name {archive}."
+        )
 
 
 def _namesakes(folder: Path) -> list[Path]:
     """The archives beside a folder that unpack to its name."""
+    folder = folder.absolute()
     paths = (folder.with_name(folder.name + suffix) for suffix in (".zip", ".tar", ".tar.gz", ".tgz") if folder.name)
     return [path for path in paths if path.is_file()]
 
@@ -97,7 +115,7 @@ def _archive_inside(folder: Path) -> str | None:
     """The remedy for a folder that holds the images' archive, or lies beside it, instead of holding the images."""
     if not folder.is_dir():
         return None
-    if beside := _namesakes(folder.absolute()):
+    if beside := _namesakes(folder):
         return f"Name the archive beside it instead: {beside[0]}"
     inside = (entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in (".zip", ".tar", ".tgz", ".gz"))
     archive = next(inside, None)

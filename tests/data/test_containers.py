@@ -216,6 +216,21 @@ def test_a_half_unpacked_folder_beside_its_archive_is_warned_of(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("source", ["archive/img", "archive/img/img"])
+@pytest.mark.parametrize("own", ["", "archive/"])
+def test_a_part_of_a_half_unpacked_archive(
+    store: Store, png: Png, tmp_path: Path, capsys: pytest.CaptureFixture, source: str, own: str
+) -> None:
+    store("archive/img/img", {f"{at}.png": png(at) for at in range(2)})
+    other = {f"{own}other/{at}.png": png(at) for at in range(3)}
+    store("archive.zip", other | {f"{own}img/img/{at}.png": png(at) for at in range(2)})
+    open_container(tmp_path / source)
+    assert capsys.readouterr().err == ""
+    store("archive.zip", other | {f"{own}img/img/{at}.png": png(at) for at in range(3)})
+    open_container(tmp_path / source)
+    assert f"{tmp_path / source} holds 2 images and archive.zip beside it 3" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("root", ["celeba/img_align_celeba", "Img/img_align_celeba"])
 def test_celebas_own_folder_half_unpacked(
     store: Store, png: Png, tmp_path: Path, capsys: pytest.CaptureFixture, root: str
