@@ -82,15 +82,16 @@ def _found(source: Source, names: Sequence[str], split: str) -> tuple[Partition,
             )
         return None
     tables = [(table, table.match(names)) for table in find_partitions(source.container)]
-    fitting = [(table, matched) for table, matched in tables if matched.fits]
-    if fitting:
-        table, matched = fitting[0]
+    fitting = next(((table, matched) for table, matched in tables if matched.fits), None)
+    if fitting is not None:
+        table, matched = fitting
         console.info(f"Splits from {table.label}, found beside the images.")
-        for other, said in fitting[1:]:
-            if unlike := sum(one != another for one, another in zip(matched.splits, said.splits, strict=True)):
+        for other, said in tables:
+            unlike = sum(one != another for one, another in zip(matched.splits, said.splits, strict=True))
+            if said.known and unlike:
                 images = "image" if unlike == 1 else "images"
                 console.warn(f"{other.label} says otherwise of {unlike:,} {images}: {table.label} is used.")
-        return table, matched
+        return fitting
     if not tables:
         if split != "all":
             raise InputError(

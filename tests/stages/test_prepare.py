@@ -217,14 +217,17 @@ def test_one_that_was_found_is_left_aside_and_no_option_is_spoken_of_that_was_no
     assert "leave" not in str(caught.value)
 
 
+@pytest.mark.parametrize(("numbers", "unlike"), [(range(1, COUNT + 1), 47), (range(1, 11), 67)])
 def test_two_partitions_that_differ_are_told_and_which_is_used(
-    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture, numbers: range, unlike: int
 ) -> None:
-    used = partition(tmp_path, range(1, COUNT + 1))
-    (tmp_path / "list_eval_partition.csv").write_text("".join(f"{number}.jpg,0\n" for number in range(1, COUNT + 1)))
+    used = partition(tmp_path, range(1, COUNT + 1), "list_eval_partition (1).txt")
+    (tmp_path / "list_eval_partition.csv").write_text("".join(f"{number}.jpg,0\n" for number in numbers))
+    if len(numbers) == COUNT:  # the nearer of two that fit is used
+        used = used.rename(tmp_path / "list_eval_partition.txt")
     prepare(archive, tmp_path / "out", size=8, limit=3)
     assert FaceDataset.open(tmp_path / "out").splits == ("valid", "test", "train")
-    assert f".csv says otherwise of 47 images: {used} is used.\n" in capsys.readouterr().err
+    assert f".csv says otherwise of {unlike} images: {used} is used.\n" in capsys.readouterr().err
 
 
 def test_partition_in_kaggles_zip(tmp_path: Path) -> None:
