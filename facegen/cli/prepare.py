@@ -13,11 +13,11 @@ _EPILOG = """\
 \b
 How to get CelebA (202,599 aligned faces, 1.4 GB; for non-commercial research only, see its terms):
   Official   mmlab.ie.cuhk.edu.hk/projects/CelebA.html, Google Drive: Img/img_align_celeba.zip
-             and Eval/list_eval_partition.txt. Keep both in one folder and name the zip:
-             nothing needs unpacking, and the partition beside it is found.
+             and Eval/list_eval_partition.txt. Name the zip: nothing needs unpacking, and the
+             partition is found beside it as in CelebA's own folders.
   Python     torchvision.datasets.CelebA(ROOT, download=True), then name ROOT (needs gdown)
-  Kaggle     kaggle.com/datasets/jessicali9530/celeba-dataset, then name the zip,
-             and its list_eval_partition.csv with --partition
+  Kaggle     kaggle.com/datasets/jessicali9530/celeba-dataset, then name the zip: the
+             partition list_eval_partition.csv is found in it, and beside it once unpacked
 When Drive's download quota is used up it serves an HTML page under the zip's name: facegen says so.
 Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 """
@@ -31,10 +31,24 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 @click.option(
     "--partition",
     type=click.Path(path_type=Path),
-    help="CelebA's list_eval_partition.txt; found by itself when it lies beside the images.",
+    help="CelebA's list_eval_partition.txt, or such a table; found by itself when it lies with the images.",
 )
 @click.option(
-    "--split", type=click.Choice(["train", "valid", "test", "all"]), default="all", help="Keep one split only."
+    "--split",
+    type=click.Choice(["train", "valid", "test", "all"]),
+    default="all",
+    help="Keep one split only; needs a partition.",
+)
+@click.option(
+    "--crop",
+    type=click.IntRange(min=1),
+    help="Cut the central N×N pixels of each photograph before the resize, as papers do with 140, 148 or 178; "
+    "smaller ones are skipped.  [default: the whole shorter side]",
+)
+@click.option(
+    "--preview",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a PNG that shows up to 64 of the prepared images.",
 )
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that decode images.  [default: one a core]")
 @click.option("--strict", is_flag=True, help="Fail on the first unreadable image instead of skipping it.")
@@ -51,13 +65,16 @@ def prepare(
     strict: bool,
     seed: int,
     force: bool,
+    crop: int | None,
+    preview: Path | None,
 ) -> None:
     """Prepare the images of SOURCE as the folder DATASET.
 
     SOURCE is a folder (nested too), a .zip, a .tar or .tar.gz, torchvision's CelebA root, or 'synthetic' or
     'synthetic:N' for drawn faces. Archives are read without unpacking. Pixels equal torchvision's Resize(size) and
-    CenterCrop(size) on the RGB image; transparency is composited on white and an EXIF orientation is not applied.
-    DATASET holds images.npy, index.csv and manifest.json. Its path is printed.
+    CenterCrop(size) on the RGB image, with --crop its CenterCrop(N) and Resize(size); transparency is composited on
+    white and an EXIF orientation is not applied. DATASET holds images.npy, index.csv and manifest.json. Its path is
+    printed.
     """
     from facegen.stages.prepare import prepare as stage
 
@@ -72,5 +89,7 @@ def prepare(
         strict=strict,
         seed=seed,
         force=force,
+        crop=crop,
+        preview=preview,
     )
     console.result(str(prepared.path))

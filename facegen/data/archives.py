@@ -19,6 +19,7 @@ from typing import IO, cast
 
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import is_image_name, natural_key, printable
+from facegen.data.partition import is_partition_name
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import sha256_file
 
@@ -60,7 +61,7 @@ class ZipMember:
 
 
 class Zip:
-    """Images in a zip, read in place."""
+    """Images in a zip, read in place. ``partitions``: CelebA's partition files in it, which ``members`` gives too."""
 
     kind = "zip"
 
@@ -77,11 +78,12 @@ class Zip:
             ) from problem
         except OSError as problem:
             raise InputError(f"Cannot read {path}: {problem.strerror or problem}.") from problem
-        self.names = sorted(self._members, key=natural_key)
+        self.partitions = [name for name in self._members if is_partition_name(name)]
+        self.names = sorted(self._members.keys() - set(self.partitions), key=natural_key)
 
     def _add(self, entry: zipfile.ZipInfo) -> None:
         name = entry.filename.replace("\\", "/")
-        if entry.is_dir() or not is_image_name(name):
+        if entry.is_dir() or not (is_image_name(name) or is_partition_name(name)):
             return
         if entry.flag_bits & 0x1:
             raise InputError(f"{self.path} is encrypted ({name}).", "Make a zip without a password.")
@@ -120,7 +122,7 @@ class BytesMember:
 
 
 class Tar:
-    """Images in a tar, plain or compressed, streamed."""
+    """Images in a tar, plain or compressed, streamed. ``partitions`` are as those of :class:`Zip`."""
 
     kind = "tar"
 
@@ -133,14 +135,15 @@ class Tar:
             while (entry := archive.next()) is not None:
                 archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
                 name = printable(entry.name.removeprefix("./"))
-                if entry.isreg() and not entry.issparse() and is_image_name(name):
+                if entry.isreg() and not entry.issparse() and (is_image_name(name) or is_partition_name(name)):
                     self._places[name] = (entry.offset_data, entry.size)
             # tarfile takes a cut or damaged header for the end; the true end is a block of zeros, or none.
             stream = cast(IO[bytes], archive.fileobj)
             stream.seek(archive.offset)
             if stream.read(tarfile.BLOCKSIZE) not in (b"", bytes(tarfile.BLOCKSIZE)):
                 raise tarfile.ReadError("it is cut short or damaged in the middle")
-        self.names = sorted(self._places, key=natural_key)
+        self.partitions = [name for name in self._places if is_partition_name(name)]
+        self.names = sorted(self._places.keys() - set(self.partitions), key=natural_key)
 
     def _archive(self) -> tarfile.TarFile:
         return tarfile.open(self.path, f"r:{self._compression}")  # type: ignore[call-overload]

@@ -1,67 +1,244 @@
-"""CelebA's partition file: which image belongs to train, valid and test."""
+"""CelebA's partition file: which image belongs to train, valid and test.
+
+The file is told by its content, not by its name: CelebA's own lines, ``000001.jpg 0``, or a table with commas,
+semicolons or tabs, as the Kaggle mirror and spreadsheets write it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
+import csv
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from facegen.data.dataset import SPLITS
+from facegen.data.decode import suffixes
+from facegen.data.litter import is_litter
 from facegen.errors import InputError
+from facegen.file_kinds import HEAD, kind_of
 
-#: CelebA's own file, and the table the Kaggle mirror made of it.
-FILE_NAMES = ("list_eval_partition.txt", "list_eval_partition.csv")
+#: CelebA's file and Kaggle's, and the names that browsers, file managers and Windows' hidden endings make of them.
+_FILE_NAME = re.compile(
+    r"list_eval_partition(?:[ _-]*(?:copy|\(\d+\)|\d+))*(?:\.(?:txt|csv|tsv))*", re.IGNORECASE | re.ASCII
+)
+_REMEDY = "It should be CelebA's list_eval_partition.txt."
+_CODES = {f"{code}{fraction}": split for code, split in enumerate(SPLITS) for fraction in ("", ".0")}
+#: What tables call the column of splits, and that of names.
+_SPLIT_HEADS = frozenset({"partition", "eval_partition", "split"})
+_NAME_HEADS = frozenset({"image_id", "image_name", "image", "file_name", "filename", "file", "name"})
+#: Lines that are looked at to tell what stands between the columns.
+_SAMPLE = 50
+
+_Splitter = Callable[[str], list[str]]
 
 
-def read_partition(path: Path) -> dict[str, str]:
-    """Read ``000001.jpg 0`` lines (or ``000001.jpg,0`` under a header) as file name → split name.
+def is_partition_name(name: str) -> bool:
+    """Whether ``name`` (relative, forward slashes) is called like CelebA's partition, or like a copy of it."""
+    return _FILE_NAME.fullmatch(name.rpartition("/")[2]) is not None and not is_litter(name)
 
-    0 is train, 1 valid, 2 test. InputError names the line that says something else.
+
+@dataclass(frozen=True)
+class Matched:
+    """What a partition says of some images.
+
+    Attributes:
+        splits: of each image, ``"train"``, ``"valid"`` or ``"test"``; None where the partition does not name it.
+        unused: how many names of the partition are none of these images.
     """
+
+    splits: list[str | None]
+    unused: int
+
+    @property
+    def known(self) -> int:
+        """How many of the images the partition names."""
+        return sum(split is not None for split in self.splits)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the partition is of these images: it names at least half of them."""
+        return 0 < len(self.splits) <= 2 * self.known
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A partition that was read.
+
+    Attributes:
+        label: where from, for people: a path, or a member and its archive.
+        splits: split of each name, as the file writes the names.
+        sha256: of the file's bytes.
+    """
+
+    label: str
+    splits: dict[str, str]
+    sha256: str
+    _loose: dict[str, str | None] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, split in self.splits.items():
+            for key in _loose_keys(name):
+                known = self._loose.setdefault(key, name)
+                # Of two names that only differ in folder, suffix or case the key tells neither, unless they agree.
+                if known is not None and self.splits[known] != split:
+                    self._loose[key] = None
+
+    def _named(self, image: str) -> str | None:
+        """The partition's name of an image: its path or the end of it, else without suffix and whatever the case."""
+        image = _plain(image)
+        exact = next((tail for tail in _tails(image) if tail in self.splits), None)
+        return exact or next((name for key in _loose_keys(image) if (name := self._loose.get(key))), None)
+
+    def match(self, images: Sequence[str]) -> Matched:
+        """Look up images by file name; ``000001.png``, a copy in another format, is ``000001.jpg``."""
+        named = [self._named(image) for image in images]
+        splits = [None if name is None else self.splits[name] for name in named]
+        return Matched(splits, len(self.splits) - len(set(named) - {None}))
+
+
+def _plain(name: str) -> str:
+    return name.replace("\\", "/").removeprefix("./").lstrip("/")
+
+
+def _tails(name: str) -> Iterator[str]:
+    """``a/b/c.jpg``, ``b/c.jpg``, ``c.jpg``."""
+    yield name
+    while "/" in name:
+        name = name.partition("/")[2]
+        yield name
+
+
+def _loose_keys(name: str) -> Iterator[str]:
+    """The same in one case, without the suffix."""
+    stem, dot, suffix = name.casefold().rpartition(".")
+    return _tails(stem if f"{dot}{suffix}" in suffixes() and stem else name.casefold())
+
+
+def read_partition(path: Path) -> Partition:
+    """Read a partition file; InputError when it cannot be read, and as :func:`parse_partition`."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        data = path.read_bytes()
     except OSError as problem:
-        raise InputError(f"Cannot read the partition {path}: {problem.strerror}.") from problem
-    except UnicodeDecodeError:
-        raise InputError(f"The partition {path} is not a text file.", "It should be list_eval_partition.txt.") from None
-    codes = {str(code): split for code, split in enumerate(SPLITS)}
+        raise InputError(f"Cannot read the partition {path}: {problem.strerror}.", _REMEDY) from problem
+    return parse_partition(data, str(path))
+
+
+def parse_partition(data: bytes, label: str) -> Partition:
+    """Read ``000001.jpg 0`` lines, or a table with such columns, with or without a header and an index column.
+
+    0 is train, 1 valid, 2 test. The text is UTF-8 or UTF-16. InputError names the line that says something else, and a
+    name that is put into two splits.
+    """
+    text = _text(data)
+    if text is None:
+        raise _no_partition(data, label, f"The partition {label} is not a text file in UTF-8 or UTF-16.")
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    split_line = _splitter([line for _, line in lines[:_SAMPLE]])
+    columns: _Columns | None = None
     partition: dict[str, str] = {}
-    for number, line in enumerate(lines, start=1):
-        words = line.rsplit("," if path.suffix.lower() == ".csv" else None, 1)
-        if not words or (number == 1 and words[-1].strip() == "partition"):
+    for at, (number, line) in enumerate(lines):
+        cells = split_line(line)
+        if at == 0 and _is_header(cells):
+            columns = _named_columns(cells, split_line(lines[1][1])) if len(lines) > 1 else None
             continue
-        if len(words) != 2 or words[1].strip() not in codes:
+        columns = columns or _columns(cells)
+        if columns is None or not columns.fit(cells):
+            said = f"is {line.strip()[:60]!r}, not an image name and 0, 1 or 2."
+            problem = f"Line {number} of the partition {label} {said}"
+            raise _no_partition(data, label, problem) if at == 0 else InputError(problem, _REMEDY)
+        name, split = _plain(cells[columns.name]), _CODES[cells[columns.split]]
+        if partition.setdefault(name, split) != split:
             raise InputError(
-                f"Line {number} of the partition {path} is {line.strip()[:60]!r}, not an image name and 0, 1 or 2.",
-                "It should be CelebA's list_eval_partition.txt.",
+                f"The partition {label} puts {name!r} into {partition[name]} and, in line {number}, into {split}.",
+                "Keep one of its lines.",
             )
-        partition[words[0].strip()] = codes[words[1].strip()]
     if not partition:
-        raise InputError(f"The partition {path} is empty.", "It should be CelebA's list_eval_partition.txt.")
-    return partition
+        raise InputError(f"The partition {label} is empty.", _REMEDY)
+    return Partition(label, partition, hashlib.sha256(data).hexdigest())
 
 
-def find_partition(images: Path) -> Path | None:
-    """The partition file that lies beside the images' folder or archive, or in the folder itself."""
-    folders = (images, images.parent) if images.is_dir() else (images.parent,)
-    candidates = (folder / name for folder in folders for name in FILE_NAMES)
-    return next((path for path in candidates if path.is_file()), None)
+def _text(data: bytes) -> str | None:
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif b"\0" in data[:2]:  # UTF-16 without its mark: every other byte of plain letters is zero
+        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
 
 
-def knows_any(partition: dict[str, str], names: Sequence[str]) -> bool:
-    """Whether the partition speaks of these images at all."""
-    return any(_file_name(name) in partition for name in names)
+def _no_partition(data: bytes, label: str, problem: str) -> InputError:
+    """What the file is instead, where its first bytes tell; else the problem."""
+    kind = kind_of(data[:HEAD])
+    if kind is None:
+        return InputError(problem, _REMEDY)
+    return InputError(f"The partition {label} is {kind.name}, not a text file.", _REMEDY)
 
 
-def splits_of(names: Sequence[str], partition: dict[str, str], path: Path) -> list[str]:
-    """The split of each image, looked up by file name; InputError when ``path`` does not know one of them."""
-    unknown = [name for name in names if _file_name(name) not in partition]
-    if unknown:
-        raise InputError(
-            f"{len(unknown):,} of {len(names):,} images are not in the partition {path}, {unknown[0]} for one.",
-            "Name the partition file of these images, or leave --partition away.",
+@dataclass(frozen=True)
+class _Columns:
+    """How many columns a table has, and which of them hold the names and the splits."""
+
+    count: int
+    name: int
+    split: int
+
+    def fit(self, cells: list[str]) -> bool:
+        return len(cells) == self.count and cells[self.name] != "" and cells[self.split] in _CODES
+
+
+def _splitter(lines: Sequence[str]) -> _Splitter:
+    """What brings most lines into cells of which one is a split; white space where nothing else does."""
+    ways: list[_Splitter] = [*(_by_delimiter(delimiter) for delimiter in ",;\t"), _by_white_space]
+    votes = [sum(len(cells) > 1 and not _CODES.keys().isdisjoint(cells) for cells in map(way, lines)) for way in ways]
+    return ways[votes.index(max(votes))] if any(votes) else _by_white_space
+
+
+def _by_delimiter(delimiter: str) -> _Splitter:
+    def cells(line: str) -> list[str]:
+        quoted = '"' in line
+        found = (
+            next(csv.reader([line], delimiter=delimiter, skipinitialspace=True)) if quoted else line.split(delimiter)
         )
-    return [partition[_file_name(name)] for name in names]
+        found = [cell.strip() for cell in found]
+        while len(found) > 2 and not found[-1]:  # spreadsheets end rows with empty cells
+            found.pop()
+        return found
+
+    return cells
 
 
-def _file_name(name: str) -> str:
-    return name.rpartition("/")[2]
+def _by_white_space(line: str) -> list[str]:
+    """Two cells: names may have spaces."""
+    return [cell.strip().strip('"') for cell in line.rsplit(None, 1)]
+
+
+def _is_header(cells: list[str]) -> bool:
+    """Whether a first line names the columns; pandas leaves the name of its index empty."""
+    return len(cells) > 1 and (not cells[0] or any(cell.casefold() in _SPLIT_HEADS for cell in cells))
+
+
+def _named_columns(header: list[str], first: list[str]) -> _Columns | None:
+    """The columns by their heads, and by the first line below them where the heads do not tell."""
+    heads = [head.casefold() for head in header]
+    split = next((at for at, head in enumerate(heads) if head in _SPLIT_HEADS), None)
+    if split is None or len(first) != len(heads):
+        return None
+    others = [at for at in range(len(heads)) if at != split]
+    named = [at for at in others if heads[at] in _NAME_HEADS]
+    texts = [at for at in others if not first[at].isdecimal()]
+    return _Columns(len(heads), (named or texts or others[-1:])[0], split)
+
+
+def _columns(cells: list[str]) -> _Columns | None:
+    """The columns of a table without heads: a name and its split, after a row number perhaps."""
+    if len(cells) == 3 and cells[0].isdecimal():
+        return _Columns(3, 1, 2)
+    return _Columns(2, 0, 1) if len(cells) == 2 else None

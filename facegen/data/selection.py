@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from facegen import console
-from facegen.data.partition import find_partition, knows_any, read_partition, splits_of
+from facegen.data.partition import Matched, Partition, read_partition
+from facegen.data.partition_search import find_partitions
 from facegen.data.sources import Source, StoredImages
 from facegen.errors import InputError
-from facegen.files import sha256_file
+from facegen.printable import printable
+
+_SHOWN_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -20,38 +24,97 @@ class Selection:
         names: in natural order.
         splits: of each name, ``"train"``, ``"valid"`` or ``"test"``.
         partition_sha256: of the partition file; None when there is none.
+        left_out: the images that the partition does not name, in natural order.
     """
 
     names: list[str]
     splits: dict[str, str]
     partition_sha256: str | None
+    left_out: list[str] = field(default_factory=list)
 
 
 def select(source: Source, partition: Path | None, split: str, limit: int | None) -> Selection:
-    """The first ``limit`` images of ``split`` (``"all"``: of any) by ``partition``, or by the one beside the images.
+    """The first ``limit`` images of ``split`` (``"all"``: of any) by ``partition``, or by the one that is found.
 
-    Without a partition every image is train. InputError when the partition does not fit or the split is empty.
+    Without a partition every image is train, and only ``"all"`` can be asked for. An image that the partition does not
+    name is left out. InputError when the partition is of other images or the split is empty.
     """
     names = list(source.names)
-    table: dict[str, str] | None = None
     if partition is not None:
         table = read_partition(partition)
-    elif isinstance(source, StoredImages) and (partition := find_partition(source.container.path)):
-        table = read_partition(partition)
-        if knows_any(table, names):
-            console.info(f"Splits from {partition.name}, found beside the images.")
-        else:
-            console.info(f"{partition.name} beside the images does not name them: it is left aside.")
-            table = None
-    if table is None or partition is None:
-        if split not in ("all", "train"):
+        matched = table.match(names)
+        if not matched.fits:
             raise InputError(
-                f"Without a partition every image of {source.label} is train: there is no {split} split.",
+                f"{_unnamed(names, matched, source, table)}: it is the partition of other images.",
+                "Name that of these images, or leave --partition away.",
+            )
+    else:
+        found = _found(source, names, split)
+        if found is None:
+            return Selection(names[:limit], dict.fromkeys(names[:limit], "train"), None)
+        table, matched = found
+    splits = {name: known for name, known in zip(names, matched.splits, strict=True) if known is not None}
+    left_out = [name for name in names if name not in splits]
+    if matched.unused:
+        console.info(
+            f"The partition names {len(table.splits):,} images, of which {matched.unused:,} are not in {source.label}."
+        )
+    if left_out:
+        they = "it is" if len(left_out) == 1 else "they are"
+        console.warn(f"{_unnamed(names, matched, source, table)}: {they} left out.")
+    chosen = [name for name in splits if split in ("all", splits[name])]
+    if not chosen:
+        raise InputError(
+            f"None of the {len(names):,} images of {source.label} is in the {split} split of {table.label}."
+        )
+    return Selection(chosen[:limit], splits, table.sha256, left_out)
+
+
+def _found(source: Source, names: Sequence[str], split: str) -> tuple[Partition, Matched] | None:
+    """The nearest partition that is of these images, with what it says of them; None where there is none.
+
+    InputError where a split was asked for that cannot be known without one.
+    """
+    if not isinstance(source, StoredImages):
+        if split != "all":
+            raise InputError(
+                f"Drawn faces are in no splits: there is no {split} split of {source.label}.", "Take --split all."
+            )
+        return None
+    tables = [(table, table.match(names)) for table in find_partitions(source.container)]
+    fitting = next(((table, matched) for table, matched in tables if matched.fits), None)
+    if fitting is not None:
+        table, matched = fitting
+        console.info(f"Splits from {table.label}, found beside the images.")
+        for other, said in tables:
+            unlike = sum(one != another for one, another in zip(matched.splits, said.splits, strict=True))
+            if said.known and unlike:
+                images = "image" if unlike == 1 else "images"
+                console.warn(f"{other.label} says otherwise of {unlike:,} {images}: {table.label} is used.")
+        return fitting
+    if not tables:
+        if split != "all":
+            raise InputError(
+                f"Without a partition the {split} split of {source.label} is not known: list_eval_partition.txt or "
+                ".csv was looked for in it, beside it and in the folders around it.",
                 "Name CelebA's list_eval_partition.txt with --partition.",
             )
-        return Selection(names[:limit], dict.fromkeys(names[:limit], "train"), None)
-    splits = dict(zip(names, splits_of(names, table, partition), strict=True))
-    chosen = [name for name in names if split in ("all", splits[name])]
-    if not chosen:
-        raise InputError(f"None of the {len(names):,} images of {source.label} is in the {split} split of {partition}.")
-    return Selection(chosen[:limit], splits, sha256_file(partition))
+        return None
+    table, matched = tables[0]
+    known = f"{matched.known:,}" if matched.known else "none"
+    what = f"{table.label}, found beside the images, names {known} of the {len(names):,} images of {source.label}"
+    if split != "all":
+        raise InputError(f"{what}, so the {split} split is not known.", "Name theirs with --partition.")
+    say = console.warn if matched.known else console.info
+    say(f"{what}: it is left aside, and every image is train.")
+    return None
+
+
+def _unnamed(names: Sequence[str], matched: Matched, source: Source, table: Partition) -> str:
+    """How many images the partition does not name, and a few of them: a clause."""
+    left_out = [printable(name) for name, split in zip(names, matched.splits, strict=True) if split is None]
+    shown = ", ".join([*left_out[:_SHOWN_NAMES], "…"] if len(left_out) > _SHOWN_NAMES else left_out)
+    return (
+        f"{len(left_out):,} of {len(names):,} images of {source.label} {'is' if len(left_out) == 1 else 'are'} "
+        f"not in the partition {table.label} ({shown})"
+    )

@@ -1,5 +1,7 @@
 """The one resize and crop: torchvision's ``Compose([Resize(size), CenterCrop(size)])`` in two Pillow calls.
 
+With a crop of the photograph first it is ``Compose([CenterCrop(crop), Resize(size)])``.
+
 Written out so that worker processes start without importing torch; tests hold it to torchvision bit for bit.
 """
 
@@ -12,13 +14,20 @@ from PIL import Image
 from facegen.data.decode import MAX_PIXELS, Unreadable
 
 
-def resize_and_crop(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+def resize_and_crop(image: Image.Image, size: int, crop: int | None = None) -> npt.NDArray[np.uint8]:
     """Scale the shorter side of an RGB image to ``size`` and cut the central square: uint8 [size, size, 3].
 
     Bilinear with antialiasing, as torchvision resizes PIL images; the longer side is truncated, the crop's offset
-    rounded half to even. Raises ``Unreadable`` for a strip so long that the scaled image would exhaust memory.
+    rounded half to even. With ``crop`` the central square of that side is cut first, and scaled. Raises ``Unreadable``
+    for a strip so long that the scaled image would exhaust memory, and for an image smaller than ``crop``, which
+    torchvision would pad with black.
     """
     width, height = image.size
+    if crop is not None:
+        if min(width, height) < crop:
+            raise Unreadable(f"{width}×{height} pixels are less than the crop of {crop}×{crop}")
+        image = _central_square(image, crop)
+        width, height = image.size
     short, long = min(width, height), max(width, height)
     scaled_long = size * long // short  # never below size: the crop has nothing to pad
     if size * scaled_long > MAX_PIXELS:
@@ -26,5 +35,9 @@ def resize_and_crop(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
     scaled = (size, scaled_long) if width <= height else (scaled_long, size)
     if scaled != image.size:
         image = image.resize(scaled, Image.Resampling.BILINEAR)
-    left, top = round((scaled[0] - size) / 2), round((scaled[1] - size) / 2)
-    return np.asarray(image.crop((left, top, left + size, top + size)))
+    return np.asarray(_central_square(image, size))
+
+
+def _central_square(image: Image.Image, side: int) -> Image.Image:
+    left, top = (round((length - side) / 2) for length in image.size)
+    return image.crop((left, top, left + side, top + side))

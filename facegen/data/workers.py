@@ -45,15 +45,15 @@ def default_workers() -> int:
     return min(MAX_WORKERS, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
-def transform_chunk(chunk: Chunk, size: int) -> Block:
-    """Decode a chunk and bring its images to ``size``; an unreadable one is listed instead."""
+def transform_chunk(chunk: Chunk, size: int, crop: int | None = None) -> Block:
+    """Decode a chunk and bring its images to ``size``, after ``crop``; an unreadable one is listed instead."""
     block = Block(np.empty((0, size, size, 3), np.uint8))
     pictures = []
     for name, outcome in chunk.decode():
         try:
             if isinstance(outcome, Unreadable):
                 raise outcome
-            pictures.append(resize_and_crop(outcome.image, size))
+            pictures.append(resize_and_crop(outcome.image, size, crop))
         except Unreadable as problem:
             block.skipped.append((name, problem.reason))
             continue
@@ -65,13 +65,15 @@ def transform_chunk(chunk: Chunk, size: int) -> Block:
     return block
 
 
-def transform_chunks(chunks: Iterator[Chunk], size: int, workers: int) -> Generator[Block, None, None]:
+def transform_chunks(
+    chunks: Iterator[Chunk], size: int, workers: int, crop: int | None = None
+) -> Generator[Block, None, None]:
     """A block for each chunk, in order; ``workers`` below 2 does it in this process.
 
     Close the generator to end the workers. EnvironmentProblem when they cannot start or one of them dies.
     """
     if workers < 2:
-        yield from (transform_chunk(chunk, size) for chunk in chunks)
+        yield from (transform_chunk(chunk, size, crop) for chunk in chunks)
         return
     try:
         pool = ProcessPoolExecutor(min(workers, MAX_WORKERS), initializer=_start_worker)
@@ -88,7 +90,7 @@ def transform_chunks(chunks: Iterator[Chunk], size: int, workers: int) -> Genera
 
             for chunk in chunks:
                 raise_interrupt()
-                pending.append(pool.submit(transform_chunk, chunk, size))
+                pending.append(pool.submit(transform_chunk, chunk, size, crop))
                 if len(pending) >= _IN_FLIGHT * workers:
                     yield next_block()
             while pending:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 import time
@@ -14,6 +15,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import facegen
 from facegen import console
 from facegen.data.dataset import SPLITS, FaceDataset, is_dataset, new_dataset
@@ -22,9 +25,11 @@ from facegen.data.sources import CHUNK, Source, StoredImages, open_source
 from facegen.data.workers import default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import StrPath, optional_path
+from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.submission.rules import LIMITS
 
 _SHOWN_SKIPS = 5
+_PREVIEW_COLUMNS, _PREVIEW_SIDE = 8, 4096
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ def prepare(
     strict: bool = False,
     seed: int = 0,
     force: bool = False,
+    crop: int | None = None,
+    preview: StrPath | None = None,
 ) -> PrepareResult:
     """Prepare the images of ``source`` as a dataset folder of uint8 [N, size, size, 3] RGB.
 
@@ -75,28 +82,39 @@ def prepare(
         dataset: the folder to make; another dataset there is replaced, anything else is left alone (InputError).
         size: side in pixels, by default that of a submission's images; pixels equal torchvision's ``Resize(size)`` then
             ``CenterCrop(size)``, bit for bit.
+        crop: side in pixels of a central square that is cut from each photograph before it is resized, so that pixels
+            equal torchvision's ``CenterCrop(crop)`` then ``Resize(size)``; a smaller image is skipped as an unreadable
+            one is. None keeps the whole shorter side, as the course does.
         limit: keep the first so many images in natural order of their names, after ``split``.
-        partition: CelebA's ``list_eval_partition.txt``; by default the one beside the images, if there is one.
-        split: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``.
+        partition: CelebA's ``list_eval_partition.txt``, or a table with such columns; by default the one in the
+            archive of the images or in the folders around them, if there is one. Images that it does not name are
+            left out.
+        split: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``; all but the last need a partition.
         workers: processes; by default one a core, and none for 0 or 1.
         strict: an unreadable image is an InputError; by default it is skipped and listed.
         seed: of drawn faces.
         force: prepare even when ``dataset`` already holds the same.
+        preview: a PNG to write, in which up to 64 of the images are shown, evenly taken from first to last.
 
     Raises:
-        InputError: a source, partition or destination that cannot be used.
+        InputError: a source, partition, destination or preview that cannot be used.
         EnvironmentProblem: no disk space, no permission, or workers that died.
     """
     dataset = Path(dataset)
     partition = optional_path(partition)
     began = time.perf_counter()
-    _check_options(size, limit, split)
+    _check_options(size, limit, split, crop)
     images = open_source(source, seed)
     _check_destination(dataset, images)
+    preview = optional_path(preview)
+    if preview is not None:
+        _check_preview(preview, dataset, images)
     selection = select(images, partition, split, limit)
-    fingerprint = _fingerprint(images, selection, size, split, limit)
+    fingerprint = _fingerprint(images, selection, size, split, limit, crop)
     if not force and (manifest := _already_there(dataset, fingerprint, strict)):
         console.info(f"{dataset} is already prepared from {images.label}: {_counts(manifest)}.")
+        if preview is not None:
+            _save_preview(preview, dataset)
         return PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
 
     _check_disk_space(dataset, len(selection.names) * size * size * 3)
@@ -110,7 +128,7 @@ def prepare(
         with (
             new_dataset(dataset, size) as writer,
             console.progress(f"Preparing {images.label}", len(selection.names)) as task,
-            closing(transform_chunks(chunks, size, workers)) as blocks,
+            closing(transform_chunks(chunks, size, workers, crop)) as blocks,
         ):
             for block in blocks:
                 if strict and block.skipped:
@@ -122,17 +140,19 @@ def prepare(
                 task.advance(len(block.names) + len(block.skipped))
             if not writer.count:
                 raise InputError(
-                    f"None of the {len(skipped):,} images in {source} could be read; "
+                    f"None of the {len(skipped):,} images in {source} could be used; "
                     f"{skipped[0]['name']}: {skipped[0]['reason']}."
                 )
             manifest = writer.finish(
                 {
                     "fingerprint": fingerprint,
                     "source": {"kind": images.kind, "name": images.label, "identity": images.identity},
-                    "transform": f"RGB as stored, Resize({size}) bilinear antialiased, CenterCrop({size})",
+                    "transform": _transform(size, crop),
+                    "crop": crop,
                     "options": {"split": split, "limit": limit, "partition_sha256": selection.partition_sha256},
                     "converted": dict(sorted(notes.items())),
                     "skipped": skipped,
+                    "not_in_partition": selection.left_out,
                     "versions": _versions(),
                 }
             )
@@ -140,12 +160,14 @@ def prepare(
         raise EnvironmentProblem(f"Cannot write the dataset {dataset}: {problem.strerror or problem}.") from problem
     prepared = PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=False)
     _tell(prepared, manifest)
+    if preview is not None:
+        _save_preview(preview, dataset)
     return prepared
 
 
-def _check_options(size: int, limit: int | None, split: str) -> None:
-    if size < 1 or (limit is not None and limit < 1):
-        raise InputError("The size and the limit must be at least 1.")
+def _check_options(size: int, limit: int | None, split: str, crop: int | None) -> None:
+    if size < 1 or (limit is not None and limit < 1) or (crop is not None and crop < 1):
+        raise InputError("The size, the crop and the limit must be at least 1.")
     if split not in (*SPLITS, "all"):
         raise InputError(f"There is no split {split!r}.", f"There are {', '.join(SPLITS)} and all.")
 
@@ -157,9 +179,51 @@ def _check_destination(dataset: Path, images: Source) -> None:
             raise InputError(f"The dataset {dataset} would replace its source {path}.", "Name another folder for it.")
 
 
-def _fingerprint(images: Source, selection: Selection, size: int, split: str, limit: int | None) -> str:
+def _check_preview(preview: Path, dataset: Path, images: Source) -> None:
+    """What would keep the preview from being written, or make it an image of the source, is told before the work."""
+    if preview.suffix.lower() != ".png":
+        raise InputError(f"The preview {preview} does not end in .png.", "Call it preview.png, say.")
+    if preview.is_dir():
+        raise InputError(f"The preview {preview} is a folder.", "Name a file for it.")
+    folders = preview.resolve().parents
+    if dataset.resolve() in folders:
+        raise InputError(f"The preview {preview} would lie in the dataset {dataset}.", "Name another folder for it.")
+    if isinstance(images, StoredImages) and images.container.path.resolve() in folders:
+        raise InputError(
+            f"The preview {preview} would be one of the images of {images.container.path}.",
+            "Name another folder for it.",
+        )
+    existing = next(folder for folder in folders if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        why = "no file can be made there" if existing.is_dir() else f"{existing} is a file, not a folder"
+        raise EnvironmentProblem(f"Cannot write the preview {preview}: {why}.", "Name another folder for it.")
+
+
+def _save_preview(preview: Path, dataset: Path) -> None:
+    """Write a contact sheet of at most 8 by 8 images and about 4,096 by 4,096 pixels, evenly taken."""
+    images = FaceDataset.open(dataset).images
+    columns = max(1, min(_PREVIEW_COLUMNS, _PREVIEW_SIDE // images.shape[1]))
+    rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), columns**2)).round().astype(np.int64))
+    try:
+        save_png(preview, contact_sheet(images[rows]))
+    except OSError as problem:
+        raise EnvironmentProblem(f"Cannot write the preview {preview}: {problem.strerror or problem}.") from problem
+    console.info(f"The preview {preview} shows {len(rows):,} of {len(images):,} images.")
+
+
+def _transform(size: int, crop: int | None) -> str:
+    resize = f"Resize({size}) bilinear antialiased"
+    steps = f"{resize}, CenterCrop({size})" if crop is None else f"CenterCrop({crop}), {resize}"
+    return f"RGB as stored, {steps}"
+
+
+def _fingerprint(
+    images: Source, selection: Selection, size: int, split: str, limit: int | None, crop: int | None
+) -> str:
     """Hash of all that decides the dataset's content: equal means that preparing again would give the same."""
     deciding = [images.kind, images.label, images.identity, selection.partition_sha256, size, split, limit]
+    if crop is not None:  # without one the datasets of earlier times are the same
+        deciding.append(f"crop {crop}")
     return hashlib.sha256(json.dumps([facegen.__version__, *deciding]).encode()).hexdigest()
 
 

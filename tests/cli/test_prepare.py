@@ -41,6 +41,14 @@ def test_options_reach_the_stage(facegen: Facegen, photos: Path, tmp_path: Path)
     assert (dataset.size, dataset.names, dataset.splits) == (8, ("0.png",), ("valid",))
 
 
+def test_crop_and_preview_reach_the_stage(facegen: Facegen, photos: Path, tmp_path: Path) -> None:
+    outcome = facegen("prepare", photos, tmp_path / "out", "--crop", 7, "--preview", tmp_path / "preview.png")
+    assert (outcome.exit_code, outcome.stdout) == (0, f"{tmp_path / 'out'}\n")
+    assert FaceDataset.open(tmp_path / "out").manifest["crop"] == 7
+    assert f"The preview {tmp_path / 'preview.png'} shows 3 of 3 images.\n" in outcome.stderr
+    assert Image.open(tmp_path / "preview.png").size == (134, 134)
+
+
 def test_seed_draws_other_faces(facegen: Facegen, tmp_path: Path) -> None:
     for seed in (0, 1):
         assert facegen("prepare", "synthetic:2", tmp_path / str(seed), "--seed", seed).exit_code == 0

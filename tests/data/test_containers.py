@@ -197,3 +197,68 @@ def test_torchvisions_celeba_root(store: Store, png: Png, tmp_path: Path, at: st
         store("root", other)
         store("root/celeba/img_align_celeba.zip", images)
     assert open_container(tmp_path / at).names == list(images)
+
+
+@pytest.mark.parametrize("form", ["faces.zip", "faces.tar", "faces.tar.gz", "faces.tgz"])
+@pytest.mark.parametrize("source", ["faces", "."])
+def test_a_half_unpacked_folder_beside_its_archive_is_warned_of(
+    store: Store, png: Png, tmp_path: Path, capsys: pytest.CaptureFixture, form: str, source: str
+) -> None:
+    files = {f"a/{at}.png": png(at) for at in range(3)}
+    store("faces", dict(list(files.items())[:2]))
+    archive = store(form, files)
+    assert len(open_container(tmp_path / source).names) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: {tmp_path / 'faces'} holds 2 images and {form} beside it 3: ")
+    assert said.endswith(f"name {archive}.\n")
+    store("faces", files)
+    open_container(tmp_path / source)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("source", ["archive/img", "archive/img/img"])
+@pytest.mark.parametrize("own", ["", "archive/"])
+def test_a_part_of_a_half_unpacked_archive(
+    store: Store, png: Png, tmp_path: Path, capsys: pytest.CaptureFixture, source: str, own: str
+) -> None:
+    store("archive/img/img", {f"{at}.png": png(at) for at in range(2)})
+    other = {f"{own}other/{at}.png": png(at) for at in range(3)}
+    store("archive.zip", other | {f"{own}img/img/{at}.png": png(at) for at in range(2)})
+    open_container(tmp_path / source)
+    assert capsys.readouterr().err == ""
+    store("archive.zip", other | {f"{own}img/img/{at}.png": png(at) for at in range(3)})
+    open_container(tmp_path / source)
+    assert f"{tmp_path / source} holds 2 images and archive.zip beside it 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("root", ["celeba/img_align_celeba", "Img/img_align_celeba"])
+def test_celebas_own_folder_half_unpacked(
+    store: Store, png: Png, tmp_path: Path, capsys: pytest.CaptureFixture, root: str
+) -> None:
+    files = {f"img_align_celeba/{at}.jpg": png(at) for at in range(3)}
+    store(root, {"1.jpg": png(1)})
+    store(f"{root}.zip", files)
+    assert len(open_container(tmp_path).names) == 1
+    assert f"{tmp_path / root} holds 1 image and img_align_celeba.zip beside it 3" in capsys.readouterr().err
+
+
+def test_an_empty_folder_beside_its_archive_is_no_obstacle(store: Store, png: Png, tmp_path: Path) -> None:
+    for name in ("img_align_celeba", "faces"):
+        (tmp_path / name).mkdir()
+        archive = store(f"{name}.zip", {"1.png": png(1)})
+    assert open_container(tmp_path).path == tmp_path / "img_align_celeba.zip"
+    with pytest.raises(InputError) as caught:
+        open_container(tmp_path / "faces")
+    assert caught.value.remedy == f"Name the archive beside it instead: {archive}"
+
+
+def test_a_damaged_archive_beside_a_folder_is_not_its_matter(store: Store, png: Png, tmp_path: Path) -> None:
+    (tmp_path / "faces.zip").write_bytes(b"PK\3\4")
+    assert open_container(store("faces", {"1.png": png(1)})).names == ["1.png"]
+
+
+@pytest.mark.parametrize("root", [".", "CelebA"])
+def test_celebas_own_tree_gives_its_archive(store: Store, png: Png, tmp_path: Path, root: str) -> None:
+    (tmp_path / root / "Img").mkdir(parents=True)
+    archive = store(f"{root}/Img/img_align_celeba.zip", {"1.jpg": png(1)})
+    assert open_container(tmp_path).path == archive

@@ -48,6 +48,26 @@ def test_equals_torchvision_from_the_file_on(format: str, mode: str) -> None:
     np.testing.assert_array_equal(resize_and_crop(decode(file.getvalue()).image, 64), torchvisions(rgb, 64))
 
 
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(data=st.data(), crop=st.integers(1, 180), size=st.integers(1, 96))
+@example(data=None, crop=148, size=64)  # of 178 by 218: CelebA
+@example(data=None, crop=178, size=64)
+@example(data=None, crop=177, size=64)  # the odd pixel on both sides
+@example(data=None, crop=64, size=64)
+def test_a_crop_equals_torchvisions_at_any_size(data: st.DataObject | None, crop: int, size: int) -> None:
+    extra = st.integers(0, 60)
+    width, height = (178, 218) if data is None else (crop + data.draw(extra), crop + data.draw(extra))
+    image = noise(width, height)
+    expected = np.asarray(Compose([CenterCrop(crop), Resize(size)])(image))
+    np.testing.assert_array_equal(resize_and_crop(image, size, crop), expected)
+
+
+@pytest.mark.parametrize(("width", "height"), [(147, 218), (178, 147), (1, 1)])
+def test_an_image_smaller_than_the_crop_is_not_padded(width: int, height: int) -> None:
+    with pytest.raises(Unreadable, match=f"^{width}×{height} pixels are less than the crop of 148×148$"):
+        resize_and_crop(noise(width, height), 64, 148)
+
+
 def test_a_strip_that_would_exhaust_memory_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="strip"):
         resize_and_crop(Image.new("RGB", (1, 40_000)), 64)

@@ -87,6 +87,59 @@ def test_manifest_tells_how_it_was_made_and_no_private_path(archive: Path, tmp_p
     assert str(tmp_path) not in text
 
 
+def test_a_crop_is_named_and_makes_another_dataset(archive: Path, tmp_path: Path) -> None:
+    whole = prepare(archive, tmp_path / "out", size=8, limit=2)
+    without = FaceDataset.open(tmp_path / "out").manifest
+    cropped = prepare(archive, tmp_path / "out", size=8, limit=2, crop=15)
+    dataset = FaceDataset.open(tmp_path / "out")
+    assert (without["crop"], dataset.manifest["crop"]) == (None, 15)
+    assert dataset.manifest["transform"] == "RGB as stored, CenterCrop(15), Resize(8) bilinear antialiased"
+    expected = np.asarray(Compose([CenterCrop(15), Resize(8)])(photograph(1)))
+    np.testing.assert_array_equal(dataset.images[0], expected)
+    assert not cropped.reused and cropped.sha256 != whole.sha256
+    assert prepare(archive, tmp_path / "out", size=8, limit=2, crop=15).reused
+    assert not prepare(archive, tmp_path / "out", size=8, limit=2).reused
+
+
+def test_images_smaller_than_the_crop_are_skipped(archive: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("large.png", png(photograph(0).resize((60, 40))))
+    assert prepare(archive, tmp_path / "out", size=8, crop=40, workers=1).skipped == COUNT
+    with pytest.raises(InputError, match=r"None of the 71 images .* 22×27 pixels are less than the crop of 99×99"):
+        prepare(archive, tmp_path / "out", size=8, crop=99, workers=1)
+
+
+def test_preview_shows_images_of_the_dataset_evenly(archive: Path, tmp_path: Path) -> None:
+    for name in ("new.png", "reused.png"):
+        prepare(archive, tmp_path / "out", size=8, preview=tmp_path / "made" / name, workers=1)
+    images = FaceDataset.open(tmp_path / "out").images
+    sheets = [np.asarray(Image.open(tmp_path / "made" / name)) for name in ("new.png", "reused.png")]
+    np.testing.assert_array_equal(*sheets)
+    assert sheets[0].shape == (8 * 10 + 2, 8 * 10 + 2, 3)
+    np.testing.assert_array_equal(sheets[0][2:10, 2:10], images[0])
+    np.testing.assert_array_equal(sheets[0][-10:-2, -10:-2], images[-1])
+
+
+@pytest.mark.parametrize(
+    ("preview", "words"),
+    [
+        ("preview.jpg", "does not end in .png"),
+        ("out/preview.png", "would lie in the dataset"),
+        ("photos/inner/preview.png", "would be one of the images"),
+        ("folder.png", "is a folder"),
+        ("file.png/preview.png", "is a file, not a folder"),
+    ],
+)
+def test_a_preview_that_cannot_be_is_told_before_the_work(
+    damaged: Path, tmp_path: Path, preview: str, words: str
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file.png").touch()
+    with pytest.raises((InputError, EnvironmentProblem), match=words):
+        prepare(damaged, tmp_path / "out", preview=tmp_path / preview)
+    assert not (tmp_path / "out").exists()
+
+
 def test_workers_do_not_change_a_byte_of_it(archive: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
         prepare(archive, tmp_path / str(workers), size=8, workers=workers)
@@ -122,10 +175,69 @@ def test_partition_of_other_images_beside_is_left_aside(
     assert "left aside" in capsys.readouterr().err
 
 
-def test_partition_that_lacks_some_images_is_an_error(archive: Path, tmp_path: Path) -> None:
+def test_a_stray_image_is_left_out_said_and_counted(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     partition(tmp_path, range(1, COUNT))
-    with pytest.raises(InputError, match=r"1 of 70 images .* img/70\.png"):
-        prepare(archive, tmp_path / "out")
+    prepared = prepare(archive, tmp_path / "out", size=8)
+    dataset = FaceDataset.open(tmp_path / "out")
+    assert (prepared.images, dataset.names[-1]) == (COUNT - 1, "img/69.png")
+    assert dataset.manifest["not_in_partition"] == ["img/70.png"]
+    said = capsys.readouterr().err
+    assert (
+        f"warning: 1 of 70 images of faces.zip is not in the partition {tmp_path / 'list_eval_partition.txt'} " in said
+    )
+    assert "(img/70.png): it is left out." in said
+
+
+def test_what_the_images_lack_of_the_partition_is_said_in_a_line(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    partition(tmp_path, range(1, COUNT + 31))
+    prepare(archive, tmp_path / "out", size=8)
+    assert "The partition names 100 images, of which 30 are not in faces.zip.\n" in capsys.readouterr().err
+
+
+def test_a_partition_of_other_images_is_an_error_where_it_was_named(archive: Path, tmp_path: Path) -> None:
+    table = partition(tmp_path, range(60, 90))
+    with pytest.raises(InputError, match=r"59 of 70 images of faces\.zip are not in .*\(img/1\.png, .*, …\)"):
+        prepare(archive, tmp_path / "out", partition=table)
+
+
+def test_one_that_was_found_is_left_aside_and_no_option_is_spoken_of_that_was_not_given(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    partition(tmp_path, range(60, 90))
+    assert prepare(archive, tmp_path / "out", size=8).splits["train"] == COUNT
+    said = capsys.readouterr().err
+    assert "warning: " in said
+    assert "names 11 of the 70 images of faces.zip: it is left aside, and every image is train.\n" in said
+    with pytest.raises(InputError, match="so the test split is not known") as caught:
+        prepare(archive, tmp_path / "out", split="test")
+    assert "leave" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("numbers", "unlike"), [(range(1, COUNT + 1), 47), (range(1, 11), 67)])
+def test_two_partitions_that_differ_are_told_and_which_is_used(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture, numbers: range, unlike: int
+) -> None:
+    used = partition(tmp_path, range(1, COUNT + 1), "list_eval_partition (1).txt")
+    (tmp_path / "list_eval_partition.csv").write_text("".join(f"{number}.jpg,0\n" for number in numbers))
+    if len(numbers) == COUNT:  # the nearer of two that fit is used
+        used = used.rename(tmp_path / "list_eval_partition.txt")
+    prepare(archive, tmp_path / "out", size=8, limit=3)
+    assert FaceDataset.open(tmp_path / "out").splits == ("valid", "test", "train")
+    assert f".csv says otherwise of {unlike} images: {used} is used.\n" in capsys.readouterr().err
+
+
+def test_partition_in_kaggles_zip(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as file:
+        file.writestr("list_eval_partition.csv", "image_id,partition\n000001.jpg,0\n000002.jpg,2\n")
+        for number in (1, 2):
+            name = f"img_align_celeba/img_align_celeba/{number:06d}.jpg"
+            file.writestr(name, png(photograph(number)))
+    prepare(tmp_path / "archive.zip", tmp_path / "out", size=8, split="test")
+    assert FaceDataset.open(tmp_path / "out").names == ("img_align_celeba/img_align_celeba/000002.jpg",)
 
 
 def test_split_keeps_its_images_before_the_limit_counts(archive: Path, tmp_path: Path) -> None:
@@ -134,10 +246,13 @@ def test_split_keeps_its_images_before_the_limit_counts(archive: Path, tmp_path:
     assert FaceDataset.open(tmp_path / "out").names == ("img/2.png", "img/5.png")
 
 
-def test_split_without_a_partition_says_why_not(archive: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"every image of faces\.zip is train: there is no valid split"):
-        prepare(archive, tmp_path / "out", split="valid")
-    assert prepare(archive, tmp_path / "out", size=8, split="train", limit=1).images == 1
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_split_without_a_partition_says_why_not(archive: Path, tmp_path: Path, split: str) -> None:
+    with pytest.raises(InputError, match=rf"Without a partition the {split} split of faces\.zip is not known"):
+        prepare(archive, tmp_path / "out", split=split)
+    with pytest.raises(InputError, match=rf"there is no {split} split of synthetic:2\."):
+        prepare("synthetic:2", tmp_path / "out", split=split)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_split_without_images_is_an_error(archive: Path, tmp_path: Path) -> None:
@@ -204,7 +319,9 @@ def test_the_same_again_is_reused(archive: Path, tmp_path: Path, capsys: pytest.
     assert "already prepared" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("change", [{"size": 9}, {"limit": 3}, {"force": True}], ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize(
+    "change", [{"size": 9}, {"limit": 3}, {"crop": 9}, {"force": True}], ids=lambda change: next(iter(change))
+)
 def test_other_options_or_force_prepare_anew(archive: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     prepare(archive, tmp_path / "out", size=8)
     assert not prepare(archive, tmp_path / "out", **({"size": 8} | change)).reused
