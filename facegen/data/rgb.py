@@ -105,7 +105,7 @@ def pytorch_fid_rgb(image: Image.Image) -> Decoded:
     image.load()
     rgb = _convert(image, "RGB")
     notes = []
-    if _alpha(image) is not None:
+    if image.has_transparency_data and _least(_alpha(image)) < 255:
         notes.append(ALPHA_DROPPED)
     if _is_single_channel_deep(image) and _exceeds_8_bits(image):
         notes.append(CLIPPED)
@@ -144,7 +144,7 @@ class PreparedRgb:
         if colours is not None:
             notes.append(f"converted from {colours} to RGB")
         rgb = _high_byte(image) if _is_single_channel_deep(image) else _convert(image, "RGB")
-        alpha = _alpha(image)
+        alpha = _alpha(image) if image.has_transparency_data else None
         if "icc_profile" in image.info:
             rgb = self._in_srgb(image, rgb, notes)
         if alpha is not None:
@@ -224,16 +224,15 @@ def _high_byte(image: Image.Image) -> Image.Image:
     return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")
 
 
-def _alpha(image: Image.Image) -> Image.Image | None:
-    """Its alpha channel, mode L; None where nothing is transparent."""
-    if not image.has_transparency_data:
-        return None
+def _alpha(image: Image.Image) -> Image.Image:
+    """The alpha, mode L, of an image that can be transparent: by a channel, a palette or a colour."""
     if _is_single_channel_deep(image):
-        alpha = Image.fromarray(np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8))
-    else:
-        alpha = _convert(image, "RGBA").getchannel("A")
-    least = alpha.getextrema()[0]
-    return alpha if isinstance(least, int) and least < 255 else None
+        return Image.fromarray(np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8))
+    return _convert(image, "RGBA").getchannel("A")
+
+
+def _least(channel: Image.Image) -> int:
+    return int(np.asarray(channel).min())
 
 
 def _orientation(image: Image.Image) -> int:

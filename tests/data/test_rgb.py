@@ -193,10 +193,6 @@ def test_preparing_counts_what_it_converts(mode: str, format: str, note: str) ->
     assert note in decode(FILES[f"{mode} {format}"], AS_STORED).notes
 
 
-def test_opaque_alpha_is_not_counted() -> None:
-    assert decode(file_of(RGB.convert("RGBA"), "PNG"), AS_STORED).notes == ()
-
-
 def test_a_transparent_grey_of_sixteen_bits_is_composited() -> None:
     data = file_of(Image.fromarray(np.array([[7, 0x3456]], np.uint16)), "PNG", transparency=7)
     assert np.asarray(decode(data, AS_STORED).image)[0].tolist() == [[255] * 3, [0x34] * 3]
