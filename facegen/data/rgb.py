@@ -78,7 +78,7 @@ _COLOURS = {
     "HSV": "HSV",
 }
 #: What brings an image upright, by its EXIF orientation (Exif 2.32, tag 0x0112).
-_TURNS = {
+_UPRIGHT_BY = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -138,39 +138,39 @@ class PreparedRgb:
         return ", ".join([*done, "to sRGB by ICC profile (relative colorimetric)"] if self.srgb else done)
 
     def __call__(self, image: Image.Image) -> Decoded:
-        notes = [SIXTEEN_BIT] if _has_16_bits(image) else []
+        done = [SIXTEEN_BIT] if _has_16_bits(image) else []
         image.load()
         colours = "grey" if _is_single_channel_deep(image) else _COLOURS.get(image.mode)
         if colours is not None:
-            notes.append(f"converted from {colours} to RGB")
+            done.append(f"converted from {colours} to RGB")
         rgb = _high_byte(image) if _is_single_channel_deep(image) else _convert(image, "RGB")
         alpha = _alpha(image) if image.has_transparency_data else None
         if "icc_profile" in image.info:
-            rgb = self._in_srgb(image, rgb, notes)
+            rgb = self._in_srgb(image, rgb, done)
         if alpha is not None:
-            notes.append(COMPOSITED)
+            done.append(COMPOSITED)
             rgb.putalpha(alpha)
             white = Image.new("RGBA", rgb.size, (255, 255, 255, 255))
             rgb = Image.alpha_composite(white, rgb).convert("RGB")
         if _has_frames(image):
-            notes.append(FIRST_FRAME)
+            done.append(FIRST_FRAME)
         if (orientation := _orientation(image)) != 1:
-            notes.append(TURNED if self.upright else NOT_TURNED)
-            rgb = rgb.transpose(_TURNS[orientation]) if self.upright else rgb
-        return Decoded(rgb, tuple(notes))
+            done.append(TURNED if self.upright else NOT_TURNED)
+            rgb = rgb.transpose(_UPRIGHT_BY[orientation]) if self.upright else rgb
+        return Decoded(rgb, tuple(done))
 
-    def _in_srgb(self, image: Image.Image, rgb: Image.Image, notes: list[str]) -> Image.Image:
+    def _in_srgb(self, image: Image.Image, rgb: Image.Image, done: list[str]) -> Image.Image:
         profile = _profile(image.info["icc_profile"])
         if profile is None:
-            notes += [PROFILE_UNUSABLE] if self.srgb else []
+            done += [PROFILE_UNUSABLE] if self.srgb else []
             return rgb
         if profile.is_srgb:
             return rgb
         if not self.srgb:
-            notes.append(PROFILE_NOT_APPLIED)
+            done.append(PROFILE_NOT_APPLIED)
             return rgb
         converted = profile.convert(image, rgb)
-        notes.append(PROFILE_UNUSABLE if converted is None else f"converted from {profile.name} to sRGB")
+        done.append(PROFILE_UNUSABLE if converted is None else f"converted from {profile.name} to sRGB")
         return rgb if converted is None else converted
 
 
@@ -243,7 +243,7 @@ def _orientation(image: Image.Image) -> int:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except DAMAGE:  # of metadata, not of the picture
         return 1
-    return orientation if orientation in _TURNS else 1
+    return orientation if orientation in _UPRIGHT_BY else 1
 
 
 def _has_frames(image: Image.Image) -> bool:
