@@ -306,7 +306,7 @@ def _text_kind(head: bytes) -> FileKind | None:
     while (comment := re.match(r"<!--.*?(-->|$)|<\?.*?(\?>|$)", start, re.DOTALL)) and start:
         start = start[comment.end() :].lstrip()
     lower = start.lower()
-    if _MARKUP.match(lower):
+    if _MARKUP.match(lower) or (not start and "<!--" in text):
         return HTML
     if re.match(r"(<!doctype svg[^>]*>\s*)?<svg\b", lower):
         return FileKind("an SVG image", "image", "Convert it to PNG.")
@@ -316,7 +316,7 @@ def _text_kind(head: bytes) -> FileKind | None:
         return (
             XML_ERROR if re.match(r"<(\w+:)?(error|errors|fault|quota)\b", lower) else FileKind("an XML file", "other")
         )
-    if re.match(r"[{\[]", start):
+    if re.match(r"[{\[]\s*([\"{\[\]}\d-]|$)", start):
         if re.search(r'"(error|errors|error_description|message|detail)"\s*:', lower):
             return JSON_ERROR
         return FileKind("a JSON file", "other")

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
 
-from facegen.data.damage import require_countable, tar_damage, zip_damage
+from facegen.data.damage import require_own_offsets, tar_damage, zip_damage
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import is_image_name, natural_key, printable
 from facegen.errors import EnvironmentProblem, InputError
@@ -69,10 +69,10 @@ class Zip:
         self.path = path
         self._members: dict[str, ZipMember] = {}
         try:
+            require_own_offsets(path)
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():
                     self._add(entry)
-            require_countable(path)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as problem:
             raise zip_damage(path, problem) from problem
         self.names = sorted(self._members, key=natural_key)

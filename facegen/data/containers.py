@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from facegen.data.archives import Tar, Zip
+from facegen.data.damage import require_own_offsets
 from facegen.data.decode import suffixes
 from facegen.data.folders import Folder
 from facegen.errors import InputError
@@ -63,7 +64,7 @@ def open_container(path: Path) -> Container:
         raise InputError(
             f"No image found in {path}: looked through {what} for files ending in .jpg, .jpeg, .png, .webp, .bmp, "
             f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), hidden files aside.",
-            _archive_inside(path),
+            _archive_inside(path) or _other_kind_inside(path),
         )
     return container
 
@@ -75,6 +76,18 @@ def _archive_inside(folder: Path) -> str | None:
     inside = (entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in (".zip", ".tar", ".tgz", ".gz"))
     archive = next(inside, None)
     return None if archive is None else f"Name the archive in it instead: {archive}"
+
+
+def _other_kind_inside(folder: Path) -> str | None:
+    """The remedy for a folder that holds a database, or an archive or arrays of a kind that is not read."""
+    if not folder.is_dir():
+        return None
+    for place in (folder, *sorted(folder.iterdir())):
+        kind = kind_of_file(place) if place is folder or place.is_file() else None
+        if kind is not None and kind.remedy and kind.family in ("archive", "arrays"):
+            what = "It is" if place is folder else f"{place.name} in it is"
+            return f"{what} {kind.name}. {kind.remedy}"
+    return None
 
 
 def _open(path: Path) -> Container:
@@ -90,6 +103,8 @@ def _open(path: Path) -> Container:
         return Zip(path)
     if kind in _TARS:
         return Tar(path, _TARS[kind])
+    if kind is None and path.suffix.lower() == ".zip":  # the last volume begins anywhere in a member
+        require_own_offsets(path)
     if kind is None and tarfile.is_tarfile(path):  # of before 1988, without a magic number
         return Tar(path, "")
     raise _not_an_archive(path, kind)

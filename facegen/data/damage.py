@@ -36,29 +36,29 @@ def zip_damage(path: Path, problem: Exception) -> FacegenError:
         )
     if (partial := _in_part(path)) is not None:
         return partial
-    end = _end_record(path)
-    if end is None:
+    if _end_record(path) is None:
         return InputError(f"{path} is a truncated or damaged zip: its end is missing.", _AGAIN)
-    if int.from_bytes(end[4:6], "little") not in (0, 0xFFFF):
-        return InputError(
-            f"{path} is the last volume of a split zip.",
-            f"Keep all volumes beside it, join them (zip -s 0 {path.name} --out whole.zip), and name whole.zip.",
-        )
     return InputError(f"{path} is a truncated or damaged zip: {_sentence(problem)}.", _AGAIN)
 
 
-def require_countable(path: Path) -> None:
-    """InputError for a zip over 4 GiB whose offsets begin anew there, as macOS makes them, for want of ZIP64 records.
+def require_own_offsets(path: Path) -> None:
+    """InputError for a zip by whose end its members cannot be found; :mod:`zipfile` reads it, and finds them damaged.
 
-    :mod:`zipfile` takes the missing multiple of 4 GiB for other data before the zip, and finds no member.
+    That is the last volume of several; and a zip over 4 GiB whose offsets begin anew there, as macOS makes them, for
+    want of ZIP64 records: :mod:`zipfile` takes the missing multiple of 4 GiB for other data before the zip.
     """
     size = path.stat().st_size
     end = _end_record(path)
-    if size < _FOUR_GIB or end is None:
+    if end is None:
         return
+    if int.from_bytes(end[4:6], "little") not in (0, 0xFFFF):
+        raise InputError(
+            f"{path} is the last volume of a split zip.",
+            f"Keep all volumes beside it, join them (zip -s 0 {path.name} --out whole.zip), and name whole.zip.",
+        )
     directory, offset = (int.from_bytes(end[at : at + 4], "little") for at in (12, 16))
     missing = size - int.from_bytes(end[-4:], "little") - directory - offset
-    if 0xFFFFFFFF not in (directory, offset) and missing > 0 and missing % _FOUR_GIB == 0:
+    if size >= _FOUR_GIB and 0xFFFFFFFF not in (directory, offset) and missing > 0 and missing % _FOUR_GIB == 0:
         raise InputError(
             f"{path} is a zip over 4 GB without ZIP64 records, as macOS makes them: where its files lie is not in it.",
             "It is not damaged: unpack it (on a Mac: ditto -x -k) and name the folder, or zip the folder with zip -r.",

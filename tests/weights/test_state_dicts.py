@@ -23,5 +23,5 @@ def test_both_formats_give_names_and_tensors(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
 def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"<html></html>")
-    with pytest.raises(InputError, match=rf"{name} is not a file of PyTorch weights \(13 bytes\)"):
+    with pytest.raises(InputError, match=rf"{name} is not a file of PyTorch weights \(13 bytes\): it is an HTML page"):
         read_state_dict(tmp_path / name)
