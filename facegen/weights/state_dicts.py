@@ -66,7 +66,10 @@ def read_torch_file(path: Path) -> Any:
     if kind not in (SAFETENSORS, PYTORCH, LEGACY_PYTORCH, ZIP):
         raise _another_kind(path, kind)
     try:
-        return load_file(path) if kind is SAFETENSORS else torch.load(path, map_location="cpu", weights_only=True)
+        if kind is SAFETENSORS:
+            return load_file(path)
+        with path.open("rb") as file:  # of a path, torch would look at the name too
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as problem:  # the readers raise whatever they stumble over
         raise _unreadable(path, kind, problem) from problem
 
