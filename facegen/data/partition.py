@@ -18,7 +18,7 @@ from facegen.data.dataset import SPLITS
 from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
 from facegen.errors import InputError
-from facegen.file_kinds import HEAD, kind_of
+from facegen.file_kinds import HEAD, TEXT, kind_of
 
 #: CelebA's file and Kaggle's, and the names that browsers, file managers and Windows' hidden endings make of them.
 _FILE_NAME = re.compile(
@@ -177,7 +177,7 @@ def _text(data: bytes) -> str | None:
 def _no_partition(data: bytes, label: str, problem: str) -> InputError:
     """What the file is instead, where its first bytes tell; else the problem."""
     kind = kind_of(data[:HEAD])
-    if kind is None:
+    if kind is None or kind is TEXT:
         return InputError(problem, _REMEDY)
     return InputError(f"The partition {label} is {kind.name}, not a text file.", _REMEDY)
 

@@ -20,6 +20,7 @@ import numpy as np
 import facegen
 from facegen import console
 from facegen.data.dataset import SPLITS, FaceDataset, is_dataset, new_dataset
+from facegen.data.rgb import AS_STORED, REMEDIES, PreparedRgb
 from facegen.data.selection import Selection, select
 from facegen.data.sources import CHUNK, Source, StoredImages, open_source
 from facegen.data.workers import default_workers, transform_chunks
@@ -74,6 +75,8 @@ def prepare(
     force: bool = False,
     crop: int | None = None,
     preview: StrPath | None = None,
+    upright: bool = False,
+    srgb: bool = False,
 ) -> PrepareResult:
     """Prepare the images of ``source`` as a dataset folder of uint8 [N, size, size, 3] RGB.
 
@@ -95,6 +98,8 @@ def prepare(
         seed: of drawn faces.
         force: prepare even when ``dataset`` already holds the same.
         preview: a PNG to write, in which up to 64 of the images are shown, evenly taken from first to last.
+        upright: turn images by their EXIF orientation, as the camera was held; torchvision's pixels are not.
+        srgb: convert images from their ICC profiles to sRGB; torchvision's pixels are not.
 
     Raises:
         InputError: a source, partition, destination or preview that cannot be used.
@@ -104,13 +109,14 @@ def prepare(
     partition = optional_path(partition)
     began = time.perf_counter()
     _check_options(size, limit, split, crop)
-    images = open_source(source, seed)
+    to_rgb = PreparedRgb(upright, srgb)
+    images = open_source(source, seed, to_rgb)
     _check_destination(dataset, images)
     preview = optional_path(preview)
     if preview is not None:
         _check_preview(preview, dataset, images)
     selection = select(images, partition, split, limit)
-    fingerprint = _fingerprint(images, selection, size, split, limit, crop)
+    fingerprint = _fingerprint(images, selection, size, split, limit, crop, to_rgb)
     if not force and (manifest := _already_there(dataset, fingerprint, strict)):
         console.info(f"{dataset} is already prepared from {images.label}: {_counts(manifest)}.")
         if preview is not None:
@@ -147,9 +153,15 @@ def prepare(
                 {
                     "fingerprint": fingerprint,
                     "source": {"kind": images.kind, "name": images.label, "identity": images.identity},
-                    "transform": _transform(size, crop),
+                    "transform": _transform(size, crop, to_rgb),
                     "crop": crop,
-                    "options": {"split": split, "limit": limit, "partition_sha256": selection.partition_sha256},
+                    "options": {
+                        "split": split,
+                        "limit": limit,
+                        "partition_sha256": selection.partition_sha256,
+                        "upright": upright,
+                        "srgb": srgb,
+                    },
                     "converted": dict(sorted(notes.items())),
                     "skipped": skipped,
                     "not_in_partition": selection.left_out,
@@ -211,19 +223,28 @@ def _save_preview(preview: Path, dataset: Path) -> None:
     console.info(f"The preview {preview} shows {len(rows):,} of {len(images):,} images.")
 
 
-def _transform(size: int, crop: int | None) -> str:
+def _transform(size: int, crop: int | None, to_rgb: PreparedRgb) -> str:
     resize = f"Resize({size}) bilinear antialiased"
     steps = f"{resize}, CenterCrop({size})" if crop is None else f"CenterCrop({crop}), {resize}"
-    return f"RGB as stored, {steps}"
+    return f"{to_rgb.description}, {steps}"
 
 
 def _fingerprint(
-    images: Source, selection: Selection, size: int, split: str, limit: int | None, crop: int | None
+    images: Source,
+    selection: Selection,
+    size: int,
+    split: str,
+    limit: int | None,
+    crop: int | None,
+    to_rgb: PreparedRgb,
 ) -> str:
     """Hash of all that decides the dataset's content: equal means that preparing again would give the same."""
     deciding = [images.kind, images.label, images.identity, selection.partition_sha256, size, split, limit]
-    if crop is not None:  # without one the datasets of earlier times are the same
+    # What was prepared before there was a choice stays the same.
+    if crop is not None:
         deciding.append(f"crop {crop}")
+    if to_rgb != AS_STORED:
+        deciding.append(to_rgb.description)
     return hashlib.sha256(json.dumps([facegen.__version__, *deciding]).encode()).hexdigest()
 
 
@@ -266,7 +287,8 @@ def _tell(prepared: PrepareResult, manifest: dict[str, Any]) -> None:
     rate = prepared.images / prepared.seconds
     console.info(f"Prepared {_counts(manifest)} in {prepared.seconds:.1f} s: {rate:,.0f} images/s.")
     for note, count in manifest["converted"].items():
-        console.info(f"{count:,} {'image was' if count == 1 else 'images were'} {note}.")
+        remedy = f" {REMEDIES[note]}" if note in REMEDIES else ""
+        console.info(f"{count:,} {'image was' if count == 1 else 'images were'} {note}.{remedy}")
     if skipped := manifest["skipped"]:
         shown = "; ".join(f"{skip['name']} ({skip['reason']})" for skip in skipped[:_SHOWN_SKIPS])
         more = f"; and {len(skipped) - _SHOWN_SKIPS:,} more" if len(skipped) > _SHOWN_SKIPS else ""

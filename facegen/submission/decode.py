@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from facegen.submission.rules import FORMATS, OTHER_MAGIC, Code, Limits, Rejection, shown
+from facegen.file_kinds import HEAD, kind_of
+from facegen.submission.rules import FORMATS, Code, Limits, Rejection, shown
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
@@ -32,10 +33,12 @@ def decode_image(data: bytes, path: str, limits: Limits) -> npt.NDArray[np.uint8
         raise Rejection(Code.WRONG_FORMAT, f"{name} is a {suffix[1:].upper()} file, not PNG or JPEG.")
     kind = "PNG" if data.startswith(_PNG) else "JPEG" if data.startswith(_JPEG) else None
     if kind is None:
-        for magic, other in OTHER_MAGIC.items():
-            if data.startswith(magic):
-                raise Rejection(Code.WRONG_FORMAT, f"{name} holds a {other} image, not PNG or JPEG.")
-        raise Rejection(Code.BAD_IMAGE, f"{name} is not an image: it is empty or its first bytes are no format's.")
+        holds = kind_of(data[:HEAD])
+        if holds is None:
+            raise Rejection(Code.BAD_IMAGE, f"{name} is not an image: its first bytes are no format's.")
+        if holds.family == "image":
+            raise Rejection(Code.WRONG_FORMAT, f"{name} holds {holds.name}, not PNG or JPEG.")
+        raise Rejection(Code.BAD_IMAGE, f"{name} is not an image but {holds.name}.")
     if kind != FORMATS[suffix]:
         raise Rejection(Code.WRONG_FORMAT, f"{name} holds a {kind} image under another format's suffix.")
     if kind == "PNG":

@@ -6,24 +6,12 @@ import time
 import zlib
 from typing import BinaryIO
 
+from facegen.file_kinds import HEAD, kind_of
 from facegen.submission.rules import Code, Limits, Rejection, megabytes
 
 _CHUNK = 1 << 16
 _GZIP = zlib.MAX_WBITS | 16
 _MAGIC = b"\x1f\x8b"
-
-#: What people submit in place of a gzip file, by how it starts.
-_TAKEN_FOR_GZIP = {
-    b"PK": "a zip archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive",
-    b"\xfd7zXZ": "an xz file",
-    b"BZh": "a bzip2 file",
-    b"\x28\xb5\x2f\xfd": "a zstd file",
-    b"\x89PNG": "a PNG image",
-    b"%PDF": "a PDF",
-    b"<": "a web page",
-}
 
 
 class GzipStream:
@@ -102,7 +90,5 @@ class GzipStream:
 
 
 def _likeness(start: bytes) -> str:
-    for magic, words in _TAKEN_FOR_GZIP.items():
-        if start.lstrip().startswith(magic):
-            return f": it is {words}"
-    return ": it is a plain tar" if start[257:262] == b"ustar" else ""
+    kind = kind_of(start[:HEAD])
+    return "" if kind is None else f": it is {kind.name}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from facegen.file_kinds import TAR, kind_of
 from facegen.submission.gzipped import GzipStream
 from facegen.submission.rules import Code, Limits, Rejection, megabytes, plain_path, shown
 
@@ -105,12 +106,17 @@ def _read_header(stream: GzipStream, first: bool) -> _Header | None:
         return None
     if len(block) < BLOCK or not _sum_is_right(block):
         raise Rejection(
-            Code.DAMAGED, "What is compressed is not a tar archive." if first else "The archive has a corrupt header."
+            Code.DAMAGED, f"What is compressed is {_likeness(block)}." if first else "The archive has a corrupt header."
         )
     name = _field(block[0:100])
     if block[257:263] == b"ustar\0" and (prefix := _field(block[345:500])):
         name = prefix + b"/" + name
     return _Header(_text(name), _number(block[124:136]), block[156])
+
+
+def _likeness(block: bytes) -> str:
+    kind = kind_of(block)
+    return "not a tar archive" if kind is None or kind is TAR else f"{kind.name}, not a tar archive"
 
 
 def _sum_is_right(block: bytes) -> bool:

@@ -47,8 +47,6 @@ OTHER_PICTURES = frozenset(
         ".webp",
     }
 )
-#: The starts of pictures that are not the ones asked for.
-OTHER_MAGIC = {b"GIF8": "GIF", b"BM": "BMP", b"RIFF": "WebP", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\0\0\1\0": "ICO"}
 
 _STUDENT_NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 #: Windows opens a device, whatever the suffix, under these names.

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facegen.errors import InputError
+from facegen.file_kinds import SAFETENSORS, FileKind, kind_of_file
 from facegen.files import atomic_path
 from facegen.training.networks import generator_of_recipe
 from facegen.training.recipe import Recipe, recipe_from_dict
@@ -100,6 +101,21 @@ def save_generator(
         save_file(tensors, temporary, metadata)
 
 
+def _no_generator(path: Path, kind: FileKind) -> InputError:
+    """What a file is that is no safetensors file."""
+    if path.match(f"{CHECKPOINTS}/*.pt"):
+        return InputError(
+            f"{path} is a checkpoint to go on training from, not a generator.",
+            f"Name its run folder, or the generator in it: {path.parent.parent / LAST}",
+        )
+    if path.suffix == ".safetensors":
+        return InputError(f"The generator {path} is damaged: it is {kind.name}.", "Copy it again, whole.")
+    return InputError(
+        f"{path} is {kind.name}, not a generator of facegen's.",
+        "Name a run folder, or a .safetensors file that facegen train wrote.",
+    )
+
+
 @dataclass(frozen=True)
 class SavedGenerator:
     """A generator read from a file: the network in eval mode on the CPU, and what its metadata says.
@@ -125,11 +141,18 @@ def load_generator(path: Path) -> SavedGenerator:
     if not path.is_file():
         raise InputError(f"There is no generator {path}.", "Name a run folder or a .safetensors file.")
     try:
+        kind = kind_of_file(path)
+        if kind is not None and kind is not SAFETENSORS:
+            raise _no_generator(path, kind)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, OSError) as problem:
-        raise InputError(f"The generator {path} is damaged or no safetensors file: {problem}.") from problem
+    except OSError as problem:
+        raise InputError(f"Cannot read the generator {path}: {problem.strerror or problem}.") from problem
+    except SafetensorError as problem:
+        raise InputError(
+            f"The generator {path} is damaged or no safetensors file: {problem}.", "Copy it again, whole."
+        ) from problem
     if metadata.get("format") != "facegen-generator" or metadata.get("schema") != str(GENERATOR_SCHEMA):
         raise InputError(f"{path} holds no generator of this version of facegen.", "facegen train writes them.")
     try:

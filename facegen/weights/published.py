@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from facegen import console
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.file_kinds import LEGACY_PYTORCH, PYTORCH, SAFETENSORS, kind_of_file
 from facegen.files import atomic_path, cache_folder, sha256_file
 from facegen.weights.source import Installed
 
@@ -82,8 +83,10 @@ class Published:
             raise InputError(f"{source} is not a file.", f"Download {self.url} and name that file.")
         sha256 = sha256_file(source)
         if sha256 != self.sha256:
+            kind = kind_of_file(source)
+            but = "" if kind is None or kind in (PYTORCH, LEGACY_PYTORCH, SAFETENSORS) else f" but {kind.name}"
             raise InputError(
-                f"{source} is not {self.name}: {source.stat().st_size:,} bytes with sha256 {sha256}, "
+                f"{source} is not {self.name}{but}: {source.stat().st_size:,} bytes with sha256 {sha256}, "
                 f"not {self.size:,} with {self.sha256}.",
                 f"Download {self.url} again.",
             )

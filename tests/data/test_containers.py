@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import os
+import re
 import sys
 import tempfile
 import zipfile
@@ -11,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from facegen.data import damage
 from facegen.data.containers import open_container
 from facegen.data.decode import Unreadable
+from facegen.data.images import open_images
 from facegen.errors import InputError
 
 FORMS = ["faces", "faces.zip", "faces.tar", "faces.tar.gz", "faces.tgz", "faces.tar.bz2", "faces.tar.xz"]
@@ -262,3 +268,93 @@ def test_celebas_own_tree_gives_its_archive(store: Store, png: Png, tmp_path: Pa
     (tmp_path / root / "Img").mkdir(parents=True)
     archive = store(f"{root}/Img/img_align_celeba.zip", {"1.jpg": png(1)})
     assert open_container(tmp_path).path == archive
+
+
+def end_in_zeros(data: bytes) -> bytes:
+    return data[: len(data) // 2] + bytes(1 << 17)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.zip", lambda whole: whole[:-40], "a.zip is a truncated or damaged zip: its end is missing.*again, whole"),
+        ("a.zip", end_in_zeros, "at least its last 131,072 bytes are zeros.*again, whole"),
+        ("a.zip.001", lambda whole: whole[:-40], "a.zip.001 is a volume of a split archive.*Join the volumes"),
+        ("a.zip.crdownload", lambda whole: whole[:-40], "is an unfinished download, and cannot be read by itself"),
+        ("a.zip", lambda whole: whole[:-18] + b"\2" + whole[-17:], "last volume of a split zip.*zip -s 0 a.zip"),
+        ("a.zip", lambda whole: b"\xfe" + whole[1:-18] + b"\2" + whole[-17:], "last volume of a split zip"),
+        ("a.zip.002", lambda whole: b"\xfe\xfd" * 99, "a.zip.002 is a volume of a split archive"),
+        ("a.zip", lambda whole: bytes(1 << 18), "is a file of zeros, .*never filled it"),
+        ("a.zip", lambda whole: b"\x89HDF\r\n\x1a\n" + bytes(99), "is an HDF5 file"),
+        ("a.zip", lambda whole: b'{"error": {"code": 403}}', "is an error message in JSON"),
+        ("a.zip", lambda whole: b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer.*git lfs pull"),
+        ("a.zip", lambda whole: b"RIFF\0\0\0\0WAVE", "is a WAV sound, not a folder or an archive of images"),
+        ("a.csv", lambda whole: b"image,male\n1.jpg,1\n", "is a text file, neither a folder nor a"),
+    ],
+)
+def test_each_file_is_called_what_it_is(
+    store: Store, png: Png, tmp_path: Path, name: str, data: Callable[[bytes], bytes], words: str
+) -> None:
+    (tmp_path / name).write_bytes(data(store("whole.zip", {"1.png": png(1)}).read_bytes()))
+    with pytest.raises(InputError, match=words):
+        open_container(tmp_path / name)
+
+
+def test_an_image_in_place_of_its_folder_names_the_folder(png: Png, tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(png(1))
+    with pytest.raises(InputError, match=rf"1\.jpg is a PNG image, .* Name the folder it is in: {tmp_path}"):
+        open_container(tmp_path / "1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("form", "inside", "words"),
+    [
+        ("a.gz", gzip.compress(b"\x93NUMPY\1\0v"), "a gzip file that holds a NumPy array"),
+        ("a.tar.gz", gzip.compress(gzip.compress(b"x" * 999)), "a gzip file that holds a gzip file, not a tar"),
+        ("a.tar.bz2", bz2.compress(b"<html>quota"), "a bzip2 file that holds an HTML page"),
+        ("a.tar.xz", lzma.compress(b"\xff\xd8\xff\xe0" * 99), "an? xz file that holds a JPEG image"),
+        ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999), "a gzip file that holds something that is no tar"),
+        ("a.tar.gz.aa", gzip.compress(b"ustar" * 999)[:-20], "a volume of a split archive"),
+    ],
+)
+def test_what_is_compressed_and_no_tar_is_named(tmp_path: Path, form: str, inside: bytes, words: str) -> None:
+    (tmp_path / form).write_bytes(inside)
+    with pytest.raises(InputError, match=words) as caught:
+        open_container(tmp_path / form)
+    assert "again" not in str(caught.value)
+
+
+def test_a_zip_over_4_gib_without_zip64_is_said(
+    store: Store, png: Png, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In small: offsets wrap at 512 bytes in place of 4 GiB."""
+    path = store("faces.zip", {f"{at}.png": png(at) for at in range(3)})
+    assert open_container(path).names == ["0.png", "1.png", "2.png"]
+    data = bytearray(path.read_bytes())
+    for at in (found.start() for found in re.finditer(b"PK\1\2", data)):
+        data[at + 42 : at + 46] = (int.from_bytes(data[at + 42 : at + 46], "little") % 512).to_bytes(4, "little")
+    data[-6:-2] = (int.from_bytes(data[-6:-2], "little") % 512).to_bytes(4, "little")
+    path.write_bytes(data)
+    monkeypatch.setattr(damage, "_FOUR_GIB", 512)
+    with pytest.raises(InputError, match=r"over 4 GB without ZIP64 records, as macOS makes them.*not damaged"):
+        open_container(path)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this account")
+def test_a_file_that_may_not_be_read_is_not_called_damaged(store: Store, png: Png) -> None:
+    path = store("faces.zip", {"1.png": png(1)})
+    path.chmod(0)
+    with pytest.raises(InputError, match=r"Cannot read .*Permission denied"):
+        open_container(path)
+
+
+def test_a_folder_with_a_database_in_place_of_images_says_so(tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").write_bytes(bytes(16) + b"\xde\xc0\xef\xbe" + bytes(4000))
+    with pytest.raises(InputError, match=r"No image found in .*It is an LMDB database.*data.py export"):
+        open_container(tmp_path)
+
+
+def test_a_file_in_an_images_place_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "1.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    with pytest.raises(InputError, match=r"Cannot read the image 1\.png in .*: not an image but a Git LFS pointer"):
+        list(open_images(tmp_path))

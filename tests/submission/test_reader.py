@@ -137,6 +137,24 @@ def test_a_plain_tar_is_told(three: dict[str, bytes], pack_members: Packer, limi
         read_submission(path, limits=limits)
 
 
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"PK\3\4" + bytes(99), "it is a zip archive"),
+        (b"\xef\xbb\xbf\n<!-- x -->\n<html>", "it is an HTML page"),
+        (b'{"error": "not found"}', "it is an error message in JSON"),
+        (b"\xfd7zXZ\0" + bytes(99), "it is an xz file"),
+        (bytes(1024), "it is a file of zeros"),
+        (gzip.compress(gzip.compress(bytes(10240))), "compressed is a gzip file, not a tar archive"),
+        (gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(999)), "compressed is a PNG image, not a tar archive"),
+    ],
+)
+def test_what_is_no_tarball_is_called_what_it_is(data: bytes, words: str, tmp_path: Path, limits: Limits) -> None:
+    (tmp_path / "s1.tar.gz").write_bytes(data)
+    with pytest.raises(Rejection, match=words):
+        read_submission(tmp_path / "s1.tar.gz", limits=limits)
+
+
 @pytest.mark.parametrize("data", [b"", gzip.compress(b""), gzip.compress(bytes(10240))])
 def test_empty(data: bytes, tmp_path: Path, limits: Limits) -> None:
     path = tmp_path / "s1.tar.gz"
@@ -348,6 +366,7 @@ IMAGES: list[tuple[str, str, Callable[[Encoder], bytes]]] = [
     ("wrong_mode", "0.jpg", lambda p: p(0, "JPEG", mode="L")),
     ("wrong_mode", "0.jpg", lambda p: p(0, "JPEG", mode="CMYK")),
     ("bad_image", "0.png", lambda p: b""),
+    ("bad_image", "0.png", lambda p: b"RIFF\x24\0\0\0WAVEfmt "),
     ("bad_image", "0.png", lambda p: b"not an image"),
     ("bad_image", "0.png", lambda p: p()[:5000]),
     ("bad_image", "0.png", lambda p: p()[:20]),

@@ -118,6 +118,18 @@ def test_a_generator_of_smooth_colour_comes_back_with_its_filter(tiny_recipe: Re
     torch.testing.assert_close(load_generator(path).network(latents), expected, rtol=0, atol=1e-6)
 
 
+def test_a_checkpoint_in_a_generators_place_names_the_generator(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path / "run", {"images_seen": 1000})
+    with pytest.raises(InputError, match=r"to go on training from, not a generator\. .*run.last\.safetensors"):
+        load_generator(path)
+
+
+def test_another_file_in_a_generators_place_is_called_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "g.pkl").write_bytes(b"\x80\x03}q\x00.")
+    with pytest.raises(InputError, match=r"g\.pkl is a Python pickle, not a generator of facegen's"):
+        load_generator(tmp_path / "g.pkl")
+
+
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64])
 def test_a_damaged_generator_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "g.safetensors").write_bytes(content)

@@ -189,3 +189,9 @@ def test_does_not_install_another_file(published: Published, tmp_path: Path, con
 def test_a_missing_file_to_install_is_named(published: Published, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.pth is not a file"):
         published.install(tmp_path / "nowhere.pth")
+
+
+def test_another_kind_of_file_is_named(published: Published, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"<!DOCTYPE html><html>")
+    with pytest.raises(InputError, match=r"is not weights\.pth but an HTML page: 21 bytes"):
+        published.install(tmp_path / "weights.pth")

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from facegen.errors import InputError
 from facegen.weights.state_dicts import read_state_dict
@@ -23,5 +26,56 @@ def test_both_formats_give_names_and_tensors(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
 def test_a_damaged_file_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"<html></html>")
-    with pytest.raises(InputError, match=rf"{name} is not a file of PyTorch weights \(13 bytes\)"):
+    with pytest.raises(InputError, match=rf"{name} is not a file of PyTorch weights \(13 bytes\): it is an HTML page"):
         read_state_dict(tmp_path / name)
+
+
+class Custom:
+    """Of no package that torch.load knows."""
+
+
+def script(path: Path) -> None:
+    """The members that torch.jit.save writes."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("x/data/0", "x/data.pkl", "x/code/__torch__.py", "x/constants.pkl", "x/version"):
+            archive.writestr(name, b"x")
+
+
+def cut(path: Path) -> None:
+    torch.save(TENSORS, path)
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize(
+    ("write", "words"),
+    [
+        (script, r"it is a TorchScript module\. Save its state dict .*torch\.jit\.load\('x\.pth'"),
+        (
+            lambda path: torch.save(nn.Linear(2, 2), path),
+            r"a whole pickled module \(torch\.nn\.modules\.linear\.Linear",
+        ),
+        (lambda path: torch.save({"a": Custom()}, path), r"objects beside tensors \(.*Custom\)"),
+        (
+            lambda path: torch.save({"epoch": 3, "g_ema": TENSORS, "opt": {"lr": 0.1}}, path),
+            r"several parts: epoch, g_ema \(1 tensors\), opt\. .*\['g_ema'\]",
+        ),
+        (lambda path: torch.save([1, 2], path), "holds no state dict: it holds one list"),
+        (cut, r"not a whole file of PyTorch weights .* cut short or damaged\. Download"),
+        (lambda path: path.write_bytes(b"\x80\x04\x95\x05\0\0\0\0\0\0\0}."), "it is a Python pickle.*never opened"),
+        (lambda path: path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(99)), r"it is an HDF5 file\. Name a state dict"),
+        (lambda path: path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(99)), r"it is a 7-Zip archive\. Unpack it"),
+        (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "a Git LFS pointer.*git lfs"),
+        (lambda path: path.mkdir(), "are not a file"),
+    ],
+)
+def test_what_holds_no_state_dict_is_called_what_it_is(tmp_path: Path, write: Any, words: str) -> None:
+    write(tmp_path / "x.pth")
+    with pytest.raises(InputError, match=words):
+        read_state_dict(tmp_path / "x.pth")
+
+
+def test_the_content_counts_and_not_the_name(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "x.pth")
+    torch.save(TENSORS, tmp_path / "x.safetensors")
+    for name in ("x.pth", "x.safetensors"):
+        assert torch.equal(read_state_dict(tmp_path / name)["a.weight"], TENSORS["a.weight"])
