@@ -14,7 +14,9 @@ from typing import Protocol
 from facegen.data.archives import Tar, Zip
 from facegen.data.decode import suffixes
 from facegen.data.folders import Folder
+from facegen.data.passed_over import PassedOver
 from facegen.errors import InputError
+from facegen.printable import printable
 
 
 class Member(Protocol):
@@ -29,10 +31,14 @@ class Member(Protocol):
 
 
 class Container(Protocol):
-    """A folder or archive of images. ``names`` are relative, with forward slashes, in natural order."""
+    """A folder or archive of images. ``names`` are relative, with forward slashes, in natural order.
+
+    ``passed_over`` says what else it holds, which is neither an image nor litter.
+    """
 
     kind: str
     path: Path
+    passed_over: PassedOver
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -56,21 +62,22 @@ def open_container(path: Path) -> Container:
     container = _open(path)
     if not container.names:
         what = {"folder": "the folder and its subfolders", "zip": "the zip", "tar": "the tar"}[container.kind]
+        passed_over = container.passed_over
+        inventory = passed_over.inventory()
         raise InputError(
             f"No image found in {path}: looked through {what} for files ending in .jpg, .jpeg, .png, .webp, .bmp, "
-            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), hidden files aside.",
-            _archive_inside(path),
+            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), litter aside."
+            + ("" if inventory is None else f" It holds {inventory}."),
+            _archive_inside(container) or " ".join([*passed_over.remedies(), *passed_over.links(str(path))]) or None,
         )
     return container
 
 
-def _archive_inside(folder: Path) -> str | None:
+def _archive_inside(container: Container) -> str | None:
     """The remedy for a folder that holds the images' archive instead of the images."""
-    if not folder.is_dir():
+    if container.kind != "folder" or not container.passed_over.archives:
         return None
-    inside = (entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in (".zip", ".tar", ".tgz", ".gz"))
-    archive = next(inside, None)
-    return None if archive is None else f"Name the archive in it instead: {archive}"
+    return f"Name the archive in it instead: {container.path / printable(container.passed_over.archives[0])}"
 
 
 def _open(path: Path) -> Container:

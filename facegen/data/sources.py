@@ -14,6 +14,7 @@ from PIL import Image
 from facegen.data.containers import Container, Member, open_container
 from facegen.data.dataset import is_dataset
 from facegen.data.decode import Decoded, Unreadable, decode
+from facegen.data.passed_over import PassedOver
 from facegen.errors import InputError
 
 #: Images a worker is handed at a time: enough to outweigh the hand-over, few enough to keep memory small.
@@ -49,6 +50,11 @@ class Source(Protocol):
         """64 hex digits that change when the images may have."""
         ...
 
+    @property
+    def passed_over(self) -> PassedOver:
+        """What else is there."""
+        ...
+
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]: ...
 
 
@@ -69,6 +75,7 @@ class StoredImages:
 
     def __init__(self, container: Container) -> None:
         self.container = container
+        self.passed_over = container.passed_over
         self.kind = container.kind
         self.label = container.path.resolve().name
 
@@ -106,6 +113,7 @@ class SyntheticFaces:
 
     def __init__(self, count: int, seed: int) -> None:
         self.seed = seed
+        self.passed_over = PassedOver()
         self.names = [f"face-{index:06d}" for index in range(count)]
         self.label = f"{SYNTHETIC}:{count}"
 

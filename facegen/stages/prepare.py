@@ -93,6 +93,7 @@ def prepare(
     _check_options(size, limit, split)
     images = open_source(source, seed)
     _check_destination(dataset, images)
+    _tell_what_is_passed_over(images)
     selection = select(images, partition, split, limit)
     fingerprint = _fingerprint(images, selection, size, split, limit)
     if not force and (manifest := _already_there(dataset, fingerprint, strict)):
@@ -133,6 +134,7 @@ def prepare(
                     "options": {"split": split, "limit": limit, "partition_sha256": selection.partition_sha256},
                     "converted": dict(sorted(notes.items())),
                     "skipped": skipped,
+                    "passed_over": images.passed_over.to_json(),
                     "versions": _versions(),
                 }
             )
@@ -155,6 +157,15 @@ def _check_destination(dataset: Path, images: Source) -> None:
         path = images.container.path
         if dataset.resolve() in (path.resolve(), *path.resolve().parents):
             raise InputError(f"The dataset {dataset} would replace its source {path}.", "Name another folder for it.")
+
+
+def _tell_what_is_passed_over(images: Source) -> None:
+    if not isinstance(images, StoredImages):
+        return
+    path, taken = images.container.path, len(images.names)
+    for sentence in images.passed_over.warnings(path, taken):
+        console.warn(sentence)
+    images.passed_over.say_remark(path, taken)
 
 
 def _fingerprint(images: Source, selection: Selection, size: int, split: str, limit: int | None) -> str:

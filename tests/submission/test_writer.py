@@ -25,12 +25,12 @@ def test_bytes_depend_on_names_and_contents_alone(tmp_path: Path) -> None:
     os.utime(second / "a.png", (1, 1))
     (second / "b.png").chmod(0o600)
     for folder in (first, second):
-        write_tarball(find_files(folder)[0], folder.with_suffix(".tar.gz"))
+        write_tarball(find_files(folder).files, folder.with_suffix(".tar.gz"))
     assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
 
 
 def test_headers_tell_nothing_of_the_machine(tmp_path: Path) -> None:
-    files, _ = find_files(_folder(tmp_path / "images", ["b.png", "a.png", "é.png"]))
+    files = find_files(_folder(tmp_path / "images", ["b.png", "a.png", "é.png"])).files
     write_tarball(files, tmp_path / "x.tar.gz")
     with tarfile.open(tmp_path / "x.tar.gz") as tar:
         members = tar.getmembers()
@@ -42,16 +42,17 @@ def test_headers_tell_nothing_of_the_machine(tmp_path: Path) -> None:
 
 
 def test_plain_names_make_a_plain_ustar(tmp_path: Path) -> None:
-    files, _ = find_files(_folder(tmp_path / "images", ["0001.png"]))
+    files = find_files(_folder(tmp_path / "images", ["0001.png"])).files
     write_tarball(files, tmp_path / "x.tar.gz")
     with tarfile.open(tmp_path / "x.tar.gz") as tar:
         assert tar.getmembers()[0].pax_headers == {}
 
 
-def test_junk_is_left_out(tmp_path: Path) -> None:
+def test_litter_is_left_out(tmp_path: Path) -> None:
     names = ["a.png", ".DS_Store", "._a.png", "__MACOSX/._a.png", "Thumbs.db"]
-    files, junk = find_files(_folder(tmp_path, names))
-    assert (list(files), junk) == (["a.png"], 4)
+    contents = find_files(_folder(tmp_path, names))
+    assert list(contents.files) == ["a.png"]
+    assert contents.litter == [".DS_Store", "._a.png", "Thumbs.db", "__MACOSX"]
 
 
 @pytest.mark.parametrize(("limits", "code"), [(Limits(members=2), "too_many_members"), (Limits(bytes=10), "too_large")])
