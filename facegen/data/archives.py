@@ -120,12 +120,14 @@ class Zip:
         listing.add_file(name, member, partial(_head_of, entry, archive))
 
     def _check_readable(self, entry: zipfile.ZipInfo) -> None:
-        name = printable(entry.filename)
         if is_encrypted(entry):
-            raise InputError(f"{self.path} is encrypted ({name}).", "Make a zip without a password.")
+            raise InputError(
+                f"{self.path} is encrypted ({printable(entry.filename)}).", "Make a zip without a password."
+            )
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
             raise InputError(
-                f"{self.path} compresses {name} by a method this cannot read (number {entry.compress_type}).",
+                f"{self.path} compresses {printable(entry.filename)} by a method this cannot read "
+                f"(number {entry.compress_type}).",
                 "Make the zip with ordinary deflate compression.",
             )
 
@@ -247,7 +249,7 @@ class Tar:
         except TrailingDataError as problem:
             raise InputError(
                 f"{self.path} does not end where its tar archive ends: {problem}.",
-                "Download or copy it again, whole; or unpack it, and what it was joined from, and name the folder.",
+                "Download or copy it again, whole; or unpack each archive that was joined in it, and name the folder.",
             ) from problem
         except (
             tarfile.TarError,

@@ -49,11 +49,17 @@ class Folder:
             elif is_image_name(found.path) and found.state is not State.SPECIAL:
                 yield found.path
             elif found.state is State.NOWHERE:
-                self.passed_over.nowhere.append(found.path)
+                self.passed_over.nowhere.append(f"{found.path} (a link to {self._target(found.path)})")
             elif found.state is State.FILE:
                 self.passed_over.add(found.path, partial(self._head, found.path))
             elif is_image_name(found.path):
                 self.passed_over.add_special(found.path)
+
+    def _target(self, name: str) -> str:
+        try:
+            return str((self.path / name).readlink())
+        except OSError:  # gone meanwhile
+            return "nothing"
 
     def _head(self, name: str) -> bytes:
         try:

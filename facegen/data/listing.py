@@ -60,11 +60,13 @@ class Listing(Generic[Place]):
     def __init__(self, passed_over: PassedOver) -> None:
         self._passed_over = passed_over
         self._entries: dict[str, Place | _Link] = {}
+        self._images: dict[str, None] = {}
+        self._ends: set[str] = set()
 
     def add_file(self, name: str, place: Place, head: Callable[[], bytes]) -> None:
         """A file; ``head`` gives its first bytes, none where they cannot be had."""
         self._put(name, place)
-        if not is_image_name(name) and not is_litter(name):
+        if name not in self._images and not is_litter(name):
             self._passed_over.add(name, head)
 
     def add_link(self, name: str, target: str) -> None:
@@ -73,7 +75,14 @@ class Listing(Generic[Place]):
 
     def add_hard_link(self, name: str, target: str) -> None:
         """Another name of a file that came before."""
-        self._put(name, self._entries.get(target, _Link(target, hard=True)))
+        entry = self._entries.get(target)
+        self._put(name, _Link(target, hard=True) if entry is None else entry)
+        if entry is None or is_litter(name):
+            return
+        if name not in self._images:
+            self._passed_over.add(name, lambda: b"")
+        elif target not in self._images:
+            self._ends.add(target)
 
     def add_special(self, name: str) -> None:
         """A named pipe, a device, or what else is no file."""
@@ -81,30 +90,38 @@ class Listing(Generic[Place]):
             self._passed_over.add_special(name)
 
     def _put(self, name: str, entry: Place | _Link) -> None:
-        if name in self._entries and is_image_name(name):
+        if name in self._images:
             self._passed_over.replaced += 1
+        elif is_image_name(name):
+            self._images[name] = None
         self._entries[name] = entry
 
     def images(self) -> dict[str, Place | UnreadableMember]:
         """Each image by its name, with where it lies; or, of a link that leads to no file, the member that says so."""
         found: dict[str, Place | UnreadableMember] = {}
-        real = shown_names(name for name in self._entries if is_image_name(name))
+        real = shown_names(self._images)
         for shown, name in real.items():
             entry = self._entries[name]
             found[shown] = self._followed(shown, name, entry) if isinstance(entry, _Link) else entry
         for name, entry in self._entries.items():
-            if isinstance(entry, _Link) and not is_image_name(name) and not is_litter(name):
+            if isinstance(entry, _Link) and name not in self._images and not is_litter(name):
                 self._tell_of_link(name, entry)
+        for name in self._ends:
+            if not is_litter(name):
+                self._passed_over.drop(name)
         self._passed_over.twins += count_twins(found)
         return found
 
     def _followed(self, shown: str, name: str, link: _Link) -> Place | UnreadableMember:
         try:
-            entry = self._entries.get(self._end_of(name, link))
+            end = self._end_of(name, link)
         except _LostLinkError as lost:
             return UnreadableMember(shown, str(lost))
+        entry = self._entries.get(end)
         if entry is None or isinstance(entry, _Link):
             return UnreadableMember(shown, f"{link}, which is not in the archive")
+        if end not in self._images:
+            self._ends.add(end)
         return entry
 
     def _tell_of_link(self, name: str, link: _Link) -> None:

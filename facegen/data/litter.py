@@ -5,25 +5,31 @@ Litter is passed over without a word of its own: it is nobody's image, and nobod
 
 from __future__ import annotations
 
-#: Folders whose whole content is litter, in lower case: macOS's in zips, thumbnails and bins of Synology and QNAP,
-#: Windows' bin, what fsck found, Python's cache.
-_FOLDERS = frozenset(
-    {
-        "__macosx",
-        "@eadir",
-        "#recycle",
-        "@recycle",
-        "@tmp",
-        "$recycle.bin",
-        "system volume information",
-        "lost+found",
-        "__pycache__",
-    }
+import re
+
+#: Folders whose whole content is litter: macOS's in zips, thumbnails and bins of Synology and QNAP, Windows' bin, what
+#: fsck found, Python's cache.
+_FOLDERS = (
+    "__macosx",
+    "@eadir",
+    "#recycle",
+    "@recycle",
+    "@tmp",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "__pycache__",
 )
-#: Files that are litter, in lower case. Icon\r is a custom icon of a macOS folder.
-_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"})
+#: Files that are litter. Icon\r is a custom icon of a macOS folder.
+_FILES = ("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r")
 #: What Windows notes of a download is a file of its own once it is copied to another file system.
 _ENDING = ":zone.identifier"
+_HIDDEN = r"\.(?!\.?(?:/|\Z))"
+_LITTER = re.compile(
+    rf"(?:^|/)(?:{_HIDDEN}|(?:{'|'.join(map(re.escape, _FOLDERS))})(?:/|\Z)|(?:{'|'.join(map(re.escape, _FILES))})/*\Z)"
+    rf"|{_ENDING}/*\Z",
+    re.IGNORECASE,
+)
 #: Hidden files and folders, in lower case, that come by themselves; others, .git for one, somebody made on purpose.
 _HIDDEN_BY_ITSELF = frozenset(
     {
@@ -54,11 +60,7 @@ def is_litter(path: str) -> bool:
     Hidden files and folders are, whose names begin with a dot: ``.DS_Store``, ``._1.png``, ``.gitkeep`` and all of
     ``.ipynb_checkpoints``. Upper and lower case count as one.
     """
-    parts = [part.lower() for part in path.split("/") if part not in ("", ".", "..")]
-    if not parts:
-        return False
-    last = parts[-1]
-    return any(part[0] == "." or part in _FOLDERS for part in parts) or last in _FILES or last.endswith(_ENDING)
+    return _LITTER.search(path) is not None
 
 
 def came_by_itself(name: str) -> bool:

@@ -55,7 +55,7 @@ class PassedOver:
         suffixes: how many files have each suffix, in lower case with its dot; ``""`` for those without one.
         archives: the names of those that are archives.
         pictures: the names of those that hold an image by their first bytes, or by a suffix that Pillow does not read.
-        misnamed: of the pictures those that would be taken under another name, by suffix.
+        misnamed: those of the pictures that would be taken under another name.
         nowhere: links that do not end at anything, with why; those with an image's name are images that cannot be read.
         loops: links to a folder that holds them.
         special: named pipes, sockets and devices with an image's name.
@@ -66,7 +66,7 @@ class PassedOver:
     suffixes: Counter[str] = field(default_factory=Counter)
     archives: list[str] = field(default_factory=list)
     pictures: list[str] = field(default_factory=list)
-    misnamed: dict[str, str] = field(default_factory=dict)
+    misnamed: list[str] = field(default_factory=list)
     nowhere: list[str] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
@@ -87,9 +87,7 @@ class PassedOver:
         """
         if _COMPANION.search(name):
             return
-        suffix = suffix_of(name)
-        if len(suffix) > _LONGEST_SUFFIX:
-            suffix = ""
+        suffix = _counted_suffix(name)
         self.suffixes[suffix] += 1
         if suffix in PICTURE_SUFFIXES - suffixes():
             self.pictures.append(name)
@@ -97,21 +95,33 @@ class PassedOver:
             self.archives.append(name)
         elif suffix not in _OTHER_SUFFIXES and self._looks[suffix] < _LOOKS_PER_SUFFIX and self._looks.total() < _LOOKS:
             self._looks[suffix] += 1
-            self._look(name, suffix, head())
+            self._look(name, head())
+
+    def drop(self, name: str) -> None:
+        """Take a file back that was counted: an image's name leads to it, after all."""
+        if _COMPANION.search(name):
+            return
+        suffix = _counted_suffix(name)
+        self.suffixes[suffix] -= 1
+        if not self.suffixes[suffix]:
+            del self.suffixes[suffix]
+        for names in (self.archives, self.pictures, self.misnamed):
+            if name in names:
+                names.remove(name)
 
     def add_special(self, name: str) -> None:
         """Count a named pipe, a socket, a device or the like that has an image's name."""
         self.suffixes[suffix_of(name)] += 1
         self.special.append(name)
 
-    def _look(self, name: str, suffix: str, head: bytes) -> None:
+    def _look(self, name: str, head: bytes) -> None:
         kind = kind_of(head)
         if kind is None:
             return
         if kind.family == "image":
             self.pictures.append(name)
             if kind.remedy is None:
-                self.misnamed.setdefault(suffix, name)
+                self.misnamed.append(name)
         elif kind.family in ("archive", "arrays"):
             self.archives.append(name)
 
@@ -119,15 +129,19 @@ class PassedOver:
         """What there is, in words: ``"12 .heic, 3 .txt and 1 without a suffix"``; None for nothing."""
         if not self.suffixes:
             return None
-        kinds = sorted(self.suffixes.items(), key=lambda kind: (-kind[1], kind[0]))
-        shown = [f"{count:,} {printable(suffix) or 'without a suffix'}" for suffix, count in kinds[:_SHOWN]]
-        if rest := kinds[_SHOWN:]:
+        kinds = self._kinds()
+        separate = kinds if len(kinds) == _SHOWN + 1 else kinds[:_SHOWN]
+        shown = [f"{count:,} {printable(suffix) or 'without a suffix'}" for suffix, count in separate]
+        if rest := kinds[len(separate) :]:
             shown.append(f"{sum(count for _, count in rest):,} others")
         return _joined(shown)
 
+    def _kinds(self) -> list[tuple[str, int]]:
+        return sorted(self.suffixes.items(), key=lambda kind: (-kind[1], not kind[0], kind[0]))
+
     def to_json(self) -> dict[str, int]:
         """How many files of each suffix were left out, the most first; the rarest of very many are ``"others"``."""
-        kinds = sorted(self.suffixes.items(), key=lambda kind: (-kind[1], kind[0]))
+        kinds = self._kinds()
         listed = dict(kinds[:_LISTED])
         rest = sum(count for _, count in kinds[_LISTED:])
         return listed | ({"others": rest} if rest else {})
@@ -168,15 +182,21 @@ class PassedOver:
 
     def remedies(self) -> Iterator[str]:
         """What to do so that pictures and archives are taken: sentences."""
-        convert = sorted({suffix_of(name) for name in self.pictures} - self.misnamed.keys() - suffixes())
+        misnamed = {_counted_suffix(name): name for name in reversed(self.misnamed)}
+        convert = sorted({_counted_suffix(name) for name in self.pictures} - misnamed.keys())
         if convert:
             yield f"Convert the {_joined(_suffixes(convert))} to PNG or JPEG, to have them taken."
-        if self.misnamed:
-            example = printable(next(iter(self.misnamed.values())))
-            kinds = _joined(_suffixes(sorted(self.misnamed)))
+        if misnamed:
+            example = printable(self.misnamed[0])
+            kinds = _joined(_suffixes(sorted(misnamed)))
             yield f"Let the names of the {kinds} end in .jpg or .png: {example}, for one, is an image by its content."
         if self.archives:
             yield f"Name an archive itself, or unpack it, to have what it holds: {_some(self.archives)}."
+
+
+def _counted_suffix(name: str) -> str:
+    suffix = suffix_of(name)
+    return suffix if len(suffix) <= _LONGEST_SUFFIX else ""
 
 
 def _suffixes(kinds: Iterable[str]) -> list[str]:
