@@ -74,10 +74,16 @@ def open_container(path: Path) -> Container:
 
 
 def _archive_inside(container: Container) -> str | None:
-    """The remedy for a folder that holds the images' archive instead of the images."""
+    """The remedy for a folder that holds the images' archive instead of the images, or several."""
     if container.kind != "folder" or not container.passed_over.archives:
         return None
-    return f"Name the archive in it instead: {container.path / printable(container.passed_over.archives[0])}"
+    first = container.path / printable(container.passed_over.archives[0])
+    if len(container.passed_over.archives) == 1:
+        return f"Name the archive in it instead: {first}"
+    return (
+        f"Unpack the {len(container.passed_over.archives):,} archives in it into one folder and name that, or name one "
+        f"of them, as {first}"
+    )
 
 
 def _open(path: Path) -> Container:
