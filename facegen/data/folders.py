@@ -53,7 +53,7 @@ class Folder:
             elif found.state is State.FILE:
                 self.passed_over.add(found.path, partial(self._head, found.path))
             elif is_image_name(found.path):
-                self.passed_over.add_special(found.path)
+                self.passed_over.special.append(found.path)
 
     def _target(self, name: str) -> str:
         try:

@@ -87,7 +87,7 @@ class Listing(Generic[Place]):
     def add_special(self, name: str) -> None:
         """A named pipe, a device, or what else is no file."""
         if is_image_name(name):
-            self._passed_over.add_special(name)
+            self._passed_over.special.append(name)
 
     def _put(self, name: str, entry: Place | _Link) -> None:
         if name in self._images:

@@ -109,11 +109,6 @@ class PassedOver:
             if name in names:
                 names.remove(name)
 
-    def add_special(self, name: str) -> None:
-        """Count a named pipe, a socket, a device or the like that has an image's name."""
-        self.suffixes[suffix_of(name)] += 1
-        self.special.append(name)
-
     def _look(self, name: str, head: bytes) -> None:
         kind = kind_of(head)
         if kind is None:

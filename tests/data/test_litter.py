@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,12 @@ from facegen.data.dataset import new_dataset
 from facegen.data.litter import came_by_itself, is_litter
 from facegen.errors import InputError
 from facegen.stages.grade import find_submissions
+from facegen.stages.sample import _require_replaceable
+from facegen.stages.train import _checkpoint_to_continue
 from facegen.submission.reader import read_submission
 from facegen.submission.rules import Limits
 from facegen.submission.writer import find_files
+from facegen.training.recipe import load_recipe
 
 #: What systems and programs leave, as files.
 LITTER = [
@@ -118,3 +122,19 @@ def test_what_somebody_put_beside_a_dataset_is_not_deleted_though_it_be_hidden(n
     (tmp_path / "faces" / name).mkdir(parents=True)
     with pytest.raises(InputError, match="not part of one"), new_dataset(tmp_path / "faces", 4):
         pass
+
+
+@pytest.mark.parametrize(("name", "replaceable"), [(".DS_Store", True), ("Thumbs.db", True), (".git", False)])
+def test_a_sample_with_it_is_replaced_all_the_same(name: str, replaceable: bool, tmp_path: Path) -> None:
+    (tmp_path / "0001.png").touch()
+    (tmp_path / name).touch()
+    with nullcontext() if replaceable else pytest.raises(InputError, match="no sample"):
+        _require_replaceable(tmp_path)
+
+
+def test_a_folder_of_litter_alone_is_free_for_a_run(tmp_path: Path) -> None:
+    (tmp_path / ".gitkeep").touch()
+    assert _checkpoint_to_continue(tmp_path, load_recipe("quick"), None) is None  # type: ignore[arg-type]
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="not a run"):
+        _checkpoint_to_continue(tmp_path, load_recipe("quick"), None)  # type: ignore[arg-type]
