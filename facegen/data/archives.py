@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import os
+import stat
 import struct
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
+from facegen.data.compressed import Decompressed, TrailingDataError
 from facegen.data.damage import require_own_offsets, tar_damage, zip_damage
 from facegen.data.decode import Unreadable
-from facegen.data.image_names import is_image_name, natural_key, printable
+from facegen.data.image_names import is_image_name, natural_key
+from facegen.data.listing import Listing, UnreadableMember
 from facegen.data.partition import is_partition_name
+from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.file_kinds import HEAD
 from facegen.files import sha256_file
+from facegen.printable import printable
+
+#: A link's target is no longer.
+_LONGEST_TARGET = 4096
+#: A sparse file of a few bytes may claim any size.
+_LARGEST_SPARSE = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +80,36 @@ class Zip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._members: dict[str, ZipMember] = {}
+        self.passed_over = PassedOver()
+        self._partitions: dict[str, ZipMember] = {}
+        listing = Listing[ZipMember](self.passed_over)
         try:
             require_own_offsets(path)
             with zipfile.ZipFile(path) as archive:
-                for entry in archive.infolist():
-                    self._add(entry)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as problem:
+                entries = archive.infolist()
+                for entry in entries:
+                    self._add(entry, archive, listing)
+                self._check_start(min((entry.header_offset for entry in entries), default=0))
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError, zlib.error) as problem:
             raise zip_damage(path, problem) from problem
-        self.partitions = [name for name in self._members if is_partition_name(name)]
-        self.names = sorted(self._members.keys() - set(self.partitions), key=natural_key)
+        self._members = listing.images()
+        self.names = sorted(self._members, key=natural_key)
+        self.partitions = list(self._partitions)
 
-    def _add(self, entry: zipfile.ZipInfo) -> None:
-        name = entry.filename.replace("\\", "/")
-        if entry.is_dir() or not (is_image_name(name) or is_partition_name(name)):
+    def _add(self, entry: zipfile.ZipInfo, archive: zipfile.ZipFile, listing: Listing[ZipMember]) -> None:
+        name = _name_of(entry)
+        if name.endswith("/"):
             return
-        if entry.flag_bits & 0x1:
-            raise InputError(f"{self.path} is encrypted ({name}).", "Make a zip without a password.")
-        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
-            raise InputError(
-                f"{self.path} compresses {name} by a method this cannot read (number {entry.compress_type}).",
-                "Make the zip with ordinary deflate compression.",
-            )
-        self._members[name] = ZipMember(
+        kind = stat.S_IFMT(entry.external_attr >> 16)  # Unix's, where the zip was made there
+        if kind == stat.S_IFLNK and entry.file_size <= _LONGEST_TARGET and not is_encrypted(entry):
+            listing.add_link(name, archive.read(entry).decode("utf-8", "surrogateescape"))
+            return
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK) and not entry.file_size:
+            listing.add_special(name)
+            return
+        if is_image_name(name):
+            self._check_readable(entry)
+        member = ZipMember(
             name,
             self.path,
             entry.header_offset,
@@ -99,13 +118,71 @@ class Zip:
             entry.file_size,
             entry.CRC,
         )
+        if is_partition_name(name):
+            self._check_readable(entry)
+            self._partitions[name] = member
+        listing.add_file(name, member, partial(_head_of, entry, archive))
+
+    def _check_readable(self, entry: zipfile.ZipInfo) -> None:
+        if is_encrypted(entry):
+            raise InputError(
+                f"{self.path} is encrypted ({printable(entry.filename)}).", "Make a zip without a password."
+            )
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
+            raise InputError(
+                f"{self.path} compresses {printable(entry.filename)} by a method this cannot read "
+                f"(number {entry.compress_type}).",
+                "Make the zip with ordinary deflate compression.",
+            )
+
+    def _check_start(self, first: int) -> None:
+        """InputError where a whole other zip lies before the first of the members: they are listed at its own end."""
+        if not first:
+            return
+        with self.path.open("rb") as file:
+            begins_as_zip = file.read(4) == b"PK\3\4"
+            file.seek(max(0, first - _LONGEST_ZIP_END))
+            before = file.read(min(first, _LONGEST_ZIP_END))
+        if begins_as_zip and b"PK\5\6" in before:
+            raise InputError(
+                f"{self.path} is several zips in one file, one behind the other: of all but the last nothing is seen.",
+                "Take the zips that it was joined from, unpack them into one folder, and name that.",
+            )
 
     @cached_property
     def identity(self) -> str:
         return sha256_file(self.path)
 
-    def members(self, names: Sequence[str]) -> Iterator[ZipMember]:
-        return (self._members[name] for name in names)
+    def members(self, names: Sequence[str]) -> Iterator[ZipMember | UnreadableMember]:
+        for name in names:
+            member = self._partitions.get(name) or self._members[name]
+            yield member if member.name == name else replace(member, name=name)
+
+
+#: The record at a zip's end, with a comment of the greatest length.
+_LONGEST_ZIP_END = 22 + 0xFFFF
+
+
+def is_encrypted(entry: zipfile.ZipInfo) -> bool:
+    return bool(entry.flag_bits & 0x1)
+
+
+def _name_of(entry: zipfile.ZipInfo) -> str:
+    """An entry's name with forward slashes. Where no flag says that it is UTF-8 it may be so all the same (macOS)."""
+    name = entry.filename
+    if not name.isascii() and not entry.flag_bits & 0x800:
+        # Else it is in cp437, as the standard has it, or in a code page that nothing tells.
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/").removeprefix("./")
+
+
+def _head_of(entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> bytes:
+    try:
+        with archive.open(entry) as file:
+            return file.read(HEAD)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError, ValueError, zlib.error):
+        return b""
 
 
 @dataclass(frozen=True)
@@ -119,8 +196,16 @@ class BytesMember:
         return self.data
 
 
+class _Place(NamedTuple):
+    """Where a member's bytes lie in a tar; of a sparse one, where each (offset, size) of them belongs."""
+
+    offset: int
+    size: int
+    sparse: tuple[tuple[int, int], ...] | None
+
+
 class Tar:
-    """Images in a tar, plain or compressed, streamed. ``partitions`` are as those of :class:`Zip`."""
+    """Images in a tar, plain or compressed, or in several joined ones, streamed. ``partitions``: as in :class:`Zip`."""
 
     kind = "tar"
 
@@ -128,49 +213,81 @@ class Tar:
         """``compression``: ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``."""
         self.path = path
         self._compression = compression
-        self._places: dict[str, tuple[int, int]] = {}
-        with self._damage_told(), self._archive() as archive:
-            while (entry := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
-                name = printable(entry.name.removeprefix("./"))
-                if entry.isreg() and not entry.issparse() and (is_image_name(name) or is_partition_name(name)):
-                    self._places[name] = (entry.offset_data, entry.size)
-            # tarfile takes a cut or damaged header for the end; the true end is a block of zeros, or none.
-            stream = cast(IO[bytes], archive.fileobj)
-            stream.seek(archive.offset)
-            if stream.read(tarfile.BLOCKSIZE) not in (b"", bytes(tarfile.BLOCKSIZE)):
-                raise tarfile.ReadError("it is cut short or damaged in the middle")
-        self.partitions = [name for name in self._places if is_partition_name(name)]
-        self.names = sorted(self._places.keys() - set(self.partitions), key=natural_key)
+        self.passed_over = PassedOver()
+        self._partitions: dict[str, _Place] = {}
+        listing = Listing[_Place](self.passed_over)
+        with self._damage_told(), self._stream() as stream:
+            start: int | None = 0
+            while start is not None:
+                stream.seek(start)
+                with tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape") as archive:
+                    while (entry := archive.next()) is not None:
+                        archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+                        self._add(entry, stream, listing)
+                    start = _next_tar(stream, archive.offset)
+        self._places = listing.images()
+        self.names = sorted(self._places, key=natural_key)
+        self.partitions = list(self._partitions)
 
-    def _archive(self) -> tarfile.TarFile:
-        return tarfile.open(self.path, f"r:{self._compression}")  # type: ignore[call-overload]
+    def _add(self, entry: tarfile.TarInfo, stream: IO[bytes], listing: Listing[_Place]) -> None:
+        name = entry.name.removeprefix("./")
+        if entry.isreg():
+            parts = cast(Iterable[tuple[int, int]] | None, entry.sparse)  # which typeshed takes for bytes
+            place = _Place(entry.offset_data, entry.size, None if parts is None else tuple(parts))
+            if is_partition_name(name):
+                self._partitions[printable(name)] = place
+            listing.add_file(name, place, partial(_beginning, stream, place))
+        elif entry.islnk():
+            listing.add_hard_link(name, entry.linkname.removeprefix("./"))
+        elif entry.issym():
+            listing.add_link(name, entry.linkname)
+        elif not entry.isdir():
+            listing.add_special(name)
+
+    def _stream(self) -> IO[bytes]:
+        """The tar itself, decompressed."""
+        if not self._compression:
+            return self.path.open("rb")
+        return io.BufferedReader(Decompressed(self.path, self._compression), 1 << 17)
 
     @contextmanager
     def _damage_told(self) -> Iterator[None]:
         try:
             yield
-        except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as problem:
+        except TrailingDataError as problem:
+            raise InputError(
+                f"{self.path} does not end where its tar archive ends: {problem}.",
+                "Download or copy it again, whole; or unpack each archive that was joined in it, and name the folder.",
+            ) from problem
+        except (
+            tarfile.TarError,
+            OSError,
+            EOFError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+            zlib.error,
+            lzma.LZMAError,
+        ) as problem:
             raise tar_damage(self.path, problem, self._compression) from problem
 
     @cached_property
     def identity(self) -> str:
         return sha256_file(self.path)
 
-    def members(self, names: Sequence[str]) -> Iterator[BytesMember]:
-        with self._archive() as archive, tempfile.TemporaryFile() as spool:
-            stream = cast(IO[bytes], archive.fileobj)
-            offsets = [self._places[name][0] for name in names]
+    def members(self, names: Sequence[str]) -> Iterator[BytesMember | UnreadableMember]:
+        places = [self._partitions.get(name) or self._places[name] for name in names]
+        with self._stream() as tar, tempfile.TemporaryFile() as spool:
+            stream: IO[bytes] = tar
+            offsets = [place.offset for place in places if isinstance(place, _Place)]
             if self._compression and offsets != sorted(offsets):
                 # Each step back in a compressed stream starts it anew: go through it once, to a nameless file.
                 self._spool(stream, spool)
                 stream = spool
-            for name in names:
-                yield BytesMember(name, self._read(stream, *self._places[name]))
+            for name, place in zip(names, places, strict=True):
+                yield place if isinstance(place, UnreadableMember) else self._member(stream, name, place)
 
     def _spool(self, stream: IO[bytes], spool: IO[bytes]) -> None:
-        with self._damage_told():
-            stream.seek(0)
         while True:
             with self._damage_told():
                 piece = stream.read(1 << 20)
@@ -184,6 +301,19 @@ class Tar:
                     "Make room there, or unpack the archive and name the folder.",
                 ) from problem
 
+    def _member(self, stream: IO[bytes], name: str, place: _Place) -> BytesMember | UnreadableMember:
+        if place.sparse is None:
+            return BytesMember(name, self._read(stream, place.offset, place.size))
+        if place.size > _LARGEST_SPARSE:
+            return UnreadableMember(name, f"a sparse file of {place.size:,} bytes")
+        data, offset = bytearray(place.size), place.offset
+        for at, size in place.sparse:
+            if at + size > place.size:
+                return UnreadableMember(name, "a sparse file whose map does not fit its size")
+            data[at : at + size] = self._read(stream, offset, size)
+            offset += size
+        return BytesMember(name, bytes(data))
+
     def _read(self, stream: IO[bytes], offset: int, size: int) -> bytes:
         with self._damage_told():
             stream.seek(offset)
@@ -191,3 +321,35 @@ class Tar:
             if len(data) != size:
                 raise EOFError("it ends early")
         return data
+
+
+def _beginning(stream: IO[bytes], place: _Place) -> bytes:
+    if place.sparse is not None:
+        return b""
+    stream.seek(place.offset)
+    return stream.read(min(HEAD, place.size))
+
+
+def _next_tar(stream: IO[bytes], offset: int) -> int | None:
+    """Where another tar begins after one that ends at ``offset``; None where none follows.
+
+    The end is a block of zeros, or the file's, while tarfile takes a cut or damaged header for it too: ReadError.
+    TrailingDataError where anything else than a tar follows.
+    """
+    stream.seek(offset)
+    if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise tarfile.ReadError("it is cut short or damaged in the middle")
+    offset += tarfile.BLOCKSIZE
+    while piece := stream.read(tarfile.BLOCKSIZE << 8):
+        zeros = len(piece) - len(piece.lstrip(b"\0"))
+        if zeros == len(piece):
+            offset += zeros
+            continue
+        offset += zeros - zeros % tarfile.BLOCKSIZE
+        stream.seek(offset)
+        try:
+            tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            raise TrailingDataError(f"from its byte {offset:,} on other data follow") from None
+        return offset
+    return None

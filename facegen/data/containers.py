@@ -17,8 +17,10 @@ from facegen.data.archives import Tar, Zip
 from facegen.data.damage import require_own_offsets
 from facegen.data.decode import suffixes
 from facegen.data.folders import Folder
+from facegen.data.passed_over import PassedOver
 from facegen.errors import InputError
 from facegen.file_kinds import BZIP2, EMPTY, GZIP, NPZ, PYTORCH, TAR, TEXT, XZ, ZIP, FileKind, kind_of_file
+from facegen.printable import printable
 
 #: How :class:`Tar` calls the compressions.
 _TARS = {TAR: "", GZIP: "gz", BZIP2: "bz2", XZ: "xz"}
@@ -36,10 +38,14 @@ class Member(Protocol):
 
 
 class Container(Protocol):
-    """A folder or archive of images. ``names`` are relative, with forward slashes, in natural order."""
+    """A folder or archive of images. ``names`` are relative, with forward slashes, in natural order.
+
+    ``passed_over`` says what else it holds, which is neither an image nor litter.
+    """
 
     kind: str
     path: Path
+    passed_over: PassedOver
 
     @property
     def names(self) -> Sequence[str]: ...
@@ -64,10 +70,13 @@ def open_container(path: Path) -> Container:
     container = _open(path)
     if not container.names:
         what = {"folder": "the folder and its subfolders", "zip": "the zip", "tar": "the tar"}[container.kind]
+        passed_over = container.passed_over
+        inventory = passed_over.inventory()
         raise InputError(
             f"No image found in {path}: looked through {what} for files ending in .jpg, .jpeg, .png, .webp, .bmp, "
-            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), hidden files aside.",
-            _archive_inside(path) or _other_kind_inside(path),
+            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), litter aside."
+            + ("" if inventory is None else f" It holds {inventory}."),
+            _remedy_of_none(container),
         )
     if isinstance(container, Folder):
         _warn_of_half_unpacked(container)
@@ -116,15 +125,39 @@ def _namesakes(folder: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _archive_inside(folder: Path) -> str | None:
+def _remedy_of_none(container: Container) -> str | None:
+    """What to do where a container holds no image."""
+    passed_over = container.passed_over
+    return (
+        _archive_inside(container)
+        or (_other_kind_inside(container.path) if container.kind == "folder" else None)
+        or " ".join([*passed_over.remedies(), *passed_over.links(str(container.path))])
+        or None
+    )
+
+
+def _archive_inside(container: Container) -> str | None:
     """The remedy for a folder that holds the images' archive, or lies beside it, instead of holding the images."""
-    if not folder.is_dir():
+    if container.kind != "folder":
         return None
-    if beside := _namesakes(folder):
+    if beside := _namesakes(container.path):
         return f"Name the archive beside it instead: {beside[0]}"
-    inside = (entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in (".zip", ".tar", ".tgz", ".gz"))
-    archive = next(inside, None)
-    return None if archive is None else f"Name the archive in it instead: {archive}"
+    # What facegen cannot open is told of by its kind.
+    inside = [name for name in container.passed_over.archives if _is_opened(container.path / name)]
+    if not inside:
+        return None
+    first = container.path / printable(inside[0])
+    if len(inside) == 1:
+        return f"Name the archive in it instead: {first}"
+    return f"Unpack the {len(inside):,} archives in it into one folder and name that, or name one of them, as {first}"
+
+
+def _is_opened(path: Path) -> bool:
+    """Whether facegen opens an archive of this kind."""
+    try:
+        return kind_of_file(path) in (ZIP, *_TARS)
+    except OSError:
+        return False
 
 
 def _other_kind_inside(folder: Path) -> str | None:

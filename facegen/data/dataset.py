@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from facegen.data.litter import came_by_itself
 from facegen.errors import InputError
 from facegen.files import atomic_folder, write_json
 
@@ -170,8 +171,9 @@ class DatasetWriter:
 
 def _first_foreign(folder: Path) -> Path | None:
     """Something in ``folder`` that no dataset holds; replacing the folder would delete it."""
-    own = {IMAGES, INDEX, MANIFEST, ".DS_Store", "Thumbs.db"}
-    return next((entry for entry in sorted(folder.iterdir()) if entry.name not in own), None)
+    own = {IMAGES, INDEX, MANIFEST}
+    names = (entry for entry in sorted(folder.iterdir()) if entry.name not in own)
+    return next((entry for entry in names if not came_by_itself(entry.name)), None)
 
 
 @contextmanager

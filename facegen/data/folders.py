@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from facegen.data.decode import Unreadable
-from facegen.data.image_names import is_image_name, natural_key, printable
-from facegen.errors import InputError
+from facegen.data.image_names import count_twins, is_image_name, natural_key, shown_names
+from facegen.data.passed_over import PassedOver
+from facegen.data.walk import State, walk
+from facegen.file_kinds import HEAD
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,39 @@ class Folder:
 
     def __init__(self, path: Path, within: str = "") -> None:
         self.path = path
-        self._real_names = {printable(name): name for name in self._walk(within)}
+        self.passed_over = PassedOver()
+        self._real_names = shown_names(self._images(within))
         self.names = sorted(self._real_names, key=natural_key)
+        self.passed_over.twins = count_twins(self.names)
 
-    def _walk(self, within: str) -> Iterator[str]:
-        def give_up(problem: OSError) -> None:
-            raise InputError(f"Cannot read the folder {problem.filename}: {problem.strerror}.") from problem
+    def _images(self, within: str) -> Iterator[str]:
+        for found in walk(self.path, within):
+            if found.state is State.LITTER:
+                continue
+            if found.state is State.LOOP:
+                self.passed_over.loops.append(found.path)
+            # A link that leads nowhere is an image that cannot be read, which is said in its place.
+            elif is_image_name(found.path) and found.state is not State.SPECIAL:
+                yield found.path
+            elif found.state is State.NOWHERE:
+                self.passed_over.nowhere.append(f"{found.path} (a link to {self._target(found.path)})")
+            elif found.state is State.FILE:
+                self.passed_over.add(found.path, partial(self._head, found.path))
+            elif is_image_name(found.path):
+                self.passed_over.special.append(found.path)
 
-        for folder, inner, files in os.walk(self.path / within, onerror=give_up):
-            inner[:] = [name for name in inner if not name.startswith(".") and name != "__MACOSX"]
-            prefix = Path(folder).relative_to(self.path).as_posix()
-            prefix = "" if prefix == "." else prefix + "/"
-            yield from (prefix + name for name in files if is_image_name(name))
+    def _target(self, name: str) -> str:
+        try:
+            return str((self.path / name).readlink())
+        except OSError:  # gone meanwhile
+            return "nothing"
+
+    def _head(self, name: str) -> bytes:
+        try:
+            with (self.path / name).open("rb") as file:
+                return file.read(HEAD)
+        except OSError:
+            return b""
 
     @cached_property
     def identity(self) -> str:

@@ -1,16 +1,17 @@
 """Names of images in folders and archives: which they are, and in what order.
 
-Hidden files, ``__MACOSX`` and files that do not end like an image are passed over.
+Litter and files that do not end like an image are passed over.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
 
 from facegen.data.decode import suffixes
-
-#: Hidden files and folders, and the resource forks that macOS packs beside the files.
-_LITTER = re.compile(r"(?:^|/)(?:\.|__MACOSX/)")
+from facegen.data.litter import is_litter
 
 
 def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
@@ -26,6 +27,42 @@ def printable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def shown_names(names: Iterable[str]) -> dict[str, str]:
+    """What each name is called (by :func:`printable`) → the name itself: no two are called alike.
+
+    Of two that would be, the one that is not UTF-8 gets a number: ``x (2).png``.
+    """
+    shown, spelt_out = {}, []
+    for name in names:
+        text = printable(name)
+        if text == name:
+            shown[name] = name
+        else:
+            spelt_out.append((text, name))
+    for text, name in sorted(spelt_out):
+        stem, dot, suffix = text.rpartition(".")
+        unique, number = text, 2
+        while unique in shown:
+            unique, number = f"{stem} ({number}){dot}{suffix}", number + 1
+        shown[unique] = name
+    return shown
+
+
 def is_image_name(name: str) -> bool:
-    """Whether ``name`` (relative, forward slashes) ends like an image and no part of it is hidden or macOS litter."""
-    return name[name.rfind(".") :].lower() in suffixes() and not _LITTER.search(name)
+    """Whether ``name`` (relative, forward slashes) ends like an image and is not litter."""
+    return suffix_of(name) in suffixes() and not is_litter(name)
+
+
+def suffix_of(name: str) -> str:
+    """The ending of a file's name in lower case, with its dot: ``".jpg"``; ``""`` where it has none."""
+    stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
+    return dot + suffix.lower() if stem else ""
+
+
+def count_twins(names: Iterable[str]) -> int:
+    """How many of ``names`` another one differs from by the normal form of Unicode alone.
+
+    macOS spells é as two characters (form D), other systems as one (form C).
+    """
+    forms = Counter(unicodedata.normalize("NFC", name) for name in names if not name.isascii())
+    return forms.total() - len(forms)

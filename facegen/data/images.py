@@ -16,6 +16,7 @@ from facegen.data.containers import Container, open_container
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable, decode
 from facegen.data.origin import Origin, origin_of
+from facegen.data.passed_over import PassedOver
 from facegen.data.rgb import pytorch_fid_rgb
 from facegen.errors import InputError
 
@@ -85,6 +86,19 @@ class ImageCollection:
                 yield Picture(member.name, np.array(decoded.image), origin_of(data), note)
             except Unreadable as problem:
                 raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What somebody may miss in it, in whole sentences: pictures and archives that were left out."""
+        return self._passed_over.warnings(self.path, len(self._content.names))
+
+    def say_remark(self) -> None:
+        """On stderr, what was left out where that is only texts and the like."""
+        self._passed_over.say_remark(self.path, len(self._content.names))
+
+    @property
+    def _passed_over(self) -> PassedOver:
+        return PassedOver() if isinstance(self._content, FaceDataset) else self._content.passed_over
 
     @property
     def splits(self) -> npt.NDArray[np.object_]:

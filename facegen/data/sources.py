@@ -14,6 +14,7 @@ from PIL import Image
 from facegen.data.containers import Container, Member, open_container
 from facegen.data.dataset import is_dataset
 from facegen.data.decode import Decoded, Unreadable, decode
+from facegen.data.passed_over import PassedOver
 from facegen.data.rgb import AS_STORED, PreparedRgb
 from facegen.errors import InputError
 
@@ -50,6 +51,11 @@ class Source(Protocol):
         """64 hex digits that change when the images may have."""
         ...
 
+    @property
+    def passed_over(self) -> PassedOver:
+        """What else is there."""
+        ...
+
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]: ...
 
 
@@ -71,6 +77,7 @@ class StoredImages:
 
     def __init__(self, container: Container, to_rgb: PreparedRgb) -> None:
         self.container, self._to_rgb = container, to_rgb
+        self.passed_over = container.passed_over
         self.kind = container.kind
         self.label = container.path.resolve().name
 
@@ -108,6 +115,7 @@ class SyntheticFaces:
 
     def __init__(self, count: int, seed: int) -> None:
         self.seed = seed
+        self.passed_over = PassedOver()
         self.names = [f"face-{index:06d}" for index in range(count)]
         self.label = f"{SYNTHETIC}:{count}"
 

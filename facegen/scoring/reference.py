@@ -49,6 +49,7 @@ class Reference:
         properties: of the images; None where a file of statistics does not tell.
         real: the images in the statistics (at most 50,000, drawn with a seed); None where there are statistics alone.
         heldout: those of a dataset's other splits (at most 5,000); None where it has none.
+        warnings: what somebody may miss of ``path``, in whole sentences: pictures and archives that were left out.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class Reference:
     properties: ImageProperties | None = None
     real: FeatureSet | None = None
     heldout: FeatureSet | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
@@ -73,13 +75,16 @@ def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
     """
     if path.suffix.lower() == ".npz":
         return _from_file(path, extractor)
-    used, others = parts(open_images(path))
+    images = open_images(path)
+    images.say_remark()
+    used, others = parts(images)
     known = cached_features(used, extractor, f"The reference {path}")
     real = FeatureSet(used.take(stored_rows(len(used))), known.features)
     within = Pool(known.features[sample_rows(len(real), POOL)], within=True)
     description = f"{len(used):,} {'images' if others is None else 'train images'}"
     if others is None:
-        return Reference(path, known.statistics, used.sha256, description, (within,), known.properties, real)
+        used_alone = (within,), known.properties, real, None, images.warnings
+        return Reference(path, known.statistics, used.sha256, description, *used_alone)
     drawn = others.take(sample_rows(len(others), POOL))
     heldout = FeatureSet(drawn, cached_features(drawn, extractor, f"The held-out images of {path}").features)
     pools = (Pool(heldout.features, within=False), within)

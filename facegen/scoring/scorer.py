@@ -96,7 +96,7 @@ class Scorer:
 
     def score_collection(self, collection: ImageCollection) -> Score:
         """The score of the images of a folder, archive or dataset."""
-        return self._scored(*self._features_of(collection))[0]
+        return self._scored(*self._features_of(collection), self._left_out(collection))[0]
 
     def evaluate(self, collection: ImageCollection, training: ImageCollection | None = None) -> Evaluation:
         """The score and all other metrics, in one pass; copies are also looked for in ``training``.
@@ -117,7 +117,12 @@ class Scorer:
         found, origin = self._features_of(collection)
         generated = FeatureSet(collection.take(stored_rows(len(collection))), found.features)
         console.info("Comparing the images with the real ones.")
-        return evaluate(*self._scored(found, origin), generated, self.reference, known)
+        scored = self._scored(found, origin, self._left_out(collection))
+        return evaluate(*scored, generated, self.reference, known)
+
+    def _left_out(self, collection: ImageCollection) -> tuple[str, ...]:
+        """What was left out of the images and of the reference, in whole sentences."""
+        return tuple(dict.fromkeys([*collection.warnings, *self.reference.warnings]))
 
     def _known(self, training: ImageCollection | None) -> FeatureSet | None:
         """The features of training images (at most 50,000); None where the reference has the same images."""
@@ -145,8 +150,10 @@ class Scorer:
         found = compute_features(pixels(), self.extractor, str(collection.path), len(collection))
         return found, summary(origins)
 
-    def _scored(self, found: SetFeatures, origin: Origin) -> tuple[Score, Floor | None, Interval | None]:
-        """The value, and what it is worth."""
+    def _scored(
+        self, found: SetFeatures, origin: Origin, left_out: tuple[str, ...] = ()
+    ) -> tuple[Score, Floor | None, Interval | None]:
+        """The value, and what it is worth; ``left_out`` are warnings that come first."""
         statistics, reference = found.statistics, self.reference
         n = statistics.n
         assert n is not None
@@ -170,7 +177,7 @@ class Scorer:
             floor_spread=None if floor is None else floor.spread,
             floor_draws=() if floor is None else floor.draws,
             interval95=None if interval is None else (interval.low, interval.high),
-            warnings=tuple(self._warnings(found, floor)),
+            warnings=(*left_out, *self._warnings(found, floor)),
         )
         return score.with_origin(origin), floor, interval
 

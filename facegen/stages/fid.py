@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facegen import console
 from facegen.data.images import open_images
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path
@@ -61,7 +62,10 @@ def fid(
     # Everything is opened before anything is read, so that a wrong path is known at once.
     collection = open_images(images)
     require_enough(len(collection), str(images))
+    collection.say_remark()
     training = None if train is None else open_images(train)
+    for sentence in () if training is None else training.warnings:
+        console.warn(sentence)
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     if save_stats is not None:
         scorer.save_reference(save_stats)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from facegen import console
 from facegen.data.images import open_images
+from facegen.data.litter import is_litter
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
@@ -72,6 +73,8 @@ def grade(
     files = find_submissions(submissions)
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
+    for sentence in scorer.reference.warnings:
+        console.warn(sentence)
     notice = scorer.margin_warning(limits.count)
     if notice is not None:
         console.warn(notice)
@@ -111,7 +114,7 @@ def find_submissions(path: Path) -> list[Path]:
     files, ignored = [], []
     for entry in sorted(path.iterdir()):
         meant = entry.name.endswith(".tar.gz") or not entry.is_dir()
-        if entry.name.startswith(".") or entry.suffix.lower() in _NOT_SUBMISSIONS or not meant:
+        if is_litter(entry.name) or entry.suffix.lower() in _NOT_SUBMISSIONS or not meant:
             ignored.append(entry.name)
         else:
             files.append(entry)
@@ -130,7 +133,11 @@ def _collections(reference: Path, train: Path | None, size: int, cache: Path) ->
         console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for.")
     else:
         faces = _known(reference, "reference", size, cache)
-    training = None if train is None else _known(train, "training", size, cache)
+    training = None
+    if train is not None:
+        for sentence in open_images(train).warnings:
+            console.warn(sentence)
+        training = _known(train, "training", size, cache)
     return Collections(faces, training, fingerprints())
 
 

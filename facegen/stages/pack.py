@@ -9,9 +9,13 @@ from facegen import console
 from facegen.data.dataset import is_dataset
 from facegen.errors import InputError
 from facegen.files import StrPath, atomic_path, sha256_file
+from facegen.printable import printable
 from facegen.submission.reader import read_submission
-from facegen.submission.rules import LIMITS, SUFFIX, Code, Rejection, check_student_number, limits_for
-from facegen.submission.writer import find_files, write_tarball
+from facegen.submission.rules import LIMITS, SUFFIX, Code, Rejection, check_student_number, limits_for, shown
+from facegen.submission.writer import FolderContents, find_files, write_tarball
+
+#: So many files that are left out are named.
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -63,16 +67,24 @@ def pack(
         raise InputError(f"{images} is a prepared dataset.", "Name a folder of image files to pack.")
     target = out / f"{student_number}{SUFFIX}"
     try:
-        files, junk = find_files(images, limits)
-        if not files:
+        contents = find_files(images, limits)
+        _tell_what_is_left_out(contents)
+        if not contents.files:
             raise Rejection(Code.EMPTY, f"There is no image in {images}.", limits)
-        if junk:
-            console.info(f"Left out {junk} file{'s' if junk > 1 else ''} that macOS or Windows keeps in folders.")
         with atomic_path(target) as temporary:
-            write_tarball(files, temporary)
+            write_tarball(contents.files, temporary)
             submission = read_submission(temporary, file_name=target.name, limits=limits)
     except OSError as problem:
         raise InputError(f"Cannot pack {images} into {target}: {problem.strerror or problem}.") from problem
     written = target.stat().st_size
     console.info(f"Packed {len(submission.images):,} images into {target} ({written / 2**20:.1f} MiB).")
     return PackResult(target, sha256_file(target), len(submission.images), written)
+
+
+def _tell_what_is_left_out(contents: FolderContents) -> None:
+    for link in contents.loops:
+        console.warn(f"The link {shown(link)} leads to a folder that holds it, and is not followed.")
+    if litter := contents.litter:
+        names = ", ".join(printable(name) for name in litter[:_SHOWN]) + (", …" if len(litter) > _SHOWN else "")
+        what = "1 file or folder" if len(litter) == 1 else f"{len(litter):,} files and folders"
+        console.info(f"Left out {what} that systems and programs keep beside files: {names}.")

@@ -115,6 +115,7 @@ def prepare(
     preview = optional_path(preview)
     if preview is not None:
         _check_preview(preview, dataset, images)
+    _tell_what_is_passed_over(images)
     selection = select(images, partition, split, limit)
     fingerprint = _fingerprint(images, selection, size, split, limit, crop, to_rgb)
     if not force and (manifest := _already_there(dataset, fingerprint, strict)):
@@ -165,6 +166,7 @@ def prepare(
                     "converted": dict(sorted(notes.items())),
                     "skipped": skipped,
                     "not_in_partition": selection.left_out,
+                    "passed_over": images.passed_over.to_json(),
                     "versions": _versions(),
                 }
             )
@@ -227,6 +229,15 @@ def _transform(size: int, crop: int | None, to_rgb: PreparedRgb) -> str:
     resize = f"Resize({size}) bilinear antialiased"
     steps = f"{resize}, CenterCrop({size})" if crop is None else f"CenterCrop({crop}), {resize}"
     return f"{to_rgb.description}, {steps}"
+
+
+def _tell_what_is_passed_over(images: Source) -> None:
+    if not isinstance(images, StoredImages):
+        return
+    path, taken = images.container.path, len(images.names)
+    for sentence in images.passed_over.warnings(path, taken):
+        console.warn(sentence)
+    images.passed_over.say_remark(path, taken)
 
 
 def _fingerprint(

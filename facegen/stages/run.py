@@ -9,6 +9,7 @@ from typing import Any
 
 from facegen import console
 from facegen.data.images import open_images
+from facegen.data.litter import is_litter
 from facegen.device import choose_device
 from facegen.files import StrPath, optional_path, sha256_file, write_json
 from facegen.scoring.score import Score
@@ -152,7 +153,7 @@ def _headline(step: int, sentence: str) -> None:
 def _contents(path: Path) -> str | None:
     """A content hash of a file or of a folder of images; None where there is none."""
     if path.is_dir():
-        return open_images(path).sha256 if any(path.iterdir()) else None
+        return open_images(path).sha256 if any(not is_litter(entry.name) for entry in path.iterdir()) else None
     return sha256_file(path) if path.is_file() else None
 
 

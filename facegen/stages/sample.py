@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from facegen import console
+from facegen.data.litter import came_by_itself
 from facegen.data.origin import Origin, png_info
 from facegen.device import choose_device, placed
 from facegen.errors import InputError
@@ -234,6 +235,7 @@ def _require_replaceable(images: Path) -> None:
         return
     if not images.is_dir():
         raise InputError(f"{images} is a file.", "Name a folder for the images.")
-    foreign = next((entry.name for entry in images.iterdir() if not re.fullmatch(r"\d{4,}\.png", entry.name)), None)
+    names = (entry.name for entry in images.iterdir() if not re.fullmatch(r"\d{4,}\.png", entry.name))
+    foreign = next((name for name in names if not came_by_itself(name)), None)
     if foreign is not None:
         raise InputError(f"The folder {images} holds {foreign}, which is no sample.", "Name another folder.")

@@ -14,6 +14,7 @@ import torch
 
 from facegen import console
 from facegen.data.dataset import FaceDataset
+from facegen.data.litter import is_litter
 from facegen.device import choose_device, choose_precision
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
@@ -216,7 +217,10 @@ def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> 
     """
     files = checkpoint_files(run)
     if not files:
-        if run.exists() and (not run.is_dir() or (any(run.iterdir()) and not (run / RECIPE).is_file())):
+        if run.exists() and (
+            not run.is_dir()
+            or (any(not is_litter(entry.name) for entry in run.iterdir()) and not (run / RECIPE).is_file())
+        ):
             raise InputError(f"{run} exists and is not a run.", "Name another folder for the run.")
         return None
     checkpoint = load_checkpoint(files[0])

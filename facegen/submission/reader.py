@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from facegen.data.litter import is_litter
 from facegen.data.origin import Origin, origin_of, summary
 from facegen.submission.decode import decode_image
 from facegen.submission.gzipped import GzipStream
@@ -19,7 +20,6 @@ from facegen.submission.rules import (
     Limits,
     Rejection,
     check_depth,
-    is_junk,
     is_picture_name,
     megabytes,
     same_name_key,
@@ -64,8 +64,8 @@ def read_submission(path: Path, *, file_name: str | None = None, limits: Limits 
             contents = _Contents(limits)
             stream = GzipStream(file, limits)
             for member in read_members(stream, limits):
-                if is_junk(member.path):
-                    contents.junk += 1
+                if is_litter(member.path):
+                    contents.litter += 1
                     continue
                 check_depth(member.path, member.folder)
                 if not member.folder:
@@ -88,7 +88,7 @@ class _Contents:
         self._problem: Rejection | None = None
         self.names: list[str] = []
         self.origins = Counter[Origin]()
-        self.junk = 0
+        self.litter = 0
 
     def add(self, path: str, data: bytes) -> None:
         key = same_name_key(path)
@@ -112,17 +112,17 @@ class _Contents:
         if self._foreign is not None:
             raise self._foreign
         if count == 0:
-            raise Rejection(Code.EMPTY, "There is no image in the archive.", self._limits)
+            raise Rejection(Code.EMPTY, " ".join(["There is no image in the archive.", *self.notes()]), self._limits)
         if count != self._limits.count:
             also = f" Besides, {self._problem.message}" if self._problem else ""
             message = f"It holds {count:,} images, not {self._limits.count:,}.{also}"
-            raise Rejection(Code.WRONG_COUNT, message, self._limits)
+            raise Rejection(Code.WRONG_COUNT, " ".join([message, *self.notes()]), self._limits)
         if self._problem is not None:
             raise self._problem
         return np.stack(self._pixels)
 
     def notes(self) -> tuple[str, ...]:
-        if not self.junk:
+        if not self.litter:
             return ()
-        plural = "s" if self.junk > 1 else ""
-        return (f"Ignored {self.junk} file{plural} that macOS or Windows left in the archive.",)
+        files = "1 file" if self.litter == 1 else f"{self.litter:,} files"
+        return (f"Ignored {files} that systems and programs left in the archive.",)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import PurePosixPath
 
+from facegen.data.litter import is_litter
 from facegen.errors import InputError, Refused
 
 SUFFIX = ".tar.gz"
@@ -222,14 +223,6 @@ def megabytes(count: int) -> str:
     return f"{count / (1 << 20):,.4g} MiB"
 
 
-def is_junk(path: str) -> bool:
-    """Whether a member is what macOS or Windows leave behind: ignored with a note, never a reason to reject."""
-    parts = path.split("/")
-    return "__MACOSX" in parts[:-1] or parts[-1].startswith("._") or parts[-1] in {
-        "__MACOSX", ".DS_Store", "Thumbs.db",
-    }  # fmt: skip
-
-
 def is_picture_name(path: str) -> bool:
     """Whether a member's suffix is that of a picture, of a format that is accepted or of another."""
     suffix = PurePosixPath(path).suffix.lower()
@@ -240,13 +233,14 @@ def plain_path(name: str, limits: Limits = LIMITS) -> str:
     """The member path ``name`` without ``./`` and trailing ``/``; Rejection ``unsafe_member`` where it is not plain.
 
     Not plain are: absolute, parent, drive and backslash paths, unprintable characters, and names over
-    ``limits.name_bytes`` bytes. How deep it lies is checked by :func:`check_depth`.
+    ``limits.name_bytes`` bytes. How deep it lies is checked by :func:`check_depth`. The name of litter may be
+    unprintable (macOS's ``Icon\\r``): nobody is shown it.
     """
     if len(name.encode("utf-8", "surrogatepass")) > limits.name_bytes:
         raise Rejection(
             Code.UNSAFE_MEMBER, f"The member {shown(name)} has a name longer than {limits.name_bytes} bytes."
         )
-    if any(unicodedata.category(character) in _UNPRINTABLE for character in name):
+    if not is_litter(name) and any(unicodedata.category(character) in _UNPRINTABLE for character in name):
         raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} has an unprintable character in its name.")
     if name.startswith("/") or _DRIVE.match(name):
         raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} has an absolute path.")

@@ -6,44 +6,62 @@ import gzip
 import io
 import tarfile
 import unicodedata
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from facegen.submission.rules import LIMITS, Code, Limits, Rejection, is_junk, megabytes, shown
+from facegen.data.walk import State, walk
+from facegen.submission.rules import LIMITS, Code, Limits, Rejection, megabytes, shown
 
 #: zlib's default; pinned, for Python's has changed. Another zlib (zlib-ng) may still compress to other bytes.
 _COMPRESSION = 6
 
 
-def find_files(folder: Path, limits: Limits = LIMITS) -> tuple[dict[str, Path], int]:
-    """The files below ``folder`` by their path in the tarball (with ``/``, sorted), and how much junk was left out.
+@dataclass
+class FolderContents:
+    """What is to be packed of a folder.
+
+    Attributes:
+        files: by their path in the tarball (with ``/``, sorted).
+        litter: the paths of the files and folders left out by :func:`facegen.data.litter.is_litter`.
+        loops: those of links to a folder that holds them, which were not followed.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    litter: list[str] = field(default_factory=list)
+    loops: list[str] = field(default_factory=list)
+
+
+def find_files(folder: Path, limits: Limits = LIMITS) -> FolderContents:
+    """The files below ``folder``; links to files and folders are followed.
 
     Rejection ``too_many_members`` or ``too_large`` as soon as there is more than a submission may hold: someone may
-    have named their home folder.
+    have named their home folder. ``unsafe_member`` for a link that leads nowhere, a named pipe and the like, and
+    ``duplicate_member`` for two names that one name in the tarball would stand for.
     """
-    files: dict[str, Path] = {}
-    junk = total = 0
-    for file in _walk(folder):
-        path = unicodedata.normalize("NFC", file.relative_to(folder).as_posix())
-        if is_junk(path):
-            junk += 1
+    contents, total = FolderContents(), 0
+    for found in walk(folder):
+        path = unicodedata.normalize("NFC", found.path)
+        if found.state is State.LITTER:
+            contents.litter.append(path)
             continue
-        files[path] = file
-        total += file.stat().st_size
-        if len(files) > limits.members:
+        if found.state is State.LOOP:
+            contents.loops.append(path)
+            continue
+        if found.state is not State.FILE:
+            what = "a link that leads nowhere" if found.state is State.NOWHERE else "a named pipe, socket or device"
+            raise Rejection(Code.UNSAFE_MEMBER, f"{shown(path)} in {folder} is {what}, not a plain file.")
+        if path in contents.files:
+            message = f"Two files in {folder} are called {shown(path)}, in two normal forms of Unicode."
+            raise Rejection(Code.DUPLICATE_MEMBER, message)
+        contents.files[path] = folder / found.path
+        total += contents.files[path].stat().st_size
+        if len(contents.files) > limits.members:
             raise Rejection(Code.TOO_MANY_MEMBERS, f"{folder} holds more than {limits.members:,} files.", limits)
         if total > limits.bytes:
             message = f"{folder} holds more than {megabytes(limits.bytes)} ({shown(path)}…)."
             raise Rejection(Code.TOO_LARGE, message, limits)
-    return dict(sorted(files.items())), junk
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from _walk(entry)
-        else:
-            yield entry
+    contents.files = dict(sorted(contents.files.items()))
+    return contents
 
 
 def write_tarball(files: dict[str, Path], target: Path) -> None:

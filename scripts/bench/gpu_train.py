@@ -106,7 +106,7 @@ def bring(run: Path, out: Path, device: str, tiny: bool = False, said: list[str]
         store_half(run / "last.safetensors", half)
         content, saved = half.read_bytes(), load_generator(half)
         drawn = sample(half, Path(folder) / "images", n=64 if tiny else 1000, device=device)
-        files, _ = find_files(drawn.images)
+        files = find_files(drawn.images).files
         with atomic_path(out / IMAGES) as temporary:
             write_tarball(files, temporary)
         with atomic_path(out / GRID) as temporary:

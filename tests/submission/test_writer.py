@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tarfile
 from pathlib import Path
 
@@ -25,12 +26,12 @@ def test_bytes_depend_on_names_and_contents_alone(tmp_path: Path) -> None:
     os.utime(second / "a.png", (1, 1))
     (second / "b.png").chmod(0o600)
     for folder in (first, second):
-        write_tarball(find_files(folder)[0], folder.with_suffix(".tar.gz"))
+        write_tarball(find_files(folder).files, folder.with_suffix(".tar.gz"))
     assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
 
 
 def test_headers_tell_nothing_of_the_machine(tmp_path: Path) -> None:
-    files, _ = find_files(_folder(tmp_path / "images", ["b.png", "a.png", "é.png"]))
+    files = find_files(_folder(tmp_path / "images", ["b.png", "a.png", "é.png"])).files
     write_tarball(files, tmp_path / "x.tar.gz")
     with tarfile.open(tmp_path / "x.tar.gz") as tar:
         members = tar.getmembers()
@@ -42,16 +43,45 @@ def test_headers_tell_nothing_of_the_machine(tmp_path: Path) -> None:
 
 
 def test_plain_names_make_a_plain_ustar(tmp_path: Path) -> None:
-    files, _ = find_files(_folder(tmp_path / "images", ["0001.png"]))
+    files = find_files(_folder(tmp_path / "images", ["0001.png"])).files
     write_tarball(files, tmp_path / "x.tar.gz")
     with tarfile.open(tmp_path / "x.tar.gz") as tar:
         assert tar.getmembers()[0].pax_headers == {}
 
 
-def test_junk_is_left_out(tmp_path: Path) -> None:
+def test_litter_is_left_out(tmp_path: Path) -> None:
     names = ["a.png", ".DS_Store", "._a.png", "__MACOSX/._a.png", "Thumbs.db"]
-    files, junk = find_files(_folder(tmp_path, names))
-    assert (list(files), junk) == (["a.png"], 4)
+    contents = find_files(_folder(tmp_path, names))
+    assert list(contents.files) == ["a.png"]
+    assert contents.litter == [".DS_Store", "._a.png", "Thumbs.db", "__MACOSX"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="not every account may make links there")
+class TestLinks:
+    def test_links_to_folders_are_followed_and_a_circle_ends(self, tmp_path: Path) -> None:
+        folder = _folder(tmp_path / "images", ["a.png"])
+        (folder / "more").symlink_to(_folder(tmp_path / "elsewhere", ["b.png"]))
+        (folder / "more" / "back").symlink_to("../images")
+        contents = find_files(folder)
+        assert (list(contents.files), contents.loops) == (["a.png", "more/b.png"], ["more/back"])
+        assert contents.files["more/b.png"].read_bytes() == b"b.png"
+
+    @pytest.mark.parametrize("target", ["nowhere.png", "0.png"])
+    def test_a_link_that_leads_nowhere_is_refused_by_name(self, target: str, tmp_path: Path) -> None:
+        (_folder(tmp_path, ["a.png"]) / "0.png").symlink_to(target)
+        with pytest.raises(Rejection, match=r"unsafe_member.*'0\.png' in .* is a link that leads nowhere"):
+            find_files(tmp_path)
+
+    def test_a_pipe_is_refused_unopened(self, tmp_path: Path) -> None:
+        os.mkfifo(_folder(tmp_path, ["a.png"]) / "0.png")
+        with pytest.raises(Rejection, match=r"unsafe_member.*'0\.png' in .* is a named pipe"):
+            find_files(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS takes both names for one")
+def test_of_two_normal_forms_of_a_name_neither_swallows_the_other(tmp_path: Path) -> None:
+    with pytest.raises(Rejection, match="duplicate_member"):
+        find_files(_folder(tmp_path, ["e\u0301.png", "\u00e9.png"]))
 
 
 @pytest.mark.parametrize(("limits", "code"), [(Limits(members=2), "too_many_members"), (Limits(bytes=10), "too_large")])
