@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import is_image_name, natural_key, printable
+from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import sha256_file
 
@@ -66,9 +67,10 @@ class Zip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.passed_over = PassedOver()
         self._members: dict[str, ZipMember] = {}
         try:
-            with zipfile.ZipFile(path) as archive:
+            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
                 for entry in archive.infolist():
                     self._add(entry)
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as problem:
@@ -127,6 +129,7 @@ class Tar:
     def __init__(self, path: Path, compression: str) -> None:
         """``compression``: ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``."""
         self.path = path
+        self.passed_over = PassedOver()
         self._compression = compression
         self._places: dict[str, tuple[int, int]] = {}
         with self._damage_told(), self._archive() as archive:
@@ -142,8 +145,11 @@ class Tar:
                 raise tarfile.ReadError("it is cut short or damaged in the middle")
         self.names = sorted(self._places, key=natural_key)
 
-    def _archive(self) -> tarfile.TarFile:
-        return tarfile.open(self.path, f"r:{self._compression}")  # type: ignore[call-overload]
+    @contextmanager
+    def _archive(self) -> Iterator[tarfile.TarFile]:
+        mode: Any = f"r:{self._compression}"
+        with self.path.open("rb") as file, tarfile.open(fileobj=file, mode=mode) as archive:
+            yield archive
 
     @contextmanager
     def _damage_told(self) -> Iterator[None]:

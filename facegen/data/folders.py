@@ -11,6 +11,7 @@ from pathlib import Path
 
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import is_image_name, natural_key, printable
+from facegen.data.passed_over import PassedOver
 from facegen.errors import InputError
 
 
@@ -33,6 +34,7 @@ class Folder:
 
     def __init__(self, path: Path, within: str = "") -> None:
         self.path = path
+        self.passed_over = PassedOver()
         self._real_names = {printable(name): name for name in self._walk(within)}
         self.names = sorted(self._real_names, key=natural_key)
 

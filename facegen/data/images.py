@@ -32,8 +32,9 @@ class ImageCollection:
     """Named images in natural order of their names, decoded as they are asked for.
 
     Attributes:
-        path: the folder or archive they come from.
-        kind: ``"folder"``, ``"zip"``, ``"tar"`` or ``"dataset"``.
+        path: the folder or file they come from.
+        kind: ``"folder"``, ``"zip"``, ``"tar"``, ``"array"``, ``"parquet"``, ``"hdf5"``, ``"joined"`` (parts of one
+            download) or ``"dataset"``.
         rows: which of them these are, rising; None where they are all.
     """
 

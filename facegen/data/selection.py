@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facegen import console
+from facegen.data.containers import splits_told
 from facegen.data.partition import find_partition, knows_any, read_partition, splits_of
 from facegen.data.sources import Source, StoredImages
 from facegen.errors import InputError
@@ -30,7 +31,7 @@ class Selection:
 def select(source: Source, partition: Path | None, split: str, limit: int | None) -> Selection:
     """The first ``limit`` images of ``split`` (``"all"``: of any) by ``partition``, or by the one beside the images.
 
-    Without a partition every image is train. InputError when the partition does not fit or the split is empty.
+    Without a partition the container's own splits count, and where it has none every image is train. InputError when the partition does not fit or the split is empty.
     """
     names = list(source.names)
     table: dict[str, str] | None = None
@@ -43,6 +44,11 @@ def select(source: Source, partition: Path | None, split: str, limit: int | None
         else:
             console.info(f"{partition.name} beside the images does not name them: it is left aside.")
             table = None
+    if table is None and isinstance(source, StoredImages) and (told := splits_told(source.container)):
+        chosen = [name for name in names if split in ("all", told[name])]
+        if not chosen:
+            raise InputError(f"None of the {len(names):,} images of {source.label} is in the {split} split.")
+        return Selection(chosen[:limit], told, None)
     if table is None or partition is None:
         if split not in ("all", "train"):
             raise InputError(
