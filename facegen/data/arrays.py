@@ -215,7 +215,7 @@ class _Header:
 
 
 def _read_header(file: IO[bytes], where: str) -> _Header:
-    """Read no further than the header. InputError where it is none."""
+    """Read no further than the header. InputError where it is none; zipfile's own errors where the zip is damaged."""
     try:
         version = np.lib.format.read_magic(file)
         read = {
@@ -223,7 +223,7 @@ def _read_header(file: IO[bytes], where: str) -> _Header:
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, fortran, dtype = read(file)
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+    except (ValueError, KeyError, EOFError) as problem:
         raise InputError(f"{where} is not a whole .npy file: its header is damaged.", _AGAIN) from problem
     return _Header(tuple(shape), fortran, dtype, file.tell())
 
@@ -240,7 +240,7 @@ def _checked(header: _Header, where: str, loaded: str, path: Path, file: IO[byte
     if header.fortran:
         raise InputError(
             f"{where} is stored in Fortran order: every image is spread over the whole file.",
-            f"In Python: np.save('{path.stem}-c.npy', np.ascontiguousarray({loaded}))",
+            f"Save it in C order: np.save('{path.stem}-c.npy', np.ascontiguousarray({loaded})) in Python.",
         )
     if layout.note:
         console.info(f"{where}: {layout.note}.")

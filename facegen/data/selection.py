@@ -31,7 +31,8 @@ class Selection:
 def select(source: Source, partition: Path | None, split: str, limit: int | None) -> Selection:
     """The first ``limit`` images of ``split`` (``"all"``: of any) by ``partition``, or by the one beside the images.
 
-    Without a partition the container's own splits count, and where it has none every image is train. InputError when the partition does not fit or the split is empty.
+    Without a partition the container's own splits count, and where it has none every image is train. InputError when
+    the partition does not fit or the split is empty.
     """
     names = list(source.names)
     table: dict[str, str] | None = None
