@@ -89,6 +89,15 @@ def splits_told(container: Container) -> dict[str, str] | None:
     return container.splits if isinstance(container, Parquet) else None
 
 
+def archives_of(container: Container) -> list[Zip | Tar]:
+    """The archives that are read for a container, the outermost first: where a partition may lie beside the images."""
+    if isinstance(container, nested.Inside):
+        return [container.outer, *archives_of(container.content)]
+    if isinstance(container, Joined):
+        return [archive for part in container.parts for archive in archives_of(part)]
+    return [container] if isinstance(container, Zip | Tar) else []
+
+
 def _archive_inside(folder: Path) -> str | None:
     """The remedy for a folder that holds the images' archive instead of the images."""
     if not folder.is_dir():
@@ -153,7 +162,7 @@ def _or_inside(outer: Zip | Tar, path: Path, depth: int) -> Container:
     if inner is None:
         return outer
     console.info(f"Images from {printable(inner.name)}, which lies in {path}.")
-    return nested.open_inside(inner, path, outer.passed_over, lambda place: _open(place, depth + 1))
+    return nested.open_inside(inner, outer, lambda place: _open(place, depth + 1))
 
 
 def _open_folder(path: Path) -> Container:

@@ -90,7 +90,7 @@ def tell_of_others(file: Path) -> None:
 
 
 class Joined:
-    """The images of all parts of a series as one container."""
+    """The images of all ``parts`` of a series as one container."""
 
     kind = "joined"
 
@@ -101,14 +101,14 @@ class Joined:
             InputError: a name that two parts have for images that differ; or a part that cannot be opened.
         """
         self.path = path
-        self._parts = [open_part(file) for file in parts.files.values()]
+        self.parts = [open_part(file) for file in parts.files.values()]
         self._place: dict[str, int] = {}
-        for number, part in enumerate(self._parts):
+        for number, part in enumerate(self.parts):
             twice = [name for name in part.names if self._place.setdefault(name, number) != number]
             self._compare(twice, number)
         self.names = sorted(self._place, key=natural_key)
         first, *_, last = (file.name for file in parts.files.values())
-        console.info(f"{path}: {len(self.names):,} images in {len(self._parts)} parts, {first} to {last}, read as one.")
+        console.info(f"{path}: {len(self.names):,} images in {len(self.parts)} parts, {first} to {last}, read as one.")
         if parts.missing:
             console.warn(f"A part is missing from {path}: {', '.join(parts.missing)}. Its images are left out.")
 
@@ -116,7 +116,7 @@ class Joined:
     def passed_over(self) -> PassedOver:
         """What was left out of all parts together."""
         total = PassedOver()
-        for part in self._parts:
+        for part in self.parts:
             total.suffixes.update(part.passed_over.suffixes)
             total.archives += part.passed_over.archives
             total.pictures += part.passed_over.pictures
@@ -124,20 +124,20 @@ class Joined:
 
     def _compare(self, names: Sequence[str], number: int) -> None:
         """InputError unless what this part has under ``names`` is what an earlier part has under them."""
-        here = self._parts[number].members(names)
+        here = self.parts[number].members(names)
         earlier = self._members(names)
         for one, other in zip(here, earlier, strict=True):
             if one.read() != other.read():
                 raise InputError(
                     f"Two parts in {self.path} have different images by the name {one.name}, "
-                    f"{self._parts[number].path.name} for one: they are no parts of one series.",
+                    f"{self.parts[number].path.name} for one: they are no parts of one series.",
                     "Name one of them.",
                 )
 
     @cached_property
     def identity(self) -> str:
         digest = hashlib.sha256()
-        for part in self._parts:
+        for part in self.parts:
             digest.update(f"{part.path.name}\0{part.identity}\0".encode())
         return digest.hexdigest()
 
@@ -148,6 +148,6 @@ class Joined:
         """Each part hands out its own in order, so each is gone through once."""
         sources = [
             part.members([name for name in names if self._place[name] == number])
-            for number, part in enumerate(self._parts)
+            for number, part in enumerate(self.parts)
         ]
         return (next(sources[self._place[name]]) for name in names)

@@ -14,12 +14,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
-from facegen.data.archives import BytesMember
+from facegen.data.archives import BytesMember, Tar, Zip
 from facegen.data.arrays import stored
 from facegen.data.decode import Unreadable
 from facegen.data.litter import is_litter
 from facegen.data.parquet import MissingMember
-from facegen.data.passed_over import PassedOver
 from facegen.data.places import Spooled, Window
 from facegen.errors import InputError
 from facegen.file_kinds import HEAD
@@ -47,12 +46,18 @@ class Inner:
 
 
 class Inside:
-    """The images of an archive that lies in another."""
+    """The images of an archive, table or array that lies in another archive.
 
-    def __init__(self, path: Path, place: Window | Spooled, content: Container, beside: PassedOver) -> None:
-        """``content`` is what was opened at ``place`` in ``path``; ``beside`` is what lies beside it there."""
-        self.path, self._place, self._content = path, place, content
+    Attributes:
+        outer: that archive.
+        content: what lies in it.
+    """
+
+    def __init__(self, outer: Zip | Tar, place: Window | Spooled, content: Container) -> None:
+        """``content`` is what was opened at ``place`` in ``outer``, which has no images beside it."""
+        self.path, self.outer, self._place, self.content = outer.path, outer, place, content
         self.kind = content.kind
+        beside = outer.passed_over
         self.names = content.names
         self.passed_over = content.passed_over
         self.passed_over.suffixes.update(beside.suffixes - Counter([PurePosixPath(place.inner).suffix.lower()]))
@@ -64,7 +69,7 @@ class Inside:
         return sha256_file(self.path)
 
     def members(self, names: Sequence[str]) -> Iterator[Member]:
-        for member in self._content.members(names):
+        for member in self.content.members(names):
             if isinstance(self._place, Window):
                 yield member
                 continue
@@ -94,11 +99,10 @@ def the_one(inner: Sequence[Inner], path: Path) -> Inner | None:
     return next(iter(celeba or inner), None)
 
 
-def open_inside(inner: Inner, path: Path, beside: PassedOver, open_: Callable[[Path], Container]) -> Container:
-    """Open one of the files in ``path`` by ``open_``, to which it is a path."""
+def open_inside(inner: Inner, outer: Zip | Tar, open_: Callable[[Path], Container]) -> Inside:
+    """Open one of the files in ``outer`` by ``open_``, to which it is a path."""
     place = inner.bring()
-    content = open_(cast(Path, place))
-    return Inside(path, place, content, beside)
+    return Inside(outer, place, open_(cast(Path, place)))
 
 
 def _looked_at(names: Sequence[str]) -> set[str]:

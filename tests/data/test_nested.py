@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from facegen.data.containers import open_container
+from facegen.data.containers import archives_of, open_container
 from facegen.data.places import Window
 from facegen.errors import EnvironmentProblem, InputError
 
@@ -117,6 +117,7 @@ class TestParts:
         write(tmp_path / f"{DRIVE}-002.zip", {"Img/img_align_celeba.zip": zipped({"1.png": png(1)})})
         container = open_container(tmp_path)
         assert [member.read() for member in container.members(container.names)] == [png(1)]
+        assert len(archives_of(container)) == 3
 
     @pytest.mark.parametrize("names", [(f"{DRIVE}-001.zip", f"{DRIVE}-003.zip"), ("a.part1.zip", "a.part3.zip")])
     def test_a_missing_part_is_said(self, tmp_path: Path, png: Png, names: tuple[str, str], capsys: Any) -> None:
