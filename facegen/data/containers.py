@@ -45,9 +45,7 @@ class Container(Protocol):
 
     kind: str
     path: Path
-
-    @property
-    def passed_over(self) -> PassedOver: ...
+    passed_over: PassedOver
 
     @property
     def names(self) -> Sequence[str]: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +76,18 @@ def parts_in(files: Sequence[Path]) -> Parts | None:
     return series if series is not None and set(series.files.values()) == set(files) else None
 
 
+def include(total: PassedOver, other: PassedOver) -> None:
+    """Add to ``total`` all that was left out of another container."""
+    for field in fields(PassedOver):
+        mine, its = getattr(total, field.name), getattr(other, field.name)
+        if isinstance(mine, list):
+            mine += its
+        elif isinstance(mine, dict):
+            mine.update(its)  # of a Counter: adds
+        else:
+            setattr(total, field.name, mine + its)
+
+
 def tell_of_others(file: Path) -> None:
     """Warn where ``file`` is one part of a series, for it is read alone."""
     series = series_of(file)
@@ -102,8 +114,10 @@ class Joined:
         """
         self.path = path
         self.parts = [open_part(file) for file in parts.files.values()]
+        self.passed_over = PassedOver()
         self._place: dict[str, int] = {}
         for number, part in enumerate(self.parts):
+            include(self.passed_over, part.passed_over)
             twice = [name for name in part.names if self._place.setdefault(name, number) != number]
             self._compare(twice, number)
         self.names = sorted(self._place, key=natural_key)
@@ -111,16 +125,6 @@ class Joined:
         console.info(f"{path}: {len(self.names):,} images in {len(self.parts)} parts, {first} to {last}, read as one.")
         if parts.missing:
             console.warn(f"A part is missing from {path}: {', '.join(parts.missing)}. Its images are left out.")
-
-    @property
-    def passed_over(self) -> PassedOver:
-        """What was left out of all parts together."""
-        total = PassedOver()
-        for part in self.parts:
-            total.suffixes.update(part.passed_over.suffixes)
-            total.archives += part.passed_over.archives
-            total.pictures += part.passed_over.pictures
-        return total
 
     def _compare(self, names: Sequence[str], number: int) -> None:
         """InputError unless what this part has under ``names`` is what an earlier part has under them."""

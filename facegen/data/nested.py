@@ -6,7 +6,6 @@ import io
 import os
 import tarfile
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import IO, TYPE_CHECKING, cast
 from facegen.data.archives import BytesMember, Tar, Zip
 from facegen.data.arrays import stored
 from facegen.data.decode import Unreadable
+from facegen.data.joined import include
 from facegen.data.litter import is_litter
 from facegen.data.parquet import MissingMember
 from facegen.data.places import Spooled, Window
@@ -57,12 +57,15 @@ class Inside:
         """``content`` is what was opened at ``place`` in ``outer``, which has no images beside it."""
         self.path, self.outer, self._place, self.content = outer.path, outer, place, content
         self.kind = content.kind
-        beside = outer.passed_over
         self.names = content.names
         self.passed_over = content.passed_over
-        self.passed_over.suffixes.update(beside.suffixes - Counter([PurePosixPath(place.inner).suffix.lower()]))
-        self.passed_over.archives += [name for name in beside.archives if name != place.inner]
-        self.passed_over.pictures += beside.pictures
+        include(self.passed_over, outer.passed_over)
+        suffixes, suffix = self.passed_over.suffixes, PurePosixPath(place.inner).suffix.lower()
+        suffixes[suffix] -= 1  # the inner archive itself is taken
+        if suffixes[suffix] < 1:
+            del suffixes[suffix]
+        if place.inner in self.passed_over.archives:
+            self.passed_over.archives.remove(place.inner)
 
     @cached_property
     def identity(self) -> str:

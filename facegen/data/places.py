@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import stat
 import tempfile
 import threading
 import zlib
@@ -28,6 +30,14 @@ class _InArchive:
 
     inner: str
     path: Path
+    size: int
+
+    def is_dir(self) -> bool:
+        return False
+
+    def stat(self) -> os.stat_result:
+        """A file of this size, readable by all, and no more."""
+        return os.stat_result((stat.S_IFREG | 0o444, 0, 0, 0, 0, 0, self.size, 0, 0, 0))
 
     @property
     def name(self) -> str:
