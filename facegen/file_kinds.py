@@ -100,6 +100,7 @@ _MAGIC: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"MSCF\0\0\0\0", _archive("a Windows cabinet")),
     (0, b"xar!", _archive("a macOS package")),
     (0, b"\x89HDF\r\n\x1a\n", HDF5),
+    (512, b"\x89HDF\r\n\x1a\n", HDF5),  # behind a block of the user's
     (0, b"PAR1", PARQUET),
     (0, b"\x93NUMPY", NPY),
     (0, b"ARROW1\0\0", FileKind("an Arrow file", "arrays", _AS_FILES)),
@@ -241,7 +242,7 @@ def _zip_by_first_member(head: bytes) -> FileKind:
 def _is_torchscript(path: Path) -> bool:
     """Whether a zip that PyTorch wrote has code in it."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
             return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
     except (zipfile.BadZipFile, OSError, ValueError):
         return False

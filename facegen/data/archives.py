@@ -85,7 +85,7 @@ class Zip:
         listing = Listing[ZipMember](self.passed_over)
         try:
             require_own_offsets(path)
-            with zipfile.ZipFile(path) as archive:
+            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
                 for entry in entries:
                     self._add(entry, archive, listing)

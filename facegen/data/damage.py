@@ -7,7 +7,9 @@ import gzip
 import lzma
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from facegen.errors import EnvironmentProblem, FacegenError, InputError
 from facegen.file_kinds import HEAD, TAR, ZEROS, kind_by_name, kind_of
@@ -17,8 +19,8 @@ _AGAIN = "Download or copy it again, whole."
 _FOUR_GIB = 1 << 32
 #: A zip's end record is in its last bytes: 22, and a comment of at most 64 KiB.
 _END = 22 + (1 << 16)
-_OPENERS: dict[str, type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]] = {
-    "gz": gzip.GzipFile,
+_OPENERS: dict[str, Callable[[IO[bytes]], gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
+    "gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     "bz2": bz2.BZ2File,
     "xz": lzma.LZMAFile,
 }
@@ -121,7 +123,7 @@ def _end_record(path: Path) -> bytes | None:
 def _inside(path: Path, compression: str) -> bytes | None:
     """The first bytes of what is compressed; None where not even those come out."""
     try:
-        with _OPENERS[compression](path, "rb") as file:
+        with path.open("rb") as raw, _OPENERS[compression](raw) as file:
             return bytes(file.read(HEAD))
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         return None

@@ -51,7 +51,7 @@ class Folder:
             elif found.state is State.NOWHERE:
                 self.passed_over.nowhere.append(f"{found.path} (a link to {self._target(found.path)})")
             elif found.state is State.FILE:
-                self.passed_over.add(found.path, partial(self._head, found.path))
+                self.passed_over.add(found.path, partial(self.head, found.path))
             elif is_image_name(found.path):
                 self.passed_over.special.append(found.path)
 
@@ -61,7 +61,8 @@ class Folder:
         except OSError:  # gone meanwhile
             return "nothing"
 
-    def _head(self, name: str) -> bytes:
+    def head(self, name: str) -> bytes:
+        """The first bytes of a file in the folder; none where it cannot be read."""
         try:
             with (self.path / name).open("rb") as file:
                 return file.read(HEAD)

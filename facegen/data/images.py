@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from facegen.data.containers import Container, open_container
+from facegen.data.containers import Container
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable, decode
+from facegen.data.opening import open_container
 from facegen.data.origin import Origin, origin_of
 from facegen.data.passed_over import PassedOver
 from facegen.data.rgb import pytorch_fid_rgb
@@ -39,8 +40,9 @@ class ImageCollection:
     """Named images in natural order of their names, decoded as they are asked for.
 
     Attributes:
-        path: the folder or archive they come from.
-        kind: ``"folder"``, ``"zip"``, ``"tar"`` or ``"dataset"``.
+        path: the folder or file they come from.
+        kind: ``"folder"``, ``"zip"``, ``"tar"``, ``"array"``, ``"parquet"``, ``"hdf5"``, ``"joined"`` (parts of one
+            download) or ``"dataset"``.
         rows: which of them these are, rising; None where they are all.
     """
 

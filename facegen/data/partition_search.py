@@ -16,6 +16,7 @@ from facegen.data.archives import Tar, Zip
 from facegen.data.containers import Container
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import natural_key
+from facegen.data.opening import archives_of
 from facegen.data.partition import Partition, is_partition_name, parse_partition, read_partition
 from facegen.errors import InputError
 from facegen.printable import printable
@@ -46,9 +47,11 @@ def find_partitions(container: Container) -> list[Partition]:
 
 
 def _inside(container: Container) -> list[partial[Partition]]:
-    if not isinstance(container, Zip | Tar):
-        return []
-    return [partial(_read_member, container, name) for name in sorted(container.partitions, key=_preference)]
+    return [
+        partial(_read_member, archive, name)
+        for archive in archives_of(container)
+        for name in sorted(archive.partitions, key=_preference)
+    ]
 
 
 def _read_member(archive: Zip | Tar, name: str) -> Partition:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facegen import console
+from facegen.data.opening import splits_told
 from facegen.data.partition import Matched, Partition, read_partition
 from facegen.data.partition_search import find_partitions
 from facegen.data.sources import Source, StoredImages
@@ -36,10 +37,18 @@ class Selection:
 def select(source: Source, partition: Path | None, split: str, limit: int | None) -> Selection:
     """The first ``limit`` images of ``split`` (``"all"``: of any) by ``partition``, or by the one that is found.
 
-    Without a partition every image is train, and only ``"all"`` can be asked for. An image that the partition does not
-    name is left out. InputError when the partition is of other images or the split is empty.
+    A container's own splits come before a partition that is found. Without either every image is train, and only
+    ``"all"`` can be asked for. An image that the partition does not name is left out.
+
+    Raises:
+        InputError: the partition is of other images, or the split is empty.
     """
     names = list(source.names)
+    if partition is None and isinstance(source, StoredImages) and (told := splits_told(source.container)):
+        chosen = [name for name in names if split in ("all", told[name])]
+        if not chosen:
+            raise InputError(f"None of the {len(names):,} images of {source.label} is in the {split} split.")
+        return Selection(chosen[:limit], told, None)
     if partition is not None:
         table = read_partition(partition)
         matched = table.match(names)

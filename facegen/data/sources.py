@@ -11,9 +11,10 @@ from typing import Protocol
 
 from PIL import Image
 
-from facegen.data.containers import Container, Member, open_container
+from facegen.data.containers import Container, Member
 from facegen.data.dataset import is_dataset
 from facegen.data.decode import Decoded, Unreadable, decode
+from facegen.data.opening import open_container
 from facegen.data.passed_over import PassedOver
 from facegen.data.rgb import AS_STORED, PreparedRgb
 from facegen.errors import InputError

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from facegen.data import damage
-from facegen.data.containers import open_container
 from facegen.data.decode import Unreadable
 from facegen.data.images import open_images
+from facegen.data.opening import open_container
 from facegen.errors import InputError
 
 FORMS = ["faces", "faces.zip", "faces.tar", "faces.tar.gz", "faces.tgz", "faces.tar.bz2", "faces.tar.xz"]
@@ -285,7 +285,7 @@ def end_in_zeros(data: bytes) -> bytes:
         ("a.zip", lambda whole: b"\xfe" + whole[1:-18] + b"\2" + whole[-17:], "last volume of a split zip"),
         ("a.zip.002", lambda whole: b"\xfe\xfd" * 99, "a.zip.002 is a volume of a split archive"),
         ("a.zip", lambda whole: bytes(1 << 18), "is a file of zeros, .*never filled it"),
-        ("a.zip", lambda whole: b"\x89HDF\r\n\x1a\n" + bytes(99), "is an HDF5 file"),
+        ("a.zip", lambda whole: b"\x89HDF\r\n\x1a\n" + bytes(99), "is a truncated or damaged HDF5 file"),
         ("a.zip", lambda whole: b'{"error": {"code": 403}}', "is an error message in JSON"),
         ("a.zip", lambda whole: b"version https://git-lfs.github.com/spec/v1\n", "is a Git LFS pointer.*git lfs pull"),
         ("a.zip", lambda whole: b"RIFF\0\0\0\0WAVE", "is a WAV sound, not a folder or an archive of images"),

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegen.data.compressed import Decompressed, TrailingDataError
-from facegen.data.containers import Container, open_container
+from facegen.data.containers import Container
 from facegen.data.decode import Unreadable
+from facegen.data.opening import open_container
 from facegen.errors import InputError
 
 Store = Callable[..., Path]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facegen.data.containers import open_container
 from facegen.data.dataset import new_dataset
 from facegen.data.litter import came_by_itself, is_litter
+from facegen.data.opening import open_container
 from facegen.errors import InputError
 from facegen.stages.grade import find_submissions
 from facegen.stages.sample import _require_replaceable

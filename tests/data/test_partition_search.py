@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data.containers import open_container
+from facegen.data.opening import open_container
 from facegen.data.partition_search import find_partitions
 from facegen.errors import InputError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from facegen.data.containers import open_container
+from facegen.data.opening import open_container
 from facegen.data.passed_over import PassedOver
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor

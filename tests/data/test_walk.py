@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data.containers import open_container
 from facegen.data.folders import Folder
+from facegen.data.opening import open_container
 from facegen.data.walk import State, walk
 from facegen.errors import InputError
 

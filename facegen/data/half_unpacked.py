@@ -1,0 +1,57 @@
+"""Folders whose unpacking was cut short: the archive beside one has its name, and more images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from facegen import console
+from facegen.data.containers import Container
+from facegen.data.folders import Folder
+from facegen.errors import InputError
+
+
+def warn_of_half_unpacked(folder: Folder, open_archive: Callable[[Path], Container]) -> None:
+    """A warning for each folder with fewer images than the archive beside it that has its name.
+
+    They are the folder itself, those in it that hold images, and the two above it, of which it is a part.
+    """
+    counts: Counter[Path] = Counter()
+    for place, count in Counter(name.rpartition("/")[0] for name in folder.names).items():
+        for inner in (place, *map(str, PurePosixPath(place).parents)) if place else ("",):
+            counts[folder.path / inner] += count
+    for unpacked, count in sorted(counts.items()):
+        for archive in namesakes(unpacked):
+            _warn_if_fewer(unpacked, count, archive, "", open_archive)
+    whole = folder.path.absolute()
+    for above in list(whole.parents)[:2]:
+        for archive in namesakes(above):
+            part = whole.relative_to(above).as_posix() + "/"
+            _warn_if_fewer(folder.path, len(folder.names), archive, part, open_archive)
+
+
+def namesakes(folder: Path) -> list[Path]:
+    """The archives beside a folder that unpack to its name."""
+    folder = folder.absolute()
+    paths = (folder.with_name(folder.name + suffix) for suffix in (".zip", ".tar", ".tar.gz", ".tgz") if folder.name)
+    return [path for path in paths if path.is_file()]
+
+
+def _warn_if_fewer(
+    unpacked: Path, count: int, archive: Path, part: str, open_archive: Callable[[Path], Container]
+) -> None:
+    """``part``: the folder in the archive that was unpacked to ``unpacked``."""
+    try:
+        names = open_archive(archive).names
+    except InputError:
+        return
+    # Archives may or may not begin with a folder of their own name.
+    starts = (part, f"{archive.name.partition('.')[0]}/{part}") if part else ("",)
+    there = sum(name.startswith(starts) for name in names)
+    if count < there:
+        images = "image" if count == 1 else "images"
+        console.warn(
+            f"{unpacked} holds {count:,} {images} and {archive.name} beside it {there:,}: its unpacking may have been "
+            f"cut short. To take all of them, name {archive}."
+        )

@@ -1,0 +1,186 @@
+"""Images in an HDF5 file: one dataset of pixels, one of encoded images, or a dataset for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facegen import console
+from facegen.data.archives import BytesMember
+from facegen.data.arrays import Layout, choose, conversion, in_words, layout_of, looks_like_images, row_names
+from facegen.data.image_names import natural_key, printable
+from facegen.data.passed_over import PassedOver
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.files import sha256_file
+
+#: How an HDF5 file starts, or goes on after a block of the user's that is 512 bytes, 1024, and so on.
+MAGIC = b"\x89HDF\r\n\x1a\n"
+#: Rows that are read at a time where the file is not in chunks.
+_ROWS = 32
+
+#: Datasets by name: shape and type.
+Arrays = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
+
+
+class Hdf5:
+    """Images in an HDF5 file, read chunk by chunk.
+
+    They are the rows of a uint8 dataset [N, H, W, 3], the encoded images of a dataset of bytes, or a group's datasets:
+    each the pixels [H, W, 3] or the bytes of one image, called by its name.
+    """
+
+    kind = "hdf5"
+
+    def __init__(self, path: Path) -> None:
+        """Find the images.
+
+        Raises:
+            InputError: a damaged file, or none that has images.
+            EnvironmentProblem: h5py is not installed.
+        """
+        self.path = path
+        self._one = ""  # the dataset that has all images; "" where each has one of its own
+        self._layout: Layout | None = None
+        with self._open() as file:
+            arrays, columns, single = _datasets(file)
+            if len(columns) > 1:
+                raise InputError(
+                    f"{path} holds several datasets of encoded images: {', '.join(columns[:8])}.",
+                    "Save the one you mean to its own file.",
+                )
+            if len(single) > 1 and not columns and not any(looks_like_images(shape) for shape, _ in arrays.values()):
+                names = {printable(name): name for name in single}
+            else:
+                self._one = columns[0] if len(columns) == 1 else choose({**arrays, **single}, str(path))
+                if columns == [self._one]:
+                    names = {name: name for name in row_names(file[self._one].shape[0])}
+                else:
+                    self._layout = self._layout_of(file[self._one])
+                    names = {name: name for name in row_names(self._layout.count)}
+        self._real_names = names
+        self.names = sorted(names, key=natural_key)
+        self.passed_over = PassedOver()
+
+    def _layout_of(self, item: Any) -> Layout:
+        where = f"{self._one} in {self.path}"
+        numeric = item.dtype.kind in "fiub" and item.dtype != np.uint8 and len(item.shape) > 1 and item.shape[0]
+        loaded = f"h5py.File({self.path.name!r})[{self._one!r}][:]"
+        remedy = conversion(loaded, f"{self.path.stem}-uint8.npy", item[0] if numeric else None)
+        layout = layout_of(item.shape, item.dtype, where, remedy)
+        if layout.note:
+            console.info(f"{where}: {layout.note}.")
+        return layout
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        try:
+            import h5py
+        except ImportError as problem:
+            raise EnvironmentProblem(
+                f"Reading {self.path} needs h5py.", "Install it: pip install 'facegen[hdf5]'"
+            ) from problem
+        try:
+            with self.path.open("rb") as stream, h5py.File(stream, "r") as file:
+                yield file
+        except (OSError, RuntimeError, KeyError) as problem:
+            words = str(problem).strip().rstrip(".")[:200] or type(problem).__name__
+            raise InputError(
+                f"{self.path} is a truncated or damaged HDF5 file: {words}.", "Download or copy it again, whole."
+            ) from problem
+
+    @cached_property
+    def identity(self) -> str:
+        return sha256_file(self.path)
+
+    def members(self, names: Sequence[str]) -> Iterator[BytesMember]:
+        with self._open() as file:
+            if self._one:
+                yield from self._rows(file[self._one], names)
+                return
+            for name in names:
+                item = file[self._real_names[name]]
+                yield BytesMember(name, _encode(item[()], f"{item.name} in {self.path}"))
+
+    def _rows(self, item: Any, names: Sequence[str]) -> Iterator[BytesMember]:
+        """Rows of a dataset; those of one chunk are read together, for a chunk is decompressed as a whole."""
+        step = item.chunks[0] if item.chunks and self._layout else _ROWS
+        begin, block = -1, None
+        for name in names:
+            row = int(name)
+            if block is None or row // step * step != begin:
+                begin = row // step * step
+                block = item[begin : begin + step]
+            cell = block[row - begin]
+            data = self._layout.encode(np.ascontiguousarray(cell)) if self._layout else _bytes_of(cell)
+            yield BytesMember(name, data)
+
+
+def _datasets(file: Any) -> tuple[Arrays, list[str], Arrays]:
+    """A file's datasets: the arrays, the columns of encoded images, and those that are one image each."""
+    import h5py
+
+    arrays: Arrays = {}
+    columns: list[str] = []
+    single: Arrays = {}
+
+    def look(name: str, item: Any) -> None:
+        if not isinstance(item, h5py.Dataset) or item.shape is None:
+            return
+        shape, dtype = item.shape, item.dtype
+        if _is_column(item):
+            columns.append(name)
+        elif _is_single(item):
+            single[name] = shape, dtype
+        else:
+            arrays[name] = shape, dtype
+
+    file.visititems(look)
+    return arrays, columns, single
+
+
+def _is_picture(shape: Sequence[int]) -> bool:
+    """Whether this is the shape of one image, [H, W, C]."""
+    return len(shape) == 3 and shape[2] in (1, 3, 4)
+
+
+def _is_single(item: Any) -> bool:
+    """Whether a dataset is one image: its pixels or its encoded bytes."""
+    if item.dtype == np.uint8:
+        return _is_picture(item.shape) or (len(item.shape) == 1 and _has_image(_bytes_of(item[:12])))
+    return item.dtype.kind == "V" and item.shape == () and _has_image(_bytes_of(item[()]))
+
+
+def _is_column(item: Any) -> bool:
+    """Whether each cell is the bytes of an encoded image, of any length: vlen uint8, byte strings, or opaque data."""
+    import h5py
+
+    kinds = item.dtype.kind in "SV" or h5py.check_vlen_dtype(item.dtype) == np.uint8
+    text = h5py.check_string_dtype(item.dtype) is not None
+    return len(item.shape) == 1 and item.shape[0] > 0 and (kinds or text) and _has_image(_bytes_of(item[0]))
+
+
+def _has_image(data: bytes) -> bool:
+    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*")
+    return data.startswith(starts)
+
+
+def _bytes_of(cell: Any) -> bytes:
+    """What a cell holds, as bytes."""
+    if isinstance(cell, bytes):
+        return cell
+    return np.asarray(cell).tobytes()
+
+
+def _encode(value: Any, where: str) -> bytes:
+    """The file of one image: pixels are written as one, bytes are one already."""
+    pixels = np.asarray(value)
+    if pixels.ndim != 3:
+        return _bytes_of(value)
+    if pixels.dtype != np.uint8:
+        raise InputError(f"{where} is {in_words(pixels.shape, pixels.dtype)}, not uint8 [H, W, 3].")
+    return Layout(1, pixels.shape).encode(np.ascontiguousarray(pixels))

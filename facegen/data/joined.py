@@ -1,0 +1,157 @@
+"""Several archives as one source: the parts in which Google Drive and others hand out one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facegen import console
+from facegen.data.image_names import natural_key
+from facegen.data.passed_over import PassedOver
+from facegen.errors import InputError
+
+if TYPE_CHECKING:
+    from facegen.data.containers import Container, Member
+
+#: ``celeba-20240101T120000Z-001.zip`` of Google Drive, ``faces-002.zip``, ``faces.part3.tar``.
+_PART = re.compile(
+    r"(?P<stem>.+?)(?:-(?P<plain>\d{3})|[-_. ]?part[-_. ]?(?P<part>\d{1,3}))(?P<suffix>\.(?:zip|tar|tgz|tar\.\w{2,3}))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The archives of one folder that are called parts of one series, by their numbers, which rise."""
+
+    files: dict[int, Path]
+
+    @property
+    def missing(self) -> list[str]:
+        """The names of those that are not there; what may come after the last is not known."""
+        numbers = [*self.files]
+        stem = self.files[numbers[0]].name
+        gone = sorted(set(range(min(1, numbers[0]), numbers[-1])) - set(numbers) - {0})
+        return [_renumbered(stem, number) for number in gone]
+
+
+def _renumbered(name: str, number: int) -> str:
+    match = _PART.fullmatch(name)
+    assert match is not None
+    group = "plain" if match["plain"] else "part"
+    begin, end = match.span(group)
+    return f"{name[:begin]}{number:0{end - begin}d}{name[end:]}"
+
+
+def series_of(file: Path) -> Parts | None:
+    """The series that ``file`` is called a part of, if there are at least two of it in its folder."""
+    match = _PART.fullmatch(file.name)
+    if match is None:
+        return None
+    found = {}
+    for other in file.parent.iterdir():
+        its = _PART.fullmatch(other.name)
+        same = its is not None and (its["stem"], its["suffix"], bool(its["plain"])) == (
+            match["stem"],
+            match["suffix"],
+            bool(match["plain"]),
+        )
+        if its is not None and same and other.is_file():
+            found[int(its["plain"] or its["part"])] = other
+    numbers = sorted(found)
+    # Names such as samples-100 and samples-200 count something else.
+    if len(numbers) < 2 or numbers[0] > 2 or numbers[-1] > 2 * len(numbers):
+        return None
+    return Parts({number: found[number] for number in numbers})
+
+
+def parts_in(files: Sequence[Path]) -> Parts | None:
+    """The series that all ``files``, of one folder, are parts of; None where they are not one series."""
+    series = series_of(files[0]) if len(files) > 1 else None
+    return series if series is not None and set(series.files.values()) == set(files) else None
+
+
+def include(total: PassedOver, other: PassedOver) -> None:
+    """Add to ``total`` all that was left out of another container."""
+    for field in fields(PassedOver):
+        mine, its = getattr(total, field.name), getattr(other, field.name)
+        if isinstance(mine, list):
+            mine += its
+        elif isinstance(mine, dict):
+            mine.update(its)  # of a Counter: adds
+        else:
+            setattr(total, field.name, mine + its)
+
+
+def tell_of_others(file: Path) -> None:
+    """Warn where ``file`` is one part of a series, for it is read alone."""
+    series = series_of(file)
+    if series is None:
+        return
+    others = [other.name for other in series.files.values() if other != file]
+    shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    console.warn(
+        f"{file.name} is called a part of a series, and is read alone; beside it: {shown}. "
+        f"To read all as one, name a folder that has only them."
+    )
+
+
+class Joined:
+    """The images of all ``parts`` of a series as one container."""
+
+    kind = "joined"
+
+    def __init__(self, path: Path, parts: Parts, open_part: Callable[[Path], Container]) -> None:
+        """``path`` is the folder; ``open_part`` opens an archive, also one that has no image.
+
+        Raises:
+            InputError: a name that two parts have for images that differ; or a part that cannot be opened.
+        """
+        self.path = path
+        self.parts = [open_part(file) for file in parts.files.values()]
+        self.passed_over = PassedOver()
+        self._place: dict[str, int] = {}
+        for number, part in enumerate(self.parts):
+            include(self.passed_over, part.passed_over)
+            twice = [name for name in part.names if self._place.setdefault(name, number) != number]
+            self._compare(twice, number)
+        self.names = sorted(self._place, key=natural_key)
+        first, *_, last = (file.name for file in parts.files.values())
+        console.info(f"{path}: {len(self.names):,} images in {len(self.parts)} parts, {first} to {last}, read as one.")
+        if parts.missing:
+            console.warn(f"A part is missing from {path}: {', '.join(parts.missing)}. Its images are left out.")
+
+    def _compare(self, names: Sequence[str], number: int) -> None:
+        """InputError unless what this part has under ``names`` is what an earlier part has under them."""
+        here = self.parts[number].members(names)
+        earlier = self._members(names)
+        for one, other in zip(here, earlier, strict=True):
+            if one.read() != other.read():
+                raise InputError(
+                    f"Two parts in {self.path} have different images by the name {one.name}, "
+                    f"{self.parts[number].path.name} for one: they are no parts of one series.",
+                    "Name one of them.",
+                )
+
+    @cached_property
+    def identity(self) -> str:
+        digest = hashlib.sha256()
+        for part in self.parts:
+            digest.update(f"{part.path.name}\0{part.identity}\0".encode())
+        return digest.hexdigest()
+
+    def members(self, names: Sequence[str]) -> Iterator[Member]:
+        return self._members(names)
+
+    def _members(self, names: Sequence[str]) -> Iterator[Member]:
+        """Each part hands out its own in order, so each is gone through once."""
+        sources = [
+            part.members([name for name in names if self._place[name] == number])
+            for number, part in enumerate(self.parts)
+        ]
+        return (next(sources[self._place[name]]) for name in names)

@@ -1,0 +1,199 @@
+"""An archive in an archive: what an outer zip or tar without images of its own holds, opened where it lies."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, cast
+
+from facegen.data.archives import BytesMember, Tar, Zip
+from facegen.data.arrays import stored
+from facegen.data.decode import Unreadable
+from facegen.data.joined import include
+from facegen.data.listing import UnreadableMember
+from facegen.data.litter import is_litter
+from facegen.data.places import Spooled, Window
+from facegen.errors import InputError
+from facegen.file_kinds import HEAD
+from facegen.files import sha256_file
+
+if TYPE_CHECKING:
+    from facegen.data.containers import Container, Member
+
+#: An archive may be in an archive that is in an archive, and no deeper: a bomb is.
+DEEPEST = 2
+#: Of so many files in an archive the first bytes are looked at; of more, of those alone that are called archives.
+_LOOKED_AT = 64
+_SUFFIXES = (".zip", ".npz", ".npy", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".parquet", ".h5", ".hdf5", ".h5py")
+#: CelebA's own name for its archive, which is meant where there are several.
+_CELEBA = "img_align_celeba."
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A file in an archive that may hold images: its name there, its size, and what brings it to where it is read."""
+
+    name: str
+    size: int
+    bring: Callable[[], Window | Spooled]
+
+
+class Inside:
+    """The images of an archive, table or array that lies in another archive.
+
+    Attributes:
+        outer: that archive.
+        content: what lies in it.
+    """
+
+    def __init__(self, outer: Zip | Tar, place: Window | Spooled, content: Container) -> None:
+        """``content`` is what was opened at ``place`` in ``outer``, which has no images beside it."""
+        self.path, self.outer, self._place, self.content = outer.path, outer, place, content
+        self.kind = content.kind
+        self.names = content.names
+        self.passed_over = content.passed_over
+        include(self.passed_over, outer.passed_over)
+        suffixes, suffix = self.passed_over.suffixes, PurePosixPath(place.inner).suffix.lower()
+        suffixes[suffix] -= 1  # the inner archive itself is taken
+        if suffixes[suffix] < 1:
+            del suffixes[suffix]
+        if place.inner in self.passed_over.archives:
+            self.passed_over.archives.remove(place.inner)
+
+    @cached_property
+    def identity(self) -> str:
+        return sha256_file(self.path)
+
+    def members(self, names: Sequence[str]) -> Iterator[Member]:
+        for member in self.content.members(names):
+            if isinstance(self._place, Window):
+                yield member
+                continue
+            # A nameless file is this process's alone: a worker is handed the bytes.
+            try:
+                yield BytesMember(member.name, member.read())
+            except Unreadable as problem:
+                yield UnreadableMember(member.name, problem.reason)
+
+
+def archives_in(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
+    """The files in the zip or tar at ``path`` whose first bytes are ``wanted``, in the archive's order."""
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    with _damage_told(path):
+        return _in_zip(path, wanted) if is_zip else _in_tar(path, wanted)
+
+
+def the_one(inner: Sequence[Inner], path: Path) -> Inner | None:
+    """The one archive that is meant: the only one, or CelebA's own. InputError where there are several others."""
+    celeba = [one for one in inner if one.name.rpartition("/")[2].lower().startswith(_CELEBA)]
+    if len(inner) > 1 and len(celeba) != 1:
+        raise InputError(
+            f"{path} holds no image, but {len(inner)} archives: {', '.join(one.name for one in inner[:5])}.",
+            "Unpack it, and name the one you mean.",
+        )
+    return next(iter(celeba or inner), None)
+
+
+def open_inside(inner: Inner, outer: Zip | Tar, open_: Callable[[Path], Container]) -> Inside:
+    """Open one of the files in ``outer`` by ``open_``, to which it is a path."""
+    place = inner.bring()
+    return Inside(outer, place, open_(cast(Path, place)))
+
+
+def _looked_at(names: Sequence[str]) -> set[str]:
+    names = [name for name in names if not is_litter(name)]
+    called = {name for name in names if name.lower().endswith(_SUFFIXES)}
+    return called | set(names[:_LOOKED_AT] if len(names) <= _LOOKED_AT else ())
+
+
+def _in_zip(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
+    found = []
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        names = _looked_at([entry.filename for entry in entries])
+        for entry in entries:
+            if entry.filename not in names:
+                continue
+            if entry.flag_bits & 0x1:
+                raise InputError(f"{path} is encrypted ({entry.filename}).", "Make a zip without a password.")
+            with archive.open(entry) as member:
+                head = member.read(HEAD)
+            if wanted(head):
+                found.append(Inner(entry.filename, entry.file_size, _ZipBringer(path, entry)))
+    return found
+
+
+@dataclass(frozen=True)
+class _ZipBringer:
+    path: Path
+    entry: zipfile.ZipInfo
+
+    def __call__(self) -> Window | Spooled:
+        if self.entry.compress_type == zipfile.ZIP_STORED:
+            window = stored(self.path, self.entry)
+            with window.open() as file:
+                checks_itself = file.read(2) == b"PK"
+            if not checks_itself:
+                window.check_crc(self.entry.CRC)
+            return window
+        with (
+            _damage_told(self.path),
+            self.path.open("rb") as file,
+            zipfile.ZipFile(file) as archive,
+            archive.open(self.entry) as source,
+        ):
+            spooled = Spooled(self.entry.filename, self.path, source, self.entry.file_size)
+            source.read(1)  # at the end the CRC-32 is compared
+            return spooled
+
+
+def _in_tar(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
+    found = []
+    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:*") as archive:
+        entries = [entry for entry in archive if entry.isreg() and not entry.issparse()]
+        plain = archive.fileobj is file
+        names = _looked_at([entry.name for entry in entries])
+        for entry in entries:
+            source = archive.extractfile(entry) if entry.name in names else None
+            if source is not None and wanted(source.read(HEAD)):
+                found.append(Inner(entry.name, entry.size, _TarBringer(path, entry, plain)))
+    return found
+
+
+@dataclass(frozen=True)
+class _TarBringer:
+    path: Path
+    entry: tarfile.TarInfo
+    plain: bool
+
+    def __call__(self) -> Window | Spooled:
+        if self.plain:
+            return Window(self.entry.name, self.path, self.entry.offset_data, self.entry.size)
+        with _damage_told(self.path), self.path.open("rb") as file, tarfile.open(fileobj=file, mode="r:*") as archive:
+            stream = cast(IO[bytes], archive.fileobj)
+            stream.seek(self.entry.offset_data, os.SEEK_SET)
+            return Spooled(self.entry.name, self.path, io.BufferedReader(cast(io.RawIOBase, stream)), self.entry.size)
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    import lzma
+    import zlib
+
+    try:
+        yield
+    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as problem:
+        raise InputError(
+            f"{path} is a truncated or damaged archive: {problem or type(problem).__name__}.",
+            "Download or copy it again, whole.",
+        ) from problem
+    except (RuntimeError, NotImplementedError) as problem:
+        raise InputError(f"Cannot read {path}: {problem}.", "Make the archive with ordinary compression.") from problem

@@ -1,0 +1,274 @@
+"""Images in a parquet table, as Hugging Face keeps CelebA: one file or a folder of shards, streamed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from facegen import console
+from facegen.data.archives import BytesMember
+from facegen.data.arrays import row_names
+from facegen.data.image_names import natural_key
+from facegen.data.listing import UnreadableMember
+from facegen.data.passed_over import PassedOver
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.files import sha256_file
+from facegen.printable import printable
+
+#: How every parquet file starts, and ends.
+MAGIC = b"PAR1"
+#: Rows in memory at a time: a row group may be the whole table.
+_ROWS = 32
+#: What the splits are called in the shards' names, by the words of Hugging Face's ``datasets``.
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+_SHARD = re.compile(r"(?P<stem>.*?)-(?P<number>\d{5})-of-(?P<total>\d{5})")
+
+
+class _Row(NamedTuple):
+    """Where an image is: the row of a row group of a shard, each counted from 0."""
+
+    shard: int
+    group: int
+    row: int
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of images: encoded bytes, or a struct that has them as ``bytes``, perhaps with their ``path``."""
+
+    name: str
+    in_struct: bool
+    has_path: bool
+
+
+class Parquet:
+    """Images in the rows of parquet files with the same column.
+
+    ``splits`` gives the split of each name by its shard's: ``train-00000-of-00019.parquet``; None where a shard's name
+    says none.
+    """
+
+    kind = "parquet"
+
+    def __init__(self, path: Path, shards: Sequence[Path]) -> None:
+        """``path`` is what was named, a folder or a file; ``shards`` are its files.
+
+        Raises:
+            InputError: a file that is damaged, or has no column of images or several.
+            EnvironmentProblem: pyarrow is not installed.
+        """
+        self.path = path
+        self._shards = sorted(shards, key=lambda shard: natural_key(str(shard)))
+        self._columns: list[_Column] = []
+        rows: list[_Row] = []
+        paths: list[str | None] = []
+        said: list[str | None] = []
+        for number, shard in enumerate(self._shards):
+            with self._open(shard) as table:
+                column = _image_column(table.schema_arrow, shard)
+                self._columns.append(column)
+                for group in range(table.num_row_groups):
+                    rows += [_Row(number, group, row) for row in range(table.metadata.row_group(group).num_rows)]
+                paths += _paths(table, column) if column.has_path else [None] * table.metadata.num_rows
+            said += [_split(self._relative(shard))] * (len(rows) - len(said))
+        names = _names(paths)
+        if not names:
+            raise InputError(f"No image found in {path}: its table has no rows.")
+        self._rows = dict(zip(names, rows, strict=True))
+        self.splits = dict(zip(names, map(str, said), strict=True)) if None not in said else None
+        self.names = sorted(names, key=natural_key)
+        self.passed_over = PassedOver()
+        self._tell(Counter(said))
+
+    def _tell(self, splits: Counter[str | None]) -> None:
+        columns = ", ".join(sorted({column.name for column in self._columns}))
+        files = f"{len(self._shards)} parquet files" if len(self._shards) > 1 else "a parquet file"
+        by_split = ", ".join(f"{count:,} {split}" for split, count in splits.items()) if self.splits else "no splits"
+        console.info(f"{self.path}: {len(self.names):,} images ({by_split}) in {files}, column {columns}.")
+        for warning in _missing_shards(self._shards):
+            console.warn(warning)
+
+    def _relative(self, shard: Path) -> PurePosixPath:
+        return PurePosixPath(shard.name if shard == self.path else shard.relative_to(self.path).as_posix())
+
+    @contextmanager
+    def _open(self, shard: Path) -> Iterator[Any]:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as problem:
+            raise EnvironmentProblem(
+                f"Reading {self.path} needs pyarrow.", "Install it: pip install 'facegen[parquet]'"
+            ) from problem
+        try:
+            # Without pre_buffer and with a small buffer, a column is read page by page.
+            with (
+                shard.open("rb") as file,
+                pyarrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as table,
+            ):
+                yield table
+        except (pyarrow.ArrowException, OSError) as problem:
+            words = str(problem).strip().splitlines()[0][:200].rstrip(".") if str(problem).strip() else "damaged"
+            raise InputError(
+                f"{shard} is a truncated or damaged parquet file: {words}.", "Download or copy it again, whole."
+            ) from problem
+
+    @cached_property
+    def identity(self) -> str:
+        if self._shards == [self.path]:
+            return sha256_file(self.path)
+        digest = hashlib.sha256()
+        for shard in self._shards:
+            digest.update(f"{self._relative(shard)}\0{sha256_file(shard)}\0".encode())
+        return digest.hexdigest()
+
+    def members(self, names: Sequence[str]) -> Iterator[BytesMember | UnreadableMember]:
+        asked = [(name, self._rows[name]) for name in names]
+        # A row group is read from its beginning on. Names that jump between groups are brought in order first.
+        jumps = sum(before[:2] != after[:2] or before > after for (_, before), (_, after) in pairwise(asked))
+        if jumps < 2 * len({row[:2] for _, row in asked}):
+            yield from self._stream(asked)
+            return
+        with tempfile.TemporaryFile() as spool:
+            places: dict[str, tuple[int, int] | UnreadableMember] = {}
+            for member in self._stream(sorted(asked, key=lambda pair: pair[1])):
+                if isinstance(member, UnreadableMember):
+                    places[member.name] = member
+                    continue
+                places[member.name] = (spool.tell(), len(member.data))
+                try:
+                    spool.write(member.data)
+                except OSError as problem:
+                    raise EnvironmentProblem(
+                        f"No space in {tempfile.gettempdir()} to bring {self.path} in order: {problem.strerror}.",
+                        "Free some there, or set TMPDIR to another disk.",
+                    ) from problem
+            for name in names:
+                place = places[name]
+                if isinstance(place, UnreadableMember):
+                    yield place
+                    continue
+                spool.seek(place[0])
+                yield BytesMember(name, spool.read(place[1]))
+
+    def _stream(self, asked: Sequence[tuple[str, _Row]]) -> Iterator[BytesMember | UnreadableMember]:
+        """The members at these rows; going back within a row group, or to another, begins that one anew."""
+        at = 0
+        while at < len(asked):
+            end = at + 1
+            while end < len(asked) and asked[end][1][:2] == asked[at][1][:2] and asked[end][1] > asked[end - 1][1]:
+                end += 1
+            yield from self._stream_group(asked[at:end])
+            at = end
+
+    def _stream_group(self, asked: Sequence[tuple[str, _Row]]) -> Iterator[BytesMember | UnreadableMember]:
+        """The members at these rising rows of one row group."""
+        shard, group, _ = asked[0][1]
+        column, begin, at = self._columns[shard], 0, 0
+        with self._open(self._shards[shard]) as table:
+            selected = [f"{column.name}.bytes" if column.in_struct else column.name]
+            for batch in table.iter_batches(_ROWS, row_groups=[group], columns=selected, use_threads=False):
+                cells = batch.column(0).field(0) if column.in_struct else batch.column(0)
+                while at < len(asked) and asked[at][1].row < begin + len(cells):
+                    name, row = asked[at]
+                    data = cells[row.row - begin].as_py()
+                    yield (
+                        BytesMember(name, data) if data else UnreadableMember(name, "the table has no bytes in its row")
+                    )
+                    at += 1
+                begin += len(cells)
+                if at == len(asked):
+                    return
+
+
+def _image_column(schema: Any, shard: Path) -> _Column:
+    """The column of encoded images. InputError where there is none, or several of which none is called ``image``."""
+    import pyarrow
+
+    found: dict[str, _Column] = {}
+    for field in schema:
+        kind = field.type
+        if pyarrow.types.is_struct(kind):
+            inner = {kind.field(at).name: kind.field(at).type for at in range(kind.num_fields)}
+            if "bytes" in inner and _is_binary(inner["bytes"]):
+                has_path = "path" in inner and _is_text(inner["path"])
+                found[field.name] = _Column(field.name, in_struct=True, has_path=has_path)
+        elif _is_binary(kind):
+            found[field.name] = _Column(field.name, in_struct=False, has_path=False)
+    if len(found) > 1 and "image" not in found:
+        raise InputError(
+            f"{shard} has several columns that may be images: {', '.join(found)}.",
+            "Call the one you mean image, or save it alone.",
+        )
+    if not found:
+        columns = ", ".join(f"{field.name} ({field.type})" for field in list(schema)[:8])
+        raise InputError(
+            f"{shard} has no column of encoded images (bytes, or a struct of bytes and path): it has {columns}.",
+            "Save the images as PNG or JPEG bytes in a column image.",
+        )
+    return found.get("image") or next(iter(found.values()))
+
+
+def _is_binary(kind: Any) -> bool:
+    import pyarrow
+
+    types = pyarrow.types
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow
+
+    types = pyarrow.types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
+
+
+def _paths(table: Any, column: _Column) -> Iterator[str | None]:
+    """What each row calls its image. Only this part of the column is read."""
+    for batch in table.iter_batches(4096, columns=[f"{column.name}.path"], use_threads=False):
+        yield from batch.column(0).field(0).to_pylist()
+
+
+def _names(paths: Sequence[str | None]) -> list[str]:
+    """The paths, if each is there and no two are the same; otherwise the rows' numbers."""
+    names = [printable((path or "").replace("\\", "/").lstrip("/")) for path in paths]
+    return names if all(names) and len(set(names)) == len(names) else row_names(len(paths))
+
+
+def _split(shard: PurePosixPath) -> str | None:
+    """The split that a word of a shard's name says, or else one of its folders; None where none is, or several are."""
+    for name in (shard.stem, *shard.parts[-2::-1]):
+        said = {_SPLITS[word] for word in re.split(r"[-._ \d]+", name.lower()) if word in _SPLITS}
+        if said:
+            return said.pop() if len(said) == 1 else None
+    return None
+
+
+def _missing_shards(shards: Sequence[Path]) -> Iterator[str]:
+    """A sentence for each series ``stem-00000-of-00019`` that is not whole."""
+    there: dict[tuple[Path, str, int], set[int]] = {}
+    for shard in shards:
+        match = _SHARD.match(shard.name)
+        if match and isinstance(shard, Path):  # in an archive nothing lies beside it
+            series = (shard.parent, match["stem"], int(match["total"]))
+            there.setdefault(series, set()).add(int(match["number"]))
+    for (folder, stem, total), numbers in there.items():
+        missing = sorted(set(range(total)) - numbers)
+        if missing and total < 100_000:
+            first = f"{stem}-{missing[0]:05d}-of-{total:05d}"
+            beside = "lies beside it" if any(folder.glob(f"{first}*")) else "is missing"
+            more = f", and {len(missing) - 1:,} more of {total:,}" if len(missing) > 1 else ""
+            yield f"Only {len(numbers):,} of the {total:,} shards of {stem} are read: {first} {beside}{more}."
