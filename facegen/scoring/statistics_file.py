@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import pickle
 import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -296,7 +295,7 @@ def open_statistics(path: Path) -> StatisticsFile:
     if head.startswith(_OLD_TORCH) or _is_torch(names):
         return _from_torch(path)
     if head.startswith(_PICKLE):
-        raise _pickled(path, "is a Python pickle", "mu, sigma = FeatureStats.load(FILE).get_mean_cov() in StyleGAN")
+        raise _pickled(path, "is a Python pickle")
     if not head.startswith(_ZIP):
         kind = kind_of(head)
         raise _no_npz(path, f"it is {'empty' if not head else kind.name if kind is not None else 'something else'}")
@@ -388,7 +387,7 @@ def _read_npy(path: Path) -> npt.NDArray[Any]:
             return array
     except (OSError, ValueError, EOFError) as problem:
         raise InputError(f"{path} is not a whole .npy file: {str(problem).rstrip('.')}.") from problem
-    raise _pickled(path, "holds a pickled Python object", "found = numpy.load(FILE, allow_pickle=True).item()")
+    raise _pickled(path, "holds a pickled Python object")
 
 
 def _from_torch(path: Path) -> StatisticsFile:
@@ -401,8 +400,8 @@ def _from_torch(path: Path) -> StatisticsFile:
         with nullcontext() if permitted is None else permitted(_plain_types()):
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # it raises whatever it stumbles over
-        if isinstance(problem, pickle.UnpicklingError):
-            raise _pickled(path, "holds Python objects", "found = torch.load(FILE, weights_only=False)") from problem
+        if type(problem).__name__ == "UnpicklingError":  # it names what torch would not load
+            raise _pickled(path, "holds pickled Python objects") from problem
         raise InputError(
             f"{path} is not a whole PyTorch file ({path.stat().st_size:,} bytes).", "Download or copy it again."
         ) from problem
@@ -454,10 +453,11 @@ def _no_npz(path: Path, problem: object) -> InputError:
     return InputError(f"{path} is not an .npz file of plain arrays: {why}.")
 
 
-def _pickled(path: Path, what: str, how: str) -> InputError:
+def _pickled(path: Path, what: str) -> InputError:
     return InputError(
         f"{path} {what}, which facegen does not load: that can run code.",
-        f"If you trust where it comes from, load it in Python ({how}), and store its numbers: {_SAVE}.",
+        "If you trust where it comes from, load it as the program that wrote it does (StyleGAN's: mu, sigma = "
+        f"FeatureStats.load(FILE).get_mean_cov()), and store its numbers: {_SAVE}.",
     )
 
 
