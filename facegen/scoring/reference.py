@@ -20,7 +20,7 @@ from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.metrics.sampling import sample_rows
 from facegen.scoring.feature_cache import cache_path, cached_features
-from facegen.scoring.features import STORED, FeatureSet, stored_rows
+from facegen.scoring.features import FeatureSet, stored_rows
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.statistics_file import (
     StatisticsFile,
@@ -113,9 +113,10 @@ def _from_file(file: StatisticsFile, extractor: FeatureExtractor) -> Reference:
 
 
 def _pools(file: StatisticsFile, extractor: FeatureExtractor) -> tuple[Pool, ...]:
-    rows, arrays = file.features(), file.arrays
-    if rows is not None:
-        return (Pool(rows[sample_rows(min(len(rows), STORED), POOL)], within=True),)
+    arrays = file.arrays
+    features = None if file.rows is None else file.features(sample_rows(len(file.rows), POOL))
+    if features is not None:
+        return (Pool(features, within=True),)
     if "pool" not in arrays or "pool_within" not in arrays:
         return ()
     pool = arrays["pool"]

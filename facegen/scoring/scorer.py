@@ -103,11 +103,12 @@ class Scorer:
         Raises:
             InputError: statistics that are none, or of another extractor.
         """
-        features = file.features()
-        if features is None or len(features) > STORED:
+        statistics = file.statistics(self.extractor)
+        kept = stored_rows(0 if file.rows is None else len(file.rows))
+        features = file.features(kept)
+        if features is None:
             features = np.empty((0, self.extractor.dims), np.float32)
-        found = SetFeatures(file.statistics(self.extractor), features, properties_in(file.arrays))
-        return self._scored(found, Origin())[0]
+        return self._scored(SetFeatures(statistics, features, properties_in(file.arrays)), Origin())[0]
 
     def score_collection(self, collection: ImageCollection) -> Score:
         """The score of the images of a folder, archive or dataset."""
