@@ -181,14 +181,6 @@ class TestStatistics:
         both = fid(saved, tmp_path / "reference.npz")  # which name their network
         assert (both.value, both.extractor) == (pytest.approx(by_images.value, rel=1e-6), "inception-custom")
 
-    def test_of_features_have_the_interval_of_their_images(
-        self, weights: Path, folders: dict[int, Path], theirs: torch.nn.Module, tmp_path: Path
-    ) -> None:
-        np.save(tmp_path / "features.npy", their_features(theirs, folders[6], 64))
-        score = fid(tmp_path / "features.npy", folders[5], weights=weights, dims=64, device="cpu")
-        by_images = fid(folders[6], folders[5], weights=weights, dims=64, device="cpu")  # the reference is cached
-        assert score.interval95 == pytest.approx(by_images.interval95, rel=1e-3) and score.n == 6
-
     @pytest.mark.parametrize("side", [0, 1])
     @pytest.mark.parametrize(
         ("options", "said"), [({"all_metrics": True}, "--all-metrics"), ({"report": "r"}, "--report")]
