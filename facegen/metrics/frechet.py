@@ -26,6 +26,10 @@ _LARGEST = float(np.finfo(np.float32).max)
 _ROUNDING = 1e-6
 
 
+class NoDistance(InputError, ValueError):
+    """NaN, infinity, too large numbers, or covariances that are none: there is no distance between such statistics."""
+
+
 @dataclass(frozen=True)
 class FrechetStatistics:
     """What the distance needs to know of a set of features.
@@ -169,8 +173,7 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
 
     Raises:
         ValueError: the two have not the same number of dimensions.
-        InputError: there is no such distance: NaN, infinity or too large numbers in either, or covariances that are
-            none, which give a negative one.
+        NoDistance: NaN, infinity or too large numbers in either, or covariances that are none and give a negative one.
     """
     if first.mu.shape != second.mu.shape:
         raise ValueError(f"statistics of {len(first.mu)} and {len(second.mu)} dimensions cannot be compared")
@@ -182,7 +185,7 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
         rounding = float(shift @ shift + np.abs(traces)) * len(shift) * np.sqrt(np.finfo(np.float64).eps)
     require_finite(value)
     if value < -rounding:
-        raise InputError(
+        raise NoDistance(
             f"The Fréchet distance comes out as {value:.3g}: no two covariances are less than 0 apart.",
             "One of the statistics does not belong to features: compute them again.",
         )
@@ -190,12 +193,12 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
 
 
 def require_finite(*values: float) -> None:
-    """InputError where one of the numbers, distances or what they are made of, is NaN or infinity."""
+    """NoDistance where one of the numbers, distances or what they are made of, is NaN or infinity."""
     for value in values:
         if not np.isfinite(value):
-            raise InputError(
-                f"The Fréchet distance comes out as {value}: a mean or covariance holds NaN, infinity or numbers that "
-                "are too large for it.",
+            raise NoDistance(
+                f"The Fréchet distance comes out as {value}: the features, or their mean or covariance, hold NaN or "
+                "infinity, or numbers too large for it.",
                 "See to the extractor that made the features, or to the file of statistics.",
             )
 
@@ -203,7 +206,7 @@ def require_finite(*values: float) -> None:
 def trace_of_root(first: FrechetStatistics, second: FrechetStatistics) -> float:
     """Tr((Σ₁Σ₂)^½): with Σ₁ = RᵀR, the sum of the roots of the eigenvalues of RΣ₂Rᵀ, which it shares with Σ₁Σ₂.
 
-    InputError where there is none, as for :func:`frechet_distance`.
+    NoDistance where there is none, as for :func:`frechet_distance`.
     """
     if second.factor is not None and (first.factor is None or len(second.factor) < len(first.factor)):
         first, second = second, first

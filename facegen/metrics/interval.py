@@ -61,7 +61,7 @@ def confidence_interval(
 
     Raises:
         ValueError: fewer than 3 rows, another width than the reference's, NaN or infinity, or a level outside (0, 1).
-        InputError: the distance does not fit float64.
+        NoDistance: the distance does not fit float64.
     """
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not at {level}")

@@ -300,7 +300,7 @@ def open_statistics(path: Path) -> StatisticsFile:
         raise _pickled(path, "is a Python pickle")
     if not head.startswith(_ZIP):
         kind = kind_of(head)
-        raise _no_npz(path, f"it is {'empty' if not head else kind.name if kind is not None else 'something else'}")
+        raise _no_npz(path, f"it is {'empty' if not head else 'no zip archive' if kind is None else kind.name}")
     return _from_arrays(path, _Npz(path))
 
 
