@@ -124,9 +124,11 @@ def _call(name: str, function: Callable[[Images], Any], images: Images, dims: in
             f"The extractor {name} returns {features.shape[1]} features for {given} and {dims} for others.",
             "Distances need the same number for every image.",
         )
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinity
+        features = features.astype(np.float32, copy=False)
     if not np.isfinite(features).all():
-        raise InputError(f"The extractor {name} returns NaN or infinity for {given}.", _SHAPE)
-    return features.astype(np.float32, copy=False)
+        raise InputError(f"The extractor {name} returns NaN or infinity, as float32, for {given}.", _SHAPE)
+    return features
 
 
 def _told(problem: BaseException) -> str:

@@ -80,6 +80,35 @@ def test_a_generator_trained_against_the_extractor_is_named_and_warned_of(
     assert f"warning: {value['warnings'][0]}" in people.stderr and "flatters" in value["warnings"][0]
 
 
+def statistics(path: Path, mu: float = 0, sigma: float = 1) -> Path:
+    np.savez(path, mu=np.full(64, mu), sigma=sigma * np.eye(64))
+    return path
+
+
+def test_statistics_of_unknown_size_on_both_sides_are_said_to_be_that(facegen: Run, tmp_path: Path) -> None:
+    words = ("fid", statistics(tmp_path / "a.npz"), "--reference", statistics(tmp_path / "b.npz", 1))
+    people, as_json = facegen(*words, "--extractor", "inception"), facegen(*words, "--extractor", "inception", "--json")
+    assert people.stdout.startswith(
+        "inception-2015-12-05 FD at 64 dims 64.00 (not FID): statistics of unknown size against statistics of unknown "
+    )
+    value = json.loads(as_json.stdout)
+    assert (value["n"], value["value"], value["interval95"]) == (None, pytest.approx(64), None)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"), [({"sigma": -1}, "negative variances"), ({"mu": 1e200}, "1.0e+200"), ({"mu": np.nan}, "NaN")]
+)
+@pytest.mark.parametrize("side", [0, 1])
+def test_statistics_that_are_none_end_with_2_and_no_value(
+    facegen: Run, tmp_path: Path, broken: dict[str, float], said: str, side: int
+) -> None:
+    files = [statistics(tmp_path / "whole.npz"), statistics(tmp_path / "broken.npz", **broken)]
+    words = ("fid", files[side], "--reference", files[1 - side], "--json")
+    outcome = facegen(*words)
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "broken.npz holds no statistics" in outcome.stderr and said in outcome.stderr
+
+
 class TestAllMetrics:
     @pytest.fixture
     def scored(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy import linalg
 
 from facegen.checks.reference_fid import reference_distance
-from facegen.metrics.frechet import FrechetStatistics, RunningStatistics, frechet_distance, frechet_statistics
+from facegen.errors import InputError
+from facegen.metrics.frechet import FrechetStatistics, RunningStatistics, flaw_of, frechet_distance, frechet_statistics
+from facegen.metrics.interval import confidence_interval
 
 
 def features(seed: int, n: int, dims: int = 24, shift: float = 0.0) -> np.ndarray:
@@ -212,3 +214,51 @@ def test_memory_does_not_grow_with_the_number_of_features() -> None:
         return highest
 
     assert peak(300) <= 1.1 * peak(3)
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(st.integers(1, 6), st.integers(0, 2**31), st.floats(-1e-3, 1e-3), st.sampled_from([1e-30, 1.0, 1e30]))
+def test_a_covariance_is_told_by_its_eigenvalues(dims: int, seed: int, lowest: float, scale: float) -> None:
+    random = np.random.default_rng(seed)
+    axes, _ = np.linalg.qr(random.normal(size=(dims, dims)))
+    spectrum = np.array([1.0, *random.random(dims - 1)])[:dims]
+    spectrum[-1] = lowest if dims > 1 else 1.0
+    sigma = axes * (scale * spectrum) @ axes.T
+    assert (flaw_of(np.zeros(dims), (sigma + sigma.T) / 2) is None) == (spectrum[-1] >= -1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [2, 10, 300])
+def test_a_covariance_of_features_has_no_flaw(n: int, dtype: type) -> None:
+    sigma = np.cov(features(0, n).astype(dtype), rowvar=False, dtype=dtype).astype(np.float64)
+    assert flaw_of(np.zeros(24), sigma) is None and flaw_of(np.zeros(24), np.zeros((24, 24))) is None
+
+
+@pytest.mark.parametrize(
+    ("mu", "sigma"),
+    [
+        (np.full(3, np.nan), np.eye(3)),
+        (np.full(3, 1e200), np.eye(3)),
+        (np.zeros(3), np.full((3, 3), np.inf)),
+        (np.zeros(3), np.eye(3) * 1e308),
+        (np.zeros(3), np.array([[1, np.nan, 0], [np.nan, 1, 0], [0, 0, 1]])),
+        (np.zeros(3), -np.eye(3)),
+    ],
+    ids=["NaN", "large mean", "infinity", "large covariance", "NaN aside", "negative"],
+)
+@pytest.mark.filterwarnings("error")
+def test_a_distance_that_is_none_is_refused(mu: np.ndarray, sigma: np.ndarray) -> None:
+    broken, whole = FrechetStatistics(None, mu, sigma), FrechetStatistics(None, np.zeros(3), np.eye(3) / 9)
+    for pair in ((broken, whole), (whole, broken)):
+        with pytest.raises(InputError, match="Fréchet distance comes out as"):
+            frechet_distance(*pair)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-10, 1e30])
+def test_features_of_any_scale_have_a_distance_and_an_interval(scale: float) -> None:
+    x, y = features(0, 30).astype(np.float32), features(1, 300, shift=0.2).astype(np.float32)
+    near, scaled = frechet_statistics(y), frechet_statistics(y * np.float32(scale))
+    value = frechet_distance(frechet_statistics(x * np.float32(scale)), scaled)
+    assert value / scale**2 == pytest.approx(frechet_distance(frechet_statistics(x), near), rel=1e-5)
+    interval = confidence_interval(x * np.float32(scale), scaled)
+    assert interval.high / scale**2 == pytest.approx(confidence_interval(x, near).high, rel=1e-5)

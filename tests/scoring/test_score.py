@@ -52,7 +52,7 @@ MEASURED = replace(
 )
 
 
-@pytest.mark.parametrize("score", [FID, FD, MEASURED])
+@pytest.mark.parametrize("score", [FID, FD, MEASURED, replace(FD, n=None)])
 def test_json_there_and_back(score: Score) -> None:
     assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
 

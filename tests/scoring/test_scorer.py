@@ -18,8 +18,9 @@ from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.scoring import features, margin
 from facegen.scoring import scorer as module
 from facegen.scoring.metric_table import MEMORIZATION
-from facegen.scoring.reference import open_reference
+from facegen.scoring.reference import open_reference, save_reference
 from facegen.scoring.scorer import Scorer, open_scorer
+from facegen.scoring.statistics_file import open_statistics
 
 
 @pytest.fixture
@@ -87,6 +88,30 @@ def test_two_images_have_neither(scorer: Scorer, pixels: np.ndarray) -> None:
     score = scorer.score(pixels[:2])
     assert (score.floor, score.floor_spread, score.interval95) == (None, None, None)
     assert any("no floor" in warning for warning in score.warnings)
+
+
+def test_features_in_a_file_score_like_their_images(
+    scorer: Scorer, tiny: FeatureExtractor, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "features.npy", tiny(list(pixels[:8])))
+    assert scorer.score_statistics(open_statistics(tmp_path / "features.npy")) == scorer.score(pixels[:8])
+
+
+def test_statistics_that_tell_their_n_have_a_floor_and_no_interval(
+    scorer: Scorer, folder: Path, tiny: FeatureExtractor, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    save_reference(open_reference(new_folder(tmp_path / "some", pixels[:8]), tiny), tiny, tmp_path / "some.npz")
+    score, by_images = scorer.score_statistics(open_statistics(tmp_path / "some.npz")), scorer.score(pixels[:8])
+    assert score.value == pytest.approx(by_images.value, rel=1e-6)
+    assert (score.n, score.floor, score.interval95) == (8, by_images.floor, None)
+    assert score.warnings == by_images.warnings
+
+
+def new_folder(path: Path, pixels: np.ndarray) -> Path:
+    path.mkdir()
+    for index, image in enumerate(pixels):
+        Image.fromarray(image).save(path / f"{index}.png")
+    return path
 
 
 def test_more_images_than_are_stored_have_no_interval(

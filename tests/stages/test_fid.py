@@ -141,3 +141,71 @@ def test_one_image_is_refused_before_the_reference_is_read(folders: dict[int, Pa
     (tmp_path / "1.png").write_bytes((folders[5] / "000.png").read_bytes())
     with pytest.raises(InputError, match="has 1 image:"):
         fid(tmp_path, tmp_path / "absent", extractor="effnet-lite0")
+
+
+class TestStatistics:
+    """Either side may be statistics, as pytorch-fid allows. Nothing here takes a network but where images are."""
+
+    @pytest.fixture
+    def pair(self, tmp_path: Path) -> tuple[Path, Path]:
+        """Two files in pytorch-fid's layout, 64 dims."""
+        for seed, name in enumerate("ab"):
+            features = np.random.default_rng(seed).normal(seed / 4, 1, (90, 64))
+            np.savez(tmp_path / f"{name}.npz", mu=features.mean(0), sigma=np.cov(features, rowvar=False))
+        return tmp_path / "a.npz", tmp_path / "b.npz"
+
+    @pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")
+    def test_on_both_sides_give_pytorch_fids_value(self, pair: tuple[Path, Path]) -> None:
+        first, second = (np.load(path) for path in pair)
+        expected = fid_score.calculate_frechet_distance(first["mu"], first["sigma"], second["mu"], second["sigma"])
+        score = fid(*pair, extractor="inception")  # whose weights are not there
+        assert score.value == pytest.approx(expected, rel=1e-6)
+        assert (score.n, score.reference_n, score.interval95, score.floor) == (None, None, None, None)
+        assert (score.extractor, score.dims, score.metric) == ("inception-2015-12-05", 64, "fd")
+
+    def test_that_name_no_network_are_said_to_be_taken_for_one(self, pair: tuple[Path, Path]) -> None:
+        said = [any("inception-2015-12-05 is assumed" in each for each in score.warnings) for score in (
+            fid(*pair), fid(*pair, extractor="inception")
+        )]  # fmt: skip
+        assert said == [True, False]
+
+    def test_in_place_of_the_images_score_like_them(
+        self, weights: Path, folders: dict[int, Path], tmp_path: Path
+    ) -> None:
+        saved, options = tmp_path / "images.npz", {"weights": weights, "device": "cpu"}
+        by_images = fid(folders[6], folders[5], dims=64, save_stats=tmp_path / "reference.npz", **options)  # type: ignore[arg-type]
+        fid(folders[6], folders[6], dims=64, save_stats=saved, **options)  # type: ignore[arg-type]
+        by_statistics = fid(saved, folders[5], **options)  # type: ignore[arg-type] # dims are the file's
+        assert by_statistics.value == pytest.approx(by_images.value, rel=1e-6)
+        assert (by_statistics.n, by_statistics.dims, by_statistics.interval95) == (6, 64, None)
+        both = fid(saved, tmp_path / "reference.npz")  # which name their network
+        assert (both.value, both.extractor) == (pytest.approx(by_images.value, rel=1e-6), "inception-custom")
+
+    @pytest.mark.parametrize("side", [0, 1])
+    @pytest.mark.parametrize(
+        ("options", "said"), [({"all_metrics": True}, "--all-metrics"), ({"report": "r"}, "--report")]
+    )
+    def test_have_no_other_metrics(
+        self, side: int, options: dict[str, object], said: str, pair: tuple[Path, Path], folders: dict[int, Path]
+    ) -> None:
+        sides = [folders[66], folders[66]]
+        sides[side] = pair[0]
+        with pytest.raises(InputError, match=rf"a\.npz holds statistics, and {said} needs the images"):
+            fid(*sides, **options)  # type: ignore[arg-type]
+
+    def test_of_two_extractors_are_not_compared(self, pair: tuple[Path, Path]) -> None:
+        for path, name in zip(pair, ("inception-2015-12-05", "effnet-lite0"), strict=True):
+            np.savez(path, **np.load(path), extractor=name)
+        with pytest.raises(InputError, match="made with another extractor"):
+            fid(*pair)
+
+    def test_of_dims_that_no_extractor_has_ask_for_one(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", mu=np.zeros(5), sigma=np.eye(5))
+        with pytest.raises(InputError, match=r"a\.npz does not say which network made it.*5 dims.*--extractor"):
+            fid(tmp_path / "a.npz", tmp_path / "a.npz")
+
+    def test_without_any_spread_are_warned_of(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz", mu=np.zeros(64), sigma=np.zeros((64, 64)))
+        np.savez(tmp_path / "b.npz", mu=np.ones(64), sigma=np.eye(64))
+        score = fid(tmp_path / "a.npz", tmp_path / "b.npz", extractor="inception")
+        assert score.value == 128 and any("covariance is zero" in warning for warning in score.warnings)

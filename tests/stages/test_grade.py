@@ -162,10 +162,20 @@ def test_a_target_without_room_is_told_once(
     assert board["notice"] == "40 real images score 127.00." and "real images score 127.00." in page
 
 
-def test_statistics_alone_are_a_reference(submissions: Path, tmp_path: Path) -> None:
-    np.savez(tmp_path / "reference.npz", mu=np.zeros(1), sigma=np.eye(1))
-    result = stage.grade(submissions, reference=tmp_path / "reference.npz", out=tmp_path / "grades")
-    assert result.leaderboard.reference == {"name": "reference.npz", "n": 3, "sha256": "1" * 64}
+@pytest.mark.parametrize("name", ["reference.npz", "REFERENCE.NPZ", "reference"])
+def test_statistics_alone_are_a_reference_whatever_they_are_called(
+    submissions: Path, tmp_path: Path, name: str
+) -> None:
+    with (tmp_path / name).open("wb") as file:
+        np.savez(file, mu=np.zeros(1), sigma=np.eye(1))
+    result = stage.grade(submissions, reference=tmp_path / name, out=tmp_path / "grades")
+    assert result.leaderboard.reference == {"name": name, "n": 3, "sha256": "1" * 64}
+
+
+def test_copies_are_not_looked_for_in_statistics(submissions: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "features.npy", np.zeros((9, 4), np.float32))
+    with pytest.raises(InputError, match=r"features\.npy holds statistics, and --train needs the images"):
+        stage.grade(submissions, reference=submissions, train=tmp_path / "features.npy", out=tmp_path / "grades")
 
 
 def test_an_interrupted_run_keeps_its_rows(

@@ -1,0 +1,240 @@
+"""Statistics in the layouts of other programs, and files that hold none."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facegen.errors import InputError
+from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.scoring.reference import floor_of, open_reference
+from facegen.scoring.statistics_file import holds_statistics, open_statistics, refuse_statistics
+
+D = 12
+FEATURES = np.random.default_rng(0).normal(size=(40, D)).astype(np.float32)
+MU, SIGMA = FEATURES.mean(0, dtype=np.float64), np.cov(FEATURES.astype(np.float64), rowvar=False)
+PICTURES = np.zeros((5, 8, 8, 3), np.uint8)
+
+Write = Callable[[Path], Path]
+
+
+def npz(name: str = "stats.npz", **arrays: object) -> Write:
+    def write(folder: Path) -> Path:
+        with (folder / name).open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        return folder / name
+
+    return write
+
+
+def npy(asked: str, **arrays: object) -> Write:
+    """Each array as a ``.npy`` of its own, with - for _; ``asked`` is what is named."""
+
+    def write(folder: Path) -> Path:
+        for name, array in arrays.items():
+            np.save(folder / f"{name.replace('_', '-')}.npy", array)  # type: ignore[arg-type]
+        return folder / asked
+
+    return write
+
+
+def torch_file(value: object, old: bool = False) -> Write:
+    def write(folder: Path) -> Path:
+        torch.save(value, folder / "stats.pt", _use_new_zipfile_serialization=not old)
+        return folder / "stats.pt"
+
+    return write
+
+
+LAYOUTS = {
+    "pytorch-fid": npz(mu=MU, sigma=SIGMA),
+    "upper-case suffix": npz("STATS.NPZ", mu=MU, sigma=SIGMA),
+    "no suffix": npz("stats", mu=MU, sigma=SIGMA),
+    "row vector": npz(mu=MU[None], sigma=SIGMA),
+    "column vector": npz(mu=MU[:, None], sigma=SIGMA[None]),
+    "ADM": npz(arr_0=PICTURES, mu=MU, sigma=SIGMA, mu_s=np.zeros(7), sigma_s=np.eye(7)),
+    "mean and cov": npz(mean=MU, cov=SIGMA),
+    "m and s": npz(m=MU, s=SIGMA),
+    "float32": npz(mu=MU.astype(np.float32), sigma=SIGMA.astype(np.float32)),
+    "long double": npz(mu=MU.astype(np.longdouble), sigma=SIGMA.astype(np.longdouble)),
+    "big-endian": npz(mu=MU.astype(">f8"), sigma=SIGMA.astype(">f4")),
+    "Fortran order": npz(mu=MU, sigma=np.asfortranarray(SIGMA)),
+    "folder of mu and sigma": npy("", mu=MU, sigma=SIGMA),
+    "folder of mean and cov": npy("", mean=MU, cov=SIGMA),
+    "one of a pair": npy("sigma.npy", mu=MU, sigma=SIGMA),
+    "one of a named pair": npy("celeba-mean.npy", celeba_mean=MU, celeba_cov=SIGMA),
+    "torch-fidelity": torch_file({"mu": MU, "sigma": SIGMA}),
+    "tensors": torch_file({"mu": torch.from_numpy(MU), "sigma": torch.from_numpy(SIGMA)}),
+    "tensors of an old torch": torch_file({"mean": torch.from_numpy(MU), "cov": torch.from_numpy(SIGMA)}, old=True),
+    "features as .npy": npy("train.npy", train=FEATURES),
+    "score_sde": npz(pool_3=FEATURES, logits=np.zeros((40, 5), np.float32)),
+    "features as a tensor": torch_file(torch.from_numpy(FEATURES)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_layout_is_read_for_what_it_holds(layout: str, tiny: FeatureExtractor, tmp_path: Path) -> None:
+    path = LAYOUTS[layout](tmp_path)
+    assert holds_statistics(path)
+    found = open_statistics(path).statistics(tiny)
+    np.testing.assert_allclose(found.mu, MU, atol=1e-6)
+    np.testing.assert_allclose(found.sigma, SIGMA, atol=1e-6)
+    assert found.n == (40 if "features" in layout or layout == "score_sde" else None)
+
+
+@pytest.mark.parametrize("layout", ["pytorch-fid", "one of a pair", "torch-fidelity"])
+def test_float64_is_read_to_the_last_bit(layout: str, tiny: FeatureExtractor, tmp_path: Path) -> None:
+    found = open_statistics(LAYOUTS[layout](tmp_path)).statistics(tiny)
+    assert (found.mu == MU).all() and (found.sigma == SIGMA).all()
+
+
+def folder_of_pictures(folder: Path) -> Path:
+    npy("", mu=MU, sigma=SIGMA)(folder)
+    Image.fromarray(PICTURES[0]).save(folder / "1.png")
+    return folder
+
+
+def zip_of_pictures(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "faces.npz", "w") as archive:
+        archive.writestr("1.jpg", b"")
+    return folder / "faces.npz"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        npz(arr_0=PICTURES),
+        npz(images=PICTURES, mean=np.zeros(3)),
+        npy("faces.npy", faces=PICTURES),
+        folder_of_pictures,
+        zip_of_pictures,
+    ],
+    ids=["ADM's samples", "images and their mean", ".npy", "folder with statistics beside", "zip called .npz"],
+)
+def test_images_are_not_taken_for_statistics(write: Write, tmp_path: Path) -> None:
+    assert not holds_statistics(write(tmp_path))
+
+
+def test_images_beside_statistics_are_not_read(tiny: FeatureExtractor, tmp_path: Path) -> None:
+    """They are damaged here, so that reading them would raise; nor are they hashed."""
+    path = npz(arr_0=np.zeros((5, 64, 64, 3), np.uint8), mu=MU, sigma=SIGMA)(tmp_path)
+    whole = open_statistics(path).sha256
+    damage(path, 50_000)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() == "arr_0.npy"
+    found = open_reference(path, tiny)
+    assert (found.sha256, found.statistics.n) == (whole, None)
+
+
+def damage(path: Path, at: int) -> Path:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 255
+    path.write_bytes(data)
+    return path
+
+
+def test_features_as_a_reference_have_a_floor(tiny: FeatureExtractor, tmp_path: Path) -> None:
+    found = open_reference(LAYOUTS["features as .npy"](tmp_path), tiny)
+    floor = floor_of(found, tiny, 10)
+    assert floor is not None and floor.reference_n == 30
+
+
+def sigma_with(row: int, column: int, value: float) -> np.ndarray:
+    sigma = SIGMA.copy()
+    sigma[row, column] = sigma[column, row] = value
+    return sigma
+
+
+def pickled(folder: Path) -> Path:
+    (folder / "stats.pkl").write_bytes(pickle.dumps({"mu": MU, "sigma": SIGMA}))
+    return folder / "stats.pkl"
+
+
+def pickled_npy(folder: Path) -> Path:
+    np.save(folder / "stats.npy", np.array({"mu": MU, "sigma": SIGMA}), allow_pickle=True)
+    return folder / "stats.npy"
+
+
+def short_npy(folder: Path) -> Path:
+    path = npy("train.npy", train=FEATURES)(folder)
+    path.write_bytes(path.read_bytes()[:-9])
+    return path
+
+
+NONE = {
+    "negative variances": (npz(mu=MU, sigma=-np.eye(D)), "negative variances on its diagonal, down to -1"),
+    "indefinite": (npz(mu=MU, sigma=sigma_with(0, 1, 7)), "eigenvalues from -.* none below zero"),
+    "no variance but a covariance": (npz(mu=MU, sigma=np.eye(D)[::-1] * (1 - np.eye(D))), "eigenvalues from -1 to 1"),
+    "not symmetric": (npz(mu=MU, sigma=np.triu(SIGMA)), "not symmetric"),
+    "NaN": (npz(mu=MU, sigma=sigma_with(2, 3, np.nan)), "sigma holds NaN"),
+    "infinity": (npz(mu=MU, sigma=sigma_with(4, 4, np.inf)), "sigma holds infinity"),
+    "too large a mean": (npz(mu=MU + 1e200, sigma=SIGMA), r"mu reaches 1\.0e\+200"),
+    "too large a covariance": (npz(mu=MU, sigma=SIGMA * 1e300), "sigma reaches"),
+    "beyond float64": (npz(mu=MU, sigma=SIGMA * np.longdouble("1e4000")), "sigma holds infinity"),
+    "swapped": (npz(mu=SIGMA, sigma=MU), "swapped"),
+    "variances alone": (npz(mu=MU, sigma=np.diag(SIGMA)), "variances alone"),
+    "half precision": (npz(mu=MU, sigma=SIGMA.astype(np.float16)), "three digits"),
+    "complex": (npz(mu=MU, sigma=SIGMA.astype(complex)), "not numbers"),
+    "text": (npz(mu=MU, sigma=SIGMA.astype(str)), "not numbers"),
+    "n of 1": (npz(mu=MU, sigma=SIGMA, n=1), "n in .* is 1, not a number of images"),
+    "n of 2.5": (npz(mu=MU, sigma=SIGMA, n=2.5), "is 2.5, not a number of images"),
+    "n in words": (npz(mu=MU, sigma=SIGMA, n="many"), "is many, not a number of images"),
+    "another extractor": (npz(mu=MU, sigma=SIGMA, extractor="big"), "its extractor is big, not tiny"),
+    "Inception's dims": (npz(mu=np.zeros(64), sigma=np.eye(64)), "add --extractor inception --dims 64"),
+    "features of other dims": (npy("a.npy", a=np.zeros((9, 64), np.float32)), "--extractor inception --dims 64"),
+    "features with NaN": (npy("a.npy", a=np.where(FEATURES > 2, np.nan, FEATURES)), "hold NaN"),
+    "features of one image": (npz(features=FEATURES[:1]), "at least 2 images"),
+    "flattened images": (npy("a.npy", a=np.zeros((9, D), np.uint8)), "neither features nor images"),
+    "a mean alone": (npy("mu.npy", mu=MU), "a mean without its covariance.*sigma.npy"),
+    "a covariance alone": (npy("cov.npy", cov=SIGMA), "a covariance without its mean.*mu.npy"),
+    "half a pair": (npz(mean=MU), "lacks cov"),
+    "StyleGAN's pickle": (pickled, "Python pickle, which facegen does not load.*get_mean_cov.*savez"),
+    "a pickle in .npy": (pickled_npy, "pickled Python object"),
+    "a pickle in .pt": (torch_file({"mu": np.random.default_rng(0)}), "pickled Python objects"),
+    "a state dict": (torch_file({"weight": torch.zeros(3)}), "lacks mu and sigma"),
+    "a damaged .npz": (lambda folder: damage(npz(mu=MU, sigma=SIGMA)(folder), 900), "not an .npz file of plain arrays"),
+    "a .npy cut short": (short_npy, "not a whole .npy file"),
+}
+
+
+@pytest.mark.parametrize("kind", NONE)
+def test_what_is_no_statistics_is_named_for_what_it_is(kind: str, tiny: FeatureExtractor, tmp_path: Path) -> None:
+    write, words = NONE[kind]
+    path = write(tmp_path)
+    assert holds_statistics(path)
+    with pytest.raises(InputError, match=words) as caught:
+        open_statistics(path).statistics(tiny)
+    assert path.name in str(caught.value)
+
+
+def test_dims_that_the_extractor_offers_are_named_in_the_remedy(tiny: FeatureExtractor, tmp_path: Path) -> None:
+    path = npz(mu=np.zeros(64), sigma=np.eye(64))(tmp_path)
+    with pytest.raises(InputError, match="If Inception made them, add --dims 64"):
+        open_statistics(path).statistics(replace(tiny, name="inception-custom"))
+
+
+def test_a_pickle_is_not_run(tiny: FeatureExtractor, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return Path.touch, (tmp_path / "ran",)
+
+    for name, write in (("a.pkl", pickle.dumps), ("b.npy", pickle.dumps)):
+        (tmp_path / name).write_bytes(write(Trap()))
+        with pytest.raises(InputError):
+            open_statistics(tmp_path / name)
+    with pytest.raises(InputError):
+        open_statistics(torch_file({"mu": Trap()})(tmp_path))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_images_are_asked_for_where_statistics_do_not_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"stats\.npz holds statistics, and --train needs the images"):
+        refuse_statistics(LAYOUTS["pytorch-fid"](tmp_path), "--train")
