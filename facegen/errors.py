@@ -6,7 +6,8 @@ from __future__ import annotations
 class FacegenError(Exception):
     """An expected failure.
 
-    ``message`` is one sentence that names the file or option at fault; ``remedy``, another that says what to do.
+    ``message`` is one sentence that names the file or option at fault; ``remedy``, another that says what to do. Names
+    may stand in them as they are: :mod:`facegen.console` makes them fit to be shown.
     ``exit_code`` is what the command line ends with (2: wrong usage, bad input or missing environment).
     """
 
@@ -22,8 +23,11 @@ class FacegenError(Exception):
 
 
 def in_words(problem: BaseException) -> str:
-    """An exception of somebody else's code, to stand in a sentence: its type and what it says, without a full stop."""
-    return f"{type(problem).__name__}: {problem}".rstrip(": .")
+    """An exception of somebody else's code, to stand in a sentence: its type and what it says, without a full stop.
+
+    What it says in several lines is one line here, as messages are.
+    """
+    return f"{type(problem).__name__}: {' '.join(str(problem).split())}".rstrip(": .")
 
 
 class InputError(FacegenError):

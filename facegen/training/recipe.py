@@ -239,7 +239,7 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
             raise InputError(f"Cannot read the recipe {path}: {problem}.") from problem
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:  # too deeply nested
         raise InputError(f"{source} is not valid TOML: {problem}.") from problem
     return recipe_from_dict(values, source)
 

@@ -18,6 +18,7 @@ from facegen.data.origin import Origin
 from facegen.grading.fingerprints import fingerprint
 from facegen.grading.grader import GradedSubmission, Outcome, sheet_jpeg
 from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.printable import printable
 from facegen.scoring.score import Score
 from facegen.submission.rules import Code, Rejection
 
@@ -70,11 +71,11 @@ def test_json_has_the_documented_keys(graded: Callable[..., Outcome]) -> None:
     assert (last["status"], last["reason"], last["score"], last["rank"]) == ("rejected", "bad_name", None, None)
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "＝", "＋", "－", "＠"])
 def test_no_csv_cell_runs_as_a_formula(start: str) -> None:
     text = board(rejected(f"{start}cmd|' /C calc'!A0", message=f"{start}1")).to_csv()
     rows = list(csv.reader(io.StringIO(text, newline="")))
-    assert [row[2] for row in rows[1:]] == [f"'{start}cmd|' /C calc'!A0".replace("\r", " ")]
+    assert [row[2] for row in rows[1:]] == [f"'{printable(start)}cmd|' /C calc'!A0"]
     assert not [cell for row in rows for cell in row if cell.startswith(start)]
 
 
