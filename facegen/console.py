@@ -86,8 +86,11 @@ class _Stream:
             return False
 
     def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"it takes str, not {type(text).__name__}")  # Click asks by writing nothing, as bytes
         fit = plainer(text, getattr(self._beneath, "encoding", None))
-        self._try(lambda: self._beneath.write(fit))
+        if fit:  # or a full disk refuses nothing at all, when Click asks by writing nothing, as str
+            self._try(lambda: self._beneath.write(fit))
         return len(text)
 
     def flush(self) -> None:

@@ -134,6 +134,9 @@ class _Commands(click.Group):
             except click.ClickException as problem:
                 _say_usage(problem)
                 ended = WRONG_USAGE
+            except FacegenError as problem:  # the help has no place
+                console.error(problem)
+                ended = problem.exit_code
             except (click.Abort, KeyboardInterrupt):  # while the words were parsed, or a failure was told
                 ended = INTERRUPTED
         sys.exit(ended)
