@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from facegen.errors import InputError
 from facegen.files import atomic_folder, write_json
+from facegen.printable import printable
 
 SCHEMA = 1
 IMAGES, INDEX, MANIFEST = "images.npy", "index.csv", "manifest.json"
@@ -138,7 +139,7 @@ class DatasetWriter:
         self._file.write(pixels.data)
         self._digest.update(pixels.data)
         for name, split in zip(names, splits, strict=True):
-            self._rows.writerow([name, split])
+            self._rows.writerow([printable(name), split])  # a carriage return would end the row
             self._splits[split] += 1
         self._count += len(names)
 
