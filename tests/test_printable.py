@@ -7,7 +7,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegen.printable import json_text, plainer, printable, printable_lines, shortened
@@ -16,18 +16,16 @@ from facegen.printable import json_text, plainer, printable, printable_lines, sh
 OBEYED = [chr(n) for n in range(sys.maxunicode + 1) if unicodedata.category(chr(n)) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
 #: Hypothesis makes a surrogate only where it is asked for one.
 ANY = st.text(st.characters(exclude_categories=()) | st.sampled_from(OBEYED))
-ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "cp949", "shift_jis", "utf-8", "utf-16", None]
+ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "cp949", "shift_jis", "utf-8", "utf-16"]
+NFD = unicodedata.normalize("NFD", "김철수 José")
 
 
 def is_seen(text: str) -> bool:
-    return not set(text) & set(OBEYED)
+    return set(text).isdisjoint(OBEYED)
 
 
-@pytest.mark.parametrize(
-    "characters", [OBEYED[i : i + 64] for i in range(0, len(OBEYED), 64)], ids=lambda c: hex(ord(c[0]))
-)
-def test_every_character_that_is_obeyed_is_spelt_out(characters: list[str]) -> None:
-    for character in characters:
+def test_every_character_that_is_obeyed_is_spelt_out() -> None:
+    for character in OBEYED:
         told = printable(f"a{character}b")
         assert told.isascii() and told.isprintable() and f"{ord(character):04x}b" in told
 
@@ -51,15 +49,15 @@ def test_every_character_that_is_obeyed_is_spelt_out(characters: list[str]) -> N
     ids=[
         "OSC",
         "C1",
-        "line breaks",
+        "breaks",
         "bidi",
         "isolates",
-        "no width",
-        "no UTF-8",
+        "zero-width",
+        "no-UTF-8",
         "tag",
         "space",
         "private",
-        "none",
+        "nothing",
         "ZWJ",
     ],
 )
@@ -67,19 +65,7 @@ def test_what_cannot_be_seen_is_spelt_out(name: str, shown: str) -> None:
     assert printable(name) == shown
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "김철수 과제.png",
-        unicodedata.normalize("NFD", "김철수 José"),
-        "Ünïcödé",
-        "عربي",
-        "שלום",
-        "ひらがな",
-        "🎨",
-        "C:\\x [b] :art:",
-    ],
-)
+@pytest.mark.parametrize("name", ["김철수 과제", NFD, "Ünïcödé", "عربي", "שלום", "ひらがな", "🎨", "C:\\x [b] :art:"])
 def test_letters_accents_and_signs_stay(name: str) -> None:
     assert printable(name) == name
 
@@ -87,15 +73,12 @@ def test_letters_accents_and_signs_stay(name: str) -> None:
 @given(ANY)
 def test_any_text_becomes_printable_once(text: str) -> None:
     told = printable(text)
-    assert (
-        is_seen(told)
-        and printable(told) == told
-        and printable_lines(text).split("\n") == [*map(printable, text.split("\n"))]
-    )
+    assert is_seen(told) and printable(told) == told
+    assert printable_lines(f"{text}\n{text}") == "\n".join(map(printable, f"{text}\n{text}".split("\n")))
 
 
 @given(ANY, st.booleans())
-def test_json_is_exact_and_raw_of_nothing_that_is_obeyed(text: str, ascii_only: bool) -> None:
+def test_json_is_exact_and_holds_nothing_that_is_obeyed(text: str, ascii_only: bool) -> None:
     told = json_text({text: [text, 1.5, None]}, ascii_only=ascii_only)
     exact = "".join(f"\\u{ord(c):04x}" if "\ud800" <= c <= "\udfff" else c for c in text)
     assert json.loads(told) == {exact: [exact, 1.5, None]}
@@ -108,12 +91,11 @@ def test_json_refuses_what_is_no_json(value: float) -> None:
         json_text([value])
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
-@given(text=ANY)
-def test_any_printable_text_has_plainer_words_in_any_encoding(encoding: str | None, text: str) -> None:
+@settings(max_examples=200)
+@given(ANY, st.sampled_from(ENCODINGS))
+def test_any_text_has_plainer_words_in_any_encoding(text: str, encoding: str) -> None:
     told = plainer(printable(text), encoding)
-    assert encoding is None or told.encode(encoding).decode(encoding) is not None
-    assert told == plainer(told, encoding)
+    assert is_seen(told.encode(encoding).decode(encoding))  # and to encode it does not raise
 
 
 @pytest.mark.parametrize(
