@@ -138,8 +138,9 @@ class _Commands(click.Group):
                 console.error(problem)
                 ended = problem.exit_code
             except (click.Abort, KeyboardInterrupt):  # while the words were parsed, or a failure was told
+                console.warn("Interrupted.")
                 ended = INTERRUPTED
-        sys.exit(ended)
+        sys.exit(ended or 0)
 
 
 def _foreseen(problem: BaseException) -> FacegenError | None:
