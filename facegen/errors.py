@@ -1,4 +1,7 @@
-"""The errors a user can cause. Each is one sentence that names the file, a remedy, and an exit code."""
+"""The errors a user can cause. Each is one sentence that names the file, a remedy, and an exit code.
+
+Names from outside stand in them as they are: :mod:`facegen.console` makes them fit to be shown.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,7 @@ from __future__ import annotations
 class FacegenError(Exception):
     """An expected failure.
 
-    ``message`` is one sentence that names the file or option at fault; ``remedy``, another that says what to do. Names
-    may stand in them as they are: :mod:`facegen.console` makes them fit to be shown.
+    ``message`` is one sentence that names the file or option at fault; ``remedy``, another that says what to do.
     ``exit_code`` is what the command line ends with (2: wrong usage, bad input or missing environment).
     """
 

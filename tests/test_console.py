@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import ast
 import errno
 import io
 import json
 import os
 import re
+import subprocess
 import sys
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import click
 import pytest
@@ -304,3 +307,28 @@ def test_a_closed_file_hears_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     with console.forgiving_streams():
         show_bar("x")
         say_everything()
+
+
+def test_no_message_has_line_breaks_of_its_own() -> None:
+    """They would be spelt out: several lines are several messages, or several words of a result."""
+    sources = [file.read_text("utf-8") for file in Path(console.__file__).parent.rglob("*.py")]
+    calls = (call for source in sources if "console." in source for call in ast.walk(ast.parse(source)))
+    broken = [
+        ast.unparse(call)
+        for call in calls
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)
+        if isinstance(call.func.value, ast.Name) and call.func.value.id == "console"
+        if call.func.attr in {"info", "detail", "warn", "result"}
+        if any(isinstance(part, ast.Constant) and "\n" in str(part.value) for part in ast.walk(call))
+    ]
+    assert not broken
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_nothing_fails_once_more_as_python_ends() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        ended = subprocess.run(
+            [sys.executable, "-m", "facegen", "--help"], stdout=full, stderr=subprocess.PIPE, env=environment, text=True
+        )
+    assert ended.returncode == 2 and ended.stderr.startswith("error: ") and len(ended.stderr.splitlines()) == 1
