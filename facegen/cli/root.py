@@ -60,7 +60,7 @@ _REFUSALS = {
         (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP), ("use", "Name another file or folder.")
     ),
 }
-#: How torch and the system say that memory is used up.
+#: How torch says that memory is used up.
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 PROJECT_CONFIG = Path("facegen.toml")
 
@@ -147,8 +147,7 @@ def _foreseen(problem: BaseException) -> FacegenError | None:
     """What is no defect, in a sentence; None for what is one."""
     if isinstance(problem, FacegenError):
         return problem
-    told = str(problem).lower()
-    if isinstance(problem, MemoryError) or (isinstance(problem, RuntimeError) and any(w in told for w in _NO_MEMORY)):
+    if _is_of_memory(problem):
         return EnvironmentProblem(
             f"The memory does not suffice: {in_words(problem)}.",
             "Close other programs, or give less at once: a smaller --batch, fewer --workers, fewer images.",
@@ -163,6 +162,12 @@ def _foreseen(problem: BaseException) -> FacegenError | None:
         where = f" {problem.filename}" if problem.filename else ""
         return EnvironmentProblem(f"Cannot {what}{where}: {problem.strerror}.", remedy)
     return None
+
+
+def _is_of_memory(problem: BaseException) -> bool:
+    if isinstance(problem, RuntimeError):  # torch's, whose kinds are many
+        return any(words in str(problem).lower() for words in _NO_MEMORY)
+    return isinstance(problem, MemoryError) or (isinstance(problem, OSError) and problem.errno == errno.ENOMEM)
 
 
 def _say_usage(problem: click.ClickException) -> None:

@@ -17,6 +17,7 @@ from click.testing import Result
 from facegen import __version__
 from facegen.cli.root import COMMANDS, main
 from facegen.errors import InputError, Refused
+from facegen.scoring.score import Score
 
 Run = Callable[..., Result]
 
@@ -80,6 +81,7 @@ def test_a_misspelt_command_names_the_near_one(facegen: Run) -> None:
         (MemoryError(), 2, "error: The memory does not suffice: MemoryError. Close other programs"),
         (MemoryError("Unable to allocate 9 TiB"), 2, "suffice: MemoryError: Unable to allocate 9 TiB. Close"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "The memory does not suffice: RuntimeError"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 2, "error: The memory does not suffice: OSError: [Errno 12]"),
         (click.FileError("x\x1b[31m.png", "gone"), 2, "Could not open file 'x\\x1b[31m.png': gone"),
         (click.ClickException("a\x1b\u202e"), 2, r"a\u001b\u202e"),
         (click.Abort(), 130, "Interrupted."),
@@ -176,6 +178,18 @@ class TestTerminals:
         assert ended.value.code == (2 if is_full else 0)
         told = "error: The result cannot be written to stdout: No space left on device."
         assert capsys.readouterr().err == (f"{told} Make room, or send stdout elsewhere.\n" if is_full else "")
+
+    def test_the_answer_is_the_exit_code_though_nobody_reads_it(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        missed = Score("fid", 30.0, 9, 2048, "inception-2015-12-05", "0" * 64, 9, "1" * 64, 20.0, False)
+        monkeypatch.setattr("facegen.stages.fid.fid", lambda *words, **options: missed)
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as stdout, pytest.raises(SystemExit) as ended:
+            monkeypatch.setattr(sys, "stdout", stdout)
+            main(["fid", "images", "--reference", "real"], prog_name="facegen")
+        assert ended.value.code == 1 and "not below the target" in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         "words",
