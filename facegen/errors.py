@@ -1,4 +1,7 @@
-"""The errors a user can cause. Each is one sentence that names the file, a remedy, and an exit code."""
+"""The errors a user can cause. Each is one sentence that names the file, a remedy, and an exit code.
+
+Names from outside stand in them as they are: :mod:`facegen.console` makes them fit to be shown.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,11 @@ class FacegenError(Exception):
 
 
 def in_words(problem: BaseException) -> str:
-    """An exception of somebody else's code, to stand in a sentence: its type and what it says, without a full stop."""
-    return f"{type(problem).__name__}: {problem}".rstrip(": .")
+    """An exception of somebody else's code, to stand in a sentence: its type and what it says, without a full stop.
+
+    What it says in several lines is one line here, as messages are.
+    """
+    return f"{type(problem).__name__}: {' '.join(str(problem).split())}".rstrip(": .")
 
 
 class InputError(FacegenError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from facegen.errors import EnvironmentProblem
+from facegen.printable import json_text
 
 _CHUNK = 1 << 20
 
@@ -91,8 +91,8 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically. NaN and infinity are refused: they are not JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write ``value`` as :func:`facegen.printable.json_text`, atomically. NaN and infinity are refused: ValueError."""
+    write_text(path, json_text(value) + "\n")
 
 
 def cache_folder() -> Path:

@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
 from facegen.cli import main
+from facegen.cli.root import DEFECT
 from facegen.extractors.feature_extractor import FeatureExtractor
 
 #: Set FACEGEN_CELEBA to a folder with img_align_celeba.zip to run the tests on real faces.
@@ -41,6 +42,7 @@ def facegen() -> Callable[..., Result]:
 
     def run(*words: object) -> Result:
         outcome = RUNNER.invoke(main, [str(word) for word in words], prog_name="facegen")
+        assert outcome.exit_code != DEFECT, outcome.stderr
         if outcome.exception is not None and not isinstance(outcome.exception, SystemExit):
             raise outcome.exception
         return outcome

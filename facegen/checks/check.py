@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
-from facegen.errors import FacegenError
+from facegen.errors import FacegenError, in_words
 
 Status = Literal["ok", "warn", "wrong"]
 
@@ -81,7 +81,7 @@ class Check:
             # is for. The others must run all the same: a bug report needs them.
             found = CheckResult(
                 "wrong",
-                f"This check broke off: {type(problem).__name__}: {problem}".rstrip(".") + ".",
+                f"This check broke off: {in_words(problem)}.",
                 "Report it with this output, if the error names nothing that you can repair.",
                 {"error": type(problem).__name__},
             )

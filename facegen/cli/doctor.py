@@ -26,6 +26,6 @@ def doctor(quick: bool, as_json: bool) -> None:
     if as_json:
         console.result_json(result.to_json())
     else:
-        console.result("\n".join(result.lines()))
+        console.result(*result.lines())
     if not result.ok:
         raise Refused(f"Something is wrong: {', '.join(result.wrong)}.")

@@ -102,6 +102,6 @@ def fid(
     if as_json:
         console.result_json(score.to_json())
     else:
-        console.result("\n".join(score.lines()))
+        console.result(*score.lines())
     if score.passed is False:
         raise Refused(f"The {score.label} of {images} is {score.value:.2f}, not below the target of {score.target:g}.")

@@ -89,7 +89,6 @@ def grade(
 
 def _table(leaderboard: Leaderboard) -> Table:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(caption=leaderboard.description)
     table.add_column("rank", justify="right")
@@ -103,12 +102,11 @@ def _table(leaderboard: Leaderboard) -> Table:
         if row.outcome.rejection is not None:
             verdict = "rejected"
             remarks = f"{row.outcome.rejection.code.value}: {row.outcome.rejection.message}"
-        # Text, not markup: file names are the students'.
         table.add_row(
             "" if row.rank is None else str(row.rank),
-            Text(row.outcome.student_number or row.outcome.file),
+            row.outcome.student_number or row.outcome.file,
             "" if row.score is None else f"{row.score.value:.2f}",
             verdict,
-            Text(remarks),
+            remarks,
         )
     return table

@@ -126,14 +126,14 @@ def inspect(
     elif as_json:
         console.result_json(inspection.to_json())
     else:
-        console.result_table(_table(inspection))
+        console.result_table(_table(inspection), whole=True)
 
 
 def _list(as_json: bool) -> None:
     from facegen.cnn.registry import ARCHITECTURES
 
     if not as_json:
-        console.result("\n".join(ARCHITECTURES))
+        console.result(*ARCHITECTURES)
         return
     known = [
         {"name": found.name, "role": found.role, "input": found.input, "source": found.source}
@@ -144,14 +144,12 @@ def _list(as_json: bool) -> None:
 
 def _table(inspection: InspectResult) -> Table:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from facegen.stages.inspect import times
 
-    stdout = Console()
-    wide = not stdout.is_terminal or stdout.width >= _WIDE
+    width = console.columns()
+    wide = width is None or width >= _WIDE
     title = f"{inspection.architecture}, input {times(inspection.input)}, batch {inspection.batch}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_footer=True, padding=(0, 1, 0, 0))
     table.add_column("name", "total", overflow="fold", min_width=8)
@@ -164,8 +162,8 @@ def _table(inspection: InspectResult) -> Table:
         table.add_column("mult-adds", _short(inspection.macs), justify="right", no_wrap=True)
     table.add_column("memory", f"{_short(inspection.activation_bytes)}B", justify="right", no_wrap=True)
     for row in inspection.layers:
-        cells: list[str | Text] = [
-            Text(row.name.removeprefix("features.")),  # as --layer takes it too
+        cells = [
+            row.name.removeprefix("features."),  # as --layer takes it too
             _layer(row),
             _each(row.kernel),
             _each(row.stride, short=True),
@@ -177,9 +175,6 @@ def _table(inspection: InspectResult) -> Table:
             f"{_short(inspection.batch * row.activation_bytes)}B",
         ]
         table.add_row(*cells)
-    if not stdout.is_terminal:
-        # A file or a pager has no 80 columns to keep to.
-        table.width = Console(width=1000).measure(table).maximum
     return table
 
 

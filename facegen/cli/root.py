@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import platform
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +17,7 @@ import click
 
 import facegen
 from facegen import console
-from facegen.errors import EnvironmentProblem, FacegenError, InputError
+from facegen.errors import EnvironmentProblem, FacegenError, InputError, in_words
 from facegen.extensions import load_extensions
 
 if sys.version_info >= (3, 11):
@@ -40,9 +42,26 @@ COMMANDS = (
 )
 #: Those that read no table to which installed packages add, and so do not wait for them. The doctor looks by itself.
 WITHOUT_EXTENSIONS = frozenset({"prepare", "pack", "doctor"})
-INTERRUPTED = 130
-#: A full disk, a quota, or a place that may not be written: no defect, wherever it strikes.
-_MACHINES_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+WRONG_USAGE, INTERRUPTED = 2, 130
+#: An exception that nobody foresaw: EX_SOFTWARE of sysexits.h, and not Python's 1, which here is an answer.
+DEFECT = 70
+#: What the system refuses, no defect wherever it strikes: what cannot be done then, and what to do.
+_REFUSALS = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), ("write", "Make room, or name another place.")
+    ),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), ("read or write", "Ask for the right to, or name another place.")),
+    **dict.fromkeys(
+        (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT),
+        ("read or write", "Look after the disk or the network folder, and run it again."),
+    ),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), ("open", "Raise the limit: ulimit -n 4096")),
+    **dict.fromkeys(
+        (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP), ("use", "Name another file or folder.")
+    ),
+}
+#: How torch says that memory is used up.
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 PROJECT_CONFIG = Path("facegen.toml")
 
 
@@ -80,30 +99,85 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except FacegenError as problem:
-            console.error(problem)
-            ctx.exit(problem.exit_code)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
         except KeyboardInterrupt:
             console.warn("Interrupted.")
             ctx.exit(INTERRUPTED)
-        except ImportError as problem:
-            if (problem.name or "").partition(".")[0] == "facegen":  # a mistake of ours
-                raise
-            broken = EnvironmentProblem(
-                f"A package cannot be imported: {str(problem).rstrip('.')}.",
-                "'facegen doctor' tells what is wrong with this installation.",
+        except (Exception, SystemExit) as problem:  # noqa: BLE001
+            # Whatever is raised ends in words and its exit code. SystemExit is a library's: nothing here raises it.
+            failure = _foreseen(problem)
+            if failure is not None:
+                console.error(failure)
+                ctx.exit(failure.exit_code)
+            console.defect(
+                problem,
+                f"This is a defect of facegen: {in_words(problem)}. Report it with your command and the lines below.",
+                f"facegen {facegen.__version__}, Python {platform.python_version()}, {platform.platform()}",
             )
-            console.error(broken)
-            ctx.exit(broken.exit_code)
-        except OSError as problem:
-            if problem.errno not in _MACHINES_FAULT:
-                raise
-            where = f" {problem.filename}" if problem.filename else ""
-            failure = EnvironmentProblem(
-                f"Cannot write{where}: {problem.strerror}.", "Make room, or name another place."
-            )
-            console.error(failure)
-            ctx.exit(failure.exit_code)
+            ctx.exit(DEFECT)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As :meth:`click.Command.main`; but exit code 1 is left to commands, and no stream's encoding is too small."""
+        with console.forgiving_streams():
+            if not standalone_mode:
+                return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            try:
+                ended = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+            except click.ClickException as problem:
+                _say_usage(problem)
+                ended = WRONG_USAGE
+            except FacegenError as problem:  # the help has no place
+                console.error(problem)
+                ended = problem.exit_code
+            except (click.Abort, KeyboardInterrupt):  # while the words were parsed, or a failure was told
+                console.warn("Interrupted.")
+                ended = INTERRUPTED
+        sys.exit(ended or 0)
+
+
+def _foreseen(problem: BaseException) -> FacegenError | None:
+    """What is no defect, in a sentence; None for what is one."""
+    if isinstance(problem, FacegenError):
+        return problem
+    if _is_of_memory(problem):
+        return EnvironmentProblem(
+            f"The memory does not suffice: {in_words(problem)}.",
+            "Close other programs, or give less at once: a smaller --batch, fewer --workers, fewer images.",
+        )
+    if isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] != "facegen":  # a mistake of ours
+        return EnvironmentProblem(
+            f"A package cannot be imported: {str(problem).rstrip('.')}.",
+            "'facegen doctor' tells what is wrong with this installation.",
+        )
+    if isinstance(problem, OSError) and problem.errno in _REFUSALS:
+        what, remedy = _REFUSALS[problem.errno]
+        where = f" {problem.filename}" if problem.filename else ""
+        return EnvironmentProblem(f"Cannot {what}{where}: {problem.strerror}.", remedy)
+    return None
+
+
+def _is_of_memory(problem: BaseException) -> bool:
+    if isinstance(problem, RuntimeError):  # torch's, whose kinds are many
+        return any(words in str(problem).lower() for words in _NO_MEMORY)
+    return isinstance(problem, MemoryError) or (isinstance(problem, OSError) and problem.errno == errno.ENOMEM)
+
+
+def _say_usage(problem: click.ClickException) -> None:
+    """Wrong usage as Click tells it, whatever the words were."""
+    if isinstance(problem, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # Click's since 8.2
+        problem.show()
+        return
+    message = console.fit_message(problem.format_message().replace("\n\t", " "))  # choices: one a line, by tabs
+    shown = click.UsageError(message, problem.ctx) if isinstance(problem, click.UsageError) else None
+    (shown or click.ClickException(message)).show()
 
 
 def _words(option: click.Option) -> list[str]:
@@ -119,7 +193,7 @@ def _load_config(path: Path) -> dict[str, dict[str, Any]]:
             tables = tomllib.load(file)
     except OSError as problem:
         raise InputError(f"Cannot read the configuration {path}: {problem.strerror}.") from problem
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # TOMLDecodeError, UnicodeDecodeError; too deeply nested
         raise InputError(f"The configuration {path} is not valid TOML: {problem}.") from problem
     defaults: dict[str, dict[str, Any]] = {}
     for command_name, table in tables.items():
@@ -168,6 +242,10 @@ def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) ->
 
     From photographs to a graded tarball: prepare, train, sample, fid, pack, grade; `facegen run` does it all.
     Every option can also come from the environment as FACEGEN_<COMMAND>_<OPTION>.
+
+    Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 done, and the answer is no (target missed,
+    submission refused, something wrong with this machine); 2 wrong usage, bad input or missing environment; 70 a
+    defect of facegen; 130 interrupted.
     """
     if threading.current_thread() is threading.main_thread():
         # A cluster's SIGTERM ends like Ctrl-C: nothing half-written stays behind.

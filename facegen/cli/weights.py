@@ -53,7 +53,7 @@ def weights(name: str | None, source: Path | None, as_json: bool) -> None:
     else:
         if found is not None:
             verdict = "right" if found.right else f"wrong: not {entry.weights.sha256}"
-            console.result(f"{found.path}\nsha256 {found.sha256} ({verdict})")
+            console.result(str(found.path), f"sha256 {found.sha256} ({verdict})")
         for row in listed:
             place = f"{row['path'] or row['source']}; licence: {row['licence']}"
             console.result(f"{row['extractor']:<13} {row['state']:<13} {place}")

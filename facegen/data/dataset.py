@@ -22,6 +22,7 @@ import numpy.typing as npt
 from facegen.data.litter import came_by_itself
 from facegen.errors import InputError
 from facegen.files import atomic_folder, write_json
+from facegen.printable import printable
 
 SCHEMA = 1
 IMAGES, INDEX, MANIFEST = "images.npy", "index.csv", "manifest.json"
@@ -139,7 +140,7 @@ class DatasetWriter:
         self._file.write(pixels.data)
         self._digest.update(pixels.data)
         for name, split in zip(names, splits, strict=True):
-            self._rows.writerow([name, split])
+            self._rows.writerow([printable(name), split])  # a carriage return would end the row
             self._splits[split] += 1
         self._count += len(names)
 

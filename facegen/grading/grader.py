@@ -17,11 +17,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from facegen import console
-from facegen.errors import EnvironmentProblem, FacegenError
+from facegen.errors import EnvironmentProblem, FacegenError, in_words
 from facegen.files import atomic_path, sha256_file
 from facegen.grading.fingerprints import Fingerprints, fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
 from facegen.pictures.contact_sheet import contact_sheet
+from facegen.printable import shortened
 from facegen.scoring.score import Score
 from facegen.submission.reader import Submission, read_submission
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
@@ -123,9 +124,9 @@ class Grader:
             rejection = Rejection(Code.DAMAGED, f"The file cannot be read: {problem.strerror or problem}.")
         except Exception as problem:  # noqa: BLE001
             # The last resort that keeps one submission from costing the others their row; said aloud, never cached.
-            console.warn(f"{file}: unexpected {type(problem).__name__}: {problem}.")
+            console.warn(f"{file}: unexpected {in_words(problem)}.")
             rejection = Rejection(
-                Code.BAD_IMAGE, f"Grading it failed unexpectedly ({type(problem).__name__}: {str(problem)[:160]})."
+                Code.BAD_IMAGE, f"Grading it failed unexpectedly ({shortened(in_words(problem), 200)})."
             )
         return Outcome(file, student_number, sha256, rejection=rejection)
 

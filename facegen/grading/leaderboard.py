@@ -13,6 +13,7 @@ from facegen.grading.fingerprints import find_matches
 from facegen.grading.flags import Flag, SharedImages, shared_flags_of
 from facegen.grading.grader import GradedSubmission, Outcome
 from facegen.metrics.phash import NEAR
+from facegen.printable import printable
 from facegen.scoring.score import Score
 
 SCHEMA = 1
@@ -31,8 +32,8 @@ _COLUMNS = (
     "flags",
     "sha256",
 )
-#: A cell that starts so is run as a formula by spreadsheets.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: A cell that starts so is run as a formula by spreadsheets; East Asian ones know the wide signs too.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Leaderboard:
         }
 
     def to_csv(self) -> str:
-        """A table for spreadsheets; no cell of it can run as a formula."""
+        """A table for spreadsheets; no cell of it can run as a formula, and all that is in it can be seen."""
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(_COLUMNS)
@@ -150,6 +151,7 @@ class Leaderboard:
             loader=PackageLoader("facegen.grading"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=lambda value: printable(value) if isinstance(value, str) else value,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -207,5 +209,5 @@ def _shared_images(graded: Sequence[tuple[Outcome, GradedSubmission]]) -> list[l
 
 
 def _guarded(cell: str) -> str:
-    """``cell`` behind a ' where a spreadsheet would run it; a carriage return, which would end the line, is a space."""
-    return (f"'{cell}" if cell.startswith(_FORMULA) else cell).replace("\r", " ")
+    """``cell`` fit to be seen, and behind a ' where a spreadsheet would run it."""
+    return f"'{printable(cell)}" if cell.lstrip().startswith(_FORMULA) or cell.startswith(_FORMULA) else printable(cell)

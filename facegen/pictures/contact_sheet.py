@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from facegen.files import atomic_path
+from facegen.printable import printable
 
 
 def contact_sheet(images: npt.NDArray[np.uint8], *, columns: int | None = None, gap: int = 2) -> npt.NDArray[np.uint8]:
@@ -36,7 +37,7 @@ def save_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
 def figure(panels: Sequence[tuple[str, npt.NDArray[np.uint8]]], *, gap: int = 16) -> npt.NDArray[np.uint8]:
     """uint8 [H, W, 3] images side by side on white, each below its caption."""
     font = ImageFont.load_default(size=14)
-    captions = [_wrapped(caption, font, image.shape[1]) for caption, image in panels]
+    captions = [_wrapped(printable(caption), font, image.shape[1]) for caption, image in panels]
     line = 18
     top = gap + line * max(len(lines) for lines in captions) + 4
     height = top + max(image.shape[0] for _, image in panels) + gap

@@ -117,7 +117,8 @@ def run(
         score = fid(images, dataset, extractor=extractor, weights=weights, device=device)
         write_json(score_file, score.to_json())
         state.keep("fid", scored_from, _contents(score_file))
-    console.info("\n".join(score.lines()))
+    for line in score.lines():
+        console.info(line)
     for warning in score.warnings:
         console.warn(warning)
 

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 
 from facegen.data.litter import is_litter
 from facegen.errors import InputError, Refused
+from facegen.printable import printable, shortened
 
 SUFFIX = ".tar.gz"
 #: A submission's images have a side of so many pixels, or of a multiple.
@@ -213,9 +214,7 @@ def student_number_of(file_name: str) -> str:
 
 def shown(name: str) -> str:
     """``name`` in quotes, escaped and shortened, fit to stand in a message, a table or a terminal."""
-    text = name.encode("utf-8", "backslashreplace").decode("utf-8")
-    text = "".join(c if unicodedata.category(c) not in _UNPRINTABLE else f"\\u{ord(c):04x}" for c in text)
-    return f"'{text if len(text) <= 80 else text[:60] + '…' + text[-15:]}'"
+    return f"'{shortened(printable(name), 80)}'"
 
 
 def megabytes(count: int) -> str:

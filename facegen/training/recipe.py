@@ -23,6 +23,7 @@ from facegen.gan.augmentation import parse_policies
 from facegen.gan.discriminators import NORMS, PUBLISHED, WEIGHT_NORMS, discriminator_names
 from facegen.gan.generators import generator_names
 from facegen.gan.losses import LOSSES
+from facegen.printable import printable_lines
 from facegen.training.former_recipes import by_present_names, by_present_values
 from facegen.training.hyperparameter import REQUIRED, Scheduled, hyperparameter, require_within_limits
 
@@ -199,7 +200,8 @@ class Recipe:
     def to_toml(self) -> str:
         """The recipe as TOML that :func:`load_recipe` reads back unchanged."""
         # A pair stays on one line. Strings have no line breaks of their own: they are written as escapes.
-        return re.sub(r"\[\n +(.+),\n +(.+),\n\]", r"[\1, \2]", tomli_w.dumps(dataclasses.asdict(self)))
+        toml = re.sub(r"\[\n +(.+),\n +(.+),\n\]", r"[\1, \2]", tomli_w.dumps(dataclasses.asdict(self)))
+        return printable_lines(toml)  # whose \u202e is an escape of TOML, too
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Recipe:
         """A copy with the fields that are not None replaced. InputError for a value out of its limits, or no field."""
@@ -239,7 +241,7 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
             raise InputError(f"Cannot read the recipe {path}: {problem}.") from problem
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (tomllib.TOMLDecodeError, RecursionError) as problem:  # too deeply nested
         raise InputError(f"{source} is not valid TOML: {problem}.") from problem
     return recipe_from_dict(values, source)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,8 +14,10 @@ import click
 import pytest
 from click.testing import Result
 
+from facegen import __version__
 from facegen.cli.root import COMMANDS, main
 from facegen.errors import InputError, Refused
+from facegen.scoring.score import Score
 
 Run = Callable[..., Result]
 
@@ -67,7 +71,22 @@ def test_a_misspelt_command_names_the_near_one(facegen: Run) -> None:
             "imported: libcudart.so.12: cannot open. 'facegen",
         ),
         (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2, "error: Cannot write x.png: No space left"),
+        (
+            OSError(errno.EIO, "Input/output error", "x.png"),
+            2,
+            "error: Cannot read or write x.png: Input/output error.",
+        ),
+        (OSError(errno.EMFILE, "Too many open files", "x.png"), 2, "Raise the limit: ulimit -n"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 9999), 2, "File name too long. Name another file"),
+        (MemoryError(), 2, "error: The memory does not suffice: MemoryError. Close other programs"),
+        (MemoryError("Unable to allocate 9 TiB"), 2, "suffice: MemoryError: Unable to allocate 9 TiB. Close"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "The memory does not suffice: RuntimeError"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 2, "error: The memory does not suffice: OSError: [Errno 12]"),
+        (click.FileError("x\x1b[31m.png", "gone"), 2, "Could not open file 'x\\x1b[31m.png': gone"),
+        (click.ClickException("a\x1b\u202e"), 2, r"a\u001b\u202e"),
+        (click.Abort(), 130, "Interrupted."),
     ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 def test_failures_end_in_a_sentence_and_their_exit_code(
     facegen: Run, monkeypatch: pytest.MonkeyPatch, failure: BaseException, code: int, says: str, tmp_path: Path
@@ -78,7 +97,121 @@ def test_failures_end_in_a_sentence_and_their_exit_code(
     monkeypatch.setattr("facegen.stages.sample.sample", fail)
     outcome = facegen("sample", tmp_path, tmp_path / "images")
     assert outcome.exit_code == code and outcome.stdout == ""
-    assert outcome.stderr.startswith(("error: ", "warning: ")) and says in outcome.stderr
+    assert outcome.stderr.startswith(("error: ", "warning: ", "Error: ")) and says in outcome.stderr
+    assert "Traceback" not in outcome.stderr and len(outcome.stderr) < 1000
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (ValueError("a\x1b[31m\nb"), r"ValueError: a\u001b[31m b"),
+        (AssertionError(), "AssertionError"),
+        (EOFError("Compressed file ended"), "EOFError: Compressed file ended"),
+        (RecursionError("maximum recursion depth exceeded"), "RecursionError: maximum recursion depth exceeded"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "x"), "FileNotFoundError: "),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "BrokenPipeError: "),
+        (ImportError("cannot import name 'x'", name="facegen.x"), "ImportError: cannot import name 'x'"),
+        (SystemExit(0), "SystemExit: 0"),
+        (SystemExit("I quit."), "SystemExit: I quit"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_what_nobody_foresaw_is_called_a_defect_and_shown_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: BaseException, says: str
+) -> None:
+    def fail(*words: object, **options: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("facegen.stages.sample.sample", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["sample", "run", "images"], prog_name="facegen")
+    captured = capsys.readouterr()
+    first, *trace, last = captured.err.splitlines()
+    assert ended.value.code == 70 and captured.out == ""
+    assert first.startswith(f"error: This is a defect of facegen: {says}")
+    assert trace[0] == "Traceback (most recent call last):" and any("in fail" in line for line in trace)
+    assert last.startswith(f"facegen {__version__}, Python {sys.version.split()[0]}, ")
+    assert captured.err.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("words", [["sample", "a", "b"], ["--config", "x.toml", "doctor"]], ids=["command", "group"])
+def test_interrupted_is_130_wherever_it_strikes(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    def interrupted(*words: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.Path, "convert", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main(words, prog_name="facegen")
+    assert ended.value.code == 130
+
+
+class TestTerminals:
+    @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "cp949"])
+    @pytest.mark.parametrize("name", ["", *COMMANDS])
+    def test_help_is_there_in_every_encoding(self, name: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        stdout = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        with pytest.raises(SystemExit) as ended:
+            main([*name.split(), "--help"], prog_name="facegen")
+        stdout.flush()
+        assert ended.value.code == 0 and sys.stdout is stdout
+        assert stdout.buffer.getvalue().decode(encoding).startswith(f"Usage: facegen {name}")
+
+    @pytest.mark.parametrize(
+        "words",
+        [["--help"], ["fid", "--help"], ["--version"], ["inspect", "--list"], ["inspect", "lenet5"]],
+        ids=" ".join,
+    )
+    @pytest.mark.parametrize("is_full", [True, False], ids=["full", "closed"])
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+    def test_a_result_without_a_place_is_2_and_without_a_reader_0(
+        self, words: list[str], is_full: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        with (
+            os.fdopen(os.open("/dev/full", os.O_WRONLY) if is_full else writer, "w") as stdout,
+            pytest.raises(SystemExit) as ended,
+        ):
+            monkeypatch.setattr(sys, "stdout", stdout)
+            main(words, prog_name="facegen")
+        assert ended.value.code == (2 if is_full else 0)
+        told = "error: The result cannot be written to stdout: No space left on device."
+        assert capsys.readouterr().err == (f"{told} Make room, or send stdout elsewhere.\n" if is_full else "")
+
+    def test_the_answer_is_the_exit_code_though_nobody_reads_it(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        missed = Score("fid", 30.0, 9, 2048, "inception-2015-12-05", "0" * 64, 9, "1" * 64, 20.0, False)
+        monkeypatch.setattr("facegen.stages.fid.fid", lambda *words, **options: missed)
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as stdout, pytest.raises(SystemExit) as ended:
+            monkeypatch.setattr(sys, "stdout", stdout)
+            main(["fid", "images", "--reference", "real"], prog_name="facegen")
+        assert ended.value.code == 1 and "not below the target" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["{}"],
+            ["sample", "{}"],
+            ["sample", "a", "b", "{}"],
+            ["sample", "--{}"],
+            ["sample", "a", "b", "-n", "{}"],
+            ["sample", "a", "b", "--latents", "{}"],
+            ["inspect", "lenet5", "--input", "{}"],
+            ["fid", "{}", "--reference", "{}"],
+            ["fid", "a", "--reference", "b", "--extractor", "{}"],
+            ["--config", "{}", "doctor"],
+        ],
+        ids=" ".join,
+    )
+    def test_no_argument_is_echoed_as_it_is(self, facegen: Run, words: list[str]) -> None:
+        wild = "x\x1b]0;t\x07\x9b31m\u202e\u2066\ufeff\nerror: y\udce9" + "z" * 10_000
+        outcome = facegen(*(word.format(wild) for word in words))
+        assert outcome.exit_code == 2 and outcome.stderr.replace("\n", "").isprintable()
+        assert len(outcome.stderr) < 1500 and "\nerror: y" not in outcome.stderr
 
 
 class TestConfiguration:
@@ -118,10 +251,12 @@ class TestConfiguration:
             ("[sampel]\nn = 1\n", "'sampel'"),
             ("[sample]\ntruncatoin = 1\n", "Did you mean 'truncation'"),
             ("[sample\n", "not valid TOML"),
+            ("x = 'é'\n".encode("latin-1"), "not valid TOML"),
+            ("x = " + "[" * 100_000, "not valid TOML"),
         ],
     )
-    def test_a_wrong_file_is_one_sentence(self, facegen: Run, tmp_path: Path, text: str, says: str) -> None:
-        (tmp_path / "mine.toml").write_text(text)
+    def test_a_wrong_file_is_one_sentence(self, facegen: Run, tmp_path: Path, text: str | bytes, says: str) -> None:
+        (tmp_path / "mine.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
         outcome = facegen("--config", tmp_path / "mine.toml", "sample", "run", "images")
         assert outcome.exit_code == 2 and says in outcome.stderr and "mine.toml" in outcome.stderr
 

@@ -35,6 +35,15 @@ def test_round_trip(tmp_path: Path) -> None:
     assert dataset.manifest["splits"] == {"train": 2, "valid": 2, "test": 1}
 
 
+def test_names_that_cannot_be_seen_are_spelt_out_and_end_no_row(tmp_path: Path) -> None:
+    names = ["Icon\r", "a\nb.png", 'a\r\nb,".png', "\u202e\x1b.png", "김철수 é.png"]
+    with new_dataset(tmp_path / "faces", 8) as writer:
+        writer.append(PIXELS, names, SPLITS)
+        writer.finish({"skipped": []})
+    seen = ("Icon\\u000d", "a\\u000ab.png", 'a\\u000d\\u000ab,".png', "\\u202e\\u001b.png", "김철수 é.png")
+    assert FaceDataset.open(tmp_path / "faces").names == seen
+
+
 def test_files_are_plain_npy_csv_and_json(tmp_path: Path) -> None:
     write(tmp_path / "faces")
     np.testing.assert_array_equal(np.load(tmp_path / "faces" / "images.npy", allow_pickle=False), PIXELS)

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -18,6 +20,7 @@ from facegen.data.origin import Origin
 from facegen.grading.fingerprints import fingerprint
 from facegen.grading.grader import GradedSubmission, Outcome, sheet_jpeg
 from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.printable import json_text, printable
 from facegen.scoring.score import Score
 from facegen.submission.rules import Code, Rejection
 
@@ -70,11 +73,11 @@ def test_json_has_the_documented_keys(graded: Callable[..., Outcome]) -> None:
     assert (last["status"], last["reason"], last["score"], last["rank"]) == ("rejected", "bad_name", None, None)
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "＝", "＋", "－", "＠"])
 def test_no_csv_cell_runs_as_a_formula(start: str) -> None:
     text = board(rejected(f"{start}cmd|' /C calc'!A0", message=f"{start}1")).to_csv()
     rows = list(csv.reader(io.StringIO(text, newline="")))
-    assert [row[2] for row in rows[1:]] == [f"'{start}cmd|' /C calc'!A0".replace("\r", " ")]
+    assert [row[2] for row in rows[1:]] == [f"'{printable(start)}cmd|' /C calc'!A0"]
     assert not [cell for row in rows for cell in row if cell.startswith(start)]
 
 
@@ -100,6 +103,23 @@ def test_html_stands_alone_and_escapes(graded: Callable[..., Outcome]) -> None:
     assert not [key for _, attributes in parser.tags for key in attributes if key.startswith("on")]
     assert not re.search(r"https?://", page)
     assert "shared with b" in page and "A note." in page
+
+
+def test_no_table_and_no_page_holds_what_is_obeyed(graded: Callable[..., Outcome]) -> None:
+    everything = map(chr, range(sys.maxunicode + 1))
+    obeyed = [c for c in everything if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
+    name = f"김철수 é{''.join(obeyed)}"
+    reference = {"name": name, "n": 9, "sha256": "1" * 64}
+    all_of_it = replace(
+        board(graded(name, 1.0, 1), graded("b", 2.0, 1), rejected(name, message=name)),
+        reference=reference,
+        description=name,
+        notice=name,
+    )
+    for text in (all_of_it.to_csv(), all_of_it.to_html(), json_text(all_of_it.to_json())):
+        assert set(obeyed) & set(text) == {"\n"} and "김철수 é\\u0000" in text
+    rows = list(csv.reader(io.StringIO(all_of_it.to_csv(), newline="")))
+    assert len(rows) == 4 and {len(row) for row in rows} == {13}
 
 
 def test_html_of_rejected_alone() -> None:

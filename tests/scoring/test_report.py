@@ -25,6 +25,7 @@ from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.metrics.interval import Interval
 from facegen.metrics.memorization import Memorization, memorization
+from facegen.printable import printable
 from facegen.scoring.evaluation import Evaluation
 from facegen.scoring.features import FeatureSet
 from facegen.scoring.metric import MetricInputs
@@ -34,7 +35,7 @@ from facegen.scoring.report.charts import Mark, curve_chart, nice_ticks, scale_c
 from facegen.scoring.report.embedded import SIDE, read_pictures, sheet
 from facegen.scoring.score import Score
 
-EVIL = "<script>alert(1)<img src=x onerror=alert(1)>'\"&"  # a file name may be all this
+EVIL = "<script>alert(1)<img src=x onerror=alert(1)>'\"&\x1b\u202e"  # a file name may be all this
 GENERATED, REAL, EXTRA, HELDOUT = 60, 120, 10, 200
 
 
@@ -135,7 +136,9 @@ class TestPage:
         assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
         assert not {name for _, attributes in page.tags for name in attributes} & {"href", "srcset", "action"}
         assert all(alt for alt, _ in page.pictures)  # which asserts that every src is data
-        assert page.words.count(EVIL) > 20 and f"It is {EVIL}." in page.words
+        seen = printable(EVIL)
+        assert page.words.count(seen) > 20 and f"It is {seen}." in page.words
+        assert page.words.replace("\n", "").isprintable() and all(alt.isprintable() for alt, _ in page.pictures)
 
     def test_a_copy_stands_beside_its_source_in_whichever_training_set(
         self, page_of: Callable[[Evaluation], Page], evaluation: Evaluation
@@ -156,7 +159,8 @@ class TestPage:
     def test_duplicates_stand_side_by_side(self, page_of: Callable[[Evaluation], Page], evaluation: Evaluation) -> None:
         page = page_of(evaluation)
         assert evaluation.result(MEMORIZATION).duplicates[0].tolist() == [10, 11]
-        assert f"{EVIL}010.png, {EVIL}011.png\ndistance 0.00" in page.words
+        seen = printable(EVIL)
+        assert f"{seen}010.png, {seen}011.png\ndistance 0.00" in page.words
 
     def test_the_contact_sheet_shows_the_first_images_in_order(
         self, page_of: Callable[[Evaluation], Page], evaluation: Evaluation

@@ -11,7 +11,7 @@ import pytest
 
 from facegen.errors import InputError
 from facegen.submission.reader import read_submission
-from facegen.submission.rules import LIMITS, Code, Limits, Rejection, limits_for
+from facegen.submission.rules import LIMITS, Code, Limits, Rejection, limits_for, shown
 
 Packer = Callable[..., Path]
 Encoder = Callable[..., bytes]
@@ -88,3 +88,16 @@ def test_meanings_name_the_courses_numbers() -> None:
     assert Code.WRONG_SIZE.meaning(SMALL) == "An image is not 96x96 pixels."
     assert Code.WRONG_COUNT.meaning(SMALL) == "The number of images is not 3."
     assert Code.WRONG_COUNT.meaning() == "The number of images is not 1,000."
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("김철수.png", "'김철수.png'"),
+        ("a\x1b]0;b\x07\u202e.png", r"'a\u001b]0;b\u0007\u202e.png'"),
+        ("\udce9.png", r"'\udce9.png'"),
+        ("a" * 10_000 + ".png", f"'{'a' * 63}…{'a' * 12}.png'"),
+    ],
+)
+def test_a_members_name_is_shown_fit_to_be_seen(name: str, told: str) -> None:
+    assert shown(name) == told

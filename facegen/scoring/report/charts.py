@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from facegen.metrics.extrapolation import Extrapolation
+from facegen.printable import printable
 
 _WIDTH = 760
 
@@ -131,7 +132,7 @@ class _Canvas:
 
     def __init__(self, height: float, title: str) -> None:
         self._root = ElementTree.Element(
-            "svg", {"viewBox": f"0 0 {_WIDTH} {height:g}", "role": "img", "aria-label": title}
+            "svg", {"viewBox": f"0 0 {_WIDTH} {height:g}", "role": "img", "aria-label": printable(title)}
         )
 
     def line(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
@@ -147,12 +148,12 @@ class _Canvas:
     def circle(self, x: float, y: float, radius: float, kind: str, tip: str | None = None) -> None:
         circle = self._add("circle", kind, cx=x, cy=y, r=radius)
         if tip is not None:
-            ElementTree.SubElement(circle, "title").text = tip
+            ElementTree.SubElement(circle, "title").text = printable(tip)
 
     def text(self, x: float, y: float, text: str, kind: str, anchor: str = "start") -> None:
         element = self._add("text", kind, x=x, y=y)
         element.set("text-anchor", anchor)
-        element.text = text
+        element.text = printable(text)
 
     def _add(self, tag: str, kind: str, **places: float) -> ElementTree.Element:
         attributes = {name: f"{place:.2f}" for name, place in places.items()}

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from facegen import __version__
 from facegen.errors import InputError
 from facegen.files import write_text
+from facegen.printable import printable_lines
 from facegen.scoring.evaluation import Evaluation
 from facegen.scoring.metric_table import FID_INFINITY
 from facegen.scoring.report import sentences
@@ -30,6 +31,10 @@ def write_report(evaluation: Evaluation, directory: Path) -> Path:
         loader=PackageLoader("facegen.scoring.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        # Charts are drawn already, with their labels; a caption has two lines.
+        finalize=lambda value: (
+            printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        ),
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -50,8 +55,7 @@ def write_report(evaluation: Evaluation, directory: Path) -> Path:
     )
     target = directory / "index.html"
     try:
-        # A path may hold bytes that are no UTF-8.
-        write_text(target, page.encode("utf-8", "backslashreplace").decode())
+        write_text(target, page)
     except OSError as problem:
         raise InputError(f"Cannot write {target}: {problem.strerror or problem}.") from problem
     return target
