@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from facegen.errors import EnvironmentProblem, in_words
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
 
 _CHUNK = 1 << 20
@@ -61,7 +60,7 @@ def require_whole_zip(path: Path) -> None:
         raise Damaged(f"{OTHER_CONTENTS} ({damaged})")
 
 
-def read_arrays(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     """All arrays of an ``.npz`` of plain arrays. Damaged where they are not those that were written.
 
     NumPy compares each member's CRC-32 as it reads it to its end.

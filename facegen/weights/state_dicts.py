@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from facegen.errors import InputError
+from facegen.files import OTHER_CONTENTS, Damaged
+from facegen.weights.content import read_safetensors
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -21,9 +22,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         raise InputError(f"The weights {path} are not a file.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return read_safetensors(path)[0]
         value = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # the readers raise whatever they stumble over
+        if isinstance(problem, Damaged) and str(problem) == OTHER_CONTENTS:
+            raise InputError(f"The weights {path} are damaged: {problem}.", "Copy them again.") from problem
         raise InputError(
             f"{path} is not a file of PyTorch weights ({path.stat().st_size:,} bytes).",
             "If it was downloaded, it may be incomplete or a web page: download it again.",
