@@ -99,6 +99,7 @@ def _read(path: Path, images: int, extractor: FeatureExtractor) -> SetFeatures:
     properties = properties_in(arrays)
     if (
         properties is None
+        or statistics.n != images
         or features.shape != (len(stored_rows(images)), extractor.dims)
         or features.dtype != np.float32
     ):

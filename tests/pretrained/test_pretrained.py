@@ -6,6 +6,7 @@ import ast
 import importlib
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,15 +20,17 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from facegen.errors import InputError
+from facegen import pretrained
+from facegen.errors import EnvironmentProblem, InputError
 from facegen.gan.generators import build_generator, draw_images
 from facegen.gan.latents import normal_latents
 from facegen.grading.fingerprints import fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, flags_of
 from facegen.grading.grader import Grader
 from facegen.metrics.phash import NEAR, Hashes, hamming_distances, perceptual_hashes
-from facegen.pretrained import IMAGES_PER_SEED, SEEDS, card, fingerprints, generator_path
+from facegen.pretrained import FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, card, fingerprints, generator_path
 from facegen.scoring.score import Score
+from facegen.stages.sample import generator_of
 from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
 from facegen.training.checkpoint import SavedGenerator, load_generator, save_generator
@@ -235,3 +238,14 @@ class TestScript:
         ticks = [{"kimg": 4.0, "seconds": 1800.0}, {"kimg": 8.0, "seconds": 3600.0}]
         (tmp_path / "log.jsonl").write_text("".join(json.dumps(tick) + "\n" for tick in ticks))
         assert script.training_hours(tmp_path, 4.0) == 0.5
+
+
+@pytest.mark.parametrize("name", [GENERATOR, FINGERPRINTS])
+def test_a_shipped_file_that_changed_is_damaged(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(generator_path().parent, tmp_path / "shipped")
+    monkeypatch.setattr(pretrained, "_FOLDER", (tmp_path / "shipped").resolve())
+    with (tmp_path / "shipped" / name).open("rb+") as file:
+        file.seek(5000)
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    with pytest.raises(EnvironmentProblem, match=rf"{name} is damaged.*Install facegen again"):
+        fingerprints() if name == FINGERPRINTS else generator_of(generator_path())
