@@ -80,7 +80,7 @@ def training_loop(
             trainer.load_state_dict(checkpoint[TRAINER])
         return trainer
 
-    saved, health = Outputs(run, dataset), Health()
+    saved, health = Outputs(run, dataset.size, dataset.sha256), Health()
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_requests())
         stack.enter_context(_tuned_convolutions())

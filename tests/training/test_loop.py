@@ -293,7 +293,7 @@ def test_any_figure_that_is_no_number_ends_a_run_in_float32(
 def test_a_dataset_that_changes_in_place_ends_the_run_before_anything_is_written_of_it(
     change: str, tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
 ) -> None:
-    """After the first checkpoint, at 0.048 kimg."""
+    """After the first checkpoint, at 0.048 kimg; where another dataset takes its place, before it."""
     images = tiny_dataset.path / "images.npy"
 
     class Changing(Scorer):
@@ -307,9 +307,10 @@ def test_a_dataset_that_changes_in_place_ends_the_run_before_anything_is_written
                 images.write_bytes(data[:-1] + bytes([data[-1] ^ (change == "pixels")]))
             return super().score(drawn, features)
 
-    recipe, run = tiny_recipe.with_overrides({"score_every": 0.064, "tick_kimg": 0.016}), tmp_path / "run"
+    score_every, run = 0.032 if change == "another dataset" else 0.064, tmp_path / "run"
+    recipe = tiny_recipe.with_overrides({"score_every": score_every, "tick_kimg": 0.016})
     if change != "pixels":
-        assert go(recipe, tiny_dataset, run, scorer=Changing([3.0, 2.0])).images_seen == 96
+        assert go(recipe, tiny_dataset, run, scorer=Changing([3.0, 2.0, 1.0])).images_seen == 96
         return
     with pytest.raises(InputError, match=r"changed since it was prepared: images\.npy holds other pixels"):
         go(recipe, tiny_dataset, run, scorer=Changing([3.0]))
