@@ -57,7 +57,7 @@ def require_whole_zip(path: Path) -> None:
     except Exception as problem:  # a flipped bit may be of a size, an encoding or a method: there is no end of errors
         raise Damaged(in_words(problem)) from problem
     if damaged is not None:
-        raise Damaged(f"{OTHER_CONTENTS} ({damaged})")
+        raise Damaged(OTHER_CONTENTS)
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
