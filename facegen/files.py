@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facegen.errors import EnvironmentProblem
+from facegen.errors import EnvironmentProblem, in_words
 from facegen.printable import json_text
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _CHUNK = 1 << 20
 
 #: What the stages take for a path.
 StrPath = str | os.PathLike[str]
+
+
+class Damaged(ValueError):
+    """A file does not hold what was written to it; in words that stand in a sentence, without a full stop."""
+
+
+#: What is said where a hash tells it.
+OTHER_CONTENTS = "its contents do not match the hash they were saved with"
 
 
 def optional_path(path: StrPath | None) -> Path | None:
@@ -32,6 +45,39 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def require_whole_zip(path: Path) -> None:
+    """Damaged unless every member of the zip at ``path`` has the CRC-32 that was written with it.
+
+    ``.npz`` and what ``torch.save`` writes are zips, and torch does not compare.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except Exception as problem:  # a flipped bit may be of a size, an encoding or a method: there is no end of errors
+        raise Damaged(in_words(problem)) from problem
+    if damaged is not None:
+        raise Damaged(OTHER_CONTENTS)
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """All arrays of an ``.npz`` of plain arrays. Damaged where they are not those that were written.
+
+    NumPy compares each member's CRC-32 as it reads it to its end.
+    """
+    import numpy as np  # a command that reads no arrays need not wait for it
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as problem:  # as above
+        raise Damaged(in_words(problem)) from problem
+
+
+def fields_sha256(fields: Mapping[str, Any]) -> str:
+    """The sha256 of a JSON object's fields, in whatever order and layout they stand in a file."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _ordinary_mode(folder: bool) -> int:
@@ -93,6 +139,24 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as :func:`facegen.printable.json_text`, atomically. NaN and infinity are refused: ValueError."""
     write_text(path, json_text(value) + "\n")
+
+
+def write_sealed_json(path: Path, fields: Mapping[str, Any]) -> None:
+    """Write a JSON object with the sha256 of its fields beside them, for :func:`read_sealed_json`."""
+    write_json(path, {**fields, "sha256": fields_sha256(fields)})
+
+
+def read_sealed_json(path: Path) -> dict[str, Any]:
+    """The fields that :func:`write_sealed_json` wrote. Damaged where they are others; OSError where it is not there."""
+    text = path.read_bytes()
+    try:
+        fields = dict(json.loads(text))
+        sha256 = fields.pop("sha256", None)
+    except (ValueError, TypeError) as problem:
+        raise Damaged(in_words(problem)) from problem
+    if sha256 != fields_sha256(fields):
+        raise Damaged(OTHER_CONTENTS)
+    return fields
 
 
 def cache_folder() -> Path:

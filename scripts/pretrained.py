@@ -25,8 +25,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 from facegen.data.dataset import FaceDataset
 from facegen.device import choose_device, placed
@@ -35,11 +33,12 @@ from facegen.files import atomic_path, sha256_file, write_text
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents
 from facegen.metrics.phash import perceptual_hashes
-from facegen.pretrained import CARD, FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, generator_path
+from facegen.pretrained import CARD, FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, SHA256_ROWS, generator_path
 from facegen.scoring.score import Score
 from facegen.stages.sample import generator_of
 from facegen.training.checkpoint import SavedGenerator, load_generator
 from facegen.training.log import read_log
+from facegen.weights.content import read_safetensors, write_safetensors
 
 MOST_BYTES = 10_000_000
 #: "A few": how far float16 may take a pixel.
@@ -86,7 +85,7 @@ def main() -> None:
     ):
         with atomic_path(options.out / name) as temporary, temporary.open("wb") as file:
             write(file)
-    facts.append(("sha256", f"`{sha256_file(options.out / GENERATOR)}`"))
+    facts += [(row, f"`{sha256_file(options.out / name)}`") for name, row in SHA256_ROWS.items()]
     card = options.out / CARD
     write_text(card, with_figures(card.read_text(encoding="utf-8"), figures(facts, scores)))
     print("\n".join(f"{name}: {value}" for name, value in facts))
@@ -102,14 +101,13 @@ def store_half(source: Path, target: Path) -> None:
         InputError: a weight that is no finite number.
     """
     tensors: dict[str, torch.Tensor] = {}
-    with safe_open(source, framework="pt") as file:
-        for name in file.keys():  # noqa: SIM118 - not a mapping
-            tensor = file.get_tensor(name)
-            if not tensor.isfinite().all():
-                raise InputError(f"The weights {name} in {source} are not finite.", "Take an earlier generator.")
-            fits = tensor.is_floating_point() and tensor.half().isfinite().all()
-            tensors[name] = tensor.half() if fits else tensor
-        save_file(tensors, target, file.metadata())
+    stored, metadata = read_safetensors(source)
+    for name, tensor in stored.items():
+        if not tensor.isfinite().all():
+            raise InputError(f"The weights {name} in {source} are not finite.", "Take an earlier generator.")
+        fits = tensor.is_floating_point() and tensor.half().isfinite().all()
+        tensors[name] = tensor.half() if fits else tensor
+    write_safetensors(target, tensors, metadata)
 
 
 def require_small(target: Path) -> None:

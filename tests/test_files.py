@@ -3,13 +3,26 @@ from __future__ import annotations
 import hashlib
 import stat
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 import pytest
 
 from facegen.errors import EnvironmentProblem
-from facegen.files import atomic_folder, atomic_path, cache_folder, sha256_file, write_json
+from facegen.files import (
+    Damaged,
+    atomic_folder,
+    atomic_path,
+    cache_folder,
+    read_arrays,
+    read_sealed_json,
+    require_whole_zip,
+    sha256_file,
+    write_json,
+    write_sealed_json,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -99,3 +112,37 @@ class TestCacheFolder:
     @pytest.mark.skipif(sys.platform != "linux", reason="Linux's")
     def test_is_in_dot_cache_on_linux(self, tmp_path: Path) -> None:
         assert cache_folder() == tmp_path / ".cache" / "facegen"
+
+
+def flipped(data: bytes) -> Iterator[bytes]:
+    """The data with one bit flipped, here and there."""
+    for at in range(0, len(data), 5):
+        yield data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
+
+
+def test_sealed_json_is_what_was_written(tmp_path: Path) -> None:
+    path, fields = tmp_path / "x.json", {"value": 1.25, "draws": [0.1, 2.0], "n": None}
+    write_sealed_json(path, fields)
+    assert read_sealed_json(path) == fields
+    for data in flipped(path.read_bytes()):
+        path.write_bytes(data)
+        with pytest.raises(Damaged):
+            read_sealed_json(path)
+
+
+def test_arrays_are_those_that_were_written(tmp_path: Path) -> None:
+    """But for what a zip's directory says of names, which a reader asks for by name."""
+    path, arrays = tmp_path / "x.npz", {"mu": np.arange(3.0), "name": np.array("x")}
+    np.savez(path, **arrays)
+    assert read_arrays(path).keys() == arrays.keys()
+    damaged = 0
+    for data in flipped(path.read_bytes()):
+        path.write_bytes(data)
+        try:
+            require_whole_zip(path)
+            found = read_arrays(path)
+        except Damaged:
+            damaged += 1
+            continue
+        assert all(np.array_equal(array, arrays[name]) for name, array in found.items() if name in arrays)
+    assert damaged > 50

@@ -134,11 +134,15 @@ class ImageCollection:
 
 
 def open_images(path: Path) -> ImageCollection:
-    """Open the images at ``path``; InputError when it is absent, empty or without an image, saying what was sought."""
+    """Open the images at ``path``. Of a dataset, the content is read, and compared with the hash of its manifest.
+
+    InputError when it is absent, empty or without an image, saying what was sought; or a dataset that changed.
+    """
     if is_dataset(path):
         dataset = FaceDataset.open(path)
         if not len(dataset):
             raise InputError(f"The dataset {path} holds no image.")
+        dataset.verify()
         return ImageCollection(path, "dataset", dataset)
     container = open_container(path)
     return ImageCollection(path, container.kind, container)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from facegen.data.decode import Unreadable
 from facegen.data.images import open_images
 from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
-from facegen.files import atomic_path
+from facegen.files import atomic_path, read_arrays
 from facegen.metrics.phash import Hashes, mirrored_hashes, nearest_within, perceptual_hashes
 
 _BATCH = 1024
@@ -157,8 +157,8 @@ def _save(path: Path, known: KnownFaces) -> None:
 def _load(path: Path) -> KnownFaces | None:
     """What ``_save`` wrote; None where the file is damaged: it is only a cache, and is made again."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            prints = Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"])
-            return KnownFaces(tuple(map(str, stored["names"])), prints)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        stored: dict[str, npt.NDArray[Any]] = read_arrays(path)
+        prints = Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"])
+        return KnownFaces(tuple(map(str, stored["names"])), prints)
+    except (ValueError, KeyError):
         return None

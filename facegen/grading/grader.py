@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import math
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ from PIL import Image
 
 from facegen import console
 from facegen.errors import EnvironmentProblem, FacegenError, in_words
-from facegen.files import atomic_path, sha256_file
+from facegen.files import atomic_path, read_arrays, sha256_file
 from facegen.grading.fingerprints import Fingerprints, fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
 from facegen.pictures.contact_sheet import contact_sheet
@@ -199,15 +198,15 @@ def _load(path: Path) -> GradedSubmission | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            text: dict[str, Any] = json.loads(stored["text"].tobytes())
-            return GradedSubmission(
-                Score.from_json(text["score"]),
-                tuple(Flag(*flag) for flag in text["flags"]),
-                Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"]),
-                tuple(text["names"]),
-                tuple(text["notes"]),
-                stored["sheet"].tobytes(),
-            )
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        stored: dict[str, npt.NDArray[Any]] = read_arrays(path)
+        text: dict[str, Any] = json.loads(stored["text"].tobytes())
+        return GradedSubmission(
+            Score.from_json(text["score"]),
+            tuple(Flag(*flag) for flag in text["flags"]),
+            Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"]),
+            tuple(text["names"]),
+            tuple(text["notes"]),
+            stored["sheet"].tobytes(),
+        )
+    except (ValueError, KeyError, TypeError):
         return None

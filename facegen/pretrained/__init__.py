@@ -6,13 +6,19 @@ A folder of data: ``scripts/pretrained.py`` makes it from a run, ``facegen sampl
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from facegen.errors import EnvironmentProblem
+from facegen.files import sha256_file
+
 _FOLDER = Path(__file__).resolve().parent
 GENERATOR, CARD, FINGERPRINTS = "generator.safetensors", "card.md", "fingerprints.npy"
+#: The rows of the card that hold the sha256 of the other files.
+SHA256_ROWS = {GENERATOR: "sha256", FINGERPRINTS: "sha256 of the fingerprints"}
 
 #: The images that are recognised: these seeds', the first so many of each, plainly sampled.
 SEEDS, IMAGES_PER_SEED = 10, 1000
@@ -28,11 +34,24 @@ def card() -> str:
     return (_FOLDER / CARD).read_text(encoding="utf-8")
 
 
+def require_whole(name: str) -> None:
+    """EnvironmentProblem where an installed file is not the one that shipped, by the sha256 on the card."""
+    stated = re.search(rf"^\| {SHA256_ROWS[name]} \| `([0-9a-f]{{64}})` \|", card(), re.MULTILINE)
+    if stated is None or sha256_file(_FOLDER / name) != stated[1]:
+        raise EnvironmentProblem(
+            f"{_FOLDER / name} is damaged: it is not the file that ships with facegen.", "Install facegen again."
+        )
+
+
 def fingerprints() -> npt.NDArray[np.uint64]:
     """Perceptual hashes (:mod:`facegen.metrics.phash`) of what it draws, uint64 [10000, 4].
 
     Row 1000·s + i is image i + 1 of seed s, for seeds 0 to 9. Hashes of pixels are not stored: machines round
     differently, by a pixel value here and there, which perceptual hashes outlast.
+
+    Raises:
+        EnvironmentProblem: the installed file is damaged.
     """
+    require_whole(FINGERPRINTS)
     hashes: npt.NDArray[np.uint64] = np.load(_FOLDER / FINGERPRINTS, allow_pickle=False)
     return hashes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from facegen.code_hash import code_hash
 from facegen.data.images import ImageCollection
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
-from facegen.files import atomic_path, cache_folder
+from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, cache_folder, sha256_file
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.features import SetFeatures, complete, stored_rows
 from facegen.scoring.pass_checkpoint import PassCheckpoint
@@ -22,6 +23,9 @@ from facegen.scoring.statistics_file import open_statistics, properties_in, writ
 #: The code, besides the extractor's own, that makes what is stored: it reads the images, takes the network over them,
 #: sums the features up, and writes them down. Each stands for all that it imports.
 FEATURE_CODE = ("facegen.data.images", "facegen.scoring.features", "facegen.scoring.statistics_file")
+
+#: Beside the statistics, whose zip has sums of its own: the sha256 of the file with the features.
+FEATURES_SHA256 = "features_sha256"
 
 
 def cache_path(sha256: str, extractor: FeatureExtractor, *code: str) -> Path:
@@ -46,7 +50,7 @@ def cached_features(collection: ImageCollection, extractor: FeatureExtractor, de
     if path.with_suffix(".npz").is_file():
         try:
             known = _read(path, len(collection), extractor)
-        except (InputError, OSError, ValueError) as problem:
+        except (InputError, OSError, ValueError, RuntimeError, zlib.error) as problem:
             console.warn(f"{description}: computing the features anew, for what is stored is of no use. {problem}")
         else:
             console.detail(f"{description}: features from {path}.npy.")
@@ -58,7 +62,9 @@ def cached_features(collection: ImageCollection, extractor: FeatureExtractor, de
     try:
         with atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
             np.save(file, new.features)
-        write_statistics(path.with_suffix(".npz"), new.statistics, new.properties, extractor, {})
+            file.flush()
+            more = {FEATURES_SHA256: sha256_file(temporary)}
+        write_statistics(path.with_suffix(".npz"), new.statistics, new.properties, extractor, more)
     except OSError as problem:
         console.warn(f"Cannot store the statistics in {path.parent}: {problem.strerror or problem}.")
     checkpoint.remove()
@@ -88,10 +94,13 @@ def _compute(
 def _read(path: Path, images: int, extractor: FeatureExtractor) -> SetFeatures:
     stored = open_statistics(path.with_suffix(".npz"))
     statistics = stored.statistics(extractor)
+    if str(stored.arrays.get(FEATURES_SHA256)) != sha256_file(path.with_suffix(".npy")):
+        raise Damaged(f"{path.name}.npy: {OTHER_CONTENTS}.")
     features = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
     properties = properties_in(stored.arrays)
     if (
         properties is None
+        or statistics.n != images
         or features.shape != (len(stored_rows(images)), extractor.dims)
         or features.dtype != np.float32
     ):

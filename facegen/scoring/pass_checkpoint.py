@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 from facegen import console
-from facegen.files import atomic_path
+from facegen.files import atomic_path, read_arrays
 from facegen.scoring.features import FeaturePass
 
 #: Seconds between two checkpoints; and the part of the time that writing them may take, where they are large.
@@ -36,9 +34,8 @@ class PassCheckpoint:
         if not self.path.is_file():
             return so_far
         try:
-            with np.load(self.path, allow_pickle=False) as file:
-                so_far.restore({name: file[name] for name in file.files})
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+            so_far.restore(read_arrays(self.path))
+        except (OSError, ValueError, KeyError, TypeError) as problem:
             console.warn(f"{description}: starting again with the first image, for {self.path} is damaged: {problem}.")
             so_far.close()
             return FeaturePass(dims, total)

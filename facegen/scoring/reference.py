@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
-from facegen.files import write_json
+from facegen.files import read_sealed_json, write_sealed_json
 from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.metrics.sampling import sample_rows
@@ -148,7 +147,7 @@ def floor_of(reference: Reference, extractor: FeatureExtractor, n: int) -> Floor
     path = cache_path(reference.sha256, extractor, __name__)  # this module draws the pools, and imports the rest
     stored = path.with_name(f"{path.name}-floor-{n}.json")
     try:
-        floor = Floor(**json.loads(stored.read_text(encoding="utf-8")))
+        floor = Floor(**read_sealed_json(stored))
         return dataclasses.replace(floor, draws=tuple(floor.draws))
     except (OSError, ValueError, TypeError):  # not there yet, or damaged
         pass
@@ -157,7 +156,7 @@ def floor_of(reference: Reference, extractor: FeatureExtractor, n: int) -> Floor
         floor_now = frechet_floor(pool.features, reference.statistics, n, within=pool.within)
         if floor_now is not None:
             try:
-                write_json(stored, dataclasses.asdict(floor_now))
+                write_sealed_json(stored, dataclasses.asdict(floor_now))
             except OSError as problem:
                 console.warn(f"Cannot store the floor in {stored.parent}: {problem.strerror or problem}.")
             return floor_now

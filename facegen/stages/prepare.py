@@ -57,7 +57,7 @@ class PrepareResult:
 
     @classmethod
     def from_manifest(cls, path: Path, manifest: dict[str, Any], seconds: float, reused: bool) -> PrepareResult:
-        skipped = len(manifest["skipped"])
+        skipped = len(manifest.get("skipped", ()))
         return cls(path, manifest["images"], skipped, manifest["splits"], manifest["sha256"], seconds, reused)
 
 
@@ -264,14 +264,17 @@ def _already_there(dataset: Path, fingerprint: str, strict: bool) -> dict[str, A
     if not is_dataset(dataset):
         return None
     try:
-        manifest = FaceDataset.open(dataset).manifest
+        there = FaceDataset.open(dataset)
+        manifest = there.manifest
+        if manifest.get("fingerprint") == fingerprint:
+            there.verify()
     except InputError as problem:
         console.warn(f"{problem.message} It is replaced.")
         return None
     if manifest.get("fingerprint") != fingerprint:
         console.info(f"Replacing {dataset}, which was prepared from other images or with other options.")
         return None
-    return None if strict and manifest["skipped"] else manifest
+    return None if strict and manifest.get("skipped") else manifest
 
 
 def _check_disk_space(dataset: Path, needed: int) -> None:

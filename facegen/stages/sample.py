@@ -26,7 +26,7 @@ from facegen.gan.latents import LATENTS
 from facegen.gan.losses import LOSSES
 from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, Rejection
 from facegen.pictures.contact_sheet import contact_sheet, save_png
-from facegen.pretrained import generator_path
+from facegen.pretrained import GENERATOR, generator_path, require_whole
 from facegen.training.checkpoint import (
     BEST,
     LAST,
@@ -220,8 +220,13 @@ def require_truncation(truncation: float) -> None:
 
 
 def generator_of(run: Path) -> Path:
-    """The generator file of a run: its best by score, else its last; a .safetensors file is itself."""
+    """The generator file of a run: its best by score, else its last; a .safetensors file is itself.
+
+    EnvironmentProblem where it is the one that ships with facegen, and damaged: that one has its hash elsewhere.
+    """
     if not run.is_dir():
+        if run.resolve() == generator_path():
+            require_whole(GENERATOR)
         return run
     for name in (BEST, LAST):
         if (run / name).is_file():

@@ -74,7 +74,8 @@ def train(
         extractor, weights: the network of the periodic score, as in :func:`facegen.fid`.
 
     Raises:
-        InputError: no such dataset or recipe; a run of another recipe or dataset; nothing to resume.
+        InputError: no such dataset or recipe; a dataset that changed since it was prepared, or changes in the meantime;
+            a run of another recipe or dataset; a damaged checkpoint; nothing to resume.
         EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, no compiler where there
             must be one, or a recipe with features whose network's weights are not installed.
         Diverged: a figure is no longer finite.
@@ -83,6 +84,7 @@ def train(
     dataset, run = Path(dataset), Path(run)
     weights = optional_path(weights)
     faces = FaceDataset.open(dataset)
+    faces.verify()  # on every rank: each may have a copy of its own
     if len(faces.training_rows()) < 2:
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
     overrides = dict(overrides or {})

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from facegen.errors import InputError
+from facegen.errors import InputError, in_words
 from facegen.file_kinds import SAFETENSORS, FileKind, kind_of_file
-from facegen.files import atomic_path
+from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, require_whole_zip
 from facegen.training.networks import generator_of_recipe
 from facegen.training.recipe import Recipe, recipe_from_dict
+from facegen.weights.content import contents_sha256, read_safetensors, write_safetensors
 
 #: The versions of the two file formats that a run leaves. A number grows when a file of before would be misread.
 #:
@@ -25,11 +24,13 @@ from facegen.training.recipe import Recipe, recipe_from_dict
 #: - ``CHECKPOINT_SCHEMA``, of ``checkpoints/*.pt``. 2: with the state of the augmentation. 3: the critic of features
 #:   has other layers; without one, 2 is the same. 4: the trainer's state is under ``trainer``, where 3 had ``game``.
 #:
-#: The fields of a recipe in either may have former names: :mod:`facegen.training.former_recipes`.
+#: Both also hold a hash of their contents, which is compared on reading; a file from before there was one is read as it
+#: is. The fields of a recipe in either may have former names: :mod:`facegen.training.former_recipes`.
 GENERATOR_SCHEMA = 1
 CHECKPOINT_SCHEMA = 4
 #: The key of the trainer's state in a checkpoint, and what it was called before schema 4: read, and no longer written.
 TRAINER, FORMER_TRAINER = "trainer", "game"
+TRAINER_SHA256 = "trainer_sha256"
 RECIPE, CHECKPOINTS, BEST, LAST = "recipe.toml", "checkpoints", "best.safetensors", "last.safetensors"
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
 KEPT = 2
@@ -43,8 +44,9 @@ def checkpoint_files(run: Path) -> list[Path]:
 def save_checkpoint(run: Path, state: dict[str, Any]) -> Path:
     """Write ``state`` (with ``images_seen``) whole or not at all, and delete all but the newest few."""
     path = run / CHECKPOINTS / f"kimg-{state['images_seen'] / 1000:010.3f}.pt"
+    hashed = {TRAINER_SHA256: _trainer_sha256(state)}
     with atomic_path(path) as temporary:
-        torch.save({"schema": CHECKPOINT_SCHEMA, **state}, temporary)
+        torch.save({"schema": CHECKPOINT_SCHEMA, **state, **hashed}, temporary)
     for old in checkpoint_files(run)[KEPT:]:
         old.unlink()
     return path
@@ -54,20 +56,47 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint's state, on the CPU. No pickled code is run: ``weights_only=True``.
 
     Raises:
-        InputError: the file is damaged, or of another schema.
+        InputError: the file is damaged, or of another schema. Where it is damaged, the remedy names the newest one
+            before it that is whole.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # whatever its zip and pickle readers raise
-        raise InputError(
-            f"The checkpoint {path} is damaged: {str(problem).splitlines()[0]}",
-            "Delete it to go on from the one before it.",
-        ) from problem
+        state = _whole_checkpoint(path)
+    except Damaged as problem:
+        raise InputError(f"The checkpoint {path} is damaged: {problem}.", _instead_of(path)) from problem
     if not isinstance(state, dict) or not _can_go_on(state):
         raise InputError(f"The checkpoint {path} is not one of this version of facegen.", "Start a new run.")
     if FORMER_TRAINER in state:
         state[TRAINER] = state.pop(FORMER_TRAINER)
     return state
+
+
+def _whole_checkpoint(path: Path) -> Any:
+    """What the file holds. Damaged where it is not what was written; torch does not compare the zip's own sums."""
+    require_whole_zip(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # whatever its zip and pickle readers raise
+        raise Damaged(str(problem).partition("\n")[0].rstrip(".") or in_words(problem)) from problem
+    sha256 = state.pop(TRAINER_SHA256, None) if isinstance(state, dict) else None
+    if sha256 is not None and sha256 != _trainer_sha256(state):
+        raise Damaged(OTHER_CONTENTS)
+    return state
+
+
+def _trainer_sha256(state: dict[str, Any]) -> str:
+    return contents_sha256(state.get(TRAINER, state.get(FORMER_TRAINER)))
+
+
+def _instead_of(damaged: Path) -> str:
+    """What to do about a damaged checkpoint. Nobody but the user deletes it: it may tell of a disk that fails."""
+    for path in checkpoint_files(damaged.parent.parent):
+        if path < damaged:
+            try:
+                _whole_checkpoint(path)
+            except Damaged:
+                continue
+            return f"Delete it to go on from the one before it, {path.name}, which is whole."
+    return "Delete it; no checkpoint before it is whole, so that training starts anew."
 
 
 def _can_go_on(state: dict[str, Any]) -> bool:
@@ -96,9 +125,7 @@ def save_generator(
         metadata["trained_against"] = recipe.trained_against
     if score is not None:
         metadata["score"] = score
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in ema.state_dict().items()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata)
+    write_safetensors(path, ema.state_dict(), metadata)
 
 
 def _no_generator(path: Path, kind: FileKind) -> InputError:
@@ -144,15 +171,12 @@ def load_generator(path: Path) -> SavedGenerator:
         kind = kind_of_file(path)
         if kind is not None and kind is not SAFETENSORS:
             raise _no_generator(path, kind)
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        tensors, metadata = read_safetensors(path)
     except OSError as problem:
         raise InputError(f"Cannot read the generator {path}: {problem.strerror or problem}.") from problem
-    except SafetensorError as problem:
-        raise InputError(
-            f"The generator {path} is damaged or no safetensors file: {problem}.", "Copy it again, whole."
-        ) from problem
+    except Damaged as problem:
+        how = f": {problem}" if str(problem) == OTHER_CONTENTS else f" or no safetensors file: {problem}"
+        raise InputError(f"The generator {path} is damaged{how}.", _another_generator(path)) from problem
     if metadata.get("format") != "facegen-generator" or metadata.get("schema") != str(GENERATOR_SCHEMA):
         raise InputError(f"{path} holds no generator of this version of facegen.", "facegen train writes them.")
     try:
@@ -168,3 +192,15 @@ def load_generator(path: Path) -> SavedGenerator:
     # Of a file from before there was the key, the recipe tells.
     trained_against = metadata.get("trained_against", recipe.trained_against)
     return SavedGenerator(network.eval(), recipe, size, dataset, kimg, trained_against)
+
+
+def _another_generator(damaged: Path) -> str:
+    """What to do about a damaged generator."""
+    for path in (damaged.with_name(LAST), damaged.with_name(BEST)):
+        if path != damaged and path.is_file():
+            try:
+                read_safetensors(path)
+            except Damaged:
+                continue
+            return f"Name another one of its run, which is whole: {path}"
+    return "Copy it again from where it came from; or train its run a little longer, which writes it anew."

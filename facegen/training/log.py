@@ -43,8 +43,19 @@ def _written_ticks(run: Path) -> list[dict[str, Any]]:
     path = run / LOG
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    ticks, damaged = [], []
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            tick = json.loads(line)
+            float(tick["kimg"])
+        except (ValueError, TypeError, KeyError):
+            damaged += [str(number)] * bool(line.strip())
+        else:
+            ticks.append(tick)
+    if damaged:
+        many = len(damaged) > 1
+        console.warn(f"{path} is damaged: line{'s' * many} {', '.join(damaged)} {'are' if many else 'is'} left out.")
+    return ticks
 
 
 class TrainingLog:
@@ -54,6 +65,11 @@ class TrainingLog:
         from torch.utils.tensorboard import SummaryWriter
 
         kept = [tick for tick in _written_ticks(run) if tick["kimg"] <= kimg + 1e-9]
+        if kimg and (not kept or kept[-1]["kimg"] < kimg - 1e-9):
+            console.warn(
+                f"{run / LOG} has no tick of kimg {kimg:g}, from which the run goes on: it was cut since, or the run "
+                "broke off there."
+            )
         write_text(run / LOG, "".join(json.dumps(tick) + "\n" for tick in kept))
         self._file = (run / LOG).open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run), purge_step=round(kimg * 1000) + 1)

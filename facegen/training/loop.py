@@ -59,7 +59,7 @@ def training_loop(
         must_compile: the recipe's ``compile`` is not to be given up where it fails.
 
     Raises:
-        InputError: a batch that does not divide into the ranks.
+        InputError: a batch that does not divide into the ranks; a dataset whose pixels change while they are read.
         EnvironmentProblem: the compiler fails, and must not.
         Diverged: a figure is not finite; the last checkpoint is from before.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint written.
@@ -80,7 +80,7 @@ def training_loop(
             trainer.load_state_dict(checkpoint[TRAINER])
         return trainer
 
-    saved, health = Outputs(run, dataset), Health()
+    saved, health = Outputs(run, dataset.size, dataset.sha256), Health()
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_requests())
         stack.enter_context(_tuned_convolutions())
@@ -125,6 +125,8 @@ def training_loop(
             figures["sec_per_kimg"] = 1000 * elapsed / (seen - tick_seen)
             figures["memory_gib"] = _peak_memory_gib(device)
             if due & {"checkpoint", "score"}:
+                if not real.on_device:  # where they are, they are as they were when the run began
+                    dataset.require_unchanged()
                 take_standing_statistics(trainer)
             score = None
             if scorer is not None and "score" in due:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from facegen.data.dataset import FaceDataset
 from facegen.files import write_text
 from facegen.gan.generators import draw_images, standing_statistics
 from facegen.gan.latents import normal_latents
@@ -60,10 +59,11 @@ class PeriodicScorer(Protocol):
 
 @dataclass(frozen=True)
 class Outputs:
-    """Writes the files of one run."""
+    """Writes the files of one run: of images of this size, and a dataset with this content hash."""
 
     run: Path
-    dataset: FaceDataset
+    size: int
+    dataset_sha256: str
 
     def recipe(self, trainer: Trainer) -> None:
         write_text(self.run / RECIPE, trainer.recipe.to_toml())
@@ -74,8 +74,8 @@ class Outputs:
             self.run / name,
             trainer.ema,
             trainer.recipe,
-            size=self.dataset.size,
-            dataset=self.dataset.sha256,
+            size=self.size,
+            dataset=self.dataset_sha256,
             images_seen=seen,
             score=None if score is None else json.dumps(score),
         )
@@ -85,7 +85,7 @@ class Outputs:
         grid = contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES))
         save_png(self.run / "samples" / f"kimg-{seen / 1000:010.3f}.png", grid)
         self.generator(LAST, trainer, seen, None)
-        whose = {"recipe": trainer.recipe.to_dict(), "dataset_sha256": self.dataset.sha256}
+        whose = {"recipe": trainer.recipe.to_dict(), "dataset_sha256": self.dataset_sha256}
         save_checkpoint(self.run, {TRAINER: trainer.state_dict(), "images_seen": seen, **progress, **whose})
 
 

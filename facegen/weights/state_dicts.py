@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from facegen.errors import InputError
@@ -22,7 +21,9 @@ from facegen.file_kinds import (
     kind_by_name,
     kind_of_file,
 )
+from facegen.files import OTHER_CONTENTS, Damaged
 from facegen.printable import printable
+from facegen.weights.content import read_safetensors
 
 _WANTED = "Name a state dict: a .safetensors file, or what torch.save(model.state_dict(), FILE) wrote."
 _AGAIN = "Download or copy it again, whole."
@@ -67,7 +68,7 @@ def read_torch_file(path: Path) -> Any:
         raise _another_kind(path, kind)
     try:
         if kind is SAFETENSORS:
-            return load_file(path)
+            return read_safetensors(path)[0]
         with path.open("rb") as file:  # of a path, torch would look at the name too
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as problem:  # the readers raise whatever they stumble over
@@ -97,6 +98,8 @@ def _unreadable(path: Path, kind: FileKind | None, problem: Exception) -> InputE
             f"{path} is not a file of weights alone: it holds {whole} ({what}), whose code facegen does not run.",
             "Where its code is at hand, run torch.save(model.state_dict(), 'weights.pth'), and name weights.pth.",
         )
+    if isinstance(problem, Damaged) and str(problem) == OTHER_CONTENTS:
+        return InputError(f"The weights {path} are damaged: {problem}.", "Copy them again.")
     if kind is ZIP:
         return InputError(f"{path} is not a file of PyTorch weights: it is a zip archive.", "Name the file in it.")
     if (partial := kind_by_name(path.name)) is not None:

@@ -43,9 +43,12 @@ def test_fingerprints_are_cached_and_a_damaged_cache_is_made_again(smooth: Smoot
     (tmp_path / "dataset").rename(tmp_path / "gone")
     assert known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache").names == first.names
     (tmp_path / "gone").rename(tmp_path / "dataset")
-    cached.write_bytes(cached.read_bytes()[:100])
-    again = known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache")
-    np.testing.assert_array_equal(again.fingerprints.hashes, first.fingerprints.hashes)
+    data = cached.read_bytes()
+    at = data.index(first.fingerprints.hashes.tobytes())
+    for damaged in (data[:100], data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]):
+        cached.write_bytes(damaged)
+        again = known_faces(tmp_path / "dataset", "sha", 64, tmp_path / "cache")
+        np.testing.assert_array_equal(again.fingerprints.hashes, first.fingerprints.hashes)
 
 
 def test_hashes_do_not_depend_on_the_size(smooth: Smooth) -> None:

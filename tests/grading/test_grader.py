@@ -52,7 +52,7 @@ def test_the_cache_goes_by_contents_not_by_name(
     assert (scorer.calls, outcome.student_number, outcome.file) == (1, "s2", "s2.tar.gz")
 
 
-@pytest.mark.parametrize("change", ["force", "scorer", "known", "damaged"])
+@pytest.mark.parametrize("change", ["force", "scorer", "known", "damaged", "flipped"])
 def test_what_could_change_a_result_has_it_made_again(
     change: str, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
 ) -> None:
@@ -66,6 +66,11 @@ def test_what_could_change_a_result_has_it_made_again(
     if change == "damaged":
         for file in cache.iterdir():
             file.write_bytes(file.read_bytes()[:-50])
+    if change == "flipped":  # a digit of the score
+        for file in cache.iterdir():
+            data = file.read_bytes()
+            at = data.index(b'"value": ') + 10
+            file.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     assert Grader(scorer, collections, cache, force=change == "force", limits=limits).grade(path).graded
     assert scorer.calls == 2
 

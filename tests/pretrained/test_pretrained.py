@@ -6,6 +6,7 @@ import ast
 import importlib
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,21 +18,24 @@ import pytest
 import torch
 from PIL import Image
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from facegen.errors import InputError
+from facegen import pretrained
+from facegen.errors import EnvironmentProblem, InputError
 from facegen.gan.generators import build_generator, draw_images
 from facegen.gan.latents import normal_latents
 from facegen.grading.fingerprints import fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, flags_of
 from facegen.grading.grader import Grader
 from facegen.metrics.phash import NEAR, Hashes, hamming_distances, perceptual_hashes
-from facegen.pretrained import IMAGES_PER_SEED, SEEDS, card, fingerprints, generator_path
+from facegen.pretrained import FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, card, fingerprints, generator_path
 from facegen.scoring.score import Score
+from facegen.stages.sample import generator_of
 from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
 from facegen.training.checkpoint import SavedGenerator, load_generator, save_generator
 from facegen.training.recipe import load_recipe
+from facegen.weights.content import CONTENTS_SHA256, write_safetensors
 
 ROOT = Path(__file__).parents[2]
 Images = npt.NDArray[np.uint8]
@@ -160,7 +164,7 @@ def users() -> dict[str, set[str]]:
 def test_nothing_trains_or_scores_with_it_and_grading_reads_fingerprints_alone() -> None:
     assert users() == {
         "cli/sample.py": {"generator_path"},
-        "stages/sample.py": {"generator_path"},
+        "stages/sample.py": {"GENERATOR", "generator_path", "require_whole"},
         "stages/grade.py": {"fingerprints"},
         "grading/flags/copies.py": {"IMAGES_PER_SEED", "SEEDS"},
     }
@@ -191,7 +195,8 @@ class TestScript:
         script.store_half(source, target)
         assert target.stat().st_size < 0.6 * source.stat().st_size
         with safe_open(source, "pt") as whole, safe_open(target, "pt") as half:
-            assert half.metadata() == whole.metadata()
+            said = [file.metadata() for file in (half, whole)]
+        assert said[0].pop(CONTENTS_SHA256) != said[1].pop(CONTENTS_SHA256) and said[0] == said[1]
         whole, half = load_generator(source), load_generator(target)
         assert (half.recipe, half.kimg) == (whole.recipe, 1.5)
 
@@ -200,7 +205,7 @@ class TestScript:
         name = next(name for name in tensors if name.endswith("running_var"))
         tensors[name][0] = 1e6
         with safe_open(source, "pt") as file:
-            save_file(tensors, source, file.metadata())
+            write_safetensors(source, tensors, file.metadata())
         target = tmp_path / "half.safetensors"
         script.store_half(source, target)
         stored = load_file(target)
@@ -211,7 +216,7 @@ class TestScript:
         tensors = load_file(source)
         next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] = torch.nan
         with safe_open(source, "pt") as file:
-            save_file(tensors, source, file.metadata())
+            write_safetensors(source, tensors, file.metadata())
         with pytest.raises(InputError, match="not finite"):
             script.store_half(source, tmp_path / "half.safetensors")
 
@@ -233,3 +238,14 @@ class TestScript:
         ticks = [{"kimg": 4.0, "seconds": 1800.0}, {"kimg": 8.0, "seconds": 3600.0}]
         (tmp_path / "log.jsonl").write_text("".join(json.dumps(tick) + "\n" for tick in ticks))
         assert script.training_hours(tmp_path, 4.0) == 0.5
+
+
+@pytest.mark.parametrize("name", [GENERATOR, FINGERPRINTS])
+def test_a_shipped_file_that_changed_is_damaged(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(generator_path().parent, tmp_path / "shipped")
+    monkeypatch.setattr(pretrained, "_FOLDER", (tmp_path / "shipped").resolve())
+    with (tmp_path / "shipped" / name).open("rb+") as file:
+        file.seek(5000)
+        file.write(bytes([file.read(1)[0] ^ 1]))
+    with pytest.raises(EnvironmentProblem, match=rf"{name} is damaged.*Install facegen again"):
+        fingerprints() if name == FINGERPRINTS else generator_of(generator_path())

@@ -205,3 +205,19 @@ def test_sums_go_on_to_the_last_bit_beyond_the_number_that_is_stored(
         found = resumed.finish()
         assert_same(found, undisturbed.finish())
     np.testing.assert_array_equal(found.features, rows[stored_rows(37)])
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+@pytest.mark.parametrize("place", [0.0, 0.1, 0.5, 0.999])
+def test_a_flipped_bit_in_what_is_stored_has_it_computed_anew(
+    suffix: str, place: float, collection: ImageCollection, whole: SetFeatures, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cached_features(collection, extractor(Network()), "The reference")
+    (path,) = (cache_folder() / "references").glob(f"*{suffix}")
+    data = path.read_bytes()
+    at = int(place * len(data))
+    path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    network = Network()
+    assert_same(cached_features(collection, extractor(network), "The reference"), whole)
+    assert network.images == 20 and "computing the features anew" in capsys.readouterr().err
+    assert_same(cached_features(collection, extractor(Network(0)), "The reference"), whole)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,3 +212,13 @@ def test_files_that_are_no_npz(tiny: FeatureExtractor, tmp_path: Path, content: 
 def test_a_missing_reference_is_named(tiny: FeatureExtractor, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere\.npz is not there"):
         open_reference(tmp_path / "nowhere.npz", tiny)
+
+
+@pytest.mark.parametrize("digits", ["value", "spread"])
+def test_a_stored_floor_that_changed_is_measured_anew(tiny: FeatureExtractor, folder: Path, digits: str) -> None:
+    opened = open_reference(folder, tiny)
+    first = floor_of(opened, tiny, 5)
+    (stored,) = (cache_folder() / "references").glob("*-floor-5.json")
+    fields = json.loads(stored.read_text(encoding="utf-8"))
+    stored.write_text(json.dumps({**fields, digits: fields[digits] * 2}), encoding="utf-8")
+    assert floor_of(opened, tiny, 5) == first

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -420,3 +421,51 @@ def test_real_celeba_equals_torchvision(celeba: Path, tmp_path: Path) -> None:
         for name, pixels in zip(dataset.names, dataset.images, strict=True):
             image = Image.open(io.BytesIO(archive.read(name))).convert("RGB")
             np.testing.assert_array_equal(pixels, np.asarray(transform(image)))
+
+
+def invert(dataset: Path) -> None:
+    np.save(dataset / format.IMAGES, 255 - np.load(dataset / format.IMAGES))
+
+
+def move_a_split(dataset: Path) -> None:
+    text = (dataset / format.INDEX).read_text(encoding="utf-8")
+    (dataset / format.INDEX).write_text(text.replace("train", "valid", 1), encoding="utf-8", newline="\n")
+
+
+def rename_in_the_manifest(dataset: Path) -> None:
+    text = (dataset / format.MANIFEST).read_text(encoding="utf-8")
+    (dataset / format.MANIFEST).write_text(text.replace("faces.zip", "other.zip"), encoding="utf-8", newline="\n")
+
+
+@pytest.mark.parametrize("change", [invert, move_a_split, rename_in_the_manifest])
+def test_a_dataset_that_changed_is_not_called_prepared(
+    change: Callable[[Path], None], archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = prepare(archive, tmp_path / "out", size=8, limit=5)
+    change(tmp_path / "out")
+    again = prepare(archive, tmp_path / "out", size=8, limit=5)
+    assert not again.reused and again.sha256 == first.sha256 == FaceDataset.open(tmp_path / "out").sha256
+    said = capsys.readouterr().err
+    assert "changed since it was prepared" in said and "It is replaced." in said
+
+
+def touch_one(folder: Path) -> None:
+    os.utime(folder / "1.png", (1, 1))
+
+
+def replace_one(folder: Path) -> None:
+    (folder / "1.png").write_bytes((folder / "3.png").read_bytes())
+
+
+def rename_one(folder: Path) -> None:
+    (folder / "1.png").rename(folder / "4.png")
+
+
+@pytest.mark.parametrize("change", [touch_one, replace_one, rename_one])
+def test_a_folder_is_prepared_anew_where_a_file_has_another_name_size_or_time(
+    change: Callable[[Path], None], damaged: Path, tmp_path: Path
+) -> None:
+    prepare(damaged, tmp_path / "out", size=8)
+    assert prepare(damaged, tmp_path / "out", size=8).reused
+    change(damaged)
+    assert not prepare(damaged, tmp_path / "out", size=8).reused

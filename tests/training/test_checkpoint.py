@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from facegen.cnn.chroma import ChromaLowPass
 from facegen.errors import InputError
 from facegen.gan.generators import build_generator
 from facegen.training.checkpoint import (
+    BEST,
     KEPT,
+    LAST,
     checkpoint_files,
     load_checkpoint,
     load_generator,
@@ -23,6 +26,7 @@ from facegen.training.checkpoint import (
 )
 from facegen.training.networks import build_networks
 from facegen.training.recipe import Recipe
+from facegen.weights.content import CONTENTS_SHA256
 
 
 def test_only_the_newest_few_stay(tmp_path: Path) -> None:
@@ -150,3 +154,100 @@ def test_tensors_that_do_not_fit_the_recipe_are_said(tiny_recipe: Recipe, tmp_pa
     save_generator(path, generator, wider, size=16, dataset="ab", images_seen=0, score=None)
     with pytest.raises(InputError, match="does not fit its own recipe"):
         load_generator(path)
+
+
+WEIGHTS = torch.arange(100.0)
+OTHER = "its contents do not match the hash they were saved with"
+
+
+def checkpoint(run: Path, kimg: int) -> Path:
+    """Of a trainer with all that its state may hold."""
+    adam = {"state": {0: {"step": torch.tensor(3.0)}}, "param_groups": [{"lr": 1e-3, "betas": (0.0, 0.9)}]}
+    generator = {"weight": WEIGHTS.half(), "bias": torch.zeros(0), "steps": torch.tensor(kimg)}
+    layout = torch.arange(24.0).reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
+    trainer = {"generator": generator, "d": {"weight": layout}, "optimizer_g": adam, "scaler": {}, "none": None}
+    return save_checkpoint(run, {"trainer": trainer, "images_seen": 1000 * kimg, "recipe": {}})
+
+
+def flip_a_weight(path: Path) -> None:
+    """One bit, in the file."""
+    data = path.read_bytes()
+    at = data.index(WEIGHTS.half().numpy().tobytes()) + 50
+    path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+
+
+def save_other_weights(path: Path) -> None:
+    """The zip's own sums are right then."""
+    state = torch.load(path, weights_only=True)
+    state["trainer"]["generator"]["weight"][7] += 1
+    torch.save(state, path)
+
+
+def save_other_rates(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    state["trainer"]["optimizer_g"]["param_groups"][0]["lr"] = 2e-3
+    torch.save(state, path)
+
+
+@pytest.mark.parametrize("change", [flip_a_weight, save_other_weights, save_other_rates])
+def test_a_checkpoint_that_changed_is_damaged_and_the_one_before_is_named(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    before, newest = checkpoint(tmp_path, 1), checkpoint(tmp_path, 2)
+    assert load_checkpoint(newest)["trainer"]["optimizer_g"]["param_groups"][0]["betas"] == (0.0, 0.9)
+    change(newest)
+    with pytest.raises(InputError, match=OTHER) as told:
+        load_checkpoint(newest)
+    assert told.value.remedy == f"Delete it to go on from the one before it, {before.name}, which is whole."
+    flip_a_weight(before)
+    with pytest.raises(InputError, match="Delete it; no checkpoint before it is whole"):
+        load_checkpoint(newest)
+
+
+def test_a_checkpoint_from_before_there_was_a_hash_is_compared_with_its_zips_sums(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path, 1)
+    state = torch.load(path, weights_only=True)
+    del state["trainer_sha256"]
+    torch.save(state, path)
+    torch.testing.assert_close(load_checkpoint(path)["trainer"]["generator"]["weight"], WEIGHTS.half())
+    flip_a_weight(path)
+    with pytest.raises(InputError, match=OTHER):
+        load_checkpoint(path)
+
+
+def saved(path: Path, recipe: Recipe, **changes: object) -> Path:
+    torch.manual_seed(0)
+    generator, _ = build_networks(recipe, 16)
+    words = {"size": 16, "dataset": "ab", "images_seen": 1500, "score": '{"value": 1.0}'}
+    save_generator(path, generator, recipe, **{**words, **changes})
+    return path
+
+
+def test_the_same_generator_is_the_same_bytes(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    files = {saved(tmp_path / f"{at}.safetensors", tiny_recipe).read_bytes() for at in range(3)}
+    assert len(files) == 1
+    assert files != {saved(tmp_path / "other.safetensors", tiny_recipe, images_seen=1501).read_bytes()}
+
+
+@pytest.mark.parametrize("found", [b'"kimg":"1.5"', b'"dataset_sha256":"ab"', None], ids=["kimg", "dataset", "weights"])
+def test_a_generator_that_changed_is_damaged_and_another_of_its_run_is_named(
+    found: bytes | None, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    best, last = (saved(tmp_path / name, tiny_recipe) for name in (BEST, LAST))
+    data = best.read_bytes()
+    at = len(data) - 5 if found is None else data.index(found) + len(found) - 2
+    best.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    with pytest.raises(InputError, match=f"best.safetensors is damaged: {OTHER}") as told:
+        load_generator(best)
+    assert told.value.remedy == f"Name another one of its run, which is whole: {last}"
+    last.unlink()
+    with pytest.raises(InputError, match="Copy it again from where it came from"):
+        load_generator(best)
+
+
+def test_a_generator_from_before_there_was_a_hash_is_read(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    path = saved(tmp_path / "g.safetensors", tiny_recipe)
+    with safe_open(path, framework="pt") as file:
+        metadata = {key: value for key, value in file.metadata().items() if key != CONTENTS_SHA256}
+        save_file({name: file.get_tensor(name) for name in file.keys()}, path, metadata)  # noqa: SIM118
+    assert load_generator(path).kimg == 1.5

@@ -84,3 +84,21 @@ def test_a_run_that_goes_on_leaves_the_lines_of_a_former_log_as_they_are(tmp_pat
     lines = (tmp_path / "run" / LOG).read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == [*FORMER, new]
     assert read_log(tmp_path / "run")[-1] == new
+
+
+def test_a_line_that_is_no_tick_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_log(tmp_path / "run", FORMER)
+    path = tmp_path / "run" / LOG
+    path.write_bytes(b'{"kimg": 0.5\xff}\n[]\n{"loss_d": 1}\n\n' + path.read_bytes() + b'{"kimg": 3')
+    assert [tick["kimg"] for tick in read_log(tmp_path / "run")] == [1.0, 2.0]
+    assert "log.jsonl is damaged: lines 1, 2, 3 are left out." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kimg", "said"), [(2.0, False), (3.0, True)])
+def test_a_log_that_was_cut_is_said_when_the_run_goes_on(
+    kimg: float, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_log(tmp_path / "run", FORMER)
+    with TrainingLog(tmp_path / "run", kimg):
+        pass
+    assert ("log.jsonl has no tick of kimg 3, from which the run goes on" in capsys.readouterr().err) is said

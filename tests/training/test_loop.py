@@ -13,7 +13,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from facegen.data.dataset import FaceDataset
+from facegen.data.dataset import FaceDataset, new_dataset
+from facegen.errors import InputError
 from facegen.training import loop
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_generator
 from facegen.training.distributed import Ranks
@@ -286,3 +287,31 @@ def test_any_figure_that_is_no_number_ends_a_run_in_float32(
     recipe = tiny_recipe.with_overrides({**PENALISED, "tick_kimg": 0.008})
     with pytest.raises(Diverged, match=rf"stopped at kimg 0\.008: {name} is inf"):
         go(recipe, tiny_dataset, tmp_path / "run")
+
+
+@pytest.mark.parametrize("change", ["pixels", "times", "another dataset"])
+def test_a_dataset_that_changes_in_place_ends_the_run_before_anything_is_written_of_it(
+    change: str, tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    """After the first checkpoint, at 0.048 kimg; where another dataset takes its place, before it."""
+    images = tiny_dataset.path / "images.npy"
+
+    class Changing(Scorer):
+        def score(self, drawn: np.ndarray, features: np.ndarray) -> PeriodicScore:
+            if change == "another dataset":
+                with new_dataset(tiny_dataset.path, 16) as writer:
+                    writer.append(255 - tiny_dataset.images, tiny_dataset.names, tiny_dataset.splits)
+                    writer.finish({})
+            else:
+                data = images.read_bytes()
+                images.write_bytes(data[:-1] + bytes([data[-1] ^ (change == "pixels")]))
+            return super().score(drawn, features)
+
+    score_every, run = 0.032 if change == "another dataset" else 0.064, tmp_path / "run"
+    recipe = tiny_recipe.with_overrides({"score_every": score_every, "tick_kimg": 0.016})
+    if change != "pixels":
+        assert go(recipe, tiny_dataset, run, scorer=Changing([3.0, 2.0, 1.0])).images_seen == 96
+        return
+    with pytest.raises(InputError, match=r"changed since it was prepared: images\.npy holds other pixels"):
+        go(recipe, tiny_dataset, run, scorer=Changing([3.0]))
+    assert [load_checkpoint(path)["images_seen"] for path in checkpoint_files(run)] == [48]

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facegen.errors import InputError
+from facegen.weights.content import write_safetensors
 from facegen.weights.state_dicts import read_state_dict
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3)}
@@ -79,3 +80,11 @@ def test_the_content_counts_and_not_the_name(tmp_path: Path) -> None:
     torch.save(TENSORS, tmp_path / "x.safetensors")
     for name in ("x.pth", "x.safetensors"):
         assert torch.equal(read_state_dict(tmp_path / name)["a.weight"], TENSORS["a.weight"])
+
+
+def test_a_generator_that_changed_is_damaged(tmp_path: Path) -> None:
+    write_safetensors(tmp_path / "x.safetensors", TENSORS, {})
+    data = (tmp_path / "x.safetensors").read_bytes()
+    (tmp_path / "x.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(InputError, match=r"x\.safetensors are damaged: its contents do not match"):
+        read_state_dict(tmp_path / "x.safetensors")

@@ -1,0 +1,80 @@
+"""Tensors with a hash of their contents: what is read back is what was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from facegen.errors import in_words
+from facegen.files import OTHER_CONTENTS, Damaged, atomic_path
+
+#: The key of the hash in the metadata of a ``.safetensors`` file. Files from before it was written have none.
+CONTENTS_SHA256 = "contents_sha256"
+
+
+def contents_sha256(value: object) -> str:
+    """The sha256 of a state: of nested mappings and lists, their keys, numbers and strings, and their tensors.
+
+    Of a tensor its dtype, shape and values count; where it is and how it lies in memory does not.
+    """
+    digest = hashlib.sha256()
+    for part in _parts(value):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(value: object) -> Iterator[Any]:
+    if isinstance(value, Tensor):
+        yield f"{value.dtype}{list(value.shape)}".encode()
+        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    elif isinstance(value, Mapping):
+        yield f"{len(value)} items".encode()
+        for key, each in value.items():
+            yield f"{key!r}:".encode()
+            yield from _parts(each)
+    elif isinstance(value, list | tuple):
+        yield f"{len(value)} in order".encode()
+        for each in value:
+            yield from _parts(each)
+    else:
+        yield f"{value!r},".encode()
+
+
+def _of_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    said = {key: metadata[key] for key in sorted(metadata) if key != CONTENTS_SHA256}
+    return contents_sha256([said, dict(sorted(tensors.items()))])
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors and metadata, and the hash of both, as ``.safetensors``: the same bytes for the same contents."""
+    known = {**metadata, CONTENTS_SHA256: _of_file(tensors, metadata)}
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, known)
+    # The library writes metadata in another order each time. The format is a length, a JSON header of it, tensors.
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(known.items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A file's tensors and metadata. Damaged where it cannot be read, or holds a hash that is not that of both."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except Exception as problem:  # a flipped bit may be of a size or an encoding: there is no end of errors
+        raise Damaged(in_words(problem)) from problem
+    if metadata.get(CONTENTS_SHA256) not in (None, _of_file(tensors, metadata)):
+        raise Damaged(OTHER_CONTENTS)
+    return tensors, metadata
