@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import struct
+import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -21,19 +27,315 @@ class FileKind:
 
 
 _UNPACK = "Unpack it and name the folder, or pack it as .zip or .tar.gz."
-#: Each kind by how its files start.
-_MAGIC: dict[bytes, FileKind] = {
-    b"7z\xbc\xaf\x27\x1c": FileKind("a 7-Zip archive", "archive", _UNPACK),
-    b"Rar!\x1a\x07": FileKind("a RAR archive", "archive", _UNPACK),
-    b"PK\3\4": FileKind("a zip archive", "archive"),
-    b"\x1f\x8b": FileKind("a gzip file", "archive"),
-    b"\x89PNG\r\n\x1a\n": FileKind("a PNG image", "image"),
-    b"\xff\xd8\xff": FileKind("a JPEG image", "image"),
+_DOWNLOAD = "Download or copy it again, whole."
+_AS_FILES = "Write its images as files and name their folder."
+_NEVER_OPENED = "It is never opened: to load a pickle is to run whatever code is in it."
+_NOT_THE_FILE = "It leads to the file and is not the file: open it and download what it names."
+
+
+def _archive(name: str, how: str = _UNPACK) -> FileKind:
+    return FileKind(name, "archive", how)
+
+
+# Kinds that others ask for by name.
+ZIP, GZIP, BZIP2 = (FileKind(name, "archive") for name in ("a zip archive", "a gzip file", "a bzip2 file"))
+XZ, TAR = FileKind("an xz file", "archive"), FileKind("a plain tar archive", "archive")
+HDF5, PARQUET = FileKind("an HDF5 file", "arrays", _AS_FILES), FileKind("a Parquet file", "arrays", _AS_FILES)
+NPY, NPZ = FileKind("a NumPy array (.npy)", "arrays", _AS_FILES), FileKind("a NumPy .npz file", "arrays", _AS_FILES)
+LMDB = FileKind("an LMDB database", "arrays", f"{_AS_FILES} LSUN's data.py does it: python data.py export")
+TFRECORD = FileKind("a TFRecord file", "arrays", f"{_AS_FILES} TensorFlow's TFRecordDataset reads it.")
+SAFETENSORS = FileKind("a safetensors file", "weights")
+PYTORCH = FileKind("a PyTorch file (torch.save)", "weights")
+LEGACY_PYTORCH = FileKind("a PyTorch file of the format before 1.6", "weights")
+TORCHSCRIPT = FileKind(
+    "a TorchScript module",
+    "weights",
+    "Save its state dict: torch.save(torch.jit.load(FILE, map_location='cpu').state_dict(), 'weights.pth')",
+)
+PICKLE = FileKind("a Python pickle", "weights", _NEVER_OPENED)
+ONNX = FileKind("an ONNX model", "weights")
+EMPTY = FileKind("an empty file", "other", "Download or copy it again.")
+ZEROS = FileKind(
+    "a file of zeros", "other", "A download set the space aside and never filled it: download or copy it again, whole."
+)
+HTML = FileKind(
+    "an HTML page",
+    "other",
+    "Google Drive serves one instead of the file when its download quota is used up or a confirmation is asked, and "
+    "other sites when a login is: open the link in a browser and download again, or try tomorrow.",
+)
+_REPLY = "The server refused the download and sent this instead: read it, and download the file again."
+JSON_ERROR, XML_ERROR = (FileKind(f"an error message in {format}", "other", _REPLY) for format in ("JSON", "XML"))
+LFS_POINTER = FileKind("a Git LFS pointer", "other", "Fetch the file it stands for: git lfs pull")
+TEXT = FileKind("a text file", "other")
+UNFINISHED = FileKind("an unfinished download", "other", "Let it finish, or download the file again.")
+_SHORTCUT = FileKind("an internet shortcut", "other", _NOT_THE_FILE)
+_SPLIT_ZIP = FileKind(
+    "a volume of a split zip", "archive", "Join the volumes and name the whole: zip -s 0 NAME.zip --out whole.zip"
+)
+
+#: Kinds by what stands at an offset.
+_MAGIC: tuple[tuple[int, bytes, FileKind], ...] = (
+    (0, b"7z\xbc\xaf\x27\x1c", _archive("a 7-Zip archive")),
+    (0, b"Rar!\x1a\x07", _archive("a RAR archive")),
+    (0, b"PK\5\6", ZIP),  # an empty one
+    (0, b"PK00PK\3\4", ZIP),  # made to be split, and not
+    (0, b"PK\7\x08", _SPLIT_ZIP),
+    (0, b"\x1f\x8b", GZIP),
+    (0, b"BZh", BZIP2),
+    (0, b"\xfd7zXZ\0", XZ),
+    (0, b"\x28\xb5\x2f\xfd", _archive("a zstd file", "Unpack it (zstd -d FILE) and name what comes out.")),
+    (0, b"\x04\x22\x4d\x18", _archive("an lz4 file", "Unpack it (lz4 -d FILE) and name what comes out.")),
+    (0, b"LZIP", _archive("an lzip file", "Unpack it (lzip -d FILE) and name what comes out.")),
+    (0, b"\x5d\0\0\x80\0", _archive("an lzma file", "Unpack it (xz -d FILE) and name what comes out.")),
+    (0, b"\x1f\x9d", _archive("a compress (.Z) file", "Unpack it (gunzip FILE) and name what comes out.")),
+    (257, b"ustar", TAR),
+    (0, b"070701", _archive("a cpio archive")),
+    (0, b"070702", _archive("a cpio archive")),
+    (0, b"070707", _archive("a cpio archive")),
+    (0, b"\xc7\x71", _archive("a cpio archive")),
+    (0, b"!<arch>\ndebian-binary", _archive("a Debian package")),
+    (0, b"!<arch>\n", _archive("an ar archive")),
+    (0, b"\xed\xab\xee\xdb", _archive("an RPM package")),
+    (0, b"MSCF\0\0\0\0", _archive("a Windows cabinet")),
+    (0, b"xar!", _archive("a macOS package")),
+    (0, b"\x89HDF\r\n\x1a\n", HDF5),
+    (0, b"PAR1", PARQUET),
+    (0, b"\x93NUMPY", NPY),
+    (0, b"ARROW1\0\0", FileKind("an Arrow file", "arrays", _AS_FILES)),
+    (0, b"FEA1", FileKind("a Feather file", "arrays", _AS_FILES)),
+    (0, b"MATLAB 5.0 MAT-file", FileKind("a MATLAB file", "arrays", _AS_FILES)),
+    (0, b"CDF\1", FileKind("a NetCDF file", "arrays", _AS_FILES)),
+    (16, b"\xde\xc0\xef\xbe", LMDB),  # MDB_MAGIC in its first page, behind the page's header
+    (16, b"\xbe\xef\xc0\xde", LMDB),
+    (0, b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", LEGACY_PYTORCH),  # torch.serialization's number
+    (0, b"GGUF", FileKind("a GGUF model", "weights")),
+    (0, b"\x89PNG\r\n\x1a\n", FileKind("a PNG image", "image")),
+    (0, b"\xff\xd8\xff", FileKind("a JPEG image", "image")),
+    (0, b"GIF87a", FileKind("a GIF image", "image")),
+    (0, b"GIF89a", FileKind("a GIF image", "image")),
+    (0, b"II*\0", FileKind("a TIFF image", "image")),
+    (0, b"MM\0*", FileKind("a TIFF image", "image")),
+    (0, b"II+\0", FileKind("a BigTIFF image", "image")),
+    (0, b"MM\0+", FileKind("a BigTIFF image", "image")),
+    (8, b"WEBP", FileKind("a WebP image", "image")),
+    (0, b"\0\0\1\0", FileKind("an ICO image", "image")),
+    (0, b"8BPS\0\1", FileKind("a Photoshop image", "image")),
+    (0, b"qoif", FileKind("a QOI image", "image")),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", FileKind("a JPEG 2000 image", "image")),
+    (0, b"\xff\x4f\xff\x51", FileKind("a JPEG 2000 image", "image")),
+    (0, b"\0\0\0\x0cJXL \r\n\x87\n", FileKind("a JPEG XL image", "image", "Convert it to PNG or JPEG.")),
+    (0, b"\xff\x0a", FileKind("a JPEG XL image", "image", "Convert it to PNG or JPEG.")),
+    (0, b"%PDF", FileKind("a PDF", "other", "Save its pictures as images.")),
+    (0, b"SQLite format 3\0", FileKind("an SQLite database", "other")),
+    (0, b"L\0\0\0\1\x14\2\0", FileKind("a Windows shortcut", "other", "Name what it leads to.")),
+    (0, b"bplist00", _SHORTCUT),
+    (0, b"\x7fELF", FileKind("a program", "other")),
+    (0, b"MZ", FileKind("a Windows program", "other", "Where it unpacks itself, run it and name the folder.")),
+    (0, b"\x1a\x45\xdf\xa3", FileKind("a Matroska video", "other", "Save its frames as images.")),
+)
+_VIDEO = "Save its frames as images."
+#: What a RIFF file holds, by its form.
+_RIFF = {
+    b"AVI ": FileKind("an AVI video", "other", _VIDEO),
+    b"WAVE": FileKind("a WAV sound", "other"),
+    b"ACON": FileKind("an animated cursor", "other"),
+}
+#: What an ISO base media file is, by its brand.
+_BRANDS = {
+    **dict.fromkeys(
+        (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"),
+        FileKind("a HEIC image", "image", "Convert it to PNG or JPEG."),
+    ),
+    **dict.fromkeys((b"avif", b"avis"), FileKind("an AVIF image", "image", "Convert it to PNG or JPEG.")),
 }
 #: So many bytes from a file's start are enough to tell.
 HEAD = 1024
+_PARTIAL_NAME = re.compile(r"\.(crdownload|part|partial|opdownload|!ut|aria2)$", re.IGNORECASE)
+#: Volumes by their names, and how each kind becomes whole.
+_VOLUMES = (
+    (r"\.7z\.\d{3,}$", "7-Zip archive", "Unpack it with 7-Zip (7z x on the first volume) and name the folder."),
+    (r"\.(part\d+\.rar|r\d\d)$", "RAR archive", "Unpack it with unrar (unrar x on the first volume); name the folder."),
+    (r"\.z\d\d$", "zip", "Join the volumes and name the whole: zip -s 0 NAME.zip --out whole.zip"),
+    (
+        r"\.(zip|tar|tgz|tar\.\w{2,4}|t?gz|bz2|xz)[.-]?(part)?[._-]?(\d{2,}|a[a-z]|b[a-y]|c[a-z])$",
+        "archive",
+        "Join the volumes in their order and name the whole: cat VOLUME VOLUME … > whole",
+    ),
+)
 
 
 def kind_of(head: bytes) -> FileKind | None:
     """The kind of the file that starts with ``head``, its first :data:`HEAD` bytes; None where it is no known one."""
-    return next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    if not head:
+        return EMPTY
+    if not head.strip(b"\0"):
+        return ZEROS
+    if head.startswith(b"PK\3\4"):
+        return _zip_by_first_member(head)
+    if head.startswith(b"RIFF") and head[8:12] in _RIFF:
+        return _RIFF[head[8:12]]
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], FileKind("an MP4 video", "other", _VIDEO))
+    for offset, magic, kind in _MAGIC:
+        if head.startswith(magic, offset) and (magic != b"WEBP" or head.startswith(b"RIFF")):
+            return kind
+    return next((kind for test, kind in _TESTS if test(head)), None) or _text_kind(head)
+
+
+def kind_of_file(path: Path) -> FileKind | None:
+    """The kind of a file by its content, where a look at more than its head is needed too; or by its name.
+
+    A folder is an LMDB database where it holds one. None where it is no known kind; OSError where it cannot be read.
+    """
+    if path.is_dir():
+        inside = path / "data.mdb"
+        return LMDB if inside.is_file() and kind_of_file(inside) is LMDB else None
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+        kind = kind_of(head)
+        if kind in (None, ZEROS, BZIP2):
+            file.seek(32769)
+            if file.read(5) == b"CD001":
+                return _archive("an ISO disk image")
+            size = file.seek(0, 2)
+            file.seek(max(0, size - 512))
+            if file.read(4) == b"koly":
+                return _archive("a macOS disk image")
+            if kind is ZEROS:
+                places = (0, size // 2, max(0, size - (1 << 16)))
+                kind = None if any(_sample(file, place).strip(b"\0") for place in places) else ZEROS
+    if kind is PYTORCH and _is_torchscript(path):
+        return TORCHSCRIPT
+    return kind or kind_by_name(path.name)
+
+
+def kind_by_name(name: str) -> FileKind | None:
+    """What a file that cannot be read as a whole is by its name: a volume of something split, or unfinished."""
+    for pattern, what, remedy in _VOLUMES:
+        if re.search(pattern, name, re.IGNORECASE):
+            return FileKind(f"a volume of a split {what}", "archive", remedy)
+    return UNFINISHED if _PARTIAL_NAME.search(name) else None
+
+
+def _sample(file: BinaryIO, place: int) -> bytes:
+    file.seek(place)
+    return file.read(1 << 16)
+
+
+def _zip_by_first_member(head: bytes) -> FileKind:
+    """A zip tells by its first member what it is for."""
+    (length,) = struct.unpack("<H", head[26:28].ljust(2, b"\0"))
+    name = head[30 : 30 + length].decode("utf-8", "replace")
+    if re.fullmatch(r"[^/]+\.npy", name):
+        return NPZ
+    if re.fullmatch(
+        r"[^/]+/(data\.pkl|data/\d+|version|byteorder|constants\.pkl|\.format_version|\.storage_alignment)", name
+    ):
+        return PYTORCH
+    if name in ("[Content_Types].xml", "_rels/.rels") or (name == "mimetype" and b"opendocument" in head):
+        return FileKind("an office document", "other", "Save its pictures as images.")
+    return ZIP
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether a zip that PyTorch wrote has code in it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return False
+
+
+def _is_tfrecord(head: bytes) -> bool:
+    """A record begins with its length, uint64, and that one's masked CRC-32C (TensorFlow's ``record_writer``)."""
+    if len(head) < 12:
+        return False
+    crc = 0xFFFFFFFF
+    for byte in head[:8]:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    masked = ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+    return head[8:12] == masked.to_bytes(4, "little")
+
+
+def _is_safetensors(head: bytes) -> bool:
+    return head[8:9] == b"{" and 2 <= int.from_bytes(head[:8], "little") <= 100_000_000
+
+
+def _is_pickle(head: bytes) -> bool:
+    """Protocols 2 to 5 say so in their first opcode; 4 and 5 go on with a frame."""
+    return head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and (head[1:2] in b"\2\3" or head[2:3] == b"\x95")
+
+
+def _is_onnx(head: bytes) -> bool:
+    """A protobuf that begins with an ir_version and a producer's name, onnx.proto's first fields."""
+    if len(head) < 5 or head[0] != 0x08 or not 1 <= head[1] <= 20 or head[2] != 0x12:
+        return False
+    return re.fullmatch(rb"[\w .\-]+", head[4 : 4 + head[3]]) is not None
+
+
+def _is_bmp(head: bytes) -> bool:
+    return head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in (12, 16, 40, 52, 56, 64, 108, 124)
+
+
+def _is_netpbm(head: bytes) -> bool:
+    return re.match(rb"P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+(#[^\n]*\n\s*)*\d+\s", head) is not None
+
+
+_TESTS: tuple[tuple[Callable[[bytes], bool], FileKind], ...] = (
+    (_is_bmp, FileKind("a BMP image", "image")),
+    (_is_netpbm, FileKind("a PPM image", "image")),
+    (_is_safetensors, SAFETENSORS),
+    (_is_pickle, PICKLE),
+    (_is_onnx, ONNX),
+    (_is_tfrecord, TFRECORD),
+)
+_MARKUP = re.compile(r"<!doctype html|<(html|head|body|title|script|meta|style|div|p|h1|center)\b")
+
+
+def _text_kind(head: bytes) -> FileKind | None:
+    """What a text is, in UTF-8 or UTF-16; None for what is no text."""
+    text = _as_text(head)
+    if text is None:
+        return None
+    start = text.lstrip()
+    # An XML prolog, comments and processing instructions may stand before what a page is.
+    while (comment := re.match(r"<!--.*?(-->|$)|<\?.*?(\?>|$)", start, re.DOTALL)) and start:
+        start = start[comment.end() :].lstrip()
+    lower = start.lower()
+    if _MARKUP.match(lower):
+        return HTML
+    if re.match(r"(<!doctype svg[^>]*>\s*)?<svg\b", lower):
+        return FileKind("an SVG image", "image", "Convert it to PNG.")
+    if "<plist" in lower and "<key>url</key>" in lower:
+        return _SHORTCUT
+    if text.lstrip().startswith("<?xml") or re.match(r"<\w+", start):
+        return (
+            XML_ERROR if re.match(r"<(\w+:)?(error|errors|fault|quota)\b", lower) else FileKind("an XML file", "other")
+        )
+    if re.match(r"[{\[]", start):
+        if re.search(r'"(error|errors|error_description|message|detail)"\s*:', lower):
+            return JSON_ERROR
+        return FileKind("a JSON file", "other")
+    if start.startswith("version https://git-lfs"):
+        return LFS_POINTER
+    if lower.startswith(("[internetshortcut]", "[desktop entry]", "[{000214a0")):
+        return _SHORTCUT
+    if re.match(r"d\d+:(announce|comment|created by|creation date|info)", start):
+        return FileKind("a torrent", "other", "Download what it names with a BitTorrent program.")
+    return TEXT
+
+
+def _as_text(head: bytes) -> str | None:
+    """``head`` as a text, its last character perhaps cut off; None where it is none."""
+    encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    for cut in range(4):
+        try:
+            text = head[: len(head) - cut].decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return text if not re.search(r"[\0-\x08\x0b\x0e-\x1f\x7f]", text) else None
+    return None

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from facegen.checks.check import CheckResult
 from facegen.data.decode import Unreadable, decode
+from facegen.data.rgb import AS_STORED
 from facegen.data.transform import resize_and_crop
 
 #: Sides of the prepared images.
@@ -34,7 +35,7 @@ def check_pixels() -> CheckResult:
         for size in SIZES:
             theirs = np.asarray(Compose([Resize(size), CenterCrop(size)])(expected))
             try:
-                equal = np.array_equal(resize_and_crop(decode(data).image, size), theirs)
+                equal = np.array_equal(resize_and_crop(decode(data, AS_STORED).image, size), theirs)
             except Unreadable as problem:
                 unread[name], equal = str(problem), False
             if not equal:

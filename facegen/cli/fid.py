@@ -17,7 +17,7 @@ from facegen.errors import Refused
     "--reference",
     type=click.Path(path_type=Path),
     required=True,
-    help="Real images: a folder, .zip, .tar.gz or prepared dataset; or an .npz with mu and sigma.",
+    help="Real images: a folder, .zip, .tar.gz or prepared dataset; or statistics, an .npz with mu and sigma.",
 )
 @extractor_option
 @dims_option
@@ -66,7 +66,8 @@ def fid(
 ) -> None:
     """Score IMAGES against real ones by FID: smaller is better.
 
-    IMAGES is a folder (nested too), .zip, .tar.gz or prepared dataset. The value is pytorch-fid's. It is called FID
+    IMAGES is a folder (nested too), .zip, .tar.gz or prepared dataset, or statistics: an .npz with mu and sigma, for
+    example. The value is pytorch-fid's. It is called FID
     only with the published Inception weights at 2,048 dims ('facegen weights' installs them); every other
     distance is named after its extractor and is not comparable with published FIDs. So the target of 20 is FID's
     alone, unless you give a --target.

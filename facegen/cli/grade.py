@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("submissions", type=click.Path(path_type=Path))
-@click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or .npz statistics.")
+@click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or their statistics.")
 @click.option("--train", type=click.Path(path_type=Path), help="Training images: look for copies of them.")
 @click.option(
     "--target",

@@ -39,6 +39,8 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that decode images.  [default: one a core]")
 @click.option("--strict", is_flag=True, help="Fail on the first unreadable image instead of skipping it.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the drawn faces of 'synthetic'.")
+@click.option("--upright", is_flag=True, help="Turn images by their EXIF orientation, as the camera was held.")
+@click.option("--srgb", is_flag=True, help="Convert images from their ICC profiles to sRGB.")
 @click.option("--force", is_flag=True, help="Prepare even when DATASET already holds the same.")
 def prepare(
     source: str,
@@ -51,12 +53,15 @@ def prepare(
     strict: bool,
     seed: int,
     force: bool,
+    upright: bool,
+    srgb: bool,
 ) -> None:
     """Prepare the images of SOURCE as the folder DATASET.
 
     SOURCE is a folder (nested too), a .zip, a .tar or .tar.gz, torchvision's CelebA root, or 'synthetic' or
     'synthetic:N' for drawn faces. Archives are read without unpacking. Pixels equal torchvision's Resize(size) and
-    CenterCrop(size) on the RGB image; transparency is composited on white and an EXIF orientation is not applied.
+    CenterCrop(size) on the RGB image; transparency is composited on white. An EXIF orientation and an ICC profile are
+    not applied, as torchvision does not either, unless --upright and --srgb ask for it.
     DATASET holds images.npy, index.csv and manifest.json. Its path is printed.
     """
     from facegen.stages.prepare import prepare as stage
@@ -72,5 +77,7 @@ def prepare(
         strict=strict,
         seed=seed,
         force=force,
+        upright=upright,
+        srgb=srgb,
     )
     console.result(str(prepared.path))

@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, cast
 
+from facegen.data.damage import require_countable, tar_damage, zip_damage
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import is_image_name, natural_key, printable
 from facegen.errors import EnvironmentProblem, InputError
@@ -71,12 +72,9 @@ class Zip:
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():
                     self._add(entry)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as problem:
-            raise InputError(
-                f"{path} is a truncated or damaged zip: {problem}.", "Download or copy it again, whole."
-            ) from problem
-        except OSError as problem:
-            raise InputError(f"Cannot read {path}: {problem.strerror or problem}.") from problem
+            require_countable(path)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as problem:
+            raise zip_damage(path, problem) from problem
         self.names = sorted(self._members, key=natural_key)
 
     def _add(self, entry: zipfile.ZipInfo) -> None:
@@ -150,10 +148,7 @@ class Tar:
         try:
             yield
         except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as problem:
-            raise InputError(
-                f"{self.path} is not a whole tar archive: {problem or type(problem).__name__}.",
-                "Download or copy it again, whole.",
-            ) from problem
+            raise tar_damage(self.path, problem, self._compression) from problem
 
     @cached_property
     def identity(self) -> str:

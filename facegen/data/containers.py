@@ -15,6 +15,10 @@ from facegen.data.archives import Tar, Zip
 from facegen.data.decode import suffixes
 from facegen.data.folders import Folder
 from facegen.errors import InputError
+from facegen.file_kinds import BZIP2, EMPTY, GZIP, NPZ, PYTORCH, TAR, TEXT, XZ, ZIP, FileKind, kind_of_file
+
+#: How :class:`Tar` calls the compressions.
+_TARS = {TAR: "", GZIP: "gz", BZIP2: "bz2", XZ: "xz"}
 
 
 class Member(Protocol):
@@ -77,20 +81,18 @@ def _open(path: Path) -> Container:
     try:
         if path.is_dir():
             return _open_folder(path)
-        with path.open("rb") as file:
-            head = file.read(1024)
+        kind = kind_of_file(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
     except OSError as problem:
         raise InputError(f"Cannot read {path}: {problem.strerror}.") from problem
-    if head.startswith((b"PK\3\4", b"PK\5\6")):
+    if kind in (ZIP, NPZ, PYTORCH):  # a zip of images may begin with a member like theirs
         return Zip(path)
-    for magic, compression in ((b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ\0", "xz")):
-        if head.startswith(magic):
-            return Tar(path, compression)
-    if head[257:262] == b"ustar" or tarfile.is_tarfile(path):
+    if kind in _TARS:
+        return Tar(path, _TARS[kind])
+    if kind is None and tarfile.is_tarfile(path):  # of before 1988, without a magic number
         return Tar(path, "")
-    raise _not_an_archive(path, head)
+    raise _not_an_archive(path, kind)
 
 
 def _open_folder(path: Path) -> Container:
@@ -102,23 +104,15 @@ def _open_folder(path: Path) -> Container:
     return Folder(path)
 
 
-def _not_an_archive(path: Path, head: bytes) -> InputError:
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if not head:
-        return InputError(f"{path} is an empty file.", "Download or copy it again.")
-    if start.startswith((b"<!doctype html", b"<html", b"<head")):
+def _not_an_archive(path: Path, kind: FileKind | None) -> InputError:
+    if kind is EMPTY:
+        return InputError(f"{path} is an empty file.", kind.remedy)
+    if kind is None or kind is TEXT:
+        what = "neither a folder" if kind is None else "a text file, neither a folder"
         return InputError(
-            f"{path} is an HTML page, not an archive: Google Drive serves one instead of the file when its download "
-            "quota is used up or a confirmation is asked.",
-            "Open the link in a browser and download again, try tomorrow, or use the Kaggle mirror.",
+            f"{path} is {what} nor a .zip, .tar, .tar.gz or .tgz archive.", "Name a folder or an archive of images."
         )
-    if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
-        kind = "7-Zip" if head.startswith(b"7z") else "RAR"
-        return InputError(
-            f"{path} is a {kind} archive, which facegen does not read.",
-            "Unpack it and name the folder, or pack it as .zip or .tar.gz.",
-        )
-    return InputError(
-        f"{path} is neither a folder nor a .zip, .tar, .tar.gz or .tgz archive.",
-        "Name a folder or an archive of images.",
-    )
+    remedy = kind.remedy or "Name a folder or an archive of images."
+    if kind.family == "image":
+        remedy = f"Name the folder it is in: {path.parent}"
+    return InputError(f"{path} is {kind.name}, not a folder or an archive of images.", remedy)

@@ -1,7 +1,6 @@
-"""Encoded image bytes to an 8-bit RGB picture, one way for every stage.
+"""Encoded image bytes to an 8-bit RGB picture.
 
-The pixels are those stored in the file: an EXIF orientation is not applied, as torchvision's ``ImageFolder`` and
-``CelebA`` do not apply it either. What had to be changed to get to RGB is told in ``Decoded.note``.
+How to get to RGB is the caller's choice of the two ways in :mod:`facegen.data.rgb`: preparing's, or pytorch-fid's.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
 from PIL import Image
+
+from facegen.file_kinds import HEAD, kind_of
 
 #: More pixels than this are taken for a decompression bomb (Pillow's own warning level: 89 million).
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
@@ -23,7 +24,7 @@ MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 _NOT_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
 
 #: What Pillow's readers raise on damaged data; each of them was met by damaging files at random.
-_DAMAGE = (
+DAMAGE = (
     OSError,  # includes UnidentifiedImageError and truncated data
     SyntaxError,  # broken PNG chunks and headers of most formats
     ValueError,
@@ -41,12 +42,6 @@ _DAMAGE = (
     Image.DecompressionBombWarning,
 )
 
-_EXIF_ORIENTATION = 0x0112
-
-COMPOSITED = "composited on white"
-SIXTEEN_BIT = "reduced from 16 to 8 bits"
-TURNED = "kept as stored, EXIF orientation not applied"
-
 
 class Unreadable(Exception):
     """An image that cannot be read; ``reason`` says why in a few words. Stages skip it or make it an InputError."""
@@ -58,10 +53,10 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """An RGB picture at its native size, and what was done to get it (``None``: nothing worth telling)."""
+    """An RGB picture at its native size, and notes of what getting there did to it, if anything is worth telling."""
 
     image: Image.Image
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @cache
@@ -79,11 +74,14 @@ def suffixes() -> frozenset[str]:
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in known)
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, to_rgb: Callable[[Image.Image], Decoded]) -> Decoded:
     """Decode an image file's bytes to RGB; the first frame of an animation.
 
-    Transparency is composited on white; 16-bit grayscale is scaled to 8 bits by dropping the low byte, as Pillow
-    does for 16-bit RGB; palette, CMYK and the like are converted by Pillow. Raises ``Unreadable`` with the reason.
+    Args:
+        to_rgb: :class:`facegen.data.rgb.PreparedRgb` or :func:`facegen.data.rgb.pytorch_fid_rgb`.
+
+    Raises:
+        Unreadable: with the reason.
     """
     if not data:
         raise Unreadable("the file is empty")
@@ -93,40 +91,27 @@ def decode(data: bytes) -> Decoded:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=formats()) as image:
-                return _to_rgb(image)
+                if image.width * image.height > MAX_PIXELS:
+                    raise Image.DecompressionBombError
+                return to_rgb(image)
     except Image.UnidentifiedImageError:
-        raise Unreadable("not an image Pillow knows, or its header is damaged") from None
+        raise Unreadable(_unidentified(data)) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise Unreadable(f"more than {MAX_PIXELS:,} pixels, which looks like a decompression bomb") from None
-    except _DAMAGE as problem:
+    except DAMAGE as problem:
         raise Unreadable(_in_words(problem)) from problem
+
+
+def _unidentified(data: bytes) -> str:
+    kind = kind_of(data[:HEAD])
+    if kind is None or kind.name in ("a PNG image", "a JPEG image"):
+        return "not an image Pillow knows, or its header is damaged"
+    if kind.family == "image":
+        return f"{kind.name}, which Pillow does not read or whose header is damaged"
+    return f"not an image but {kind.name}"
 
 
 def _in_words(problem: BaseException) -> str:
     if isinstance(problem, MemoryError):
         return "too large for this machine's memory"
     return str(problem).strip().rstrip(".") or f"damaged ({type(problem).__name__})"
-
-
-def _to_rgb(image: Image.Image) -> Decoded:
-    if image.width * image.height > MAX_PIXELS:
-        raise Image.DecompressionBombError
-    image.load()
-    turned = TURNED if "exif" in image.info and image.getexif().get(_EXIF_ORIENTATION, 1) not in (0, 1) else None
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return Decoded(_sixteen_bit_to_rgb(image), SIXTEEN_BIT)
-    if image.mode == "F":
-        raise Unreadable("floating-point pixels, whose range no standard defines")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Decoded(Image.alpha_composite(white, rgba).convert("RGB"), COMPOSITED)
-    return Decoded(image if image.mode == "RGB" else image.convert("RGB"), turned)
-
-
-def _sixteen_bit_to_rgb(image: Image.Image) -> Image.Image:
-    """The high byte of each 16-bit sample. (Pillow's own ``convert`` clips instead, which turns most of it white.)"""
-    samples = np.asarray(image)
-    if samples.size and (samples.min() < 0 or samples.max() > 65535):
-        raise Unreadable("32-bit integer pixels outside 0 to 65,535")
-    return Image.fromarray((samples >> 8).astype(np.uint8)).convert("RGB")

@@ -16,15 +16,21 @@ from facegen.data.containers import Container, open_container
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable, decode
 from facegen.data.origin import Origin, origin_of
+from facegen.data.rgb import pytorch_fid_rgb
 from facegen.errors import InputError
 
 
 class Picture(NamedTuple):
-    """An image: its name, uint8 [H, W, 3] RGB, and what it says of where it comes from."""
+    """An image: its name, uint8 [H, W, 3] RGB as pytorch-fid sees it, and what it says of where it comes from.
+
+    ``note`` is what the conversion to RGB lost, of the notes in :mod:`facegen.data.rgb`; None where it lost nothing.
+    ``facegen.data.rgb.loss_sentence`` puts the number of pictures with a note in words.
+    """
 
     name: str
     pixels: npt.NDArray[np.uint8]
     origin: Origin
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,9 @@ class ImageCollection:
         for member in self._content.members(self.names):
             try:
                 data = member.read()
-                yield Picture(member.name, np.array(decode(data).image), origin_of(data))
+                decoded = decode(data, pytorch_fid_rgb)
+                note = decoded.notes[0] if decoded.notes else None
+                yield Picture(member.name, np.array(decoded.image), origin_of(data), note)
             except Unreadable as problem:
                 raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
 

@@ -14,6 +14,7 @@ from PIL import Image
 from facegen.data.containers import Container, Member, open_container
 from facegen.data.dataset import is_dataset
 from facegen.data.decode import Decoded, Unreadable, decode
+from facegen.data.rgb import AS_STORED, PreparedRgb
 from facegen.errors import InputError
 
 #: Images a worker is handed at a time: enough to outweigh the hand-over, few enough to keep memory small.
@@ -55,11 +56,12 @@ class Source(Protocol):
 @dataclass(frozen=True)
 class _EncodedChunk:
     members: tuple[Member, ...]
+    to_rgb: PreparedRgb
 
     def decode(self) -> Iterator[tuple[str, Decoded | Unreadable]]:
         for member in self.members:
             try:
-                yield member.name, decode(member.read())
+                yield member.name, decode(member.read(), self.to_rgb)
             except Unreadable as problem:
                 yield member.name, problem
 
@@ -67,8 +69,8 @@ class _EncodedChunk:
 class StoredImages:
     """The images of a folder or an archive."""
 
-    def __init__(self, container: Container) -> None:
-        self.container = container
+    def __init__(self, container: Container, to_rgb: PreparedRgb) -> None:
+        self.container, self._to_rgb = container, to_rgb
         self.kind = container.kind
         self.label = container.path.resolve().name
 
@@ -83,7 +85,7 @@ class StoredImages:
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
         members = self.container.members(names)
         while chunk := tuple(islice(members, CHUNK)):
-            yield _EncodedChunk(chunk)
+            yield _EncodedChunk(chunk, self._to_rgb)
 
 
 @dataclass(frozen=True)
@@ -117,13 +119,16 @@ class SyntheticFaces:
         return (_DrawnChunk(self.seed, tuple(names[at : at + CHUNK])) for at in range(0, len(names), CHUNK))
 
 
-def open_source(source: str | Path, seed: int = 0) -> Source:
-    """Open what the words of SOURCE say: ``synthetic``, ``synthetic:N`` (drawn from ``seed``) or a path."""
+def open_source(source: str | Path, seed: int = 0, to_rgb: PreparedRgb = AS_STORED) -> Source:
+    """Open what the words of SOURCE say: ``synthetic``, ``synthetic:N`` (drawn from ``seed``) or a path.
+
+    ``to_rgb`` is how stored images become RGB.
+    """
     word, _, number = str(source).partition(":")
     if isinstance(source, Path) or word != SYNTHETIC:
         if is_dataset(Path(source)):
             raise InputError(f"{source} is a prepared dataset already.", "Name the photographs it was made from.")
-        return StoredImages(open_container(Path(source)))
+        return StoredImages(open_container(Path(source)), to_rgb)
     if not number and str(source) == SYNTHETIC:
         return SyntheticFaces(SYNTHETIC_COUNT, seed)
     if not number.isdecimal() or int(number) < 1:

@@ -58,8 +58,7 @@ def transform_chunk(chunk: Chunk, size: int) -> Block:
             block.skipped.append((name, problem.reason))
             continue
         block.names.append(name)
-        if outcome.note:
-            block.notes[outcome.note] += 1
+        block.notes.update(outcome.notes)
     if pictures:
         block.images = np.stack(pictures)
     return block

@@ -42,7 +42,8 @@ class FeatureExtractor:
             ``custom:package.module:callable`` (a user's own function).
         weights_sha256: of its weights file; of a user's own function, of its source.
         dims: features an image.
-        network: in eval mode, on ``device``; or a user's own function.
+        network: in eval mode, on ``device``; or a user's own function. None where statistics that it made are compared
+            with each other, and there is no image to look at.
         device: where it runs.
         code: a hash of the code of the network or function (:func:`facegen.code_hash.code_hash`), for keys of caches.
     """
@@ -50,7 +51,7 @@ class FeatureExtractor:
     name: str
     weights_sha256: str
     dims: int
-    network: FeatureNetwork | ImageFunction
+    network: FeatureNetwork | ImageFunction | None
     device: torch.device
     code: str = ""
 
@@ -60,7 +61,9 @@ class FeatureExtractor:
         return {"cuda": CUDA_BATCH, "mps": MPS_BATCH}.get(self.device.type, CPU_BATCH)
 
     def __call__(self, images: Sequence[Images]) -> npt.NDArray[np.float32]:
-        """Features [n, dims] of n images, each uint8 [H, W, 3] of any size."""
+        """Features [n, dims] of n images, each uint8 [H, W, 3] of any size. ValueError where there is no network."""
+        if self.network is None:
+            raise ValueError(f"{self.name} stands for its statistics here, and looks at no image")
         if isinstance(self.network, ImageFunction):
             return self.network(images)
         with torch.inference_mode(), _full_precision(self.device):

@@ -16,7 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 
+from facegen.errors import InputError
+
 Floats = npt.NDArray[np.float64]
+
+#: No mean of float32 features is beyond this, no variance beyond its square; distances of what is do not fit float64.
+_LARGEST = float(np.finfo(np.float32).max)
+#: What rounding to float32 does to a covariance: so much of its largest eigenvalue or entry.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,43 @@ def frechet_statistics(features: npt.NDArray[np.floating]) -> FrechetStatistics:
     return running.finish()
 
 
+def flaw_of(mu: Floats, sigma: Floats) -> str | None:
+    """What keeps ``mu`` [D] and ``sigma`` [D, D] from being the mean and covariance of features, in words; else None.
+
+    A covariance is finite, symmetric and positive semi-definite. Rounding to float32 may break the last two by 1e-6 of
+    its largest entry or eigenvalue. All zero is one: of features that are all the same.
+    """
+    for name, values, most in (("mu", mu, _LARGEST), ("sigma", sigma, _LARGEST**2)):
+        if not np.isfinite(values).all():
+            return f"its {name} holds {'NaN' if np.isnan(values).any() else 'infinity'}"
+        if np.abs(values).max() > most:
+            return f"its {name} reaches {np.abs(values).max():.1e}, which no features of float32 have"
+    largest = np.abs(sigma).max()
+    if np.abs(sigma - sigma.T).max() > _ROUNDING * largest:
+        return "its sigma is not symmetric, so it is no covariance"
+    variances = np.diag(sigma)
+    if variances.min() < -_ROUNDING * largest:
+        return (
+            f"its sigma has negative variances on its diagonal, down to {variances.min():.3g}, so it is no covariance"
+        )
+    if largest == 0:
+        return None
+    # The largest eigenvalue is no less than the largest variance: where this Cholesky factor is, no eigenvalue is too
+    # far below zero. It takes a tenth of the time of the eigenvalues.
+    shifted = sigma.copy()
+    shifted.flat[:: len(sigma) + 1] += _ROUNDING * variances.max()
+    try:
+        linalg.cholesky(shifted, overwrite_a=True, check_finite=False)
+    except linalg.LinAlgError:
+        eigenvalues = linalg.eigvalsh(sigma)
+        if eigenvalues[0] < -_ROUNDING * np.abs(eigenvalues).max():
+            return (
+                f"its sigma has eigenvalues from {eigenvalues[0]:.3g} to {eigenvalues[-1]:.3g}, and a covariance has "
+                "none below zero"
+            )
+    return None
+
+
 def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
     """The squared Fréchet distance d² of two Gaussians with these means and covariances; FID when the features are.
 
@@ -125,29 +169,57 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
 
     Raises:
         ValueError: the two have not the same number of dimensions.
+        InputError: there is no such distance: NaN, infinity or too large numbers in either, or covariances that are
+            none, which give a negative one.
     """
     if first.mu.shape != second.mu.shape:
         raise ValueError(f"statistics of {len(first.mu)} and {len(second.mu)} dimensions cannot be compared")
-    shift = first.mu - second.mu
-    traces = np.trace(first.sigma) + np.trace(second.sigma)
-    return max(float(shift @ shift + traces - 2 * trace_of_root(first, second)), 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift = first.mu - second.mu
+        traces = np.trace(first.sigma) + np.trace(second.sigma)
+        value = float(shift @ shift + traces - 2 * trace_of_root(first, second))
+        # Each eigenvalue's rounding is ε of the largest, and the root of that is counted D times.
+        rounding = float(shift @ shift + np.abs(traces)) * len(shift) * np.sqrt(np.finfo(np.float64).eps)
+    require_finite(value)
+    if value < -rounding:
+        raise InputError(
+            f"The Fréchet distance comes out as {value:.3g}: no two covariances are less than 0 apart.",
+            "One of the statistics does not belong to features: compute them again.",
+        )
+    return max(value, 0.0)
+
+
+def require_finite(*values: float) -> None:
+    """InputError where one of the numbers, distances or what they are made of, is NaN or infinity."""
+    for value in values:
+        if not np.isfinite(value):
+            raise InputError(
+                f"The Fréchet distance comes out as {value}: a mean or covariance holds NaN, infinity or numbers that "
+                "are too large for it.",
+                "See to the extractor that made the features, or to the file of statistics.",
+            )
 
 
 def trace_of_root(first: FrechetStatistics, second: FrechetStatistics) -> float:
-    """Tr((Σ₁Σ₂)^½): with Σ₁ = RᵀR, the sum of the roots of the eigenvalues of RΣ₂Rᵀ, which it shares with Σ₁Σ₂."""
+    """Tr((Σ₁Σ₂)^½): with Σ₁ = RᵀR, the sum of the roots of the eigenvalues of RΣ₂Rᵀ, which it shares with Σ₁Σ₂.
+
+    InputError where there is none, as for :func:`frechet_distance`.
+    """
     if second.factor is not None and (first.factor is None or len(second.factor) < len(first.factor)):
         first, second = second, first
     root = first.factor if first.factor is not None else _root(first.sigma)
     product = root @ second.sigma @ root.T
-    eigenvalues = linalg.eigh((product + product.T) / 2, eigvals_only=True, check_finite=True)
+    require_finite(float(product.sum()))
+    eigenvalues = linalg.eigh((product + product.T) / 2, eigvals_only=True, check_finite=False)
     # A covariance has no negative eigenvalue; below zero is rounding.
     return float(np.sqrt(np.clip(eigenvalues, 0, None)).sum())
 
 
 def _root(sigma: Floats) -> Floats:
     """R with RᵀR = ``sigma``: its Cholesky factor, or by its eigenvectors where it is singular."""
+    require_finite(float(sigma.sum()))
     try:
-        return linalg.cholesky(sigma)
+        return linalg.cholesky(sigma, check_finite=False)
     except linalg.LinAlgError:
         eigenvalues, vectors = linalg.eigh(sigma)
         root: Floats = np.sqrt(np.clip(eigenvalues, 0, None))[:, None] * vectors.T

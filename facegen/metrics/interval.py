@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, stats
 
-from facegen.metrics.frechet import FrechetStatistics, frechet_statistics
+from facegen.metrics.frechet import FrechetStatistics, frechet_statistics, require_finite
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,6 +61,7 @@ def confidence_interval(
 
     Raises:
         ValueError: fewer than 3 rows, another width than the reference's, NaN or infinity, or a level outside (0, 1).
+        InputError: the distance does not fit float64.
     """
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not at {level}")
@@ -70,6 +71,9 @@ def confidence_interval(
     standard_error = float(np.sqrt((n - 1) / n * (deviations @ deviations)))
     if standard_error == 0:  # all rows the same
         return Interval(value, value, 0.0)
+    require_finite(value, standard_error)
+    # A power of two changes no digit, and keeps fourth powers within float64.
+    deviations = np.ldexp(deviations, -np.frexp(np.abs(deviations).max())[1])
     kurtosis = (deviations**4).mean() / (deviations**2).mean() ** 2
     freedom = 2 * n / max(kurtosis - 1, 2 * n / (n - 1))
     margin = float(stats.t.ppf((1 + level) / 2, freedom)) * standard_error

@@ -17,7 +17,7 @@ from facegen.files import atomic_path, cache_folder
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.features import SetFeatures, complete, stored_rows
 from facegen.scoring.pass_checkpoint import PassCheckpoint
-from facegen.scoring.statistics_file import properties_in, read_statistics, write_statistics
+from facegen.scoring.statistics_file import open_statistics, properties_in, write_statistics
 
 #: The code, besides the extractor's own, that makes what is stored: it reads the images, takes the network over them,
 #: sums the features up, and writes them down. Each stands for all that it imports.
@@ -86,9 +86,10 @@ def _compute(
 
 
 def _read(path: Path, images: int, extractor: FeatureExtractor) -> SetFeatures:
-    statistics, arrays = read_statistics(path.with_suffix(".npz"), extractor)
+    stored = open_statistics(path.with_suffix(".npz"))
+    statistics = stored.statistics(extractor)
     features = np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
-    properties = properties_in(arrays)
+    properties = properties_in(stored.arrays)
     if (
         properties is None
         or features.shape != (len(stored_rows(images)), extractor.dims)

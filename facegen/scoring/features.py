@@ -54,13 +54,14 @@ class SetFeatures:
 
     Attributes:
         statistics: of the features of all.
-        features: float32 [k, D], of the images in :func:`stored_rows`; they lie in a file, not in memory.
-        properties: sizes, values and detail of the images themselves.
+        features: float32 [k, D], of the images in :func:`stored_rows`; they lie in a file, not in memory. None are left
+            of statistics from a file.
+        properties: sizes, values and detail of the images themselves; None where a file of statistics does not tell.
     """
 
     statistics: FrechetStatistics
     features: Features
-    properties: ImageProperties
+    properties: ImageProperties | None
 
 
 def stored_rows(total: int) -> npt.NDArray[np.int64]:

@@ -15,14 +15,20 @@ from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
-from facegen.files import sha256_file, write_json
+from facegen.files import write_json
 from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.metrics.sampling import sample_rows
 from facegen.scoring.feature_cache import cache_path, cached_features
-from facegen.scoring.features import FeatureSet, stored_rows
+from facegen.scoring.features import STORED, FeatureSet, stored_rows
 from facegen.scoring.image_checks import ImageProperties
-from facegen.scoring.statistics_file import Arrays, properties_in, read_statistics, write_statistics
+from facegen.scoring.statistics_file import (
+    StatisticsFile,
+    holds_statistics,
+    open_statistics,
+    properties_in,
+    write_statistics,
+)
 
 #: A floor's draws come from at most so many images.
 POOL = 5_000
@@ -64,15 +70,16 @@ class Reference:
 def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
     """The reference at ``path`` under ``extractor``.
 
-    ``path`` is a folder, archive or dataset of images; or an ``.npz`` in pytorch-fid's layout, ``mu`` [D] and ``sigma``
-    [D, D]. A dataset that has a train split and others is represented by its train split, and the others are held out;
-    of anything else all images are used. What is computed is stored in the cache folder.
+    ``path`` is a folder, archive or dataset of images; or statistics, ``mu`` [D] and ``sigma`` [D, D], in any of the
+    layouts that :func:`facegen.scoring.statistics_file.open_statistics` reads. A dataset that has a train split and
+    others is represented by its train split, and the others are held out; of anything else all images are used. What
+    is computed is stored in the cache folder.
 
     Raises:
-        InputError: nothing there, fewer than two images, or an ``.npz`` that does not fit the extractor.
+        InputError: nothing there, fewer than two images, or statistics that are none or do not fit the extractor.
     """
-    if path.suffix.lower() == ".npz":
-        return _from_file(path, extractor)
+    if holds_statistics(path):
+        return _from_file(open_statistics(path), extractor)
     used, others = parts(open_images(path))
     known = cached_features(used, extractor, f"The reference {path}")
     real = FeatureSet(used.take(stored_rows(len(used))), known.features)
@@ -94,19 +101,26 @@ def parts(images: ImageCollection) -> tuple[ImageCollection, ImageCollection | N
     return images.take(np.flatnonzero(train)), images.take(np.flatnonzero(~train))
 
 
-def _from_file(path: Path, extractor: FeatureExtractor) -> Reference:
-    statistics, arrays = read_statistics(path, extractor)
-    n = statistics.n
-    description = f"the statistics of {n:,} images in {path}" if n is not None else f"the statistics in {path}"
-    return Reference(path, statistics, sha256_file(path), description, _pools(arrays, path), properties_in(arrays))
+def _from_file(file: StatisticsFile, extractor: FeatureExtractor) -> Reference:
+    found = file.statistics(extractor)
+    statistics = FrechetStatistics(found.n, found.mu, found.sigma)  # without the factor, as stored ones are
+    what = "statistics" if file.rows is None else "features"
+    of = "" if statistics.n is None else f" of {statistics.n:,} images"
+    description = f"the {what}{of} in {file.path}"
+    return Reference(
+        file.path, statistics, file.sha256, description, _pools(file, extractor), properties_in(file.arrays)
+    )
 
 
-def _pools(arrays: Arrays, path: Path) -> tuple[Pool, ...]:
+def _pools(file: StatisticsFile, extractor: FeatureExtractor) -> tuple[Pool, ...]:
+    rows, arrays = file.features(), file.arrays
+    if rows is not None:
+        return (Pool(rows[sample_rows(min(len(rows), STORED), POOL)], within=True),)
     if "pool" not in arrays or "pool_within" not in arrays:
         return ()
     pool = arrays["pool"]
-    if pool.ndim != 2 or pool.shape[1] != len(arrays["mu"]) or pool.dtype.kind != "f" or not np.isfinite(pool).all():
-        raise InputError(f"The pool of features in {path} is damaged.", "Save the statistics again.")
+    if pool.ndim != 2 or pool.shape[1] != extractor.dims or pool.dtype.kind != "f" or not np.isfinite(pool).all():
+        raise InputError(f"The pool of features in {file.path} is damaged.", "Save the statistics again.")
     return (Pool(pool.astype(np.float32), bool(arrays["pool_within"])),)
 
 

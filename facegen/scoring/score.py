@@ -21,7 +21,7 @@ class Score:
     Attributes:
         metric: ``"fid"`` for the published Inception's 2,048 features only, otherwise ``"fd"``.
         value: the distance, ≥ 0.
-        n: how many images were scored.
+        n: how many images were scored; None where they came as statistics that do not tell.
         dims: the number of features of an image.
         extractor: what made them: ``inception-2015-12-05``, ``effnet-lite0``, ``dinov2-vitl14``; ``inception-custom``
             and the like with other weights; ``custom:package.module:callable``, a function of the user's own.
@@ -43,7 +43,7 @@ class Score:
 
     metric: str
     value: float
-    n: int
+    n: int | None
     dims: int
     extractor: str
     weights_sha256: str
@@ -86,8 +86,10 @@ class Score:
     def summary(self) -> str:
         """One line for people: the value, of what, on how many images; their origin; the verdict on a target."""
         value = f"{self.label} {self.value:.2f}{'' if self.metric == 'fid' else ' (not FID)'}"
-        reference = "statistics of unknown size" if self.reference_n is None else f"{self.reference_n:,}"
-        line = f"{value}: {self.n:,} images against {reference}, {self.dims:,} dims of {self.extractor}"
+        unknown = "statistics of unknown size"
+        images = unknown if self.n is None else f"{self.n:,} images"
+        reference = unknown if self.reference_n is None else f"{self.reference_n:,}"
+        line = f"{value}: {images} against {reference}, {self.dims:,} dims of {self.extractor}"
         if self.sampling is not None:
             line += f"; sampled by {self.sampling}"
         if self.trained_against is not None:

@@ -20,7 +20,6 @@ from facegen.data.origin import Origin, summary
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.labels import is_fid, metric_label
-from facegen.extractors.opening import open_extractor
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
 from facegen.metrics.interval import Interval, confidence_interval
@@ -31,6 +30,8 @@ from facegen.scoring.image_checks import warnings_of
 from facegen.scoring.margin import margin_warning
 from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
 from facegen.scoring.score import FID_TARGET, Score
+from facegen.scoring.statistics_extractor import open_extractor_for
+from facegen.scoring.statistics_file import StatisticsFile, holds_statistics, open_statistics, properties_in
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,20 @@ class Scorer:
         """The score of images [N, H, W, 3] whose features [N, D] were taken elsewhere, with the same extractor."""
         return self._scored(summarise(images, features), Origin(trained_against=trained_against))[0]
 
+    def score_statistics(self, file: StatisticsFile) -> Score:
+        """The score of images that are there as statistics, or as features.
+
+        Of statistics alone there is no interval, and no floor where they do not tell how many images they sum up.
+
+        Raises:
+            InputError: statistics that are none, or of another extractor.
+        """
+        features = file.features()
+        if features is None or len(features) > STORED:
+            features = np.empty((0, self.extractor.dims), np.float32)
+        found = SetFeatures(file.statistics(self.extractor), features, properties_in(file.arrays))
+        return self._scored(found, Origin())[0]
+
     def score_collection(self, collection: ImageCollection) -> Score:
         """The score of the images of a folder, archive or dataset."""
         return self._scored(*self._features_of(collection))[0]
@@ -149,12 +164,11 @@ class Scorer:
         """The value, and what it is worth."""
         statistics, reference = found.statistics, self.reference
         n = statistics.n
-        assert n is not None
         value = frechet_distance(statistics, reference.statistics)
         # The features of more images than are stored say nothing of the spread at that number; of two, nothing at all.
-        measurable = 2 < n == len(found.features)
+        measurable = n is not None and 2 < n == len(found.features)
         interval = confidence_interval(found.features, reference.statistics) if measurable else None
-        floor = floor_of(reference, self.extractor, n)
+        floor = None if n is None else floor_of(reference, self.extractor, n)
         score = Score(
             metric="fid" if is_fid(self.extractor.name, self.extractor.dims) else "fd",
             value=value,
@@ -176,8 +190,13 @@ class Scorer:
 
     def _warnings(self, found: SetFeatures, floor: Floor | None) -> list[str]:
         n, dims = found.statistics.n, self.extractor.dims
-        assert n is not None
-        warnings = warnings_of(found.properties, self.reference.properties)
+        warnings = [] if found.properties is None else warnings_of(found.properties, self.reference.properties)
+        for whose, sigma in (("images'", found.statistics.sigma), ("reference's", self.reference.statistics.sigma)):
+            if not sigma.any():
+                warnings.append(f"The {whose} features are all the same: their covariance is zero.")
+        if n is None:
+            warnings.append("The images' statistics do not tell how many images they sum up: no floor, no interval.")
+            return warnings
         if n <= dims:
             warnings.append(
                 f"{n:,} images do not fill {dims:,} dims, so the value lies above that of more images: compare it with "
@@ -221,15 +240,21 @@ def open_scorer(
     dims: int | None = None,
     device: str = "auto",
     target: float | None = None,
+    images: StatisticsFile | None = None,
 ) -> Scorer:
-    """A scorer against ``reference``: a folder, archive or dataset of images, or an ``.npz`` of statistics.
+    """A scorer against ``reference``: a folder, archive or dataset of images, or statistics.
 
     ``target`` None means 20 for FID and no target for anything else: 20 in another network's features is another
-    distance. For the other options and errors see :func:`facegen.extractors.opening.open_extractor`.
+    distance. ``images`` are what will be scored, where they are statistics; with a reference of statistics no network
+    is needed. Where nobody chooses the extractor or its dims, statistics that name them do. For the other options and
+    errors see :func:`facegen.extractors.opening.open_extractor`.
     """
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"The target is {target} and should be a number above 0.")
-    network = open_extractor(extractor, weights=weights, dims=dims, device=device)
+    files = [open_statistics(reference)] if holds_statistics(reference) else []
+    looks = images is None or not files
+    files += [] if images is None else [images]
+    network = open_extractor_for(files, looks, extractor, weights=weights, dims=dims, device=device)
     if target is None and is_fid(network.name, network.dims):
         target = FID_TARGET
     return Scorer(network, open_reference(reference, network), target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from facegen.data.images import open_images
@@ -10,6 +11,7 @@ from facegen.files import StrPath, optional_path
 from facegen.scoring.features import require_enough
 from facegen.scoring.score import Score
 from facegen.scoring.scorer import open_scorer
+from facegen.scoring.statistics_file import holds_statistics, open_statistics, refuse_statistics
 
 
 def fid(
@@ -31,14 +33,16 @@ def fid(
     With another extractor it has that one's name: ``"FD_DINOv2"``, ``"effnet-lite0 FD"``.
 
     Args:
-        images: a folder (nested too), ``.zip``, ``.tar.gz`` or prepared dataset of at least two images.
-        reference: the same, or an ``.npz`` with ``mu`` and ``sigma`` in pytorch-fid's layout.
+        images: a folder (nested too), ``.zip``, ``.tar.gz`` or prepared dataset of at least two images; or statistics
+            of images, as for ``reference``, and then the score has no interval, and no n where they do not tell.
+        reference: the same; statistics are an ``.npz`` with ``mu`` and ``sigma`` in pytorch-fid's layout, or another of
+            the layouts in docs/input.md.
         extractor: ``"inception"``, ``"effnet-lite0"``, ``"dinov2"`` or another name in
-            :mod:`facegen.extractors.table`; a function of your own as ``"package.module:callable"``; or None for
-            Inception where its weights can be had, and effnet-lite0 otherwise.
+            :mod:`facegen.extractors.table`; a function of your own as ``"package.module:callable"``; or None for the
+            one that statistics name, else Inception where its weights can be had, and effnet-lite0 otherwise.
         weights: a state dict to use instead of the extractor's published one; Inception's where none is named.
         dims: features an image, of those that the extractor offers (64, 192, 768 or 2048 of Inception); None for its
-            default.
+            default, or those of statistics.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         target: the value to stay below; None is 20 for FID, and no target for another distance.
         save_stats: an ``.npz`` to write the reference's statistics to, for use as ``reference`` later.
@@ -58,13 +62,31 @@ def fid(
     all_metrics = all_metrics or report is not None
     if train is not None and not all_metrics:
         raise InputError("--train is where --all-metrics looks for copies.", "Add --all-metrics, or leave it out.")
+    statistics = open_statistics(images) if holds_statistics(images) else None
+    if all_metrics:
+        what = "--report" if report is not None else "--all-metrics"
+        for path in (images, reference):
+            refuse_statistics(path, what)
+    if train is not None:
+        refuse_statistics(train, "--train")
     # Everything is opened before anything is read, so that a wrong path is known at once.
-    collection = open_images(images)
-    require_enough(len(collection), str(images))
+    collection = None if statistics is not None else open_images(images)
+    if collection is not None:
+        require_enough(len(collection), str(images))
     training = None if train is None else open_images(train)
-    scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
+    scorer = open_scorer(
+        reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target, images=statistics
+    )
     if save_stats is not None:
         scorer.save_reference(save_stats)
+    if collection is None:
+        assert statistics is not None
+        score = scorer.score_statistics(statistics)
+        nobody_says = extractor is None and weights is None and statistics.extractor is None
+        if nobody_says and holds_statistics(reference) and open_statistics(reference).extractor is None:
+            taken = f"Neither {images} nor {reference} says which network made it: {scorer.extractor.name} is assumed."
+            score = replace(score, warnings=(taken, *score.warnings))
+        return score
     if not all_metrics:
         return scorer.score_collection(collection)
     evaluation = scorer.evaluate(collection, training)

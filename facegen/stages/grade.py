@@ -15,6 +15,7 @@ from facegen.grading.grader import Grader, Outcome
 from facegen.grading.leaderboard import Leaderboard, rank
 from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import open_scorer
+from facegen.scoring.statistics_file import holds_statistics, refuse_statistics
 from facegen.submission.rules import LIMITS, limits_for
 
 #: Beside tarballs in a folder these are no submissions.
@@ -54,7 +55,7 @@ def grade(
 
     Args:
         submissions: a folder of ``<student_number>.tar.gz``, or one such file.
-        reference: real images, or their statistics as .npz; where it has images, copies of them are looked for.
+        reference: real images, or their statistics; where it has images, copies of them are looked for.
         train: images the generators were trained on, to look for copies.
         target: pass below this value.
         size: width and height in pixels of the images that are asked for, a multiple of 32; others are ``wrong_size``.
@@ -70,6 +71,8 @@ def grade(
     train, weights = optional_path(train), optional_path(weights)
     limits = limits_for(size)
     files = find_submissions(submissions)
+    if train is not None:
+        refuse_statistics(train, "--train")
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
     notice = scorer.margin_warning(limits.count)
@@ -126,7 +129,7 @@ def find_submissions(path: Path) -> list[Path]:
 def _collections(reference: Path, train: Path | None, size: int, cache: Path) -> Collections:
     """The images in which copies are looked for."""
     faces: KnownFaces | None = None
-    if reference.suffix.lower() == ".npz":
+    if holds_statistics(reference):
         console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for.")
     else:
         faces = _known(reference, "reference", size, cache)

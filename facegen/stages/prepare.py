@@ -17,6 +17,7 @@ from typing import Any
 import facegen
 from facegen import console
 from facegen.data.dataset import SPLITS, FaceDataset, is_dataset, new_dataset
+from facegen.data.rgb import AS_STORED, REMEDIES, PreparedRgb
 from facegen.data.selection import Selection, select
 from facegen.data.sources import CHUNK, Source, StoredImages, open_source
 from facegen.data.workers import default_workers, transform_chunks
@@ -67,6 +68,8 @@ def prepare(
     strict: bool = False,
     seed: int = 0,
     force: bool = False,
+    upright: bool = False,
+    srgb: bool = False,
 ) -> PrepareResult:
     """Prepare the images of ``source`` as a dataset folder of uint8 [N, size, size, 3] RGB.
 
@@ -82,6 +85,8 @@ def prepare(
         strict: an unreadable image is an InputError; by default it is skipped and listed.
         seed: of drawn faces.
         force: prepare even when ``dataset`` already holds the same.
+        upright: turn images by their EXIF orientation, as the camera was held; torchvision's pixels are not.
+        srgb: convert images from their ICC profiles to sRGB; torchvision's pixels are not.
 
     Raises:
         InputError: a source, partition or destination that cannot be used.
@@ -91,10 +96,11 @@ def prepare(
     partition = optional_path(partition)
     began = time.perf_counter()
     _check_options(size, limit, split)
-    images = open_source(source, seed)
+    to_rgb = PreparedRgb(upright, srgb)
+    images = open_source(source, seed, to_rgb)
     _check_destination(dataset, images)
     selection = select(images, partition, split, limit)
-    fingerprint = _fingerprint(images, selection, size, split, limit)
+    fingerprint = _fingerprint(images, selection, size, split, limit, to_rgb)
     if not force and (manifest := _already_there(dataset, fingerprint, strict)):
         console.info(f"{dataset} is already prepared from {images.label}: {_counts(manifest)}.")
         return PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
@@ -129,8 +135,14 @@ def prepare(
                 {
                     "fingerprint": fingerprint,
                     "source": {"kind": images.kind, "name": images.label, "identity": images.identity},
-                    "transform": f"RGB as stored, Resize({size}) bilinear antialiased, CenterCrop({size})",
-                    "options": {"split": split, "limit": limit, "partition_sha256": selection.partition_sha256},
+                    "transform": f"{to_rgb.description}, Resize({size}) bilinear antialiased, CenterCrop({size})",
+                    "options": {
+                        "split": split,
+                        "limit": limit,
+                        "partition_sha256": selection.partition_sha256,
+                        "upright": upright,
+                        "srgb": srgb,
+                    },
                     "converted": dict(sorted(notes.items())),
                     "skipped": skipped,
                     "versions": _versions(),
@@ -157,9 +169,13 @@ def _check_destination(dataset: Path, images: Source) -> None:
             raise InputError(f"The dataset {dataset} would replace its source {path}.", "Name another folder for it.")
 
 
-def _fingerprint(images: Source, selection: Selection, size: int, split: str, limit: int | None) -> str:
+def _fingerprint(
+    images: Source, selection: Selection, size: int, split: str, limit: int | None, to_rgb: PreparedRgb
+) -> str:
     """Hash of all that decides the dataset's content: equal means that preparing again would give the same."""
     deciding = [images.kind, images.label, images.identity, selection.partition_sha256, size, split, limit]
+    if to_rgb != AS_STORED:  # what was prepared before there was a choice stays the same
+        deciding.append(to_rgb.description)
     return hashlib.sha256(json.dumps([facegen.__version__, *deciding]).encode()).hexdigest()
 
 
@@ -202,7 +218,8 @@ def _tell(prepared: PrepareResult, manifest: dict[str, Any]) -> None:
     rate = prepared.images / prepared.seconds
     console.info(f"Prepared {_counts(manifest)} in {prepared.seconds:.1f} s: {rate:,.0f} images/s.")
     for note, count in manifest["converted"].items():
-        console.info(f"{count:,} {'image was' if count == 1 else 'images were'} {note}.")
+        remedy = f" {REMEDIES[note]}" if note in REMEDIES else ""
+        console.info(f"{count:,} {'image was' if count == 1 else 'images were'} {note}.{remedy}")
     if skipped := manifest["skipped"]:
         shown = "; ".join(f"{skip['name']} ({skip['reason']})" for skip in skipped[:_SHOWN_SKIPS])
         more = f"; and {len(skipped) - _SHOWN_SKIPS:,} more" if len(skipped) > _SHOWN_SKIPS else ""

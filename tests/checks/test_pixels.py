@@ -8,6 +8,7 @@ from PIL import Image
 
 from facegen.checks import pixels
 from facegen.data.decode import Decoded, Unreadable, decode
+from facegen.data.rgb import COMPOSITED, NOT_TURNED, SIXTEEN_BIT, PreparedRgb
 
 
 def test_prepare_makes_torchvisions_pixels() -> None:
@@ -16,17 +17,14 @@ def test_prepare_makes_torchvisions_pixels() -> None:
 
 
 def test_the_images_are_as_odd_as_their_names() -> None:
-    notes = {name: decode(data).note for name, data, _ in pixels.odd_images()}
-    assert {name for name, note in notes.items() if note} == {
-        "JPEG turned by EXIF",
-        "16-bit PNG",
-        "transparent PNG",
-    }
+    notes = {name: decode(data, PreparedRgb()).notes for name, data, _ in pixels.odd_images()}
+    assert NOT_TURNED in notes["JPEG turned by EXIF"]
+    assert SIXTEEN_BIT in notes["16-bit PNG"] and COMPOSITED in notes["transparent PNG"]
 
 
 def test_images_that_differ_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def turned(data: bytes) -> Decoded:
-        image = decode(data).image
+    def turned(data: bytes, to_rgb: PreparedRgb) -> Decoded:
+        image = decode(data, to_rgb).image
         return Decoded(image.transpose(Image.Transpose.ROTATE_90) if image.size == (140, 99) else image)
 
     monkeypatch.setattr(pixels, "decode", turned)
@@ -51,7 +49,7 @@ def test_one_pixel_off_by_one_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_image_that_cannot_be_read_is_told_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreadable(data: bytes) -> Decoded:
+    def unreadable(data: bytes, to_rgb: PreparedRgb) -> Decoded:
         raise Unreadable("damaged")
 
     monkeypatch.setattr(pixels, "decode", unreadable)

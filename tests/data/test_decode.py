@@ -13,11 +13,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facegen.data import decode as rules
-from facegen.data.decode import COMPOSITED, SIXTEEN_BIT, TURNED, Unreadable, decode
+from facegen.data.decode import Decoded, Unreadable
+from facegen.data.decode import decode as decode_by
+from facegen.data.rgb import AS_STORED, COMPOSITED, NOT_TURNED, SIXTEEN_BIT
 
 
 def picture(*shape: int, dtype: type = np.uint8) -> np.ndarray:
     return np.random.default_rng(7).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+
+
+def decode(data: bytes) -> Decoded:
+    return decode_by(data, AS_STORED)
 
 
 def encoded(image: Image.Image, format: str, **options: object) -> bytes:
@@ -42,7 +48,7 @@ def png(colour_type: int, depth: int, rows: np.ndarray) -> bytes:
 def test_rgb_is_kept_as_it_is(format: str) -> None:
     pixels = picture(5, 4, 3)
     decoded = decode(encoded(Image.fromarray(pixels), format))
-    assert decoded.note is None
+    assert decoded.notes == ()
     np.testing.assert_array_equal(np.asarray(decoded.image), pixels)
 
 
@@ -76,7 +82,7 @@ def test_cmyk_jpeg_equals_pillows_rgb() -> None:
 def test_palette_gives_its_colours() -> None:
     image = Image.fromarray(picture(6, 5, 3)).quantize(16)
     decoded = decode(encoded(image, "PNG"))
-    assert decoded.note is None
+    assert decoded.notes == ("converted from a palette to RGB",)
     np.testing.assert_array_equal(np.asarray(decoded.image), np.asarray(image.convert("RGB")))
 
 
@@ -89,14 +95,14 @@ def over_white(rgba: np.ndarray) -> np.ndarray:
 def test_rgba_is_composited_on_white_and_says_so() -> None:
     pixels = picture(16, 16, 4)
     decoded = decode(encoded(Image.fromarray(pixels), "PNG"))
-    assert decoded.note == COMPOSITED
+    assert COMPOSITED in decoded.notes
     np.testing.assert_array_equal(np.asarray(decoded.image), over_white(pixels))
 
 
 def test_gray_with_alpha_is_composited_on_white() -> None:
     pixels = picture(16, 16, 2)
     decoded = decode(encoded(Image.fromarray(pixels, "LA"), "PNG"))
-    assert decoded.note == COMPOSITED
+    assert COMPOSITED in decoded.notes
     np.testing.assert_array_equal(np.asarray(decoded.image), over_white(pixels[..., [0, 0, 0, 1]]))
 
 
@@ -109,7 +115,7 @@ def test_transparent_palette_entries_are_composited_on_white(transparency: int |
     decoded = decode(encoded(image, "PNG", transparency=transparency))
     alphas = np.array([255, 0, 255, 255] if transparency == 1 else list(transparency), np.uint8)
     rgba = np.concatenate([palette, alphas[:, None]], axis=1)[indices]
-    assert decoded.note == COMPOSITED
+    assert COMPOSITED in decoded.notes
     np.testing.assert_array_equal(np.asarray(decoded.image), over_white(rgba))
 
 
@@ -117,7 +123,7 @@ def test_transparent_palette_entries_are_composited_on_white(transparency: int |
 def test_sixteen_bit_gray_keeps_its_high_byte(format: str) -> None:
     pixels = picture(9, 8, dtype=np.uint16)
     decoded = decode(encoded(Image.fromarray(pixels), format))
-    assert decoded.note == SIXTEEN_BIT
+    assert SIXTEEN_BIT in decoded.notes
     np.testing.assert_array_equal(np.asarray(decoded.image)[..., 1], pixels >> 8)
 
 
@@ -149,7 +155,7 @@ def test_exif_orientation_is_told_and_not_applied() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     decoded = decode(encoded(Image.fromarray(picture(10, 20, 3)), "JPEG", exif=exif))
-    assert decoded.note == TURNED
+    assert decoded.notes == (NOT_TURNED,)
     assert decoded.image.size == (20, 10)
 
 

@@ -81,7 +81,13 @@ def test_manifest_tells_how_it_was_made_and_no_private_path(archive: Path, tmp_p
     text = (tmp_path / "out" / "manifest.json").read_text(encoding="utf-8")
     manifest = json.loads(text)
     assert manifest["source"]["name"] == "faces.zip"
-    assert manifest["options"] == {"split": "all", "limit": 5, "partition_sha256": None}
+    assert manifest["options"] == {
+        "split": "all",
+        "limit": 5,
+        "partition_sha256": None,
+        "upright": False,
+        "srgb": False,
+    }
     assert set(manifest["versions"]) == {"facegen", "python", "pillow", "numpy"}
     assert manifest["skipped"] == []
     assert str(tmp_path) not in text

@@ -164,7 +164,7 @@ def limits(evaluation: Evaluation) -> list[str]:
     ]
     if evaluation.floor is None:
         sentences.append("Without a floor nobody knows how low a value could be reached here.")
-    if score.n < score.dims:
+    if score.n is not None and score.n < score.dims:
         sentences.append(
             f"{score.n:,} images cannot fill {score.dims:,} dims: much of the value is this lack, for real images too."
         )

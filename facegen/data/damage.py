@@ -1,0 +1,131 @@
+"""What is wrong with an archive that cannot be read, in words: downloaded in part, split, or something else inside."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import zlib
+from pathlib import Path
+
+from facegen.errors import EnvironmentProblem, FacegenError, InputError
+from facegen.file_kinds import HEAD, TAR, ZEROS, kind_by_name, kind_of
+
+_AGAIN = "Download or copy it again, whole."
+#: A zip without ZIP64 records counts bytes in 32 bits.
+_FOUR_GIB = 1 << 32
+#: A zip's end record is in its last bytes: 22, and a comment of at most 64 KiB.
+_END = 22 + (1 << 16)
+_OPENERS: dict[str, type[gzip.GzipFile] | type[bz2.BZ2File] | type[lzma.LZMAFile]] = {
+    "gz": gzip.GzipFile,
+    "bz2": bz2.BZ2File,
+    "xz": lzma.LZMAFile,
+}
+_COMPRESSED = {"gz": "gzip", "bz2": "bzip2", "xz": "xz"}
+
+
+def zip_damage(path: Path, problem: Exception) -> FacegenError:
+    """Why the zip at ``path`` could not be opened: ``problem`` is what :mod:`zipfile` raised."""
+    if isinstance(problem, OSError):
+        return InputError(f"Cannot read {path}: {problem.strerror or problem}.")
+    if isinstance(problem, NotImplementedError):
+        return InputError(
+            f"{path} is a zip of a kind that facegen does not read: {_sentence(problem)}.",
+            "Unpack it and name the folder, or make an ordinary zip.",
+        )
+    if (partial := _in_part(path)) is not None:
+        return partial
+    end = _end_record(path)
+    if end is None:
+        return InputError(f"{path} is a truncated or damaged zip: its end is missing.", _AGAIN)
+    if int.from_bytes(end[4:6], "little") not in (0, 0xFFFF):
+        return InputError(
+            f"{path} is the last volume of a split zip.",
+            f"Keep all volumes beside it, join them (zip -s 0 {path.name} --out whole.zip), and name whole.zip.",
+        )
+    return InputError(f"{path} is a truncated or damaged zip: {_sentence(problem)}.", _AGAIN)
+
+
+def require_countable(path: Path) -> None:
+    """InputError for a zip over 4 GiB whose offsets begin anew there, as macOS makes them, for want of ZIP64 records.
+
+    :mod:`zipfile` takes the missing multiple of 4 GiB for other data before the zip, and finds no member.
+    """
+    size = path.stat().st_size
+    end = _end_record(path)
+    if size < _FOUR_GIB or end is None:
+        return
+    directory, offset = (int.from_bytes(end[at : at + 4], "little") for at in (12, 16))
+    missing = size - int.from_bytes(end[-4:], "little") - directory - offset
+    if 0xFFFFFFFF not in (directory, offset) and missing > 0 and missing % _FOUR_GIB == 0:
+        raise InputError(
+            f"{path} is a zip over 4 GB without ZIP64 records, as macOS makes them: where its files lie is not in it.",
+            "It is not damaged: unpack it (on a Mac: ditto -x -k) and name the folder, or zip the folder with zip -r.",
+        )
+
+
+def tar_damage(path: Path, problem: Exception, compression: str) -> FacegenError:
+    """Why the tar at ``path`` could not be read, of ``compression`` ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``."""
+    if isinstance(problem, OSError) and problem.errno is not None:
+        return InputError(f"Cannot read {path}: {problem.strerror or problem}.")
+    if "module is not available" in str(problem):
+        return EnvironmentProblem(
+            f"This Python cannot read {path}: {_sentence(problem)}.", "Unpack it and name the folder."
+        )
+    if (partial := _in_part(path)) is not None:
+        return partial
+    if compression and (inside := _inside(path, compression)) is not None:
+        kind = kind_of(inside)
+        if kind is not TAR and kind is not ZEROS and inside:
+            what = "something that is no tar" if kind is None else kind.name
+            return InputError(
+                f"{path} is a {_COMPRESSED[compression]} file that holds {what}, not a tar of images.",
+                "Unpack it and name what comes out, or a folder or an archive of images.",
+            )
+    return InputError(f"{path} is not a whole tar archive: {_sentence(problem)}.", _AGAIN)
+
+
+def _in_part(path: Path) -> InputError | None:
+    """The words for one volume of several, and for a download that was broken off."""
+    kind = kind_by_name(path.name)
+    if kind is not None:
+        return InputError(f"{path} is {kind.name}, and cannot be read by itself.", kind.remedy)
+    zeros = _trailing_zeros(path)
+    if zeros >= 1 << 16:  # a tar ends in zeros too, in a few kilobytes
+        return InputError(
+            f"{path} was not downloaded or copied to its end: at least its last {zeros:,} bytes are zeros.", _AGAIN
+        )
+    return None
+
+
+def _trailing_zeros(path: Path) -> int:
+    """How many of the last 1 MiB are zeros up to the end."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - (1 << 20)))
+        tail = file.read()
+    return len(tail) - len(tail.rstrip(b"\0"))
+
+
+def _end_record(path: Path) -> bytes | None:
+    """A zip's end record, its 22 bytes followed by how many bytes stand from its start to the file's end; or None."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) - at < 22:
+        return None
+    return tail[at : at + 22] + (len(tail) - at).to_bytes(4, "little")
+
+
+def _inside(path: Path, compression: str) -> bytes | None:
+    """The first bytes of what is compressed; None where not even those come out."""
+    try:
+        with _OPENERS[compression](path, "rb") as file:
+            return bytes(file.read(HEAD))
+    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        return None
+
+
+def _sentence(problem: Exception) -> str:
+    return str(problem).strip().rstrip(".") or type(problem).__name__
