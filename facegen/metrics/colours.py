@@ -4,20 +4,23 @@ What is kept of a set is how often each colour occurs. A fault is a function of 
 to these counts: if the images' colours are far from the reference's, and close to what one of the faults makes of the
 reference's, then that fault is the likely cause. A generator that is merely bad is far from both.
 
-The thresholds were set on CelebA at 64×64, against 1,000 faces. Distances are in steps of 0 to 255; "explained" is the
-distance that a fault leaves, over the distance without it:
+The thresholds were set on CelebA at 64×64, against 1,000 faces. Distances are in steps of 0 to 255. "Left" is the part
+of the distance that is left by the best fault whose reach is as wide as the images' (in brackets: by any fault):
 
-===================================================  ========  ===========================
-the images                                           distance  explained
-===================================================  ========  ===========================
-1,000 other faces (50 of them)                       1.8 (2.6)  3.7 and more
-370 sheets of 64 by generators, 10 to 1,490 kimg     9.0        1.1 and more
-34 generators of 72 to 1,480 kimg                    8.9        0.84 and more
-a generator after 0.3 kimg; after 1 kimg             29; 27     0.53; 0.58
-other faces with a fault                             13 to 70   0.04 to 0.18 by that fault
-those of 16 to 235 only                              7.2        0.41 by that fault
-a generator's of 10 kimg with a fault                15 to 69   0.13 to 0.35 by most faults
-===================================================  ========  ===========================
+==================================================  ============  =======================
+the images                                          distance      left
+==================================================  ============  =======================
+1,000 other faces; 30 sets of 10 against 10         1.8; 23       7.2; 0.75 and more
+those as JPEG of quality 30; blurred (sigma 3)      2.3; 6.6      5.6; 2.3
+419 sheets of 64 by generators, 8 to 1,490 kimg     0.6 to 9.0    1.7 (1.1) and more
+36 generators of 8 to 1,480 kimg, 512 images each   1 to 8.8      1.8 (0.84) and more
+a generator after 0.3 kimg; after 1; after 3        29; 27; 13    0.67; 0.80; 1.4 (0.53)
+drawn faces (``synthetic``)                         15            1.3 (0.63)
+noise; one grey                                     41; 47        0.71; 0.62
+other faces with a fault                            13 to 70      0.04 to 0.18
+a generator's of 10 kimg with a fault               15 to 69      0.13 to 0.35 of 12 in 15
+other faces at 16 to 235, also as JPEG              7.2; 7.5      0.41; 0.43
+==================================================  ============  =======================
 """
 
 from __future__ import annotations
@@ -35,20 +38,23 @@ Counts = npt.NDArray[np.int64]
 
 #: Each channel's 256 values are counted in 32 bins.
 _BINS = 32
+#: So many colours are told apart.
+COLOURS = _BINS**3
 #: Of a larger image, pixels at equal steps that leave about so many a side are enough.
 _SIDE = 64
 #: What colours are compared along: red, green, blue, and the difference of each two. [3, 6]
 _AXES = np.array([[1, 0, 0, 1, 0, 1], [0, 1, 0, -1, 1, 0], [0, 0, 1, 0, -1, -1]], dtype=np.float64)
 #: The colour, float64 [3], in the middle of each bin.
-_CENTRES = ((np.arange(_BINS**3)[:, None] >> np.array([10, 5, 0])) % _BINS) * 8 + 3.5
+_CENTRES = ((np.arange(COLOURS)[:, None] >> np.array([10, 5, 0])) % _BINS) * 8 + 3.5
 
 #: Fewer images than this tell nothing.
 _FEWEST = 10
 #: From this distance on colours differ: at n images, random faces are about 20/√n apart.
-_DIFFERENT, _BY_CHANCE = 5.0, 20.0
-#: A fault is the likely cause if it leaves less than this part of the distance, and at most this share of the values
-#: lies where it can bring none (and JPEG cannot carry them: this many steps beyond).
-_EXPLAINED, _OUT_OF_REACH, _BEYOND = 0.42, 0.005, 8
+DIFFERENT, _BY_CHANCE = 5.0, 20.0
+#: A fault is the likely cause if it leaves less than this part of the distance; but not if more than this share of the values
+#: lies where it can bring none (nor JPEG carry them: this many steps beyond).
+LEAVES = 0.42
+_OUT_OF_REACH, _BEYOND = 0.005, 8
 
 #: Stretched: nearly each image has a 0 and a 255, in most of them few values are either, and in the reference fewer do.
 #: 14% of CelebA's faces have both, of a generator's images at most 36%; of stretched faces 86% have few.
@@ -82,19 +88,19 @@ class ColourCounts:
     """Counts the colours of images as they come, whatever their sizes."""
 
     def __init__(self) -> None:
-        self._counts = np.zeros(_BINS**3, dtype=np.int64)
+        self._counts = np.zeros(COLOURS, dtype=np.int64)
         self._n = self._full = self._barely = 0
 
     def update(self, image: npt.NDArray[np.uint8]) -> None:
         """Add an image, uint8 [H, W, 3]."""
         step = max(1, min(image.shape[:2]) // _SIDE)
         red, green, blue = (image[::step, ::step] >> 3).reshape(-1, 3).T.astype(np.int64)
-        self._counts += np.bincount(red << 10 | green << 5 | blue, minlength=_BINS**3)
+        self._counts += np.bincount(red << 10 | green << 5 | blue, minlength=COLOURS)
         self._n += 1
         if image.min() == 0 and image.max() == 255:
             self._full += 1
             ends = np.count_nonzero(image == 0) + np.count_nonzero(image == 255)
-            self._barely += ends <= _FEW * image.size
+            self._barely += int(ends <= _FEW * image.size)
 
     def state(self) -> Counts:
         """All counts, [32³ + 3]; :meth:`restore` goes on from them."""
@@ -102,8 +108,8 @@ class ColourCounts:
 
     def restore(self, state: Counts) -> None:
         """Go on from what :meth:`state` gave. ValueError where it is something else."""
-        if state.shape != (_BINS**3 + 3,) or state.dtype != np.int64:
-            raise ValueError(f"expected counts int64 [{_BINS**3 + 3}], got {state.dtype} {list(state.shape)}")
+        if state.shape != (COLOURS + 3,) or state.dtype != np.int64:
+            raise ValueError(f"expected counts int64 [{COLOURS + 3}], got {state.dtype} {list(state.shape)}")
         self._counts, (self._n, self._full, self._barely) = state[:-3].copy(), (int(count) for count in state[-3:])
 
     def colours(self) -> Colours:
@@ -122,12 +128,14 @@ class Fault:
         change: what it makes of colours, float64 [k, 3] in 0 to 255, before rounding and clipping; None where it
             depends on more of an image than one pixel.
         either: whether the reference may be what has it; then ``says`` fits with both names exchanged.
+        leaves: it is the likely cause where it leaves less than this part of the distance.
     """
 
     says: str
     remedy: str
     change: Callable[[Floats], Floats] | None
     either: bool = False
+    leaves: float = LEAVES
 
 
 def _channels(*order: int) -> Callable[[Floats], Floats]:
@@ -185,8 +193,8 @@ FAULTS: Mapping[str, Fault] = {
         lambda colours: 255 - colours,
     ),
     "imagenet_denormalised": Fault(
-        "{Images} look as if they were denormalised with ImageNet's means and standard deviations, which keep all values "
-        "between 46 and 182.",
+        "{Images} look as if they were denormalised with ImageNet's means and standard deviations, which leave "
+        "values between 46 and 182 alone.",
         _ONE_PLUS_X,
         lambda colours: ((colours / 127.5 - 1) * _DEVIATIONS + _MEANS) * 255,
         either=True,
@@ -229,6 +237,7 @@ FAULTS: Mapping[str, Fault] = {
         "{Images} look as if 0 to 255 were squeezed into 16 to 235, as video has it.",
         "Convert from video's limited range to full range.",
         lambda colours: 16 + colours * 219 / 255,
+        leaves=0.6,  # its distance is small, and few other sets lie within its reach
     ),
     "stretched": Fault(
         "{Images} look as if each was stretched to its own range: {share} of them use all from 0 to 255, and "
@@ -249,7 +258,8 @@ class WrongColours:
         of_reference: whether it is the reference that looks as if it had the fault.
         distance: of the images' colours from the reference's: how far a value has to move, 0 to 255, on average over
             the channels and their differences (the 1-Wasserstein distance of each).
-        explained: the distance with the fault, over that without; None for a fault that no single pixel shows.
+        explained: the part of it that goes away if the reference's colours (or the images', where those are right) have
+            the fault too, 0 to 1; None for a fault that no single pixel shows.
         message: it, the means of both, and the remedy, in sentences.
     """
 
@@ -268,18 +278,18 @@ def wrong_colours(images: Colours, reference: Colours) -> WrongColours | None:
     distance = _distance(here, there)
     if images.full >= _STRETCHED and images.barely >= _BARELY and reference.full <= _REFERENCE:
         return _found("stretched", False, distance, None, images, reference)
-    if distance < _DIFFERENT + _BY_CHANCE * np.sqrt(1 / images.n + 1 / reference.n):
+    if distance < DIFFERENT + _BY_CHANCE * np.sqrt(1 / images.n + 1 / reference.n):
         return None
-    explained, code, of_reference = min(
+    left, code, of_reference = min(
         (_distance(faulty, _distributions(right, fault.change)) / distance, code, of_reference)
         for of_reference, faulty, right in ((False, here, reference.counts), (True, there, images.counts))
         for code, fault in FAULTS.items()
         if fault.change is not None and (fault.either or not of_reference)
         if _within_reach(faulty, fault.change)
     )
-    if explained >= _EXPLAINED:
+    if left >= FAULTS[code].leaves:
         return None
-    return _found(code, of_reference, distance, explained, images, reference)
+    return _found(code, of_reference, distance, 1 - left, images, reference)
 
 
 def _found(

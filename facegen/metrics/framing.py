@@ -133,13 +133,14 @@ def framing(images: MeanImage, reference: MeanImage) -> Framing | None:
         return None
     here, there = images.luma, reference.luma
     plain = _correlation(here, there)
+    red = SIDE // 3  # reshaped, the upper third is the red channel, and of one brightness
     arranged = {
-        "upside_down": there[::-1],
-        "turned_left": np.rot90(there),
-        "turned_right": np.rot90(there, -1),
-        "reshaped": _reshaped(there),
+        "upside_down": _correlation(here, there[::-1]),
+        "turned_left": _correlation(here, np.rot90(there)),
+        "turned_right": _correlation(here, np.rot90(there, -1)),
+        "reshaped": _correlation(here[:red], _reshaped(there)[:red]),
     }
-    best, code = max((_correlation(here, other), code) for code, other in arranged.items())
+    code, best = max(arranged.items(), key=lambda item: item[1])
     zoomed, found = _fit(here, there, plain)
     if best > zoomed and _explains(best, plain):
         return Framing(arrangement=code)
