@@ -51,8 +51,8 @@ _CENTRES = ((np.arange(COLOURS)[:, None] >> np.array([10, 5, 0])) % _BINS) * 8 +
 _FEWEST = 10
 #: From this distance on colours differ: at n images, random faces are about 20/√n apart.
 DIFFERENT, _BY_CHANCE = 5.0, 20.0
-#: A fault is the likely cause if it leaves less than this part of the distance; but not if more than this share of the values
-#: lies where it can bring none (nor JPEG carry them: this many steps beyond).
+#: A fault is the likely cause if it leaves less than this part of the distance; but not if more than this share of the
+#: values lies where it can bring none (nor JPEG carry them: this many steps beyond).
 LEAVES = 0.42
 _OUT_OF_REACH, _BEYOND = 0.005, 8
 
