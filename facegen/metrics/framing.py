@@ -11,7 +11,7 @@ images as they are; left: what the best zoom and shift leave of 1 − r):
 the images                                       r               r at best     left
 ===============================================  ==============  ============  ============
 1,000 other faces; 19 sets of 50 against 50       0.99; 0.81      0.99; 0.88    1.0; 0.57
-370 sheets of 64 by generators                    0.88            0.89          0.66 and more
+419 sheets of 64 by generators                    0.88            0.89          0.66 and more
 a generator after 0.3 kimg; after 1 kimg          0.25; 0.53      0.41; 0.62    0.79; 0.81
 random parts of faces (not aligned)               0.96            0.97          0.80 and more
 centre crops of 168, 160, 148, 128, 108           0.96 to 0.18    0.99          0.14 to 0.01
