@@ -129,7 +129,9 @@ def warnings_of(images: ImageProperties, reference: ImageProperties | None) -> l
             "sets them apart."
         )
     found += [loss_sentence(note, count, images.n) for note, count in images.losses]
-    if images.sign is not None and (reference is None or reference.sign is None):
+    shown = None if reference is None else _framing(images, reference)
+    mixed_up = shown is not None and shown.arrangement == "reshaped"  # then neighbours are no neighbours
+    if images.sign is not None and (reference is None or reference.sign is None) and not mixed_up:
         found.append(f"The images look as if their normalisation was not undone on saving: {images.sign}.")
     if reference is None:
         return found
@@ -137,9 +139,13 @@ def warnings_of(images: ImageProperties, reference: ImageProperties | None) -> l
     fault = None if images.sign is not None or images.colours is None else colour_fault(images.colours, reference)
     if fault is not None:
         found.append(fault.message)
-    crop = _crop_warning(images, reference)
-    if crop is not None:
-        found.append(crop)
+    if images.crop is not None and reference.crop is not None and images.crop != reference.crop:
+        found.append(
+            f"The images were prepared with {images.crop} and the reference with {reference.crop}: prepare both with "
+            "the same --crop."
+        )
+    elif shown is not None:
+        found.append(_framed(shown))
     elif images.sizes[0][:2] == reference.sizes[0][:2] and images.detail and reference.detail:
         factor = detail_factor(images.detail, reference.detail)
         if factor is not None:
@@ -160,20 +166,14 @@ def colour_fault(colours: Colours, reference: ImageProperties) -> WrongColours |
     return wrong_colours(colours, reference.colours)
 
 
-def _crop_warning(images: ImageProperties, reference: ImageProperties) -> str | None:
-    """That images and reference were cropped differently: as their datasets say, else as their mean images show."""
-    if images.crop is not None and reference.crop is not None and images.crop != reference.crop:
-        return (
-            f"The images were prepared with {images.crop} and the reference with {reference.crop}: prepare both with "
-            "the same --crop."
-        )
+def _framing(images: ImageProperties, reference: ImageProperties) -> Framing | None:
+    """How the images show what the reference shows; None where it is alike, or their shapes do not allow to tell."""
     if images.mean is None or reference.mean is None or max(len(images.sizes), len(reference.sizes)) > 1:
         return None
     aspects = [height / width for height, width, _ in (images.sizes[0], reference.sizes[0])]
     if abs(aspects[0] / aspects[1] - 1) > _SAME_ASPECT:
         return None
-    shown = framing(images.mean, reference.mean)
-    return None if shown is None else _framed(shown)
+    return framing(images.mean, reference.mean)
 
 
 def _framed(shown: Framing) -> str:

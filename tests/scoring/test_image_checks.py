@@ -109,6 +109,12 @@ def test_another_crop_is_told_as_such_and_not_as_a_resizer(faces: tuple[Images, 
     assert "times as large" in warning and "--crop" in warning and "filters" not in warning
 
 
+def test_channels_that_were_reshaped_are_told_and_nothing_else_of_their_values(faces: tuple[Images, Images]) -> None:
+    mixed = faces[1].transpose(0, 3, 1, 2).reshape(faces[1].shape)
+    warnings = warnings_of(replace(properties_of(mixed), sign="values wrap around"), properties_of(faces[0]))
+    assert len(warnings) == 1 and "transposed" in warnings[0]
+
+
 def test_crops_that_datasets_name_are_told_exactly(faces: tuple[Images, Images]) -> None:
     images, reference = properties_of(faces[1]), properties_of(faces[0])
     (warning,) = warnings_of(replace(images, crop="--crop 148"), replace(reference, crop="the course's crop"))
