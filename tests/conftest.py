@@ -26,6 +26,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from facegen.cli import main
 from facegen.cli.root import DEFECT
+from facegen.data.synthetic import render_faces
 from facegen.extractors.feature_extractor import FeatureExtractor
 
 #: Set FACEGEN_CELEBA to a folder with img_align_celeba.zip to run the tests on real faces.
@@ -199,3 +200,10 @@ def tiny() -> FeatureExtractor:
 def pixels() -> np.ndarray:
     """uint8 [20, 16, 16, 3]"""
     return np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def drawn() -> tuple[np.ndarray, np.ndarray]:
+    """50 drawn faces and 60 others, aligned and coloured as photographs of faces are: uint8 [N, 218, 178, 3]."""
+    faces = render_faces(0, range(110))
+    return faces[:50], faces[50:]

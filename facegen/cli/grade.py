@@ -61,7 +61,8 @@ def grade(
     """Grade every <student_number>.tar.gz in the folder SUBMISSIONS against the real images in --reference.
 
     Tarballs are read in memory, never extracted, within hard caps; each gets a row, graded or rejected with the reason.
-    Flags (duplicates, copies, shared images, missing denormalisation, low diversity) inform and never reject.
+    Flags (duplicates, copies, shared images, missing denormalisation, wrong colours, low diversity) inform and never
+    reject.
     Writes leaderboard.csv, .json and .html. What is graded already is not graded again.
     """
     from facegen.stages.grade import grade as grade_stage

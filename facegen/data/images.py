@@ -103,6 +103,18 @@ class ImageCollection:
         return PassedOver() if isinstance(self._content, FaceDataset) else self._content.passed_over
 
     @property
+    def crop(self) -> str | None:
+        """How ``facegen prepare`` cropped them, in words; None where no dataset tells, or nothing was cropped."""
+        if not isinstance(self._content, FaceDataset):
+            return None
+        manifest = self._content.manifest
+        source = manifest.get("source")
+        if isinstance(source, dict) and source.get("kind") == "synthetic":
+            return None
+        crop = manifest.get("crop")  # absent before there was a choice
+        return "the course's crop" if crop is None else f"--crop {crop}"
+
+    @property
     def splits(self) -> npt.NDArray[np.object_]:
         """The split of each image, of :data:`facegen.data.dataset.SPLITS`; ``"train"`` where no dataset tells."""
         known = self._content.splits if isinstance(self._content, FaceDataset) else ["train"] * len(self._content.names)

@@ -46,7 +46,7 @@ FRAMES_DROPPED = "frames dropped"
 SIDEWAYS = "EXIF orientation not applied"
 
 #: What is said of images with such a loss, after "3 of 1,000 images are", and the remedy, a sentence.
-_LOSSES = {
+LOSSES = {
     ALPHA_DROPPED: ("transparent: scoring drops alpha as pytorch-fid does", "Save them as RGB."),
     CLIPPED: (
         "of more than 8 bits: scoring clips values to 0 to 255 as pytorch-fid does",
@@ -62,7 +62,7 @@ _LOSSES = {
 
 def loss_sentence(note: str, count: int, total: int) -> str:
     """What a score's warning says of a ``note`` that ``count`` of ``total`` pictures have, and the remedy."""
-    what, remedy = _LOSSES[note]
+    what, remedy = LOSSES[note]
     return f"{count:,} of {total:,} images {'is' if count == 1 else 'are'} {what}. {remedy}"
 
 

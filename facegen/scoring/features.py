@@ -6,7 +6,7 @@ import queue
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 from typing import Any, TypeVar
@@ -63,6 +63,10 @@ class SetFeatures:
     features: Features
     properties: ImageProperties | None
 
+    def cropped(self, crop: str | None) -> SetFeatures:
+        """The same, of images that were cropped so (:attr:`facegen.data.images.ImageCollection.crop`)."""
+        return self if self.properties is None else replace(self, properties=replace(self.properties, crop=crop))
+
 
 def stored_rows(total: int) -> npt.NDArray[np.int64]:
     """Of which images, rising, the features are stored: all of them up to 50,000, beyond that a seeded sample."""
@@ -104,13 +108,13 @@ class FeaturePass:
         """How many images have passed."""
         return self._statistics.n
 
-    def add(self, images: Sequence[Images], features: Features) -> None:
-        """Add the next images and their features [n, D]."""
+    def add(self, images: Sequence[Images], features: Features, notes: Sequence[str | None] = ()) -> None:
+        """Add the next images, their features [n, D], and what getting each to RGB lost."""
         self.whole = False
         first, last = np.searchsorted(self._rows, [self.n, self.n + len(features)])
         self._file.write(features[self._rows[first:last] - self.n].tobytes())
         self._statistics.update(features)
-        self._properties.update(images)
+        self._properties.update(images, notes)
         self.whole = True
 
     def _stored(self) -> Features:
@@ -154,26 +158,29 @@ def compute_features(
         InputError: fewer than two images, or features that are not finite.
     """
     with FeaturePass(extractor.dims, total) as so_far:
-        return complete(so_far, images, extractor, description)
+        return complete(so_far, ((image, None) for image in images), extractor, description)
 
 
 def complete(
     so_far: FeaturePass,
-    rest: Iterable[Images],
+    rest: Iterable[tuple[Images, str | None]],
     extractor: FeatureExtractor,
     description: str,
     after_batch: Callable[[FeaturePass], None] = lambda so_far: None,
 ) -> SetFeatures:
-    """Take the rest of the images through a pass; ``after_batch`` sees it whenever it has come further."""
+    """Take the rest of the images, each with what getting it to RGB lost, through a pass.
+
+    ``after_batch`` sees the pass whenever it has come further.
+    """
     with console.progress(f"Taking features of {description}", so_far.total, done=so_far.n) as task:
-        for batch in ahead(_batches(rest, extractor.batch)):
+        for batch, notes in ahead(_batches(rest, extractor.batch)):
             features = extractor(batch)
             if not np.isfinite(features).all():
                 raise InputError(
                     f"{extractor.name} gives features that are not finite for {description}.",
                     "Its weights are damaged.",
                 )
-            so_far.add(batch, features)
+            so_far.add(batch, features, notes)
             task.advance(len(batch))
             after_batch(so_far)
     require_enough(so_far.n, description)
@@ -198,13 +205,13 @@ def require_enough(n: int, description: str) -> None:
         )
 
 
-def _batches(images: Iterable[Images], size: int) -> Iterator[list[Images]]:
+def _batches(images: Iterable[tuple[Images, str | None]], size: int) -> Iterator[tuple[list[Images], list[str | None]]]:
     rest = iter(images)
     while batch := list(islice(rest, size)):
-        for image in batch:
+        for image, _ in batch:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise ValueError(f"expected images uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
-        yield batch
+        yield [image for image, _ in batch], [note for _, note in batch]
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

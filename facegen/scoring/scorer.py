@@ -25,7 +25,16 @@ from facegen.metrics.frechet import frechet_distance
 from facegen.metrics.interval import Interval, confidence_interval
 from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate
 from facegen.scoring.feature_cache import cached_features
-from facegen.scoring.features import STORED, FeatureSet, SetFeatures, compute_features, stored_rows, summarise
+from facegen.scoring.features import (
+    STORED,
+    FeaturePass,
+    FeatureSet,
+    SetFeatures,
+    complete,
+    compute_features,
+    stored_rows,
+    summarise,
+)
 from facegen.scoring.image_checks import warnings_of
 from facegen.scoring.margin import margin_warning
 from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
@@ -158,13 +167,14 @@ class Scorer:
         """Features, and where the images say they come from."""
         origins = Counter[Origin]()
 
-        def pixels() -> Iterator[npt.NDArray[np.uint8]]:
+        def noted() -> Iterator[tuple[npt.NDArray[np.uint8], str | None]]:
             for picture in collection.pictures():
                 origins[picture.origin] += 1
-                yield picture.pixels
+                yield picture.pixels, picture.note
 
-        found = compute_features(pixels(), self.extractor, str(collection.path), len(collection))
-        return found, summary(origins)
+        with FeaturePass(self.extractor.dims, len(collection)) as begun:
+            found = complete(begun, noted(), self.extractor, str(collection.path))
+        return found.cropped(collection.crop), summary(origins)
 
     def _scored(
         self, found: SetFeatures, origin: Origin, left_out: tuple[str, ...] = ()

@@ -21,12 +21,15 @@ import numpy.typing as npt
 
 from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
+from facegen.data.rgb import LOSSES
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.table import extractor_of, extractors
 from facegen.file_kinds import HEAD, kind_of
 from facegen.files import atomic_path, sha256_file
+from facegen.metrics.colours import COLOURS, Colours
 from facegen.metrics.detail import Detail
+from facegen.metrics.framing import SIDE, MeanImage
 from facegen.metrics.frechet import FrechetStatistics, RunningStatistics, flaw_of
 from facegen.scoring.image_checks import ImageProperties
 
@@ -505,6 +508,16 @@ def write_statistics(
                 "detail": np.stack([properties.detail.mean, properties.detail.variance]),
                 "detail_n": properties.detail.n,
             }
+        if properties.colours is not None:
+            colours = properties.colours
+            arrays |= {"colours": colours.counts, "colours_of": np.array([colours.n, colours.full, colours.barely])}
+        if properties.mean is not None:
+            arrays |= {"mean_image": properties.mean.luma, "mean_image_n": properties.mean.n}
+        if properties.crop is not None:
+            arrays["crop"] = properties.crop
+        if properties.losses:
+            notes, counts = zip(*properties.losses, strict=True)
+            arrays |= {"losses": np.array(notes), "loss_counts": np.array(counts)}
     with atomic_path(target) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -517,6 +530,35 @@ def properties_in(arrays: Arrays) -> ImageProperties | None:
     known = None
     if detail is not None and detail_n is not None and detail.shape == (2, 2):
         known = Detail(int(detail_n), detail[0], detail[1])
+    crop = arrays.get("crop")
     return ImageProperties(
-        tuple((int(height), int(width), int(count)) for height, width, count in sizes), str(sign) or None, known
+        tuple((int(height), int(width), int(count)) for height, width, count in sizes),
+        str(sign) or None,
+        known,
+        _colours_in(arrays),
+        _mean_in(arrays),
+        None if crop is None else str(crop),
+        _losses_in(arrays),
     )
+
+
+def _colours_in(arrays: Arrays) -> Colours | None:
+    counts, of = arrays.get("colours"), arrays.get("colours_of")
+    if counts is None or of is None or counts.shape != (COLOURS,) or counts.dtype.kind not in "iu" or of.shape != (3,):
+        return None
+    n, full, barely = (float(number) for number in of)
+    return Colours(int(n), counts.astype(np.int64), full, barely)
+
+
+def _mean_in(arrays: Arrays) -> MeanImage | None:
+    luma, n = arrays.get("mean_image"), arrays.get("mean_image_n")
+    if luma is None or n is None or luma.shape != (SIDE, SIDE) or luma.dtype.kind != "f" or not np.isfinite(luma).all():
+        return None
+    return MeanImage(int(n), luma.astype(np.float64))
+
+
+def _losses_in(arrays: Arrays) -> tuple[tuple[str, int], ...]:
+    notes, counts = arrays.get("losses"), arrays.get("loss_counts")
+    if notes is None or counts is None or notes.shape != counts.shape or notes.ndim != 1:
+        return ()
+    return tuple((str(note), int(count)) for note, count in zip(notes, counts, strict=True) if str(note) in LOSSES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facegen import console
@@ -82,7 +82,7 @@ def grade(
     if notice is not None:
         console.warn(notice)
     cache = out / "cache"
-    collections = _collections(reference, train, size, cache)
+    collections = replace(_collections(reference, train, size, cache), properties=scorer.reference.properties)
     grader = Grader(scorer, collections, cache, force=force, limits=limits)
 
     outcomes = []

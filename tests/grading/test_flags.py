@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -23,6 +24,7 @@ from facegen.grading.flags import (
     flags_of,
     shared_flags_of,
 )
+from facegen.scoring.image_checks import ImageProperties, PropertyCollector
 from facegen.scoring.score import Score
 
 Images = npt.NDArray[np.uint8]
@@ -138,6 +140,30 @@ def test_shared_images_name_the_other_student(smooth: Smooth) -> None:
 def test_normalised_values_are_recognised(save: Callable[[npt.NDArray[np.float64]], Images], smooth: Smooth) -> None:
     tanh = smooth(30) / 127.5 - 1
     assert "not_denormalised" in own(np.asarray(save(tanh)).astype(np.uint8))
+
+
+def properties_of(images: Images) -> ImageProperties:
+    collector = PropertyCollector()
+    collector.update(images)
+    return collector.properties()
+
+
+def test_colours_that_were_saved_wrong_are_told_where_the_reference_tells_its_own(
+    drawn: tuple[Images, Images],
+) -> None:
+    first, second = (np.ascontiguousarray(images[:, 55:183:2, 25:153:2]) for images in drawn)
+    known = Collections(properties=properties_of(first))
+    assert "wrong_colours" not in own(second, known)
+    flag = own(second[..., ::-1], known)["wrong_colours"]
+    assert flag.details["fault"] == "bgr" and "red and blue" in flag.message
+    assert flag.details["means"][2] > flag.details["means"][0]
+    without = Collections(properties=replace(properties_of(first), colours=None))
+    assert "wrong_colours" not in own(second[..., ::-1], without)
+    assert "wrong_colours" not in own(
+        second, Collections(properties=properties_of(first // 2))
+    )  # the reference has the fault
+    dark = np.clip(second.astype(int) * 2 - 255, 0, 255).astype(np.uint8)
+    assert "not_denormalised" in own(dark, known) and "wrong_colours" not in own(dark, known)
 
 
 def test_noise_is_not_called_unnormalised() -> None:

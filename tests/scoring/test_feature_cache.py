@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +70,9 @@ def interrupt(collection: ImageCollection, batches: int) -> None:
 
 
 def assert_same(found: SetFeatures, expected: SetFeatures) -> None:
-    assert found.statistics.n == expected.statistics.n and found.properties == expected.properties
+    assert found.statistics.n == expected.statistics.n
+    assert found.properties is not None and expected.properties is not None
+    np.testing.assert_equal(asdict(found.properties), asdict(expected.properties))
     np.testing.assert_array_equal(found.statistics.mu, expected.statistics.mu)
     np.testing.assert_array_equal(found.statistics.sigma, expected.statistics.sigma)
     np.testing.assert_array_equal(found.features, expected.features)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from facegen.data.rgb import ALPHA_DROPPED, CLIPPED
 from facegen.scoring.image_checks import ImageProperties, PropertyCollector, warnings_of
 
 Images = np.ndarray
@@ -31,11 +33,12 @@ def smooth(count: int, sigma: float, seed: int = 0) -> Images:
 def test_measuring_goes_on_from_a_state(first: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (first + 2, 32, 33, 3), dtype=np.uint8)
     begun, resumed = PropertyCollector(), PropertyCollector()
-    begun.update(images[:first])
+    begun.update(images[:first], [ALPHA_DROPPED, *[None] * (first - 1)])
     resumed.restore(begun.state())
     resumed.update([*images[first:], np.zeros((9, 9, 3), np.uint8)])
     begun.update([*images[first:], np.zeros((9, 9, 3), np.uint8)])
-    assert repr(resumed.state()) == repr(begun.state()) and resumed.properties() == begun.properties()
+    np.testing.assert_equal(resumed.state(), begun.state())
+    np.testing.assert_equal(asdict(resumed.properties()), asdict(begun.properties()))
 
 
 def test_sizes_are_counted_the_commonest_first() -> None:
@@ -73,3 +76,56 @@ def test_another_filter_is_told(swapped: bool) -> None:
     first, second = (soft, crisp) if swapped else (crisp, soft)
     (warning,) = warnings_of(first, second)
     assert "different filters" in warning
+
+
+@pytest.fixture(scope="session")
+def faces(drawn: tuple[Images, Images]) -> tuple[Images, Images]:
+    """The middles of the drawn ones: uint8 [N, 74, 74, 3]."""
+    first, second = (np.ascontiguousarray(images[:, 35:183:2, 15:163:2]) for images in drawn)
+    return first, second
+
+
+def test_swapped_channels_are_told_with_the_means_and_what_to_do(faces: tuple[Images, Images]) -> None:
+    reference = properties_of(faces[0])
+    assert warnings_of(properties_of(faces[1]), reference) == []
+    (warning,) = warnings_of(properties_of(faces[1][..., ::-1]), reference)
+    assert "red and blue were swapped" in warning and "cv2.COLOR_RGB2BGR" in warning
+    told = [int(number) for number in re.findall(r"\b\d+\b", warning)]
+    means = [images.mean(axis=(0, 1, 2)) for images in (faces[1][..., ::-1], faces[0])]
+    np.testing.assert_allclose(told, np.concatenate(means), atol=2)
+
+
+def test_colours_are_not_told_besides_a_missing_denormalisation(faces: tuple[Images, Images]) -> None:
+    dark = np.clip(faces[1].astype(int) * 2 - 255, 0, 255).astype(np.uint8)
+    (warning,) = warnings_of(properties_of(dark), properties_of(faces[0]))
+    assert "normalisation was not undone" in warning
+
+
+def test_another_crop_is_told_as_such_and_not_as_a_resizer(faces: tuple[Images, Images]) -> None:
+    reference = properties_of(faces[0])
+    enlarged = faces[1][:, 11:63, 11:63].repeat(2, axis=1).repeat(2, axis=2)
+    other = properties_of([np.ascontiguousarray(image[15:89, 15:89]) for image in enlarged])
+    (warning,) = warnings_of(other, reference)
+    assert "times as large" in warning and "--crop" in warning and "filters" not in warning
+
+
+def test_channels_that_were_reshaped_are_told_and_nothing_else_of_their_values(faces: tuple[Images, Images]) -> None:
+    mixed = faces[1].transpose(0, 3, 1, 2).reshape(faces[1].shape)
+    warnings = warnings_of(replace(properties_of(mixed), sign="values wrap around"), properties_of(faces[0]))
+    assert len(warnings) == 1 and "transposed" in warnings[0]
+
+
+def test_crops_that_datasets_name_are_told_exactly(faces: tuple[Images, Images]) -> None:
+    images, reference = properties_of(faces[1]), properties_of(faces[0])
+    (warning,) = warnings_of(replace(images, crop="--crop 148"), replace(reference, crop="the course's crop"))
+    assert "prepared with --crop 148 and the reference with the course's crop" in warning
+    assert warnings_of(replace(images, crop="--crop 148"), reference) == []
+
+
+def test_losses_are_told_of_images_and_reference_each() -> None:
+    collectors = PropertyCollector(), PropertyCollector()
+    collectors[0].update(smooth(4, 0.5), [ALPHA_DROPPED, None, ALPHA_DROPPED, None])
+    collectors[1].update(smooth(4, 0.5), [None, CLIPPED, None, None])
+    first, second = warnings_of(*(collector.properties() for collector in collectors))
+    assert first.startswith("2 of 4 images are transparent")
+    assert second.startswith("In the reference, 1 of 4 images is of more than 8 bits")

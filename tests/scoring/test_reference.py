@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
+from facegen.data.rgb import ALPHA_DROPPED, CLIPPED
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.files import cache_folder
@@ -170,6 +171,23 @@ class TestFloor:
         saved = open_reference(tmp_path / "stats.npz", tiny)
         assert floor_of(saved, tiny, 5) == floor_of(computed, tiny, 5) is not None
         assert saved.properties is not None and saved.properties.sizes == ((16, 16, computed.statistics.n),)
+
+    def test_saved_statistics_tell_of_the_images_what_the_images_told(
+        self, tiny: FeatureExtractor, split: Path, tmp_path: Path
+    ) -> None:
+        computed = open_reference(split, tiny)
+        assert computed.properties is not None and computed.properties.crop == "the course's crop"
+        told = replace(computed.properties, losses=((ALPHA_DROPPED, 3), (CLIPPED, 1)))
+        save_reference(replace(computed, properties=told), tiny, tmp_path / "stats.npz")
+        saved = open_reference(tmp_path / "stats.npz", tiny).properties
+        assert saved is not None
+        np.testing.assert_equal(asdict(saved), asdict(told))
+
+    def test_statistics_of_earlier_times_tell_less(self, tiny: FeatureExtractor, tmp_path: Path) -> None:
+        arrays = {"mu": np.zeros(12), "sigma": np.eye(12), "sizes": np.array([[16, 16, 9]]), "sign": ""}
+        known = open_reference(write(tmp_path / "old.npz", **arrays), tiny).properties
+        assert known is not None
+        assert (known.colours, known.mean, known.crop, known.losses) == (None, None, None, ())
 
 
 def test_pytorch_fids_layout_has_no_n(tiny: FeatureExtractor, tmp_path: Path) -> None:

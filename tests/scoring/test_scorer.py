@@ -67,6 +67,40 @@ def test_a_folder_of_images_that_say_where_they_come_from_says_it_with_its_score
     assert score.flattery is not None and score.flattery in score.warnings
 
 
+def test_what_getting_to_rgb_lost_is_counted_of_images_and_of_the_reference(
+    tiny: FeatureExtractor, tmp_path: Path, pixels: np.ndarray
+) -> None:
+    for name, transparent in (("images", 2), ("real", 5)):
+        (tmp_path / name).mkdir()
+        for index, image in enumerate(pixels[:8]):
+            picture = Image.fromarray(image)
+            if index < transparent:
+                picture.putalpha(100)
+            picture.save(tmp_path / name / f"{index}.png")
+    for _ in range(2):  # the second time the reference is from the cache
+        scorer = Scorer(tiny, open_reference(tmp_path / "real", tiny), target=None)
+        score = scorer.score_collection(open_images(tmp_path / "images"))
+        told = [warning for warning in score.warnings if "transparent" in warning]
+        assert [warning[: warning.index(":")] for warning in told] == [
+            "2 of 8 images are transparent",
+            "In the reference, 5 of 8 images are transparent",
+        ]
+    assert score.value == pytest.approx(0, abs=1e-6)  # as pytorch-fid has it, which drops what is transparent
+
+
+def test_crops_that_the_manifests_name_are_told(tiny: FeatureExtractor, tmp_path: Path, pixels: np.ndarray) -> None:
+    for name, crop in (("images", 148), ("real", None)):
+        with new_dataset(tmp_path / name, 16) as writer:
+            writer.append(pixels, [f"{i}.jpg" for i in range(20)], ["train"] * 20)
+            writer.finish({"crop": crop})
+    scorer = Scorer(tiny, open_reference(tmp_path / "real", tiny), target=None)
+    scorer.save_reference(tmp_path / "real.npz")
+    for reference in ("real", "real.npz"):
+        scorer = Scorer(tiny, open_reference(tmp_path / reference, tiny), target=None)
+        warnings = scorer.score_collection(open_images(tmp_path / "images")).warnings
+        assert sum("--crop 148" in warning and "the course's crop" in warning for warning in warnings) == 1
+
+
 def test_arrays_are_said_to_come_from_a_generator_trained_against_a_network(
     scorer: Scorer, tiny: FeatureExtractor, pixels: np.ndarray
 ) -> None:

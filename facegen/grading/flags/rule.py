@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from facegen.grading.fingerprints import Fingerprints, KnownFaces, Matches
 from facegen.metrics.phash import Hashes, hamming_distances
+from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.score import Score
 
 #: Of every rule: lower case, no space and no colon, as the CSV keeps flags apart by spaces.
@@ -30,16 +31,19 @@ class Flag:
 
 @dataclass(frozen=True)
 class Collections:
-    """Images in which copies are looked for; None where they are not at hand.
+    """What submissions are compared with; None where it is not at hand.
 
     Attributes:
-        reference, training: the images that submissions are scored against and that generators were trained on.
+        reference, training: the images that submissions are scored against and that generators were trained on, in
+            which copies are looked for.
         shipped: perceptual hashes, uint64 [N, 4], of what facegen's own generator draws.
+        properties: of the images that submissions are scored against.
     """
 
     reference: KnownFaces | None = None
     training: KnownFaces | None = None
     shipped: Hashes | None = None
+    properties: ImageProperties | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from facegen.code_hash import code_hash
 from facegen.errors import in_words
-from facegen.grading.flags import copies, origin, pixel_values
+from facegen.grading.flags import colours, copies, origin, pixel_values
 from facegen.grading.flags.rule import Finding, Flag, FlagRule, SharedImages, SubmittedImages
 
 #: Every flag by its code.
@@ -19,6 +19,7 @@ FLAGS: dict[str, FlagRule] = {
     for rule in (
         copies.DUPLICATE_IMAGES,
         pixel_values.NOT_DENORMALISED,
+        colours.WRONG_COLOURS,
         pixel_values.LOW_DIVERSITY,
         origin.SAMPLING,
         origin.TRAINED_AGAINST,

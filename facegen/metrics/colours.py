@@ -1,0 +1,337 @@
+"""Whether two sets of images differ in their colours as a known fault of saving would make them differ.
+
+What is kept of a set is how often each colour occurs. A fault is a function of one pixel's colour, so it can be applied
+to these counts: if the images' colours are far from the reference's, and close to what one of the faults makes of the
+reference's, then that fault is the likely cause. A generator that is merely bad is far from both.
+
+The thresholds were set on CelebA at 64×64, against 1,000 faces. Distances are in steps of 0 to 255. "Left" is the part
+of the distance that is left by the best fault whose reach is as wide as the images' (in brackets: by any fault):
+
+==================================================  ============  =======================
+the images                                          distance      left
+==================================================  ============  =======================
+1,000 other faces; 30 sets of 10 against 10         1.8; 23       7.2; 0.75 and more
+those as JPEG of quality 30; blurred (sigma 3)      2.3; 6.6      5.6; 2.3
+419 sheets of 64 by generators, 8 to 1,490 kimg     0.6 to 9.0    1.7 (1.1) and more
+36 generators of 8 to 1,480 kimg, 512 images each   1 to 8.8      1.8 (0.84) and more
+a generator after 0.3 kimg; after 1; after 3        29; 27; 13    0.67; 0.80; 1.4 (0.53)
+a generator of drawn faces after 0.3; 1; 3 kimg     18; 16; 6.7   0.78; 0.90; 1.8 (0.69)
+drawn faces (``synthetic``)                         15            1.3 (0.63)
+noise; one grey                                     41; 47        0.71; 0.62
+other faces with a fault                            13 to 70      0.04 to 0.18
+a generator's of 10 kimg with a fault               15 to 69      0.13 to 0.35 of 12 in 15
+other faces at 16 to 235, also as JPEG              7.2; 7.5      0.41; 0.43
+==================================================  ============  =======================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.metrics.luma import LUMA_WEIGHTS
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+#: Each channel's 256 values are counted in 32 bins.
+_BINS = 32
+#: So many colours are told apart.
+COLOURS = _BINS**3
+#: Of a larger image, pixels at equal steps that leave about so many a side are enough.
+_SIDE = 64
+#: What colours are compared along: red, green, blue, and the difference of each two. [3, 6]
+_AXES = np.array([[1, 0, 0, 1, 0, 1], [0, 1, 0, -1, 1, 0], [0, 0, 1, 0, -1, -1]], dtype=np.float64)
+#: The colour, float64 [3], in the middle of each bin.
+_CENTRES = ((np.arange(COLOURS)[:, None] >> np.array([10, 5, 0])) % _BINS) * 8 + 3.5
+
+#: Fewer images than this tell nothing.
+_FEWEST = 10
+#: From this distance on colours differ: at n images, random faces are about 20/√n apart.
+DIFFERENT, _BY_CHANCE = 5.0, 20.0
+#: A fault is the likely cause if it leaves less than this part of the distance; but not if more than this share of the
+#: values lies where it can bring none (nor JPEG carry them: this many steps beyond).
+LEAVES = 0.42
+_OUT_OF_REACH, _BEYOND = 0.005, 8
+
+#: Stretched: nearly each image has a 0 and a 255, in most of them few values are either, and in the reference fewer do.
+#: 14% of CelebA's faces have both, of a generator's images at most 36%; of stretched ones 61 to 86% have few.
+_STRETCHED, _BARELY, _REFERENCE = 0.98, 0.5, 0.7
+_FEW = 0.005
+
+
+@dataclass(frozen=True, eq=False)
+class Colours:
+    """Of ``n`` images.
+
+    Attributes:
+        counts: how often each colour occurs, int64 [32³], red's bin first.
+        full: share of the images that have both a 0 and a 255.
+        barely: share of the images that have both, and in at most 0.5% of their values.
+    """
+
+    n: int
+    counts: Counts
+    full: float
+    barely: float
+
+    @property
+    def means(self) -> tuple[int, int, int]:
+        """The mean red, green and blue, 0 to 255."""
+        red, green, blue = (self.counts @ _CENTRES) / max(self.counts.sum(), 1)
+        return round(red), round(green), round(blue)
+
+
+class ColourCounts:
+    """Counts the colours of images as they come, whatever their sizes."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(COLOURS, dtype=np.int64)
+        self._n = self._full = self._barely = 0
+
+    def update(self, image: npt.NDArray[np.uint8]) -> None:
+        """Add an image, uint8 [H, W, 3]."""
+        step = max(1, min(image.shape[:2]) // _SIDE)
+        red, green, blue = (image[::step, ::step] >> 3).reshape(-1, 3).T.astype(np.int64)
+        self._counts += np.bincount(red << 10 | green << 5 | blue, minlength=COLOURS)
+        self._n += 1
+        if image.min() == 0 and image.max() == 255:
+            self._full += 1
+            ends = np.count_nonzero(image == 0) + np.count_nonzero(image == 255)
+            self._barely += int(ends <= _FEW * image.size)
+
+    def state(self) -> Counts:
+        """All counts, [32³ + 3]; :meth:`restore` goes on from them."""
+        return np.array([*self._counts, self._n, self._full, self._barely], dtype=np.int64)
+
+    def restore(self, state: Counts) -> None:
+        """Go on from what :meth:`state` gave. ValueError where it is something else."""
+        if state.shape != (COLOURS + 3,) or state.dtype != np.int64:
+            raise ValueError(f"expected counts int64 [{COLOURS + 3}], got {state.dtype} {list(state.shape)}")
+        self._counts, (self._n, self._full, self._barely) = state[:-3].copy(), (int(count) for count in state[-3:])
+
+    def colours(self) -> Colours:
+        """Of all images so far."""
+        images = max(self._n, 1)
+        return Colours(self._n, self._counts.copy(), self._full / images, self._barely / images)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way to save images with wrong colours.
+
+    Attributes:
+        says: what the images look like beside a reference without the fault, a sentence.
+        remedy: what to do about it, a sentence.
+        change: what it makes of colours, float64 [k, 3] in 0 to 255, before rounding and clipping; None where it
+            depends on more of an image than one pixel.
+        either: whether the reference may be what has it; then ``says`` fits with both names exchanged.
+        leaves: it is the likely cause where it leaves less than this part of the distance.
+    """
+
+    says: str
+    remedy: str
+    change: Callable[[Floats], Floats] | None
+    either: bool = False
+    leaves: float = LEAVES
+
+
+def _channels(*order: int) -> Callable[[Floats], Floats]:
+    return lambda colours: colours[:, order]
+
+
+def _ycbcr(colours: Floats) -> Floats:
+    """ITU-R BT.601 at full range, as JPEG has it."""
+    luma = colours @ LUMA_WEIGHTS
+    blue, red = 128 + 0.564 * (colours[:, 2] - luma), 128 + 0.713 * (colours[:, 0] - luma)
+    return np.stack([luma, blue, red], axis=1)
+
+
+def _hsv(colours: Floats) -> Floats:
+    """Hue, saturation and value, each in 0 to 255, as Pillow has them."""
+    red, green, blue = colours.T
+    value = colours.max(axis=1)
+    spread = value - colours.min(axis=1)
+    by = np.where(spread > 0, spread, 1.0)
+    hue = np.where(
+        value == red, (green - blue) / by % 6, np.where(value == green, (blue - red) / by + 2, (red - green) / by + 4)
+    )
+    saturation = spread / np.where(value > 0, value, 1.0)
+    return np.stack([np.where(spread > 0, hue, 0) * 255 / 6, saturation * 255, value], axis=1)
+
+
+#: ImageNet's means and standard deviations of red, green and blue, of 0 to 1.
+_MEANS, _DEVIATIONS = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+_ORDER = "Bring the channels into the order red, green, blue before saving."
+_ONE_PLUS_X = "Denormalise what lies between -1 and 1 by (x + 1) / 2 once, and save it as 8-bit RGB."
+_POWER = "Save the values as the generator gives them, without a gamma of your own."
+
+#: By code.
+FAULTS: Mapping[str, Fault] = {
+    "bgr": Fault(
+        "{Images} look as if red and blue were swapped against {reference}, as OpenCV swaps them.",
+        "Convert with cv2.cvtColor(image, cv2.COLOR_RGB2BGR) before cv2.imwrite, and with cv2.COLOR_BGR2RGB after "
+        "cv2.imread.",
+        _channels(2, 1, 0),
+    ),
+    "gbr": Fault("{Images} look as if red, green and blue were saved as GBR.", _ORDER, _channels(1, 2, 0)),
+    "brg": Fault("{Images} look as if red, green and blue were saved as BRG.", _ORDER, _channels(2, 0, 1)),
+    "grb": Fault("{Images} look as if red and green were swapped against {reference}.", _ORDER, _channels(1, 0, 2)),
+    "rbg": Fault("{Images} look as if green and blue were swapped against {reference}.", _ORDER, _channels(0, 2, 1)),
+    "grey": Fault(
+        "{Images} look grey, and {reference} in colour.",
+        "Save the three channels of each image, or compare with a reference that is grey too.",
+        lambda colours: np.repeat((colours @ LUMA_WEIGHTS)[:, None], 3, axis=1),
+        either=True,
+    ),
+    "negative": Fault(
+        "{Images} look like negatives beside {reference}: dark where it is bright.",
+        "Save x where 255 - x was saved.",
+        lambda colours: 255 - colours,
+    ),
+    "imagenet_denormalised": Fault(
+        "{Images} look as if they were denormalised with ImageNet's means and standard deviations, which leave "
+        "values between 46 and 182 alone.",
+        _ONE_PLUS_X,
+        lambda colours: ((colours / 127.5 - 1) * _DEVIATIONS + _MEANS) * 255,
+        either=True,
+    ),
+    "imagenet_normalised": Fault(
+        "{Images} look as if they were normalised with ImageNet's means and standard deviations, and denormalised by "
+        "(x + 1) / 2.",
+        "Denormalise them by x · deviation + mean, or train on pixels from -1 to 1.",
+        lambda colours: (colours / 255 - _MEANS) / _DEVIATIONS * 127.5 + 127.5,
+    ),
+    "half": Fault(
+        "{Images} look half as bright as {reference}, as when values from 0 to 1 are multiplied by 127.5.",
+        "Multiply values from 0 to 1 by 255.",
+        lambda colours: colours / 2,
+        either=True,
+    ),
+    "brightened": Fault(
+        "{Images} look brighter than {reference} by a gamma of 1/2.2, as when sRGB is applied twice.",
+        _POWER,
+        lambda colours: 255 * (colours / 255) ** (1 / 2.2),
+    ),
+    "darkened": Fault(
+        "{Images} look darker than {reference} by a gamma of 2.2, as when linear light is saved without sRGB.",
+        _POWER,
+        lambda colours: 255 * (colours / 255) ** 2.2,
+    ),
+    "ycbcr": Fault(
+        "{Images} look as if luma and chroma (YCbCr) were saved in place of red, green and blue.",
+        'Convert them with image.convert("RGB") or cv2.cvtColor before saving.',
+        _ycbcr,
+        either=True,
+    ),
+    "hsv": Fault(
+        "{Images} look as if hue, saturation and value were saved in place of red, green and blue.",
+        'Convert them with image.convert("RGB") or cv2.cvtColor before saving.',
+        _hsv,
+        either=True,
+    ),
+    "limited_range": Fault(
+        "{Images} look as if 0 to 255 were squeezed into 16 to 235, as video has it.",
+        "Convert from video's limited range to full range.",
+        lambda colours: 16 + colours * 219 / 255,
+        leaves=0.6,  # its distance is small, and few other sets lie within its reach
+    ),
+    "stretched": Fault(
+        "{Images} look as if each was stretched to its own range: {share} of them use all from 0 to 255, and "
+        "{reference_share} of {reference}.",
+        "Denormalise all by (x + 1) / 2, as save_image(x, file, normalize=True, value_range=(-1, 1)) does, without "
+        "scale_each and without autocontrast.",
+        None,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class WrongColours:
+    """What set two sets of images apart.
+
+    Attributes:
+        fault: a code of :data:`FAULTS`.
+        of_reference: whether it is the reference that looks as if it had the fault.
+        distance: of the images' colours from the reference's: how far a value has to move, 0 to 255, on average over
+            the channels and their differences (the 1-Wasserstein distance of each).
+        explained: the part of it that goes away if the reference's colours (or the images', where those are right) have
+            the fault too, 0 to 1; None for a fault that no single pixel shows.
+        message: it, the means of both, and the remedy, in sentences.
+    """
+
+    fault: str
+    of_reference: bool
+    distance: float
+    explained: float | None
+    message: str
+
+
+def wrong_colours(images: Colours, reference: Colours) -> WrongColours | None:
+    """The fault that explains how the images' colours differ from the reference's; None where none does."""
+    if min(images.n, reference.n) < _FEWEST:
+        return None
+    here, there = _distributions(images.counts), _distributions(reference.counts)
+    distance = _distance(here, there)
+    if images.full >= _STRETCHED and images.barely >= _BARELY and reference.full <= _REFERENCE:
+        return _found("stretched", False, distance, None, images, reference)
+    if distance < DIFFERENT + _BY_CHANCE * np.sqrt(1 / images.n + 1 / reference.n):
+        return None
+    left, code, of_reference = min(
+        (_distance(faulty, _distributions(right, fault.change)) / distance, code, of_reference)
+        for of_reference, faulty, right in ((False, here, reference.counts), (True, there, images.counts))
+        for code, fault in FAULTS.items()
+        if fault.change is not None and (fault.either or not of_reference)
+        if _within_reach(faulty, fault.change)
+    )
+    if left >= FAULTS[code].leaves:
+        return None
+    return _found(code, of_reference, distance, 1 - left, images, reference)
+
+
+def _found(
+    code: str, of_reference: bool, distance: float, explained: float | None, images: Colours, reference: Colours
+) -> WrongColours:
+    fault = FAULTS[code]
+    subject, other = ("The images", "the reference")
+    if of_reference:
+        subject, other = ("The reference's images", "the images")
+    said = fault.says.format(
+        Images=subject, reference=other, share=f"{images.full:.0%}", reference_share=f"{reference.full:.0%}"
+    )
+    means = (
+        f"The mean red, green and blue are {_listed(images)} in the images and {_listed(reference)} in the reference."
+    )
+    return WrongColours(code, of_reference, distance, explained, f"{said} {means} {fault.remedy}")
+
+
+def _listed(colours: Colours) -> str:
+    return "{}, {} and {}".format(*colours.means)
+
+
+def _distributions(counts: Counts, change: Callable[[Floats], Floats] | None = None) -> Floats:
+    """The cumulative distribution along each axis of colours that went through ``change``, [6, 511]: −255 to 255."""
+    there = np.flatnonzero(counts)
+    colours = _CENTRES[there] if change is None else change(_CENTRES[there]).clip(0, 255)
+    along = np.rint(colours @ _AXES).astype(np.int64) + 255
+    weights = counts[there] / counts.sum()
+    return np.stack([np.cumsum(np.bincount(axis, weights, 511)) for axis in along.T])
+
+
+def _distance(first: Floats, second: Floats) -> float:
+    """How far a value has to move to make one distribution the other, the mean over the axes."""
+    return float(np.abs(first - second).sum(axis=1).mean())
+
+
+def _within_reach(values: Floats, change: Callable[[Floats], Floats]) -> bool:
+    """Whether nearly all red, green and blue in distributions lie where ``change`` can bring a colour, or beside it."""
+    everywhere = np.stack(np.meshgrid(*[np.linspace(0, 255, 9)] * 3), axis=-1).reshape(-1, 3)
+    reached = change(everywhere).clip(0, 255)
+    outside = 0.0
+    for channel, lowest, highest in zip(values[:3], reached.min(axis=0), reached.max(axis=0), strict=True):
+        outside += channel[max(int(lowest) - _BEYOND, 0) + 254] + 1 - channel[min(int(highest) + _BEYOND, 255) + 255]
+    return outside / 3 <= _OUT_OF_REACH

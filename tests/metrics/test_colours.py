@@ -1,0 +1,171 @@
+"""Colours that were saved wrong are named for what was done to them, and honest ones are not named at all.
+
+What is done to them here is done by Pillow and torchvision.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image, ImageOps
+from torchvision.transforms.functional import adjust_gamma, normalize, rgb_to_grayscale
+from torchvision.utils import save_image
+
+from facegen.data.transform import resize_and_crop
+from facegen.metrics.colours import FAULTS, ColourCounts, Colours, wrong_colours
+
+Images = npt.NDArray[np.uint8]
+Pair = tuple[Images, Images]
+Change = Callable[[Image.Image], Image.Image]
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+def colours_of(images: Images) -> Colours:
+    counts = ColourCounts()
+    for image in images:
+        counts.update(image)
+    return counts.colours()
+
+
+def changed(images: Images, change: Change) -> Images:
+    return np.stack([np.asarray(change(Image.fromarray(image)).convert("RGB")) for image in images])
+
+
+def channels(order: str) -> Change:
+    return lambda image: Image.merge("RGB", [image.getchannel(channel) for channel in order])
+
+
+def as_saved(image: Image.Image, mode: str) -> Image.Image:
+    """The three channels of another mode, as if they were red, green and blue."""
+    return Image.merge("RGB", image.convert(mode).split())
+
+
+def tensor(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+
+
+def picture(values: torch.Tensor) -> Image.Image:
+    return Image.fromarray((values * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
+
+
+def denormalised_with_imagenet(image: Image.Image) -> Image.Image:
+    """A generator's output from −1 to 1, brought back by the inverse of ImageNet's normalisation."""
+    inverse = [-mean / std for mean, std in zip(MEAN, STD, strict=True)], [1 / std for std in STD]
+    return picture(normalize(tensor(image) * 2 - 1, *inverse))
+
+
+def stretched(image: Image.Image) -> Image.Image:
+    """torchvision's ``save_image`` with ``normalize`` alone: each to its own range."""
+    buffer = io.BytesIO()
+    save_image(tensor(image), buffer, format="PNG", normalize=True, scale_each=True)
+    return Image.open(buffer)
+
+
+FAULTY: dict[str, Change] = {
+    "bgr": channels("BGR"),
+    "gbr": channels("GBR"),
+    "brg": channels("BRG"),
+    "grb": channels("GRB"),
+    "grey": lambda image: picture(rgb_to_grayscale(tensor(image), 3)),
+    "negative": ImageOps.invert,
+    "imagenet_denormalised": denormalised_with_imagenet,
+    "imagenet_normalised": lambda image: picture(normalize(tensor(image), MEAN, STD) / 2 + 0.5),
+    "half": lambda image: image.point(lambda value: value // 2),
+    "brightened": lambda image: picture(adjust_gamma(tensor(image), 1 / 2.2)),
+    "darkened": lambda image: picture(adjust_gamma(tensor(image), 2.2)),
+    "ycbcr": lambda image: as_saved(image, "YCbCr"),
+    "hsv": lambda image: as_saved(image, "HSV"),
+    "stretched": stretched,
+}
+#: Too little on drawn faces, whose greens and blues are alike.
+FAINT: dict[str, Change] = {
+    "rbg": channels("RBG"),
+    "limited_range": lambda image: image.point(lambda value: round(16 + value * 219 / 255)),
+}
+
+
+@pytest.fixture(scope="session")
+def faces(drawn: Pair) -> Pair:
+    """The middles of the drawn ones, which have the more colour."""
+    first, second = (np.ascontiguousarray(images[:, 60:170:2, 40:140:2]) for images in drawn)
+    return first, second
+
+
+@pytest.fixture(scope="session")
+def reference(faces: Pair) -> Colours:
+    return colours_of(faces[0])
+
+
+def test_each_fault_has_a_case() -> None:
+    assert {*FAULTY, *FAINT} == set(FAULTS)
+
+
+@pytest.mark.parametrize("fault", FAULTY)
+def test_a_fault_is_named(fault: str, faces: Pair, reference: Colours) -> None:
+    images = changed(faces[1], FAULTY[fault])
+    found = wrong_colours(colours_of(images), reference)
+    assert found is not None and (found.fault, found.of_reference) == (fault, False)
+    assert found.explained is None or found.explained > 0.58
+    assert found.message[0].isupper() and found.message.endswith(".") and "{" not in found.message
+
+
+@pytest.mark.parametrize("fault", [code for code, fault in FAULTS.items() if fault.either])
+def test_the_reference_may_be_what_has_it(fault: str, faces: Pair) -> None:
+    faulty = colours_of(changed(faces[0], FAULTY[fault]))
+    found = wrong_colours(colours_of(faces[1]), faulty)
+    assert found is not None and (found.fault, found.of_reference) == (fault, True)
+    assert found.message.startswith("The reference's images look")
+
+
+def noise(images: Images) -> Images:
+    return np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
+
+
+#: What generators make that are merely bad.
+HONEST: dict[str, Callable[[Images], Images]] = {
+    "other faces": lambda images: images,
+    "little contrast": lambda images: (100 + 0.3 * (images - 100.0)).astype(np.uint8),
+    "one colour": lambda images: np.full_like(images, (140, 110, 95)),
+    "noise": noise,
+    "noisy": lambda images: np.clip(images + noise(images) / 2.0 - 64, 0, 255).astype(np.uint8),
+    "a colour cast": lambda images: np.clip(images + np.array([30.0, 0, -15]), 0, 255).astype(np.uint8),
+    "too bright": lambda images: np.clip(images + 40.0, 0, 255).astype(np.uint8),
+    "saturated": lambda images: np.clip(128 + 6 * (images - 128.0), 0, 255).astype(np.uint8),
+    "collapsed": lambda images: np.repeat(images[:2], 30, axis=0),
+}
+
+
+@pytest.mark.parametrize("kind", HONEST)
+def test_a_bad_generator_is_not_told_that_its_colours_were_saved_wrong(
+    kind: str, faces: Pair, reference: Colours
+) -> None:
+    assert wrong_colours(colours_of(HONEST[kind](faces[1])), reference) is None
+
+
+def test_real_faces_are_right_and_faint_faults_of_theirs_are_named(celeba: Path) -> None:
+    with ZipFile(celeba / "img_align_celeba.zip") as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:240]
+        opened = (Image.open(io.BytesIO(archive.read(name))) for name in names)
+        real = np.stack([resize_and_crop(image.convert("RGB"), 64) for image in opened])
+    first, second = colours_of(real[:120]), real[120:]
+    assert wrong_colours(colours_of(second), first) is None
+    for code, change in FAINT.items():
+        found = wrong_colours(colours_of(changed(second, change)), first)
+        assert found is not None and found.fault == code
+
+
+def test_few_images_tell_nothing(faces: Pair, reference: Colours) -> None:
+    assert wrong_colours(colours_of(faces[1][:9, ..., ::-1]), reference) is None
+
+
+def test_channel_means_are_numpys_to_a_bin(faces: Pair) -> None:
+    small = np.ascontiguousarray(faces[0][:5])
+    np.testing.assert_allclose(colours_of(small).means, small.mean(axis=(0, 1, 2)), atol=2)
