@@ -121,7 +121,7 @@ def test_prepare_says_it_once_and_keeps_it_in_the_manifest(
 def test_fid_says_it_once_for_each_source_and_in_its_json(
     store: Store, png: Png, facegen: CommandLine, tiny: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.scoring.scorer.open_extractor", lambda *args, **kwargs: tiny)
+    monkeypatch.setattr("facegen.scoring.statistics_extractor.open_extractor", lambda *args, **kwargs: tiny)
     images = store("images", {f"{at}.png": png(at) for at in range(3)} | {"4.heic": b"x"})
     reference = store("reference", {f"{at}.png": png(at + 9) for at in range(3)} | {"rest.zip": b"x", "a.txt": b"x"})
     outcome = facegen("fid", images, "--reference", reference, "--json")
