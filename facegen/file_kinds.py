@@ -27,7 +27,8 @@ class FileKind:
 
 
 _UNPACK = "Unpack it and name the folder, or pack it as .zip or .tar.gz."
-_DOWNLOAD = "Download or copy it again, whole."
+#: Where a file is damaged.
+DOWNLOAD_AGAIN = "Download or copy it again, whole."
 _AS_FILES = "Write its images as files and name their folder."
 _NEVER_OPENED = "It is never opened: to load a pickle is to run whatever code is in it."
 _NOT_THE_FILE = "It leads to the file and is not the file: open it and download what it names."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bz2
 import io
-import lzma
 import os
 import stat
 import struct
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from facegen.data.compressed import Decompressed, TrailingDataError
-from facegen.data.damage import require_own_offsets, tar_damage, zip_damage
+from facegen.data.damage import require_own_offsets, tar_damage_told, zip_damage_told
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import is_image_name, natural_key
 from facegen.data.listing import Listing, UnreadableMember
@@ -83,15 +82,13 @@ class Zip:
         self.passed_over = PassedOver()
         self._partitions: dict[str, ZipMember] = {}
         listing = Listing[ZipMember](self.passed_over)
-        try:
+        with zip_damage_told(path):
             require_own_offsets(path)
             with path.open("rb") as file, zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
                 for entry in entries:
                     self._add(entry, archive, listing)
                 self._check_start(min((entry.header_offset for entry in entries), default=0))
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError, zlib.error) as problem:
-            raise zip_damage(path, problem) from problem
         self._members = listing.images()
         self.names = sorted(self._members, key=natural_key)
         self.partitions = list(self._partitions)
@@ -212,7 +209,7 @@ class Tar:
     def __init__(self, path: Path, compression: str) -> None:
         """``compression``: ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``."""
         self.path = path
-        self._compression = compression
+        self.compression = compression
         self.passed_over = PassedOver()
         self._partitions: dict[str, _Place] = {}
         listing = Listing[_Place](self.passed_over)
@@ -246,30 +243,20 @@ class Tar:
 
     def _stream(self) -> IO[bytes]:
         """The tar itself, decompressed."""
-        if not self._compression:
+        if not self.compression:
             return self.path.open("rb")
-        return io.BufferedReader(Decompressed(self.path, self._compression), 1 << 17)
+        return io.BufferedReader(Decompressed(self.path, self.compression), 1 << 17)
 
     @contextmanager
     def _damage_told(self) -> Iterator[None]:
         try:
-            yield
+            with tar_damage_told(self.path, self.compression):
+                yield
         except TrailingDataError as problem:
             raise InputError(
                 f"{self.path} does not end where its tar archive ends: {problem}.",
                 "Download or copy it again, whole; or unpack each archive that was joined in it, and name the folder.",
             ) from problem
-        except (
-            tarfile.TarError,
-            OSError,
-            EOFError,
-            ValueError,
-            OverflowError,
-            RecursionError,
-            zlib.error,
-            lzma.LZMAError,
-        ) as problem:
-            raise tar_damage(self.path, problem, self._compression) from problem
 
     @cached_property
     def identity(self) -> str:
@@ -280,7 +267,7 @@ class Tar:
         with self._stream() as tar, tempfile.TemporaryFile() as spool:
             stream: IO[bytes] = tar
             offsets = [place.offset for place in places if isinstance(place, _Place)]
-            if self._compression and offsets != sorted(offsets):
+            if self.compression and offsets != sorted(offsets):
                 # Each step back in a compressed stream starts it anew: go through it once, to a nameless file.
                 self._spool(stream, spool)
                 stream = spool

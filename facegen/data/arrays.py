@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,15 +21,15 @@ from PIL import Image
 
 from facegen import console
 from facegen.data.archives import BytesMember
+from facegen.data.damage import zip_damage_told
 from facegen.data.decode import Unreadable
 from facegen.data.litter import is_litter
+from facegen.data.npy import NpyHeader, read_npy_header
 from facegen.data.passed_over import PassedOver
 from facegen.data.places import Window
 from facegen.errors import InputError
 from facegen.files import sha256_file
 
-#: How every .npy file starts.
-MAGIC = b"\x93NUMPY"
 #: What arrays of images are called, the surest first: ADM's name, and those that people choose.
 _NAMES = ("arr_0", "images", "image", "imgs", "img", "samples", "faces", "data", "x", "x_train")
 _AGAIN = "Save, download or copy it again, whole."
@@ -204,31 +203,15 @@ class ArrayMember:
         return self.layout.encode(row)
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What an .npy file says of its array before it begins, ``length`` bytes in."""
-
-    shape: tuple[int, ...]
-    fortran: bool
-    dtype: np.dtype[Any]
-    length: int
-
-
-def _read_header(file: IO[bytes], where: str) -> _Header:
+def _read_header(file: IO[bytes], where: str) -> NpyHeader:
     """Read no further than the header. InputError where it is none; zipfile's own errors where the zip is damaged."""
     try:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read(file)
-    except (ValueError, KeyError, EOFError) as problem:
+        return read_npy_header(file)
+    except ValueError as problem:
         raise InputError(f"{where} is not a whole .npy file: its header is damaged.", _AGAIN) from problem
-    return _Header(tuple(shape), fortran, dtype, file.tell())
 
 
-def _checked(header: _Header, where: str, loaded: str, path: Path, file: IO[bytes]) -> Layout:
+def _checked(header: NpyHeader, where: str, loaded: str, path: Path, file: IO[bytes]) -> Layout:
     """The layout that ``header`` tells; ``file``, which stands behind it, gives a sample of what must be converted."""
     sample = None
     if header.dtype != np.uint8 and not header.dtype.hasobject and len(header.shape) > 1:
@@ -340,15 +323,8 @@ def stored(path: Path, entry: zipfile.ZipInfo) -> Window:
 
 @contextmanager
 def _npz(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError) as problem:
-        raise InputError(f"{path} is a truncated or damaged .npz: {problem}.", _AGAIN) from problem
-    except OSError as problem:
-        raise InputError(f"Cannot read {path}: {problem.strerror or problem}.") from problem
-    except (RuntimeError, NotImplementedError) as problem:  # a password, or a method of compression
-        raise InputError(f"Cannot read {path}: {problem}.", "Save it with np.savez.") from problem
+    with zip_damage_told(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        yield archive
 
 
 def array_entries(names: Sequence[str]) -> list[str]:
@@ -356,7 +332,7 @@ def array_entries(names: Sequence[str]) -> list[str]:
     return [name for name in names if name.endswith(".npy") and not is_litter(name)]
 
 
-def _headers(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, zipfile.ZipInfo], dict[str, _Header]]:
+def _headers(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, zipfile.ZipInfo], dict[str, NpyHeader]]:
     arrays, headers = {}, {}
     for filename in array_entries(archive.namelist()):
         name = filename.removesuffix(".npy")
@@ -364,24 +340,3 @@ def _headers(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, zipfile.Zi
         with archive.open(arrays[name]) as file:
             headers[name] = _read_header(file, f"{name} in {path}")
     return arrays, headers
-
-
-def holds_images(path: Path) -> bool:
-    """Whether the ``.npy`` or ``.npz`` at ``path`` is images by its shapes, of whatever type. Reads headers alone."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(len(MAGIC))
-            file.seek(0)
-            if start == MAGIC:
-                return _may_be_images(_read_header(file, str(path)))
-            if not zipfile.is_zipfile(file):
-                return False
-        with _npz(path) as archive:
-            return any(_may_be_images(header) for header in _headers(archive, path)[1].values())
-    except (InputError, OSError):
-        return False
-
-
-def _may_be_images(header: _Header) -> bool:
-    grey = len(header.shape) == 3 and header.dtype == np.uint8
-    return looks_like_images(header.shape) or grey

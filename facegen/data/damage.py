@@ -6,19 +6,24 @@ import bz2
 import gzip
 import lzma
 import os
+import struct
+import tarfile
+import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from facegen.errors import EnvironmentProblem, FacegenError, InputError
-from facegen.file_kinds import HEAD, TAR, ZEROS, kind_by_name, kind_of
+from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, TAR, ZEROS, kind_by_name, kind_of
 
-_AGAIN = "Download or copy it again, whole."
 #: A zip without ZIP64 records counts bytes in 32 bits.
 _FOUR_GIB = 1 << 32
 #: A zip's end record is in its last bytes: 22, and a comment of at most 64 KiB.
 _END = 22 + (1 << 16)
+#: What the readers of archives raise over damaged ones, besides errors of their own.
+_RAISED = (OSError, EOFError, ValueError, OverflowError, RuntimeError, struct.error, zlib.error, lzma.LZMAError)
 _OPENERS: dict[str, Callable[[IO[bytes]], gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
     "gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
     "bz2": bz2.BZ2File,
@@ -27,8 +32,30 @@ _OPENERS: dict[str, Callable[[IO[bytes]], gzip.GzipFile | bz2.BZ2File | lzma.LZM
 _COMPRESSED = {"gz": "gzip", "bz2": "bzip2", "xz": "xz"}
 
 
-def zip_damage(path: Path, problem: Exception) -> FacegenError:
-    """Why the zip at ``path`` could not be opened: ``problem`` is what :mod:`zipfile` raised."""
+@contextmanager
+def zip_damage_told(path: Path) -> Iterator[None]:
+    """Inside, whatever :mod:`zipfile` raises over the zip at ``path`` becomes an InputError that says what is wrong."""
+    try:
+        yield
+    except (zipfile.BadZipFile, *_RAISED) as problem:
+        raise _zip_damage(path, problem) from problem
+
+
+@contextmanager
+def tar_damage_told(path: Path, compression: str) -> Iterator[None]:
+    """The same of :mod:`tarfile`, and of a tar whose ``compression`` is ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``.
+
+    Raises:
+        InputError: what is wrong.
+        EnvironmentProblem: this Python lacks the compression.
+    """
+    try:
+        yield
+    except (tarfile.TarError, *_RAISED) as problem:
+        raise _tar_damage(path, problem, compression) from problem
+
+
+def _zip_damage(path: Path, problem: Exception) -> FacegenError:
     if isinstance(problem, OSError):
         return InputError(f"Cannot read {path}: {problem.strerror or problem}.")
     if isinstance(problem, NotImplementedError):
@@ -36,11 +63,13 @@ def zip_damage(path: Path, problem: Exception) -> FacegenError:
             f"{path} is a zip of a kind that facegen does not read: {_sentence(problem)}.",
             "Unpack it and name the folder, or make an ordinary zip.",
         )
+    if isinstance(problem, RuntimeError) and "password" in str(problem):
+        return InputError(f"{path} is encrypted.", "Make a zip without a password.")
     if (partial := _in_part(path)) is not None:
         return partial
     if _end_record(path) is None:
-        return InputError(f"{path} is a truncated or damaged zip: its end is missing.", _AGAIN)
-    return InputError(f"{path} is a truncated or damaged zip: {_sentence(problem)}.", _AGAIN)
+        return InputError(f"{path} is a truncated or damaged zip: its end is missing.", DOWNLOAD_AGAIN)
+    return InputError(f"{path} is a truncated or damaged zip: {_sentence(problem)}.", DOWNLOAD_AGAIN)
 
 
 def require_own_offsets(path: Path) -> None:
@@ -67,8 +96,7 @@ def require_own_offsets(path: Path) -> None:
         )
 
 
-def tar_damage(path: Path, problem: Exception, compression: str) -> FacegenError:
-    """Why the tar at ``path`` could not be read, of ``compression`` ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``."""
+def _tar_damage(path: Path, problem: Exception, compression: str) -> FacegenError:
     if isinstance(problem, OSError) and problem.errno is not None:
         return InputError(f"Cannot read {path}: {problem.strerror or problem}.")
     if "module is not available" in str(problem):
@@ -85,7 +113,7 @@ def tar_damage(path: Path, problem: Exception, compression: str) -> FacegenError
                 f"{path} is a {_COMPRESSED[compression]} file that holds {what}, not a tar of images.",
                 "Unpack it and name what comes out, or a folder or an archive of images.",
             )
-    return InputError(f"{path} is not a whole tar archive: {_sentence(problem)}.", _AGAIN)
+    return InputError(f"{path} is not a whole tar archive: {_sentence(problem)}.", DOWNLOAD_AGAIN)
 
 
 def _in_part(path: Path) -> InputError | None:
@@ -96,7 +124,8 @@ def _in_part(path: Path) -> InputError | None:
     zeros = _trailing_zeros(path)
     if zeros >= 1 << 16:  # a tar ends in zeros too, in a few kilobytes
         return InputError(
-            f"{path} was not downloaded or copied to its end: at least its last {zeros:,} bytes are zeros.", _AGAIN
+            f"{path} was not downloaded or copied to its end: at least its last {zeros:,} bytes are zeros.",
+            DOWNLOAD_AGAIN,
         )
     return None
 

@@ -13,13 +13,12 @@ import numpy as np
 from facegen import console
 from facegen.data.archives import BytesMember
 from facegen.data.arrays import Layout, choose, conversion, in_words, layout_of, looks_like_images, row_names
-from facegen.data.image_names import natural_key, printable
+from facegen.data.image_names import as_utf8, natural_key
 from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, kind_of
 from facegen.files import sha256_file
 
-#: How an HDF5 file starts, or goes on after a block of the user's that is 512 bytes, 1024, and so on.
-MAGIC = b"\x89HDF\r\n\x1a\n"
 #: Rows that are read at a time where the file is not in chunks.
 _ROWS = 32
 
@@ -54,7 +53,7 @@ class Hdf5:
                     "Save the one you mean to its own file.",
                 )
             if len(single) > 1 and not columns and not any(looks_like_images(shape) for shape, _ in arrays.values()):
-                names = {printable(name): name for name in single}
+                names = {as_utf8(name): name for name in single}
             else:
                 self._one = columns[0] if len(columns) == 1 else choose({**arrays, **single}, str(path))
                 if columns == [self._one]:
@@ -89,9 +88,7 @@ class Hdf5:
                 yield file
         except (OSError, RuntimeError, KeyError) as problem:
             words = str(problem).strip().rstrip(".")[:200] or type(problem).__name__
-            raise InputError(
-                f"{self.path} is a truncated or damaged HDF5 file: {words}.", "Download or copy it again, whole."
-            ) from problem
+            raise InputError(f"{self.path} is a truncated or damaged HDF5 file: {words}.", DOWNLOAD_AGAIN) from problem
 
     @cached_property
     def identity(self) -> str:
@@ -151,7 +148,7 @@ def _is_picture(shape: Sequence[int]) -> bool:
 def _is_single(item: Any) -> bool:
     """Whether a dataset is one image: its pixels or its encoded bytes."""
     if item.dtype == np.uint8:
-        return _is_picture(item.shape) or (len(item.shape) == 1 and _has_image(_bytes_of(item[:12])))
+        return _is_picture(item.shape) or (len(item.shape) == 1 and _has_image(_bytes_of(item[:HEAD])))
     return item.dtype.kind == "V" and item.shape == () and _has_image(_bytes_of(item[()]))
 
 
@@ -165,8 +162,8 @@ def _is_column(item: Any) -> bool:
 
 
 def _has_image(data: bytes) -> bool:
-    starts = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"GIF8", b"II*\0", b"MM\0*")
-    return data.startswith(starts)
+    kind = kind_of(data[:HEAD])
+    return kind is not None and kind.family == "image"
 
 
 def _bytes_of(cell: Any) -> bytes:

@@ -22,19 +22,19 @@ def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
     return [(len(part), part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
-def printable(name: str) -> str:
+def as_utf8(name: str) -> str:
     """``name`` with the bytes that are not UTF-8 spelt out, so that it can be written to a text file."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def shown_names(names: Iterable[str]) -> dict[str, str]:
-    """What each name is called (by :func:`printable`) → the name itself: no two are called alike.
+    """What each name is called (by :func:`as_utf8`) → the name itself: no two are called alike.
 
     Of two that would be, the one that is not UTF-8 gets a number: ``x (2).png``.
     """
     shown, spelt_out = {}, []
     for name in names:
-        text = printable(name)
+        text = as_utf8(name)
         if text == name:
             shown[name] = name
         else:

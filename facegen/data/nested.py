@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
-from facegen.data.archives import BytesMember, Tar, Zip
+from facegen.data.archives import BytesMember, Tar, Zip, is_encrypted
 from facegen.data.arrays import stored
+from facegen.data.damage import tar_damage_told, zip_damage_told
 from facegen.data.decode import Unreadable
 from facegen.data.joined import include
 from facegen.data.listing import UnreadableMember
@@ -83,12 +84,11 @@ class Inside:
                 yield UnreadableMember(member.name, problem.reason)
 
 
-def archives_in(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
-    """The files in the zip or tar at ``path`` whose first bytes are ``wanted``, in the archive's order."""
-    with path.open("rb") as file:
-        is_zip = file.read(2) == b"PK"
-    with _damage_told(path):
-        return _in_zip(path, wanted) if is_zip else _in_tar(path, wanted)
+def archives_in(outer: Zip | Tar, wanted: Callable[[bytes], bool]) -> list[Inner]:
+    """The files in an archive whose first bytes are ``wanted``, in the archive's order."""
+    if isinstance(outer, Zip):
+        return _in_zip(outer.path, wanted)
+    return _in_tar(outer.path, outer.compression, wanted)
 
 
 def the_one(inner: Sequence[Inner], path: Path) -> Inner | None:
@@ -116,13 +116,13 @@ def _looked_at(names: Sequence[str]) -> set[str]:
 
 def _in_zip(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
     found = []
-    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+    with zip_damage_told(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         names = _looked_at([entry.filename for entry in entries])
         for entry in entries:
             if entry.filename not in names:
                 continue
-            if entry.flag_bits & 0x1:
+            if is_encrypted(entry):
                 raise InputError(f"{path} is encrypted ({entry.filename}).", "Make a zip without a password.")
             with archive.open(entry) as member:
                 head = member.read(HEAD)
@@ -145,7 +145,7 @@ class _ZipBringer:
                 window.check_crc(self.entry.CRC)
             return window
         with (
-            _damage_told(self.path),
+            zip_damage_told(self.path),
             self.path.open("rb") as file,
             zipfile.ZipFile(file) as archive,
             archive.open(self.entry) as source,
@@ -155,16 +155,15 @@ class _ZipBringer:
             return spooled
 
 
-def _in_tar(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
+def _in_tar(path: Path, compression: str, wanted: Callable[[bytes], bool]) -> list[Inner]:
     found = []
-    with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:*") as archive:
+    with _opened(path, compression) as archive:
         entries = [entry for entry in archive if entry.isreg() and not entry.issparse()]
-        plain = archive.fileobj is file
         names = _looked_at([entry.name for entry in entries])
         for entry in entries:
             source = archive.extractfile(entry) if entry.name in names else None
             if source is not None and wanted(source.read(HEAD)):
-                found.append(Inner(entry.name, entry.size, _TarBringer(path, entry, plain)))
+                found.append(Inner(entry.name, entry.size, _TarBringer(path, entry, compression)))
     return found
 
 
@@ -172,28 +171,22 @@ def _in_tar(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
 class _TarBringer:
     path: Path
     entry: tarfile.TarInfo
-    plain: bool
+    compression: str
 
     def __call__(self) -> Window | Spooled:
-        if self.plain:
+        if not self.compression:
             return Window(self.entry.name, self.path, self.entry.offset_data, self.entry.size)
-        with _damage_told(self.path), self.path.open("rb") as file, tarfile.open(fileobj=file, mode="r:*") as archive:
+        with _opened(self.path, self.compression) as archive:
             stream = cast(IO[bytes], archive.fileobj)
             stream.seek(self.entry.offset_data, os.SEEK_SET)
             return Spooled(self.entry.name, self.path, io.BufferedReader(cast(io.RawIOBase, stream)), self.entry.size)
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    import lzma
-    import zlib
-
-    try:
-        yield
-    except (zipfile.BadZipFile, tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as problem:
-        raise InputError(
-            f"{path} is a truncated or damaged archive: {problem or type(problem).__name__}.",
-            "Download or copy it again, whole.",
-        ) from problem
-    except (RuntimeError, NotImplementedError) as problem:
-        raise InputError(f"Cannot read {path}: {problem}.", "Make the archive with ordinary compression.") from problem
+def _opened(path: Path, compression: str) -> Iterator[tarfile.TarFile]:
+    with (
+        tar_damage_told(path, compression),
+        path.open("rb") as file,
+        tarfile.open(fileobj=file, mode="r:*") as archive,
+    ):
+        yield archive

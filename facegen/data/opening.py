@@ -129,7 +129,7 @@ def _or_inside(outer: Zip | Tar, path: Path, depth: int) -> Container:
     """``outer`` if it has images, or else the images of the one archive in it."""
     if outer.names or depth == nested.DEEPEST:
         return outer
-    inner = nested.the_one(nested.archives_in(path, _is_opened), path)
+    inner = nested.the_one(nested.archives_in(outer, _is_opened), path)
     if inner is None:
         return outer
     console.info(f"Images from {printable(inner.name)}, which lies in {path}.")

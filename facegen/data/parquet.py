@@ -21,11 +21,10 @@ from facegen.data.image_names import natural_key
 from facegen.data.listing import UnreadableMember
 from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.file_kinds import DOWNLOAD_AGAIN
 from facegen.files import sha256_file
 from facegen.printable import printable
 
-#: How every parquet file starts, and ends.
-MAGIC = b"PAR1"
 #: Rows in memory at a time: a row group may be the whole table.
 _ROWS = 32
 #: What the splits are called in the shards' names, by the words of Hugging Face's ``datasets``.
@@ -122,9 +121,7 @@ class Parquet:
                 yield table
         except (pyarrow.ArrowException, OSError) as problem:
             words = str(problem).strip().splitlines()[0][:200].rstrip(".") if str(problem).strip() else "damaged"
-            raise InputError(
-                f"{shard} is a truncated or damaged parquet file: {words}.", "Download or copy it again, whole."
-            ) from problem
+            raise InputError(f"{shard} is a truncated or damaged parquet file: {words}.", DOWNLOAD_AGAIN) from problem
 
     @cached_property
     def identity(self) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.file_kinds import DOWNLOAD_AGAIN
 from facegen.printable import printable
 
 _PIECE = 1 << 20
@@ -98,7 +99,7 @@ class Window(_InArchive):
     def check_crc(self, crc: int) -> None:
         """InputError where the CRC-32 of the bytes is another one."""
         if crc32(self) != crc:
-            raise InputError(f"{self} is damaged: its CRC-32 does not match.", "Download or copy it again, whole.")
+            raise InputError(f"{self} is damaged: its CRC-32 does not match.", DOWNLOAD_AGAIN)
 
 
 class Spooled(_InArchive):

@@ -10,7 +10,6 @@ Neither turns an image by its EXIF orientation nor applies its ICC profile, as t
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,9 +19,6 @@ from PIL import ExifTags, Image
 
 from facegen.data.decode import DAMAGE, Decoded, Unreadable
 from facegen.printable import printable
-
-#: A way from an opened image, whose pixels may not be loaded yet, to RGB; ``Unreadable`` where there is none.
-Conversion = Callable[[Image.Image], Decoded]
 
 # What preparing did to an image. Each stands after "3 images were".
 COMPOSITED = "composited on white"

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from facegen.errors import InputError
 from facegen.file_kinds import (
+    DOWNLOAD_AGAIN,
     LEGACY_PYTORCH,
     PYTORCH,
     SAFETENSORS,
@@ -26,7 +27,6 @@ from facegen.printable import printable
 from facegen.weights.content import read_safetensors
 
 _WANTED = "Name a state dict: a .safetensors file, or what torch.save(model.state_dict(), FILE) wrote."
-_AGAIN = "Download or copy it again, whole."
 #: Keys of a checkpoint that are named, at most.
 _NAMED = 8
 
@@ -106,7 +106,7 @@ def _unreadable(path: Path, kind: FileKind | None, problem: Exception) -> InputE
         return InputError(f"{path} is {partial.name}, and cannot be read by itself.", partial.remedy)
     return InputError(
         f"{path} is not a whole file of PyTorch weights ({path.stat().st_size:,} bytes): it is cut short or damaged.",
-        _AGAIN,
+        DOWNLOAD_AGAIN,
     )
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facegen.data.arrays import holds_images
 from facegen.data.images import open_images
 from facegen.data.opening import open_container
 from facegen.data.places import Window
@@ -101,7 +100,6 @@ class Malicious:
 def test_objects_are_never_loaded(tmp_path: Path, form: str) -> None:
     objects = np.array([Malicious()] * 5, dtype=object)
     path = store(tmp_path / "x", objects if form == "npy" else {"arr_0": objects})
-    assert not holds_images(path)
     with pytest.raises(InputError, match="Python objects"):
         open_container(path)
 
@@ -147,28 +145,6 @@ def test_damage_is_told(tmp_path: Path, case: str) -> None:
     damage, words = DAMAGED[case]
     with pytest.raises(InputError, match=words):
         list(open_images(damage(tmp_path / "x")))
-
-
-@pytest.mark.parametrize(
-    ("arrays", "held"),
-    [
-        (BYTES, True),
-        (UNIT, True),
-        ({"arr_0": BYTES, "mu": np.zeros(4), "sigma": np.eye(4)}, True),
-        ({"mu": np.zeros((1, 4)), "sigma": np.eye(4)}, False),
-        (np.zeros((5, 2048)), False),
-        (np.zeros((5, 2048, 1, 1)), False),
-    ],
-)
-def test_holds_images(tmp_path: Path, arrays: Any, held: bool) -> None:
-    assert holds_images(store(tmp_path / "x", arrays)) is held
-
-
-@pytest.mark.parametrize("data", [None, b"", b"\x93NUMPY", b"PK\3\4", b"no array"])
-def test_what_is_no_array_holds_no_images(tmp_path: Path, data: bytes | None) -> None:
-    if data is not None:
-        (tmp_path / "x").write_bytes(data)
-    assert not holds_images(tmp_path / "x")
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
