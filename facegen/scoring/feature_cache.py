@@ -18,11 +18,12 @@ from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, cache_folder, sh
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.features import SetFeatures, complete, stored_rows
 from facegen.scoring.pass_checkpoint import PassCheckpoint
-from facegen.scoring.statistics_file import open_statistics, properties_in, write_statistics
+from facegen.scoring.saved_statistics import properties_in, write_statistics
+from facegen.scoring.statistics_layouts import open_statistics
 
 #: The code, besides the extractor's own, that makes what is stored: it reads the images, takes the network over them,
 #: sums the features up, and writes them down. Each stands for all that it imports.
-FEATURE_CODE = ("facegen.data.images", "facegen.scoring.features", "facegen.scoring.statistics_file")
+FEATURE_CODE = ("facegen.data.images", "facegen.scoring.features", "facegen.scoring.saved_statistics")
 
 #: Beside the statistics, whose zip has sums of its own: the sha256 of the file with the features.
 FEATURES_SHA256 = "features_sha256"

@@ -21,13 +21,9 @@ from facegen.metrics.sampling import sample_rows
 from facegen.scoring.feature_cache import cache_path, cached_features
 from facegen.scoring.features import FeatureSet, stored_rows
 from facegen.scoring.image_checks import ImageProperties
-from facegen.scoring.statistics_file import (
-    StatisticsFile,
-    holds_statistics,
-    open_statistics,
-    properties_in,
-    write_statistics,
-)
+from facegen.scoring.saved_statistics import properties_in, write_statistics
+from facegen.scoring.statistics_file import StatisticsFile
+from facegen.scoring.statistics_layouts import holds_statistics, open_statistics
 
 #: A floor's draws come from at most so many images.
 POOL = 5_000
@@ -72,7 +68,7 @@ def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
     """The reference at ``path`` under ``extractor``.
 
     ``path`` is a folder, archive or dataset of images; or statistics, ``mu`` [D] and ``sigma`` [D, D], in any of the
-    layouts that :func:`facegen.scoring.statistics_file.open_statistics` reads. A dataset that has a train split and
+    layouts that :func:`facegen.scoring.statistics_layouts.open_statistics` reads. A dataset that has a train split and
     others is represented by its train split, and the others are held out; of anything else all images are used. What
     is computed is stored in the cache folder.
 

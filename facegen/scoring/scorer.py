@@ -38,9 +38,11 @@ from facegen.scoring.features import (
 from facegen.scoring.image_checks import warnings_of
 from facegen.scoring.margin import margin_warning
 from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
+from facegen.scoring.saved_statistics import properties_in
 from facegen.scoring.score import FID_TARGET, Score
 from facegen.scoring.statistics_extractor import open_extractor_for
-from facegen.scoring.statistics_file import StatisticsFile, holds_statistics, open_statistics, properties_in
+from facegen.scoring.statistics_file import StatisticsFile
+from facegen.scoring.statistics_layouts import holds_statistics, open_statistics
 
 
 @dataclass(frozen=True)

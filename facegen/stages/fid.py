@@ -12,7 +12,7 @@ from facegen.files import StrPath, optional_path
 from facegen.scoring.features import require_enough
 from facegen.scoring.score import Score
 from facegen.scoring.scorer import open_scorer
-from facegen.scoring.statistics_file import holds_statistics, open_statistics, refuse_statistics
+from facegen.scoring.statistics_layouts import holds_statistics, open_statistics, refuse_statistics
 
 
 def fid(

@@ -16,7 +16,7 @@ from facegen.grading.grader import Grader, Outcome
 from facegen.grading.leaderboard import Leaderboard, rank
 from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import open_scorer
-from facegen.scoring.statistics_file import holds_statistics, refuse_statistics
+from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
 from facegen.submission.rules import LIMITS, limits_for
 
 #: Beside tarballs in a folder these are no submissions.

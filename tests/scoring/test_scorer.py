@@ -20,7 +20,7 @@ from facegen.scoring import scorer as module
 from facegen.scoring.metric_table import MEMORIZATION
 from facegen.scoring.reference import open_reference, save_reference
 from facegen.scoring.scorer import Scorer, open_scorer
-from facegen.scoring.statistics_file import open_statistics
+from facegen.scoring.statistics_layouts import open_statistics
 
 
 @pytest.fixture

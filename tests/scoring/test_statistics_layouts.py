@@ -16,7 +16,7 @@ from PIL import Image
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.scoring.reference import floor_of, open_reference
-from facegen.scoring.statistics_file import holds_statistics, open_statistics, refuse_statistics
+from facegen.scoring.statistics_layouts import holds_statistics, open_statistics, refuse_statistics
 
 D = 12
 FEATURES = np.random.default_rng(0).normal(size=(40, D)).astype(np.float32)

@@ -1,0 +1,261 @@
+"""The layouts in which programs store statistics and features, each told by its content and not by its name.
+
+Nothing is unpickled: a pickle can run code.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import zipfile
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from facegen.data.decode import suffixes
+from facegen.data.litter import is_litter
+from facegen.data.npy import read_npy_header
+from facegen.errors import InputError
+from facegen.file_kinds import BZIP2, GZIP, HEAD, LEGACY_PYTORCH, NPY, NPZ, PICKLE, PYTORCH, TAR, XZ, ZIP, kind_of
+from facegen.scoring.npz_arrays import NpzArrays, no_npz
+from facegen.scoring.statistics_file import Arrays, StatisticsFile
+
+#: What mean and covariance are called: by pytorch-fid, TTUR, ADM, EDM, clean-fid, torch-fidelity; and by others.
+_PAIRS = (("mu", "sigma"), ("mean", "cov"), ("mean", "covar"), ("m", "s"))
+#: What features are called: by score_sde; by others.
+_FEATURES = ("pool_3", "features", "act", "acts", "activations")
+#: What is not told by its content is meant as statistics under these names, for an error that says so.
+_SUFFIXES = frozenset({".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle"})
+#: An .npz and what torch.save writes are zips, of which the first member alone may not tell.
+_ZIPS = (ZIP, NPZ, PYTORCH)
+#: Archives that images come in, whatever they are called.
+_TARS = (TAR, GZIP, BZIP2, XZ)
+#: One of two ``.npy`` files that go together: ``mu.npy``, ``celeba_mean.npy``, ``sigma-train.npy``.
+_TWIN = re.compile(r"(?P<before>.+[-_.])?(?P<word>mu|sigma|mean|covar|cov|m|s)(?P<after>[-_.].+)?", re.IGNORECASE)
+_SAVE = "numpy.savez('stats.npz', mu=mu, sigma=sigma)"
+
+
+def holds_statistics(path: Path) -> bool:
+    """Whether ``path`` is statistics, or features, and not images: by its content, of which only headers are read.
+
+    A folder is, where mean and covariance lie in it as two ``.npy`` files and no image does. So is a file that is
+    neither, but is called like one, so that opening it says what is wrong with it.
+    """
+    if path.is_dir():
+        return _pair_in(path) is not None
+    named = path.suffix.lower() in _SUFFIXES
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            kind = kind_of(head)
+            if kind is NPY:
+                file.seek(0)
+                return len(read_npy_header(file).shape) < 3
+        if kind not in _ZIPS:
+            return kind in (PICKLE, LEGACY_PYTORCH) or (named and kind not in _TARS)
+        if _begins_with_an_image(head):  # 200,000 names take seconds to list
+            return False
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not is_litter(name)]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return named
+    if _is_torch(names):
+        return True
+    if not names or any(not name.endswith(".npy") for name in names):
+        return named and not names
+    arrays = NpzArrays(path)
+    if any(first in arrays and second in arrays for first, second in _PAIRS):
+        return True
+    try:
+        return all(len(arrays.shape(name)[0]) < 3 for name in arrays)
+    except InputError:
+        return True
+
+
+def open_statistics(path: Path) -> StatisticsFile:
+    """The statistics, or the features, at ``path``; of an ``.npz`` nothing else is read.
+
+    Raises:
+        InputError: nothing there, or neither; a pickle is refused, for it can run code.
+    """
+    if path.is_dir():
+        pair = _pair_in(path)
+        if pair is None:
+            raise InputError(f"The folder {path} holds no mean and covariance.", "They are mu.npy and sigma.npy.")
+        return _from_pair(path, *pair)
+    if not path.is_file():
+        raise InputError(f"{path} is not there.")
+    try:
+        with path.open("rb") as file:
+            kind = kind_of(file.read(HEAD))
+        names = []
+        if kind in _ZIPS:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile) as problem:
+        raise no_npz(path, problem) from problem
+    if kind is NPY:
+        return _from_npy(path)
+    if kind is LEGACY_PYTORCH or _is_torch(names):
+        return _from_torch(path)
+    if kind is PICKLE:
+        raise _pickled(path, "is a Python pickle")
+    if kind not in _ZIPS:
+        raise no_npz(path, f"it is {'no zip archive' if kind is None else kind.name}")
+    return _from_arrays(path, NpzArrays(path))
+
+
+def refuse_statistics(path: Path, what: str) -> None:
+    """InputError where ``path``, which ``what`` needs images of, holds statistics."""
+    if holds_statistics(path):
+        raise InputError(f"{path} holds statistics, and {what} needs the images.", "Name the images instead.")
+
+
+def _from_arrays(path: Path, arrays: Arrays) -> StatisticsFile:
+    for names in _PAIRS:
+        if names[0] in arrays and names[1] in arrays:
+            mu, sigma = (arrays[name] for name in names)
+            return StatisticsFile(path, (path,), names, arrays, mu, sigma, has_more=_has_more(arrays))
+    rows = _rows_in(arrays)
+    if rows is not None:
+        return StatisticsFile(path, (path,), _PAIRS[0], arrays, rows=rows, has_more=_has_more(arrays))
+    names = next((pair for pair in _PAIRS if pair[0] in arrays or pair[1] in arrays), _PAIRS[0])
+    raise InputError(
+        f"{path} lacks {' and '.join(sorted(name for name in names if name not in arrays))}.",
+        "Reference statistics are an .npz with mu and sigma, as 'pytorch-fid --save-stats' and "
+        "'facegen fid --save-stats' write them.",
+    )
+
+
+def _has_more(arrays: Arrays) -> bool:
+    """Whether there are arrays that are neither vectors nor matrices, as images are."""
+    return isinstance(arrays, NpzArrays) and any(len(arrays.shape(name)[0]) > 2 for name in arrays)
+
+
+def _rows_in(arrays: Arrays) -> npt.NDArray[Any] | None:
+    """The features among arrays without mean and covariance: by their name, or as the only matrix of floats."""
+    if any(name in arrays for pair in _PAIRS for name in pair):
+        return None
+    found = [name for name in _FEATURES if name in arrays] or list(arrays)
+
+    def shape(name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        return arrays.shape(name) if isinstance(arrays, NpzArrays) else (arrays[name].shape, arrays[name].dtype)
+
+    matrices = [name for name in found if len(shape(name)[0]) == 2 and shape(name)[1].kind == "f"]
+    return arrays[matrices[0]] if len(matrices) == 1 else None
+
+
+def _from_npy(path: Path) -> StatisticsFile:
+    """One of a pair, whose twin lies beside it; or features."""
+    named = _TWIN.fullmatch(path.stem)
+    if named is not None:
+        for pair in _PAIRS:
+            names = [
+                path.with_name(f"{named['before'] or ''}{each}{named['after'] or ''}{path.suffix}") for each in pair
+            ]
+            if path in names and all(each.is_file() for each in names):
+                return _from_pair(path, names[0], names[1])
+    array = _read_npy(path)
+    square = array.ndim == 2 and array.shape[0] == array.shape[1] and bool(np.array_equal(array, array.T))
+    if array.ndim < 2 or 1 in array.shape or square:
+        what, other = ("a covariance", "mean") if square and array.size > 1 else ("a mean", "covariance")
+        raise InputError(
+            f"{path} holds {list(array.shape)}, {what} without its {other}.",
+            "Two such files go together by their names: mu.npy beside sigma.npy, or mean.npy beside cov.npy.",
+        )
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"{path} holds {array.dtype} {list(array.shape)}, neither features nor images.",
+            "Features are floating-point numbers [N, D]; images are uint8 [N, H, W, 3].",
+        )
+    return StatisticsFile(path, (path,), _PAIRS[0], {}, rows=array)
+
+
+def _from_pair(path: Path, mean: Path, covariance: Path) -> StatisticsFile:
+    mu, sigma = _read_npy(mean), _read_npy(covariance)
+    return StatisticsFile(path, (mean, covariance), (mean.stem, covariance.stem), {}, mu, sigma)
+
+
+def _pair_in(folder: Path) -> tuple[Path, Path] | None:
+    """A folder's mean and covariance, where it has no image beside them."""
+    for first, second in _PAIRS:
+        mean, covariance = folder / f"{first}.npy", folder / f"{second}.npy"
+        if mean.is_file() and covariance.is_file():
+            pictures = any(entry.suffix.lower() in suffixes() for entry in folder.iterdir())
+            return None if pictures else (mean, covariance)
+    return None
+
+
+def _read_npy(path: Path) -> npt.NDArray[Any]:
+    try:
+        with path.open("rb") as file:
+            objects = read_npy_header(file).dtype.hasobject
+        if not objects:
+            array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+            return array
+    except (OSError, ValueError, EOFError) as problem:
+        raise InputError(f"{path} is not a whole .npy file: {str(problem).rstrip('.')}.") from problem
+    raise _pickled(path, "holds a pickled Python object")
+
+
+def _from_torch(path: Path) -> StatisticsFile:
+    """What ``torch.save`` wrote: mu and sigma, as torch-fidelity keeps them, or features [N, D]."""
+    import torch
+
+    # torch-fidelity stores NumPy's arrays: numbers too, which torch loads once they are named.
+    permitted = getattr(torch.serialization, "safe_globals", None)  # torch 2.4 has none, and loads tensors alone
+    try:
+        with nullcontext() if permitted is None else permitted(_plain_types()):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # it raises whatever it stumbles over
+        if type(problem).__name__ == "UnpicklingError":  # it names what torch would not load
+            raise _pickled(path, "holds pickled Python objects") from problem
+        raise InputError(
+            f"{path} is not a whole PyTorch file ({path.stat().st_size:,} bytes).", "Download or copy it again."
+        ) from problem
+    items = found.items() if isinstance(found, dict) else [("", found)]
+    arrays = {str(name): array for name, value in items if (array := _as_array(value)) is not None}
+    return _from_arrays(path, arrays)
+
+
+def _plain_types() -> list[Any]:
+    """What a pickle of a NumPy array names: types and functions that hold numbers and run nothing."""
+    makers: list[Any] = [np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]]
+    modules = ("numpy.core.multiarray", "numpy._core.multiarray")  # before NumPy 2, and since
+    named = [(maker, f"{module}.{maker.__name__}") for maker in makers for module in modules]
+    return [np.ndarray, np.dtype, codecs.encode, *named, *{type(np.dtype(code)) for code in "?bhilqBHILQefdgU"}]
+
+
+def _as_array(value: Any) -> npt.NDArray[Any] | None:
+    """A tensor, array, number or text as an array; None of anything else."""
+    from torch import Tensor
+
+    if isinstance(value, Tensor):
+        # NumPy has no bfloat16.
+        return np.asarray((value.float() if value.is_floating_point() and value.element_size() < 4 else value).numpy())
+    if isinstance(value, np.ndarray):
+        return None if value.dtype.hasobject else value
+    return np.asarray(value) if isinstance(value, (int, float, str, np.generic)) else None
+
+
+def _is_torch(names: Iterable[str]) -> bool:
+    """Whether a zip with these members is what ``torch.save`` writes."""
+    return any(name.rpartition("/")[2] == "data.pkl" for name in names)
+
+
+def _begins_with_an_image(head: bytes) -> bool:
+    """Whether the first member of the zip that starts so is an image, or a folder, by its name."""
+    name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
+    return name.endswith("/") or Path(name).suffix.lower() in suffixes()
+
+
+def _pickled(path: Path, what: str) -> InputError:
+    return InputError(
+        f"{path} {what}, which facegen does not load: that can run code.",
+        "If you trust where it comes from, load it as the program that wrote it does (StyleGAN's: mu, sigma = "
+        f"FeatureStats.load(FILE).get_mean_cov()), and store its numbers: {_SAVE}.",
+    )
