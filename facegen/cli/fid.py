@@ -17,7 +17,7 @@ from facegen.errors import Refused
     "--reference",
     type=click.Path(path_type=Path),
     required=True,
-    help="Real images: a folder, .zip, .tar.gz or prepared dataset; or statistics, an .npz with mu and sigma.",
+    help="Real images: a folder, .zip, .tar.gz or prepared dataset; or their statistics, as an .npz with mu and sigma.",
 )
 @extractor_option
 @dims_option
@@ -66,11 +66,12 @@ def fid(
 ) -> None:
     """Score IMAGES against real ones by FID: smaller is better.
 
-    IMAGES is a folder (nested too), .zip, .tar.gz or prepared dataset, or statistics: an .npz with mu and sigma, for
-    example. The value is pytorch-fid's. It is called FID
-    only with the published Inception weights at 2,048 dims ('facegen weights' installs them); every other
-    distance is named after its extractor and is not comparable with published FIDs. So the target of 20 is FID's
-    alone, unless you give a --target.
+    IMAGES is a folder (nested too), .zip, .tar.gz or prepared dataset, a .npy, .npz, parquet or HDF5 file of images, or
+    statistics, as --reference takes them.
+
+    The value is pytorch-fid's. It is called FID only with the published Inception weights at 2,048 dims ('facegen
+    weights' installs them); every other distance is named after its extractor and is not comparable with published
+    FIDs. So the target of 20 is FID's alone, unless you give a --target.
 
     Beside it stand the floor, which is what as many real images score against the same reference, and a 95%
     interval. The real ones are a dataset's held-out splits, if it has a train split and others: its train split is

@@ -31,19 +31,19 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 @click.option(
     "--partition",
     type=click.Path(path_type=Path),
-    help="CelebA's list_eval_partition.txt, or such a table; found by itself when it lies with the images.",
+    help="CelebA's list_eval_partition.txt or .csv, or a table like it. Where it lies with the images it is found.",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "valid", "test", "all"]),
     default="all",
-    help="Keep one split only; needs a partition.",
+    help="Keep one split only, which takes a partition.",
 )
 @click.option(
     "--crop",
     type=click.IntRange(min=1),
-    help="Cut the central N×N pixels of each photograph before the resize, as papers do with 140, 148 or 178; "
-    "smaller ones are skipped.  [default: the whole shorter side]",
+    help="Cut the central N×N pixels of each photograph before the resize, as papers do with 140, 148 or 178. "
+    "Smaller photographs are skipped.  [default: the whole shorter side]",
 )
 @click.option(
     "--preview",
@@ -74,11 +74,14 @@ def prepare(
 ) -> None:
     """Prepare the images of SOURCE as the folder DATASET.
 
-    SOURCE is a folder (nested too), a .zip, a .tar or .tar.gz, torchvision's CelebA root, or 'synthetic' or
-    'synthetic:N' for drawn faces. Archives are read without unpacking. Pixels equal torchvision's Resize(size) and
-    CenterCrop(size) on the RGB image, with --crop its CenterCrop(N) and Resize(size); transparency is composited on
-    white. An EXIF orientation and an ICC profile are not applied, as torchvision does not either, unless --upright and
-    --srgb ask for it. DATASET holds images.npy, index.csv and manifest.json. Its path is printed.
+    SOURCE is a folder (nested too), a .zip, a .tar or .tar.gz, torchvision's CelebA root, a .npy, .npz, parquet or HDF5
+    file of images, or 'synthetic' or 'synthetic:N' for drawn faces. Archives are read without unpacking.
+
+    Pixels equal torchvision's Resize(size) and CenterCrop(size) on the RGB image, with --crop its CenterCrop(N) and
+    Resize(size). Transparency is composited on white. An EXIF orientation and an ICC profile are not applied, as in
+    torchvision, unless --upright and --srgb ask for it.
+
+    DATASET holds images.npy, index.csv and manifest.json. Its path is printed.
     """
     from facegen.stages.prepare import prepare as stage
 
