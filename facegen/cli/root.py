@@ -53,7 +53,7 @@ _REFUSALS = {
     **dict.fromkeys((errno.EACCES, errno.EPERM), ("read or write", "Ask for the right to, or name another place.")),
     **dict.fromkeys(
         (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT),
-        ("read or write", "Look after the disk or the network folder, and run it again."),
+        ("read or write", "Check the disk or the network folder, and run it again."),
     ),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), ("open", "Raise the limit: ulimit -n 4096")),
     **dict.fromkeys(
@@ -149,7 +149,7 @@ def _foreseen(problem: BaseException) -> FacegenError | None:
         return problem
     if _is_of_memory(problem):
         return EnvironmentProblem(
-            f"The memory does not suffice: {in_words(problem)}.",
+            f"There is not enough memory: {in_words(problem)}.",
             "Close other programs, or give less at once: a smaller --batch, fewer --workers, fewer images.",
         )
     if isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] != "facegen":  # a mistake of ours

@@ -142,7 +142,7 @@ class Zip:
             before = file.read(min(first, _LONGEST_ZIP_END))
         if begins_as_zip and b"PK\5\6" in before:
             raise InputError(
-                f"{self.path} is several zips in one file, one behind the other: of all but the last nothing is seen.",
+                f"{self.path} is several zips in one file, and only what belongs to the last of them is listed.",
                 "Take the zips that it was joined from, unpack them into one folder, and name that.",
             )
 

@@ -91,7 +91,7 @@ def require_own_offsets(path: Path) -> None:
     missing = size - int.from_bytes(end[-4:], "little") - directory - offset
     if size >= _FOUR_GIB and 0xFFFFFFFF not in (directory, offset) and missing > 0 and missing % _FOUR_GIB == 0:
         raise InputError(
-            f"{path} is a zip over 4 GB without ZIP64 records, as macOS makes them: where its files lie is not in it.",
+            f"{path} is a zip over 4 GB without ZIP64 records, as macOS makes them: it lacks the places of its files.",
             "It is not damaged: unpack it (on a Mac: ditto -x -k) and name the folder, or zip the folder with zip -r.",
         )
 

@@ -243,7 +243,7 @@ def _read_index(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The names and splits in ``index.csv``; its line ends and quotes are left to whoever saved it last."""
     rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
     if rows.fieldnames is None or list(rows.fieldnames) != ["name", "split"]:
-        raise ValueError(f"{INDEX} has not the columns name and split")
+        raise ValueError(f"{INDEX} lacks the columns name and split")
     names, splits = [], []
     for number, row in enumerate(rows, 1):
         if row["split"] not in SPLITS or None in row:

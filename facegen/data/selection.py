@@ -99,7 +99,7 @@ def _found(source: Source, names: Sequence[str], split: str) -> tuple[Partition,
             unlike = sum(one != another for one, another in zip(matched.splits, said.splits, strict=True))
             if said.known and unlike:
                 images = "image" if unlike == 1 else "images"
-                console.warn(f"{other.label} says otherwise of {unlike:,} {images}: {table.label} is used.")
+                console.warn(f"{other.label} puts {unlike:,} {images} into other splits: {table.label} is used.")
         return fitting
     if not tables:
         if split != "all":

@@ -186,7 +186,7 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
     require_finite(value)
     if value < -rounding:
         raise NoDistance(
-            f"The Fréchet distance comes out as {value:.3g}: no two covariances are less than 0 apart.",
+            f"The Fréchet distance comes out as {value:.3g}: a distance is never below 0.",
             "One of the statistics does not belong to features: compute them again.",
         )
     return max(value, 0.0)
@@ -199,7 +199,7 @@ def require_finite(*values: float) -> None:
             raise NoDistance(
                 f"The Fréchet distance comes out as {value}: the features, or their mean or covariance, hold NaN or "
                 "infinity, or numbers too large for it.",
-                "See to the extractor that made the features, or to the file of statistics.",
+                "Check the extractor that made the features, or the file of statistics.",
             )
 
 

@@ -125,7 +125,10 @@ class StatisticsFile:
         mu, sigma, dims = self.mu, self.sigma, extractor.dims
         given = f"{first} {list(mu.shape)} and {second} {list(sigma.shape)}"
         if mu.ndim == 2 and mu.shape[0] == mu.shape[1] > 1 and sigma.size == mu.shape[0]:
-            raise InputError(f"{self.path} has {given}: the two are swapped.", "Name each what it is.")
+            raise InputError(
+                f"{self.path} has {given}: the two are swapped.",
+                "Call the mean mu, [D], and the covariance sigma, [D, D].",
+            )
         if sigma.ndim <= 2 and sigma.size == mu.size > 1:
             raise InputError(
                 f"The {second} {list(sigma.shape)} in {self.path} holds variances alone, one a feature.",

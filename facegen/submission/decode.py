@@ -35,7 +35,7 @@ def decode_image(data: bytes, path: str, limits: Limits) -> npt.NDArray[np.uint8
     if kind is None:
         holds = kind_of(data[:HEAD])
         if holds is None:
-            raise Rejection(Code.BAD_IMAGE, f"{name} is not an image: its first bytes are no format's.")
+            raise Rejection(Code.BAD_IMAGE, f"{name} is not an image: its first bytes are those of no format.")
         if holds.family == "image":
             raise Rejection(Code.WRONG_FORMAT, f"{name} holds {holds.name}, not PNG or JPEG.")
         raise Rejection(Code.BAD_IMAGE, f"{name} is not an image but {holds.name}.")

@@ -234,7 +234,7 @@ def test_two_partitions_that_differ_are_told_and_which_is_used(
         used = used.rename(tmp_path / "list_eval_partition.txt")
     prepare(archive, tmp_path / "out", size=8, limit=3)
     assert FaceDataset.open(tmp_path / "out").splits == ("valid", "test", "train")
-    assert f".csv says otherwise of {unlike} images: {used} is used.\n" in capsys.readouterr().err
+    assert f".csv puts {unlike} images into other splits: {used} is used.\n" in capsys.readouterr().err
 
 
 def test_partition_in_kaggles_zip(tmp_path: Path) -> None:
