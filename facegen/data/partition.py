@@ -28,9 +28,9 @@ _FILE_NAME = re.compile(
 _REMEDY = "It should be CelebA's list_eval_partition.txt."
 _CODES = {f"{code}{fraction}": split for code, split in enumerate(SPLITS) for fraction in ("", ".0")}
 #: The same in words, which other programs write, in lower case.
-_CODES |= {word: "train" for word in ("train", "training")}
-_CODES |= {word: "valid" for word in ("valid", "validation", "val", "dev")}
-_CODES |= {word: "test" for word in ("test", "testing")}
+_CODES |= dict.fromkeys(("train", "training"), "train")
+_CODES |= dict.fromkeys(("valid", "validation", "val", "dev"), "valid")
+_CODES |= dict.fromkeys(("test", "testing"), "test")
 #: What tables call the column of splits, and that of names.
 _SPLIT_HEADS = frozenset({"partition", "eval_partition", "split"})
 _NAME_HEADS = frozenset({"image_id", "image_name", "image", "file_name", "filename", "file", "name"})
@@ -52,10 +52,12 @@ class Matched:
     Attributes:
         splits: of each image, ``"train"``, ``"valid"`` or ``"test"``; None where the partition does not name it.
         unused: how many names of the partition are none of these images.
+        again: how many of the images have a name that an earlier one has, in another folder or format.
     """
 
     splits: list[str | None]
     unused: int
+    again: int = 0
 
     @property
     def known(self) -> int:
@@ -101,7 +103,8 @@ class Partition:
         """Look up images by file name; ``000001.png``, a copy in another format, is ``000001.jpg``."""
         named = [self._named(image) for image in images]
         splits = [None if name is None else self.splits[name] for name in named]
-        return Matched(splits, len(self.splits) - len(set(named) - {None}))
+        used = set(named) - {None}
+        return Matched(splits, len(self.splits) - len(used), len(named) - named.count(None) - len(used))
 
 
 def _plain(name: str) -> str:

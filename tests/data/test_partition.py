@@ -142,7 +142,7 @@ def test_others_are_not(image: str) -> None:
 
 def test_one_name_in_two_folders_is_both() -> None:
     matched = of(THREE).match(["a/000003.jpg", "b/000003.jpg"])
-    assert (matched.splits, matched.unused) == (["test", "test"], 2)
+    assert (matched.splits, matched.unused, matched.again) == (["test", "test"], 2, 1)
 
 
 def test_folders_and_suffixes_tell_apart_what_the_stem_does_not() -> None:

@@ -76,7 +76,7 @@ def test_is_found_anywhere_in_an_archive_or_a_folder(
 ) -> None:
     """Among the same files, packed or not, the same is found."""
     monkeypatch.chdir(tmp_path)
-    image = "img_align_celeba/img_align_celeba/000001.jpg"
+    image = "kaggle/img_align_celeba/000001.jpg"
     litter = "__MACOSX/._list_eval_partition.csv"
     archive = store(form, {litter: b"\0", image: png(1), name: TABLE})
     assert found(archive) == [f"{form}/{name}" if archive.is_dir() else f"{name} in {form}"]
