@@ -10,6 +10,7 @@ from pathlib import Path
 
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import count_twins, is_image_name, natural_key, shown_names
+from facegen.data.partition import is_partition_name
 from facegen.data.passed_over import PassedOver
 from facegen.data.walk import State, walk
 from facegen.file_kinds import HEAD
@@ -28,13 +29,17 @@ class FileMember:
 
 
 class Folder:
-    """Images under a folder, nested ones too. ``within`` keeps to one subfolder, which stays part of the names."""
+    """Images under a folder, nested ones too. ``within`` keeps to one subfolder, which stays part of the names.
+
+    ``partitions``: the paths of CelebA's partition files among them, relative to the folder.
+    """
 
     kind = "folder"
 
     def __init__(self, path: Path, within: str = "") -> None:
         self.path = path
         self.passed_over = PassedOver()
+        self.partitions: list[str] = []
         self._real_names = shown_names(self._images(within))
         self.names = sorted(self._real_names, key=natural_key)
         self.passed_over.twins = count_twins(self.names)
@@ -51,6 +56,8 @@ class Folder:
             elif found.state is State.NOWHERE:
                 self.passed_over.nowhere.append(f"{found.path} (a link to {self._target(found.path)})")
             elif found.state is State.FILE:
+                if is_partition_name(found.path):
+                    self.partitions.append(found.path)
                 self.passed_over.add(found.path, partial(self.head, found.path))
             elif is_image_name(found.path):
                 self.passed_over.special.append(found.path)

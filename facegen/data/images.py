@@ -25,14 +25,14 @@ from facegen.errors import InputError
 class Picture(NamedTuple):
     """An image: its name, uint8 [H, W, 3] RGB as pytorch-fid sees it, and what it says of where it comes from.
 
-    ``note`` is what the conversion to RGB lost, of the notes in :mod:`facegen.data.rgb`; None where it lost nothing.
+    ``notes`` are what the conversion to RGB lost, of the notes in :mod:`facegen.data.rgb`; none where it lost nothing.
     ``facegen.data.rgb.loss_sentence`` puts the number of pictures with a note in words.
     """
 
     name: str
     pixels: npt.NDArray[np.uint8]
     origin: Origin
-    note: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ class ImageCollection:
             try:
                 data = member.read()
                 decoded = decode(data, pytorch_fid_rgb)
-                note = decoded.notes[0] if decoded.notes else None
-                yield Picture(member.name, np.array(decoded.image), origin_of(data), note)
+                yield Picture(member.name, np.array(decoded.image), origin_of(data), decoded.notes)
             except Unreadable as problem:
                 raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
 

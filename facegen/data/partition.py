@@ -22,10 +22,15 @@ from facegen.file_kinds import HEAD, TEXT, kind_of
 
 #: CelebA's file and Kaggle's, and the names that browsers, file managers and Windows' hidden endings make of them.
 _FILE_NAME = re.compile(
-    r"list_eval_partition(?:[ _-]*(?:copy|\(\d+\)|\d+))*(?:\.(?:txt|csv|tsv))*", re.IGNORECASE | re.ASCII
+    r"list_eval_partition(?:[ _-]*(?:copy|\(\d+\)|\d+))*(?:\.(?:txt|csv|tsv))*(?:\.(?:zip|gz))?",
+    re.IGNORECASE | re.ASCII,
 )
 _REMEDY = "It should be CelebA's list_eval_partition.txt."
 _CODES = {f"{code}{fraction}": split for code, split in enumerate(SPLITS) for fraction in ("", ".0")}
+#: The same in words, which other programs write, in lower case.
+_CODES |= dict.fromkeys(("train", "training"), "train")
+_CODES |= dict.fromkeys(("valid", "validation", "val", "dev"), "valid")
+_CODES |= dict.fromkeys(("test", "testing"), "test")
 #: What tables call the column of splits, and that of names.
 _SPLIT_HEADS = frozenset({"partition", "eval_partition", "split"})
 _NAME_HEADS = frozenset({"image_id", "image_name", "image", "file_name", "filename", "file", "name"})
@@ -47,10 +52,12 @@ class Matched:
     Attributes:
         splits: of each image, ``"train"``, ``"valid"`` or ``"test"``; None where the partition does not name it.
         unused: how many names of the partition are none of these images.
+        again: how many of the images have a name that an earlier one has, in another folder or format.
     """
 
     splits: list[str | None]
     unused: int
+    again: int = 0
 
     @property
     def known(self) -> int:
@@ -96,7 +103,8 @@ class Partition:
         """Look up images by file name; ``000001.png``, a copy in another format, is ``000001.jpg``."""
         named = [self._named(image) for image in images]
         splits = [None if name is None else self.splits[name] for name in named]
-        return Matched(splits, len(self.splits) - len(set(named) - {None}))
+        used = set(named) - {None}
+        return Matched(splits, len(self.splits) - len(used), len(named) - named.count(None) - len(used))
 
 
 def _plain(name: str) -> str:
@@ -129,8 +137,8 @@ def read_partition(path: Path) -> Partition:
 def parse_partition(data: bytes, label: str) -> Partition:
     """Read ``000001.jpg 0`` lines, or a table with such columns, with or without a header and an index column.
 
-    0 is train, 1 valid, 2 test. The text is UTF-8 or UTF-16. InputError names the line that says something else, and a
-    name that is put into two splits.
+    0 is train, 1 valid, 2 test; these words are taken too, and ``val``, ``validation`` and the like. The text is UTF-8
+    or UTF-16. InputError names the line that says something else, and a name that is put into two splits.
     """
     text = _text(data)
     if text is None:
@@ -149,7 +157,7 @@ def parse_partition(data: bytes, label: str) -> Partition:
             said = f"is {line.strip()[:60]!r}, not an image name and 0, 1 or 2."
             problem = f"Line {number} of the partition {label} {said}"
             raise _no_partition(data, label, problem) if at == 0 else InputError(problem, _REMEDY)
-        name, split = _plain(cells[columns.name]), _CODES[cells[columns.split]]
+        name, split = _plain(cells[columns.name]), _CODES[cells[columns.split].casefold()]
         if partition.setdefault(name, split) != split:
             raise InputError(
                 f"The partition {label} puts {name!r} into {partition[name]} and, in line {number}, into {split}.",
@@ -179,7 +187,8 @@ def _no_partition(data: bytes, label: str, problem: str) -> InputError:
     kind = kind_of(data[:HEAD])
     if kind is None or kind is TEXT:
         return InputError(problem, _REMEDY)
-    return InputError(f"The partition {label} is {kind.name}, not a text file.", _REMEDY)
+    remedy = "Unpack it, and take the file in it." if kind.family == "archive" else _REMEDY
+    return InputError(f"The partition {label} is {kind.name}, not a text file.", remedy)
 
 
 @dataclass(frozen=True)
@@ -191,13 +200,16 @@ class _Columns:
     split: int
 
     def fit(self, cells: list[str]) -> bool:
-        return len(cells) == self.count and cells[self.name] != "" and cells[self.split] in _CODES
+        return len(cells) == self.count and cells[self.name] != "" and cells[self.split].casefold() in _CODES
 
 
 def _splitter(lines: Sequence[str]) -> _Splitter:
     """What brings most lines into cells of which one is a split; white space where nothing else does."""
     ways: list[_Splitter] = [*(_by_delimiter(delimiter) for delimiter in ",;\t"), _by_white_space]
-    votes = [sum(len(cells) > 1 and not _CODES.keys().isdisjoint(cells) for cells in map(way, lines)) for way in ways]
+    votes = [
+        sum(len(cells) > 1 and not _CODES.keys().isdisjoint(map(str.casefold, cells)) for cells in map(way, lines))
+        for way in ways
+    ]
     return ways[votes.index(max(votes))] if any(votes) else _by_white_space
 
 

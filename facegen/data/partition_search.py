@@ -1,6 +1,6 @@
 """Where CelebA's partition lies when nobody names it: in the archive of the images, or in the folders around them.
 
-Only folders that are known to hold it are looked into: the images' own, the two above it, and ``Eval``, ``Anno`` and
+Around the images only folders that are known to hold it are looked into: the two above, and ``Eval``, ``Anno`` and
 ``celeba`` in each of them. So are found CelebA's own tree (``Eval`` beside ``Img``), torchvision's and Kaggle's.
 """
 
@@ -15,6 +15,7 @@ from facegen import console
 from facegen.data.archives import Tar, Zip
 from facegen.data.containers import Container
 from facegen.data.decode import Unreadable
+from facegen.data.folders import Folder
 from facegen.data.image_names import natural_key
 from facegen.data.opening import archives_of
 from facegen.data.partition import Partition, is_partition_name, parse_partition, read_partition
@@ -33,7 +34,7 @@ def find_partitions(container: Container) -> list[Partition]:
     """
     partitions: list[Partition] = []
     problems: list[InputError] = []
-    around = [partial(read_partition, path) for path in _around(container.path)]
+    around = [partial(read_partition, path) for path in _around(container)]
     for read in [*_inside(container), *around]:
         try:
             partitions.append(read())
@@ -63,14 +64,23 @@ def _read_member(archive: Zip | Tar, name: str) -> Partition:
         raise InputError(f"Cannot read the partition {label}: {problem.reason}.") from problem
 
 
-def _around(images: Path) -> list[Path]:
-    """The partition files near a folder or archive; one that is reached by two ways is there once."""
+def _around(container: Container) -> list[Path]:
+    """The partition files in a folder, and near a folder or archive; one that is reached by two ways is there once."""
+    images = container.path
     folders = [folder for path in (images.absolute(), images.resolve()) for folder in _near(path)]
+    files = list(_inside_folder(container))
+    files += [file for folder in dict.fromkeys(folders) for file in _partitions_of(folder)]
     found: dict[Path, Path] = {}
-    for folder in dict.fromkeys(folders):
-        for file in _partitions_of(folder):
-            found.setdefault(file.resolve(), file)
+    for file in files:
+        found.setdefault(file.resolve(), file)
     return [_shown(file) for file in found.values()]
+
+
+def _inside_folder(container: Container) -> Iterator[Path]:
+    """Those in a folder of images, in any folder of it as in an archive; the least deep first."""
+    names = container.partitions if isinstance(container, Folder) else []
+    for name in sorted(names, key=lambda name: (name.count("/"), _preference(name))):
+        yield container.path.absolute() / name
 
 
 def _near(images: Path) -> Iterator[Path]:

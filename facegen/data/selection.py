@@ -68,6 +68,9 @@ def select(source: Source, partition: Path | None, split: str, limit: int | None
         console.info(
             f"The partition names {len(table.splits):,} images, of which {matched.unused:,} are not in {source.label}."
         )
+    if matched.again:
+        images = "1 image has a name" if matched.again == 1 else f"{matched.again:,} images have names"
+        console.warn(f"{images} that others in {source.label} have, in another folder or format: all are taken.")
     if left_out:
         they = "it is" if len(left_out) == 1 else "they are"
         console.warn(f"{_unnamed(names, matched, source, table)}: {they} left out.")

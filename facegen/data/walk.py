@@ -7,6 +7,7 @@ that holds it ends there. Nothing is opened.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,11 @@ from pathlib import Path
 
 from facegen.data.litter import is_litter
 from facegen.errors import InputError
+
+
+#: A folder that links lead to in more ways is no one's photographs: the ways through links among n folders are as many
+#: as n! and no walk ends.
+_MOST_WAYS = 1000
 
 
 class State(Enum):
@@ -45,10 +51,11 @@ def walk(folder: Path, within: str = "") -> Iterator[Found]:
     Two links to one folder are two folders with the same files.
 
     Raises:
-        InputError: a folder cannot be read.
+        InputError: a folder cannot be read, or links lead to one in more than 1,000 ways.
     """
     start = folder / within
     holding = frozenset(filter(None, map(_identity, (start, *start.resolve().parents))))
+    ways: Counter[tuple[int, int] | None] = Counter()
     stack = [(_entries(start), f"{within}/" if within else "", holding)]
     while stack:
         entries, prefix, above = stack[-1]
@@ -65,6 +72,12 @@ def walk(folder: Path, within: str = "") -> Iterator[Found]:
         if identity in above:
             yield Found(path, State.LOOP)
         else:
+            ways[identity] += 1
+            if identity is not None and ways[identity] > _MOST_WAYS:
+                raise InputError(
+                    f"Links in {folder} lead to one folder in more than {_MOST_WAYS:,} ways, as to {path}.",
+                    "Name a folder of images without links to each other's folders.",
+                )
             stack.append((_entries(entry.path), f"{path}/", above if identity is None else above | {identity}))
 
 

@@ -83,7 +83,7 @@ def _compute(
     with checkpoint.begin(extractor.dims, total, description) as so_far:
         rest = collection.take(np.arange(so_far.n, total)) if so_far.n else collection
         try:
-            noted = ((picture.pixels, picture.note) for picture in rest.pictures())
+            noted = ((picture.pixels, picture.notes) for picture in rest.pictures())
             return complete(so_far, noted, extractor, description, checkpoint.save_if_due).cropped(collection.crop)
         except KeyboardInterrupt:
             checkpoint.save(so_far)

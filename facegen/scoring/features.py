@@ -108,7 +108,7 @@ class FeaturePass:
         """How many images have passed."""
         return self._statistics.n
 
-    def add(self, images: Sequence[Images], features: Features, notes: Sequence[str | None] = ()) -> None:
+    def add(self, images: Sequence[Images], features: Features, notes: Sequence[tuple[str, ...]] = ()) -> None:
         """Add the next images, their features [n, D], and what getting each to RGB lost."""
         self.whole = False
         first, last = np.searchsorted(self._rows, [self.n, self.n + len(features)])
@@ -158,12 +158,12 @@ def compute_features(
         InputError: fewer than two images, or features that are not finite.
     """
     with FeaturePass(extractor.dims, total) as so_far:
-        return complete(so_far, ((image, None) for image in images), extractor, description)
+        return complete(so_far, ((image, ()) for image in images), extractor, description)
 
 
 def complete(
     so_far: FeaturePass,
-    rest: Iterable[tuple[Images, str | None]],
+    rest: Iterable[tuple[Images, tuple[str, ...]]],
     extractor: FeatureExtractor,
     description: str,
     after_batch: Callable[[FeaturePass], None] = lambda so_far: None,
@@ -205,13 +205,15 @@ def require_enough(n: int, description: str) -> None:
         )
 
 
-def _batches(images: Iterable[tuple[Images, str | None]], size: int) -> Iterator[tuple[list[Images], list[str | None]]]:
+def _batches(
+    images: Iterable[tuple[Images, tuple[str, ...]]], size: int
+) -> Iterator[tuple[list[Images], list[tuple[str, ...]]]]:
     rest = iter(images)
     while batch := list(islice(rest, size)):
         for image, _ in batch:
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 raise ValueError(f"expected images uint8 [H, W, 3], got {image.dtype} {list(image.shape)}")
-        yield [image for image, _ in batch], [note for _, note in batch]
+        yield [image for image, _ in batch], [notes for _, notes in batch]
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

@@ -64,9 +64,9 @@ class PropertyCollector:
         self._colours, self._mean = ColourCounts(), MeanImageSum()
         self._losses: Counter[str] = Counter()
 
-    def update(self, images: Iterable[Images], notes: Iterable[str | None] = ()) -> None:
+    def update(self, images: Iterable[Images], notes: Iterable[tuple[str, ...]] = ()) -> None:
         """Add images, each uint8 [H, W, 3], and what getting each to RGB lost, where that is known."""
-        self._losses.update(note for note in notes if note is not None)
+        self._losses.update(note for of_image in notes for note in of_image)
         for image in images:
             self._sizes[image.shape[0], image.shape[1]] += 1
             if self._seen < _ENOUGH:

@@ -169,10 +169,10 @@ class Scorer:
         """Features, and where the images say they come from."""
         origins = Counter[Origin]()
 
-        def noted() -> Iterator[tuple[npt.NDArray[np.uint8], str | None]]:
+        def noted() -> Iterator[tuple[npt.NDArray[np.uint8], tuple[str, ...]]]:
             for picture in collection.pictures():
                 origins[picture.origin] += 1
-                yield picture.pixels, picture.note
+                yield picture.pixels, picture.notes
 
         with FeaturePass(self.extractor.dims, len(collection)) as begun:
             found = complete(begun, noted(), self.extractor, str(collection.path))

@@ -67,7 +67,7 @@ def test_names_are_kept_as_they_are(name: str) -> None:
     assert read(f"{name} 1\n") == {name: "valid"}
 
 
-@pytest.mark.parametrize("line", ["000002.jpg", "000002.jpg 3", "000002.jpg -1", "000002.jpg train", "<html>", " 0"])
+@pytest.mark.parametrize("line", ["000002.jpg", "000002.jpg 3", "000002.jpg -1", "000002.jpg both", "<html>", " 0"])
 def test_another_line_is_told_with_its_number(line: str) -> None:
     with pytest.raises(InputError, match=r"Line 2 of the partition list "):
         read(f"000001.jpg 0\n{line}\n")
@@ -127,6 +127,14 @@ def test_images_are_found_by_the_stem_of_their_file_name(image: str) -> None:
     assert of(THREE).match([image]).splits == ["valid"]
 
 
+@pytest.mark.parametrize(
+    "words", [("train", "valid", "test"), ("Train", "val", "Testing"), ("training", "dev", "test")]
+)
+@pytest.mark.parametrize("form", ["{} {}\n", "{};{}\n", '"{}","{}"\n'])
+def test_splits_may_be_words(words: tuple[str, ...], form: str) -> None:
+    assert read("".join(form.format(name, word) for name, word in zip(THREE, words, strict=True))) == THREE
+
+
 @pytest.mark.parametrize("image", ["2.jpg", "000002.jpg.png", "000002/1.jpg", "1000002.jpg", "000002_1.jpg"])
 def test_others_are_not(image: str) -> None:
     assert of(THREE).match([image]).splits == [None]
@@ -134,7 +142,7 @@ def test_others_are_not(image: str) -> None:
 
 def test_one_name_in_two_folders_is_both() -> None:
     matched = of(THREE).match(["a/000003.jpg", "b/000003.jpg"])
-    assert (matched.splits, matched.unused) == (["test", "test"], 2)
+    assert (matched.splits, matched.unused, matched.again) == (["test", "test"], 2, 1)
 
 
 def test_folders_and_suffixes_tell_apart_what_the_stem_does_not() -> None:
@@ -174,7 +182,6 @@ def test_is_called_so(name: str) -> None:
     [
         "__MACOSX/._list_eval_partition.txt",
         "list_attr_celeba.txt",
-        "list_eval_partition.zip",
         "my_list_eval_partition.txt",
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,21 +66,26 @@ def test_is_found_in_the_layouts_people_have(
     assert found(tmp_path / source) == [partition]
 
 
-@pytest.mark.parametrize("form", ["archive.zip", "archive.tar", "archive.tar.gz"])
+@pytest.mark.parametrize("form", ["archive", "archive.zip", "archive.tar", "archive.tar.gz"])
 @pytest.mark.parametrize(
-    "name", ["list_eval_partition.csv", "Eval/list_eval_partition.txt", "a/b/List_Eval_Partition.csv"]
+    "name",
+    ["list_eval_partition.csv", "x/Eval/list_eval_partition.txt", "a/b/c/List_Eval_Partition.csv"],
 )
-def test_is_found_in_the_archive(store: Store, png: Callable[[int], bytes], form: str, name: str) -> None:
-    image = "img_align_celeba/img_align_celeba/000001.jpg"
+def test_is_found_anywhere_in_an_archive_or_a_folder(
+    store: Store, png: Callable[[int], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, name: str
+) -> None:
+    """Among the same files, packed or not, the same is found."""
+    monkeypatch.chdir(tmp_path)
+    image = "kaggle/img_align_celeba/000001.jpg"
     litter = "__MACOSX/._list_eval_partition.csv"
     archive = store(form, {litter: b"\0", image: png(1), name: TABLE})
-    assert found(archive) == [f"{name} in {form}"]
+    assert found(archive) == [f"{form}/{name}" if archive.is_dir() else f"{name} in {form}"]
     assert open_container(archive).names == [image]
 
 
 def test_it_is_not_looked_for_further_away(store: Store, png: Callable[[int], bytes], tmp_path: Path) -> None:
     images = store("home/a/b/faces", {"1.jpg": png(1)})
-    for far in ("home", "home/a/other", "home/a/b/faces/deep"):
+    for far in ("home", "home/a/other", "home/a/b/other"):
         (tmp_path / far).mkdir(exist_ok=True)
         (tmp_path / far / "list_eval_partition.txt").write_bytes(LINES)
     assert found(images) == []
@@ -120,3 +126,12 @@ def test_one_that_cannot_be_read_is_warned_of_where_another_can(
     store("faces", {"list_eval_partition.csv": TABLE})
     assert [Path(label).name for label in found(images)] == ["list_eval_partition.csv"]
     assert "list_eval_partition.txt is an HTML page, not a text file. It is left aside." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["list_eval_partition.csv.zip", "list_eval_partition.txt.gz"])
+def test_one_that_is_still_packed_is_not_taken_for_none(store: Store, png: Callable[[int], bytes], name: str) -> None:
+    images = store("archive/img_align_celeba", {"000001.jpg": png(1)})
+    pack = gzip.compress(LINES) if name.endswith("gz") else store("x.zip", {"list.csv": TABLE}).read_bytes()
+    (images.parent / name).write_bytes(pack)
+    with pytest.raises(InputError, match="Unpack it"):
+        found(images)

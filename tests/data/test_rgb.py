@@ -154,11 +154,12 @@ def test_later_frames_are_missed(format: str) -> None:
     assert FRAMES_DROPPED not in scored(file_of(RGB, format)).notes
 
 
-def test_pictures_carry_the_note(tmp_path: Path) -> None:
+def test_pictures_carry_the_notes(tmp_path: Path) -> None:
     for name, data in (("1.png", file_of(RGBA, "PNG")), ("2.png", file_of(RGB, "PNG"))):
         (tmp_path / name).write_bytes(data)
-    transparent, plain = open_images(tmp_path).pictures()
-    assert (transparent.note, plain.note) == (ALPHA_DROPPED, None)
+    Image.fromarray(np.array([[7, 300]], np.uint16)).save(tmp_path / "3.png", transparency=7)
+    transparent, plain, both = open_images(tmp_path).pictures()
+    assert (transparent.notes, plain.notes, both.notes) == ((ALPHA_DROPPED,), (), (ALPHA_DROPPED, CLIPPED))
     np.testing.assert_array_equal(transparent.pixels, noise(9, 8, 4)[..., :3])
 
 

@@ -54,6 +54,16 @@ def test_two_folders_that_link_to_each_other_are_read_once_more_each(store: Stor
     assert files(root) == ["a/1.png", "a/b/2.png", "b/2.png", "b/a/1.png"]
 
 
+def test_links_whose_ways_multiply_are_an_error_and_not_an_endless_walk(store: Store) -> None:
+    """None of them is a circle: 40 folders, each with two links to the next, have 2^40 ways to the last."""
+    root = store("faces", {f"{at}/1.png": b"" for at in range(41)})
+    for at in range(40):
+        for name in ("a", "b"):
+            (root / str(at) / name).symlink_to(f"../{at + 1}")
+    with pytest.raises(InputError, match="lead to one folder in more than 1,000 ways"):
+        files(root)
+
+
 def test_a_link_back_above_the_subfolder_is_a_circle_too(store: Store) -> None:
     root = store("root", {"img_align_celeba/1.png": b"", "other/2.png": b""})
     (root / "img_align_celeba" / "up").symlink_to("..")

@@ -33,7 +33,7 @@ def smooth(count: int, sigma: float, seed: int = 0) -> Images:
 def test_measuring_goes_on_from_a_state(first: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (first + 2, 32, 33, 3), dtype=np.uint8)
     begun, resumed = PropertyCollector(), PropertyCollector()
-    begun.update(images[:first], [ALPHA_DROPPED, *[None] * (first - 1)])
+    begun.update(images[:first], [(ALPHA_DROPPED,), *[()] * (first - 1)])
     resumed.restore(begun.state())
     resumed.update([*images[first:], np.zeros((9, 9, 3), np.uint8)])
     begun.update([*images[first:], np.zeros((9, 9, 3), np.uint8)])
@@ -123,9 +123,10 @@ def test_crops_that_datasets_name_are_told_exactly(faces: tuple[Images, Images])
 
 
 def test_losses_are_told_of_images_and_reference_each() -> None:
+    """And each of an image that has two: the second is often the worse."""
     collectors = PropertyCollector(), PropertyCollector()
-    collectors[0].update(smooth(4, 0.5), [ALPHA_DROPPED, None, ALPHA_DROPPED, None])
-    collectors[1].update(smooth(4, 0.5), [None, CLIPPED, None, None])
-    first, second = warnings_of(*(collector.properties() for collector in collectors))
-    assert first.startswith("2 of 4 images are transparent")
+    collectors[0].update(smooth(4, 0.5), [(ALPHA_DROPPED,), (), (ALPHA_DROPPED, CLIPPED), ()])
+    collectors[1].update(smooth(4, 0.5), [(), (CLIPPED,), (), ()])
+    first, too, second = warnings_of(*(collector.properties() for collector in collectors))
+    assert first.startswith("2 of 4 images are transparent") and too.startswith("1 of 4 images is of more than 8 bits")
     assert second.startswith("In the reference, 1 of 4 images is of more than 8 bits")

@@ -197,6 +197,17 @@ def test_a_stray_image_is_left_out_said_and_counted(
     assert "(img/70.png): it is left out." in said
 
 
+def test_photographs_that_are_there_twice_are_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """As where PNG copies lie beside the photographs, or a folder was unpacked twice."""
+    for name in ("1.jpg", "2.jpg", "png/1.png", "png/2.png", "again/2.jpg"):
+        (tmp_path / "f" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "f" / name)
+    (tmp_path / "list_eval_partition.txt").write_text("1.jpg 0\n2.jpg 1\n")
+    assert prepare(tmp_path / "f", tmp_path / "d", workers=0).splits == {"train": 2, "valid": 3, "test": 0}
+    said = "3 images have names that others in f have, in another folder or format: all are taken."
+    assert said in capsys.readouterr().err
+
+
 def test_what_the_images_lack_of_the_partition_is_said_in_a_line(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
