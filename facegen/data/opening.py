@@ -122,7 +122,10 @@ def _open_zip(path: Path, depth: int) -> Container:
     with path.open("rb") as file, zipfile.ZipFile(file) as content:
         if array_entries(content.namelist()):
             return ArrayArchive(path)
-    return _or_inside(archive, path, depth)
+    found = _or_inside(archive, path, depth)
+    if not found.names and (kind := kind_of_file(path)) is PYTORCH:
+        raise _not_an_archive(path, kind)
+    return found
 
 
 def _or_inside(outer: Zip | Tar, path: Path, depth: int) -> Container:

@@ -306,13 +306,21 @@ def test_an_image_in_place_of_its_folder_names_the_folder(png: Png, tmp_path: Pa
         open_container(tmp_path / "1.jpg")
 
 
+def test_weights_in_place_of_images_are_called_what_they_are(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:  # as torch.save names its members
+        archive.writestr("archive/data.pkl", b"")
+        archive.writestr("archive/version", b"3")
+    with pytest.raises(InputError, match=r"faces\.zip is a PyTorch file \(torch\.save\), not a folder"):
+        open_container(tmp_path / "faces.zip")
+
+
 @pytest.mark.parametrize(
     ("form", "inside", "words"),
     [
         ("a.gz", gzip.compress(b"\x93NUMPY\1\0v"), "a gzip file that holds a NumPy array"),
         ("a.tar.gz", gzip.compress(gzip.compress(b"x" * 999)), "a gzip file that holds a gzip file, not a tar"),
         ("a.tar.bz2", bz2.compress(b"<html>quota"), "a bzip2 file that holds an HTML page"),
-        ("a.tar.xz", lzma.compress(b"\xff\xd8\xff\xe0" * 99), "an? xz file that holds a JPEG image"),
+        ("a.tar.xz", lzma.compress(b"\xff\xd8\xff\xe0" * 99), " an xz file that holds a JPEG image"),
         ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999), "a gzip file that holds something that is no tar"),
         ("a.tar.gz.aa", gzip.compress(b"ustar" * 999)[:-20], "a volume of a split archive"),
     ],

@@ -243,7 +243,6 @@ def test_a_covariance_that_float32_computed_in_one_pass_has_no_flaw() -> None:
     assert flaw_of(np.full(200, 1e6), -np.eye(200)) is not None  # however large the mean
 
 
-
 @pytest.mark.parametrize(
     ("mu", "sigma"),
     [
