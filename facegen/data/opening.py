@@ -110,6 +110,8 @@ def _open(path: Path, depth: int = 0) -> Container:
         return _or_inside(Tar(path, _TARS[kind]), path, depth)
     if kind is None and path.suffix.lower() == ".zip":  # the last volume begins anywhere in a member
         require_own_offsets(path)
+    if kind is None and zipfile.is_zipfile(path):  # behind something else, such as a program that unpacks it
+        return _open_zip(path, depth)
     if kind is None and not depth and tarfile.is_tarfile(path):  # of before 1988, without a magic number
         return _or_inside(Tar(path, ""), path, depth)
     raise _not_an_archive(path, kind)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data import damage
+from facegen.data import archives, damage
 from facegen.data.decode import Unreadable
 from facegen.data.images import open_images
 from facegen.data.opening import open_container
@@ -136,7 +136,7 @@ def encrypted(zip_bytes: bytes) -> bytes:
         (lambda data: b"", "empty file"),
         (lambda data: b"7z\xbc\xaf\x27\x1c" + data, "7-Zip"),
         (lambda data: b"Rar!\x1a\x07\x01\x00" + data, "RAR"),
-        (lambda data: b"\x89PNG" + data, "neither a folder nor a"),
+        (lambda data: b"\x89PNG" + data[:20], "neither a folder nor a"),
     ],
     ids=["html", "truncated", "encrypted", "empty", "7z", "rar", "other"],
 )
@@ -304,6 +304,21 @@ def test_an_image_in_place_of_its_folder_names_the_folder(png: Png, tmp_path: Pa
     (tmp_path / "1.jpg").write_bytes(png(1))
     with pytest.raises(InputError, match=rf"1\.jpg is a PNG image, .* Name the folder it is in: {tmp_path}"):
         open_container(tmp_path / "1.jpg")
+
+
+def test_a_zip_behind_something_else_is_read(store: Store, png: Png, tmp_path: Path) -> None:
+    path = store("faces.zip", {"1.png": png(1)})
+    path.write_bytes(b"#!/bin/sh\nexec unzip $0\n" + b"\xfe" * 99 + path.read_bytes())
+    found = open_container(path)
+    assert [member.read() for member in found.members(found.names)] == [png(1)]
+
+
+def test_a_bomb_is_not_inflated(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_LARGEST_IMAGE", 1000)
+    for name in ("faces.zip", "faces.tar.gz"):
+        found = open_container(store(name, {"1.png": bytes(1001)}))
+        with pytest.raises(Unreadable, match="1,001 bytes, more than an image has"):
+            next(iter(found.members(found.names))).read()
 
 
 def test_weights_in_place_of_images_are_called_what_they_are(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_no_dataset_says_how_to_make_one(tmp_path: Path) -> None:
     assert not is_dataset(tmp_path)
     with pytest.raises(InputError, match=rf"facegen prepare {tmp_path} DATASET"):
         FaceDataset.open(tmp_path)
-    with pytest.raises(InputError, match="it does not exist. Make one with: facegen prepare SOURCE"):
+    with pytest.raises(InputError, match=r"it does not exist\. Make one with: facegen prepare SOURCE"):
         FaceDataset.open(tmp_path / "none")
 
 
