@@ -152,7 +152,7 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
     try:
         fields = dict(json.loads(text))
         sha256 = fields.pop("sha256", None)
-    except (ValueError, TypeError) as problem:
+    except (ValueError, TypeError, RecursionError) as problem:
         raise Damaged(in_words(problem)) from problem
     if sha256 != fields_sha256(fields):
         raise Damaged(OTHER_CONTENTS)

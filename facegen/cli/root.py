@@ -19,11 +19,7 @@ import facegen
 from facegen import console
 from facegen.errors import EnvironmentProblem, FacegenError, InputError, in_words
 from facegen.extensions import load_extensions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from facegen.toml_file import read_toml
 
 #: In the order of the stages, as in ``facegen --help``.
 COMMANDS = (
@@ -188,13 +184,7 @@ def _words(option: click.Option) -> list[str]:
 
 def _load_config(path: Path) -> dict[str, dict[str, Any]]:
     """Read TOML defaults: a table a command, keys named like its options (``score-every = 10``)."""
-    try:
-        with path.open("rb") as file:
-            tables = tomllib.load(file)
-    except OSError as problem:
-        raise InputError(f"Cannot read the configuration {path}: {problem.strerror}.") from problem
-    except (ValueError, RecursionError) as problem:  # TOMLDecodeError, UnicodeDecodeError; too deeply nested
-        raise InputError(f"The configuration {path} is not valid TOML: {problem}.") from problem
+    tables = read_toml(path, f"The configuration {path}")
     defaults: dict[str, dict[str, Any]] = {}
     for command_name, table in tables.items():
         if command_name not in COMMANDS or not isinstance(table, dict):

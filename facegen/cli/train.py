@@ -13,7 +13,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command(short_help="Train a GAN on a prepared dataset.")
-@click.argument("dataset", type=FOLDER)
+@click.argument("dataset", type=click.Path(path_type=Path))
 @click.argument("run", type=FOLDER)
 @click.option("--recipe", metavar="NAME|FILE", help="Recipe to train; by default the run's own, else dcgan.")
 @click.option("--kimg", type=float, help="Length: thousands of real images shown.")

@@ -32,8 +32,8 @@ from facegen.printable import printable
 
 #: A link's target is no longer.
 _LONGEST_TARGET = 4096
-#: A sparse file of a few bytes may claim any size.
-_LARGEST_SPARSE = 512 << 20
+#: A few compressed bytes, or a sparse file, may claim any size; the largest image of MAX_PIXELS is smaller.
+_LARGEST_IMAGE = 640 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class ZipMember:
     crc: int
 
     def read(self) -> bytes:
+        if self.size > _LARGEST_IMAGE:
+            raise Unreadable(f"{self.size:,} bytes, more than an image has")
         try:
             with self.archive.open("rb") as file:
                 file.seek(self.offset)
@@ -289,10 +291,10 @@ class Tar:
                 ) from problem
 
     def _member(self, stream: IO[bytes], name: str, place: _Place) -> BytesMember | UnreadableMember:
+        if place.size > _LARGEST_IMAGE:
+            return UnreadableMember(name, f"{place.size:,} bytes, more than an image has")
         if place.sparse is None:
             return BytesMember(name, self._read(stream, place.offset, place.size))
-        if place.size > _LARGEST_SPARSE:
-            return UnreadableMember(name, f"a sparse file of {place.size:,} bytes")
         data, offset = bytearray(place.size), place.offset
         for at, size in place.sparse:
             if at + size > place.size:

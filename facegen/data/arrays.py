@@ -245,9 +245,16 @@ class ArrayFile:
         except OSError as problem:
             raise InputError(f"Cannot read {path}: {problem.strerror or problem}.") from problem
         self._start = header.length
-        if there < self._layout.count * self._layout.row_bytes:
+        beyond = there - self._layout.count * self._layout.row_bytes
+        if beyond < 0:
             whole = there // self._layout.row_bytes
             raise InputError(f"{path} is cut short: {whole:,} of its {self._layout.count:,} images are there.", _AGAIN)
+        if beyond:  # np.load reads the first of several, and says nothing
+            raise InputError(
+                f"{path} goes on for {beyond:,} bytes after its array {in_words(header.shape, header.dtype)}: several "
+                "arrays may have been saved to it.",
+                "Save them as one: np.save('images.npy', np.concatenate(arrays)) in Python.",
+            )
         self.names = row_names(self._layout.count)
         self.passed_over = PassedOver()
 
@@ -306,8 +313,8 @@ class ArrayArchive:
                 if len(row) != size:
                     raise InputError(f"{self._where} is cut short.", _AGAIN)
                 yield BytesMember(name, self._layout.encode(row))
-            if names and int(names[-1]) == self._layout.count - 1:
-                file.read()  # nothing is left but the end, where the CRC-32 is compared
+            while file.read(1 << 20):  # the CRC-32 is compared at the end
+                pass
 
 
 def stored(path: Path, entry: zipfile.ZipInfo) -> Window:

@@ -29,7 +29,7 @@ _OPENERS: dict[str, Callable[[IO[bytes]], gzip.GzipFile | bz2.BZ2File | lzma.LZM
     "bz2": bz2.BZ2File,
     "xz": lzma.LZMAFile,
 }
-_COMPRESSED = {"gz": "gzip", "bz2": "bzip2", "xz": "xz"}
+_COMPRESSED = {"gz": "a gzip file", "bz2": "a bzip2 file", "xz": "an xz file"}
 
 
 @contextmanager
@@ -110,7 +110,7 @@ def _tar_damage(path: Path, problem: Exception, compression: str) -> FacegenErro
         if kind is not TAR and kind is not ZEROS and inside:
             what = "something that is no tar" if kind is None else kind.name
             return InputError(
-                f"{path} is a {_COMPRESSED[compression]} file that holds {what}, not a tar of images.",
+                f"{path} is {_COMPRESSED[compression]} that holds {what}, not a tar of images.",
                 "Unpack it and name what comes out, or a folder or an archive of images.",
             )
     return InputError(f"{path} is not a whole tar archive: {_sentence(problem)}.", DOWNLOAD_AGAIN)

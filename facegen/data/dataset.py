@@ -29,6 +29,7 @@ import numpy.typing as npt
 from facegen import console
 from facegen.data.litter import came_by_itself
 from facegen.errors import InputError, in_words
+from facegen.file_kinds import kind_of_file
 from facegen.files import atomic_folder, fields_sha256, write_json
 from facegen.printable import printable
 
@@ -55,6 +56,24 @@ _SETTLED = 2.0
 def is_dataset(path: Path) -> bool:
     """Whether ``path`` is a folder that looks like a prepared dataset (it may still be damaged)."""
     return (path / MANIFEST).is_file() and (path / IMAGES).is_file()
+
+
+def _no_dataset(path: Path) -> InputError:
+    if path.is_file():
+        kind = kind_of_file(path)
+        what = "a file" if kind is None else kind.name
+        of_images = kind is None or kind.family in ("archive", "arrays")
+        remedy = None if kind is None else kind.remedy
+        return InputError(
+            f"{path} is {what}, not a prepared dataset.",
+            f"If it holds images: facegen prepare {path} DATASET, and name DATASET." if of_images else remedy,
+        )
+    files = "" if not path.is_dir() else next((name for name in (MANIFEST, IMAGES) if not (path / name).is_file()), "")
+    remedy = f"Make one with: facegen prepare SOURCE {path}"
+    if files and not any((path / name).exists() for name in (MANIFEST, IMAGES, INDEX)):
+        remedy = f"If it holds images: facegen prepare {path} DATASET, and name DATASET."
+    lacks = f"it lacks {files}" if files else "it does not exist"
+    return InputError(f"{path} is not a prepared dataset: {lacks}.", remedy)
 
 
 @dataclass(frozen=True)
@@ -86,15 +105,12 @@ class FaceDataset:
         """
         path = Path(path)
         if not is_dataset(path):
-            raise InputError(
-                f"{path} is not a prepared dataset: it lacks {MANIFEST} or {IMAGES}.",
-                f"Make one with: facegen prepare SOURCE {path}",
-            )
+            raise _no_dataset(path)
         try:
             manifest = dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
             images = _mapped(path / IMAGES)
             names, splits = _read_index((path / INDEX).read_bytes())
-        except (OSError, EOFError, ValueError, TypeError, KeyError, csv.Error) as problem:
+        except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError, csv.Error) as problem:
             raise InputError(f"The dataset {path} is damaged: {str(problem).rstrip('.')}.", _AGAIN) from problem
         if manifest.get("schema") != SCHEMA:
             raise InputError(

@@ -18,6 +18,7 @@ from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, kind_of
 from facegen.files import sha256_file
+from facegen.printable import printable as shown
 
 #: Rows that are read at a time where the file is not in chunks.
 _ROWS = 32
@@ -47,6 +48,7 @@ class Hdf5:
         self._layout: Layout | None = None
         with self._open() as file:
             arrays, columns, single = _datasets(file)
+            self._tell_of_links(file, bool(arrays or columns or single))
             if len(columns) > 1:
                 raise InputError(
                     f"{path} holds several datasets of encoded images: {', '.join(columns[:8])}.",
@@ -64,6 +66,18 @@ class Hdf5:
         self._real_names = names
         self.names = sorted(names, key=natural_key)
         self.passed_over = PassedOver()
+
+    def _tell_of_links(self, file: Any, has_others: bool) -> None:
+        """What lies in another file is named and not opened: that may be any file of this machine."""
+        elsewhere = _elsewhere(file)
+        if not elsewhere:
+            return
+        held = ", ".join(f"{shown(name)} ({shown(other)})" for name, other in list(elsewhere.items())[:8])
+        message = f"{self.path} refers to other files, which are not opened: {held}."
+        remedy = "Name that file, or copy what is in it into this one."
+        if not has_others:
+            raise InputError(message, remedy)
+        console.warn(f"{message} {remedy}")
 
     def _layout_of(self, item: Any) -> Layout:
         where = f"{self._one} in {self.path}"
@@ -126,7 +140,7 @@ def _datasets(file: Any) -> tuple[Arrays, list[str], Arrays]:
     single: Arrays = {}
 
     def look(name: str, item: Any) -> None:
-        if not isinstance(item, h5py.Dataset) or item.shape is None:
+        if not isinstance(item, h5py.Dataset) or item.shape is None or _other_file(item) is not None:
             return
         shape, dtype = item.shape, item.dtype
         if _is_column(item):
@@ -138,6 +152,34 @@ def _datasets(file: Any) -> tuple[Arrays, list[str], Arrays]:
 
     file.visititems(look)
     return arrays, columns, single
+
+
+def _other_file(item: Any) -> str | None:
+    """The first other file in which a dataset's values lie; None where they are in its own."""
+    if item.is_virtual:
+        names = [source.file_name for source in item.virtual_sources()]
+        return next((name for name in names if name != "."), None)
+    return str(item.external[0][0]) if item.external else None
+
+
+def _elsewhere(file: Any) -> dict[str, str]:
+    """What a file refers to in other files, and in which: external links, external storage, virtual datasets."""
+    import h5py
+
+    found: dict[str, str] = {}
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Group):
+            for key in item:
+                link = item.get(key, getlink=True)
+                if isinstance(link, h5py.ExternalLink):
+                    found[f"{name}/{key}".lstrip("/")] = link.filename
+        elif isinstance(item, h5py.Dataset) and (other := _other_file(item)) is not None:
+            found[name] = other
+
+    look("", file)
+    file.visititems(look)
+    return found
 
 
 def _is_picture(shape: Sequence[int]) -> bool:

@@ -110,6 +110,8 @@ def _open(path: Path, depth: int = 0) -> Container:
         return _or_inside(Tar(path, _TARS[kind]), path, depth)
     if kind is None and path.suffix.lower() == ".zip":  # the last volume begins anywhere in a member
         require_own_offsets(path)
+    if kind is None and zipfile.is_zipfile(path):  # behind something else, such as a program that unpacks it
+        return _open_zip(path, depth)
     if kind is None and not depth and tarfile.is_tarfile(path):  # of before 1988, without a magic number
         return _or_inside(Tar(path, ""), path, depth)
     raise _not_an_archive(path, kind)
@@ -122,7 +124,10 @@ def _open_zip(path: Path, depth: int) -> Container:
     with path.open("rb") as file, zipfile.ZipFile(file) as content:
         if array_entries(content.namelist()):
             return ArrayArchive(path)
-    return _or_inside(archive, path, depth)
+    found = _or_inside(archive, path, depth)
+    if not found.names and (kind := kind_of_file(path)) is PYTORCH:
+        raise _not_an_archive(path, kind)
+    return found
 
 
 def _or_inside(outer: Zip | Tar, path: Path, depth: int) -> Container:

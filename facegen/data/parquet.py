@@ -21,7 +21,7 @@ from facegen.data.image_names import natural_key
 from facegen.data.listing import UnreadableMember
 from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.file_kinds import DOWNLOAD_AGAIN
+from facegen.file_kinds import DOWNLOAD_AGAIN, PARQUET, kind_of_file
 from facegen.files import sha256_file
 from facegen.printable import printable
 
@@ -116,10 +116,15 @@ class Parquet:
             # Without pre_buffer and with a small buffer, a column is read page by page.
             with (
                 shard.open("rb") as file,
-                pyarrow.parquet.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as table,
+                pyarrow.parquet.ParquetFile(
+                    file, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+                ) as table,
             ):
                 yield table
         except (pyarrow.ArrowException, OSError) as problem:
+            kind = kind_of_file(shard)
+            if kind is not None and kind is not PARQUET:
+                raise InputError(f"{shard} is {kind.name}, not a parquet file.", kind.remedy) from problem
             words = str(problem).strip().splitlines()[0][:200].rstrip(".") if str(problem).strip() else "damaged"
             raise InputError(f"{shard} is a truncated or damaged parquet file: {words}.", DOWNLOAD_AGAIN) from problem
 

@@ -24,6 +24,8 @@ Floats = npt.NDArray[np.float64]
 _LARGEST = float(np.finfo(np.float32).max)
 #: What rounding to float32 does to a covariance: so much of its largest eigenvalue or entry.
 _ROUNDING = 1e-6
+#: What E[xxᵀ] − μμᵀ in float32 does to it, of ‖μ‖²; beyond this share of its largest entry the file says nothing.
+_EPSILON, _CANCELLED = float(np.finfo(np.float32).eps), 1e-3
 
 
 class NoDistance(InputError, ValueError):
@@ -133,7 +135,8 @@ def flaw_of(mu: Floats, sigma: Floats) -> str | None:
     """What keeps ``mu`` [D] and ``sigma`` [D, D] from being the mean and covariance of features, in words; else None.
 
     A covariance is finite, symmetric and positive semi-definite. Rounding to float32 may break the last two by 1e-6 of
-    its largest entry or eigenvalue. All zero is one: of features that are all the same.
+    its largest entry or eigenvalue, and by float32's ε of ‖μ‖² where it was computed as E[xxᵀ] − μμᵀ,
+    though never by 1e-3. All zero is one: of features that are all the same.
     """
     for name, values, most in (("mu", mu, _LARGEST), ("sigma", sigma, _LARGEST**2)):
         if not np.isfinite(values).all():
@@ -141,10 +144,11 @@ def flaw_of(mu: Floats, sigma: Floats) -> str | None:
         if np.abs(values).max() > most:
             return f"its {name} reaches {np.abs(values).max():.1e}, which no features of float32 have"
     largest = np.abs(sigma).max()
-    if np.abs(sigma - sigma.T).max() > _ROUNDING * largest:
+    cancelled = min(_EPSILON * float(mu @ mu), _CANCELLED * float(largest))
+    if np.abs(sigma - sigma.T).max() > _ROUNDING * largest + cancelled:
         return "its sigma is not symmetric, so it is no covariance"
     variances = np.diag(sigma)
-    if variances.min() < -_ROUNDING * largest:
+    if variances.min() < -_ROUNDING * largest - cancelled:
         return (
             f"its sigma has negative variances on its diagonal, down to {variances.min():.3g}, so it is no covariance"
         )
@@ -153,12 +157,12 @@ def flaw_of(mu: Floats, sigma: Floats) -> str | None:
     # The largest eigenvalue is no less than the largest variance: where this Cholesky factor is, no eigenvalue is too
     # far below zero. It takes a tenth of the time of the eigenvalues.
     shifted = sigma.copy()
-    shifted.flat[:: len(sigma) + 1] += _ROUNDING * variances.max()
+    shifted.flat[:: len(sigma) + 1] += _ROUNDING * variances.max() + cancelled
     try:
         linalg.cholesky(shifted, overwrite_a=True, check_finite=False)
     except linalg.LinAlgError:
         eigenvalues = linalg.eigvalsh(sigma)
-        if eigenvalues[0] < -_ROUNDING * np.abs(eigenvalues).max():
+        if eigenvalues[0] < -_ROUNDING * np.abs(eigenvalues).max() - cancelled:
             return (
                 f"its sigma has eigenvalues from {eigenvalues[0]:.3g} to {eigenvalues[-1]:.3g}, and a covariance has "
                 "none below zero"

@@ -126,8 +126,7 @@ class StatisticsFile:
         given = f"{first} {list(mu.shape)} and {second} {list(sigma.shape)}"
         if mu.ndim == 2 and mu.shape[0] == mu.shape[1] > 1 and sigma.size == mu.shape[0]:
             raise InputError(
-                f"{self.path} has {given}: the two are swapped.",
-                "Call the mean mu, [D], and the covariance sigma, [D, D].",
+                f"{self.path} has {given}: the two are swapped.", "Call the mean mu, and the covariance sigma."
             )
         if sigma.ndim <= 2 and sigma.size == mu.size > 1:
             raise InputError(

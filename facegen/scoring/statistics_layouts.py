@@ -20,7 +20,24 @@ from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
 from facegen.data.npy import read_npy_header
 from facegen.errors import InputError
-from facegen.file_kinds import BZIP2, GZIP, HEAD, LEGACY_PYTORCH, NPY, NPZ, PICKLE, PYTORCH, TAR, XZ, ZIP, kind_of
+from facegen.file_kinds import (
+    BZIP2,
+    GZIP,
+    HDF5,
+    HEAD,
+    LEGACY_PYTORCH,
+    NPY,
+    NPZ,
+    PARQUET,
+    PICKLE,
+    PYTORCH,
+    TAR,
+    TORCHSCRIPT,
+    XZ,
+    ZIP,
+    kind_of,
+    kind_of_file,
+)
 from facegen.scoring.npz_arrays import NpzArrays, no_npz
 from facegen.scoring.statistics_file import Arrays, StatisticsFile
 
@@ -30,12 +47,17 @@ _PAIRS = (("mu", "sigma"), ("mean", "cov"), ("mean", "covar"), ("m", "s"))
 _FEATURES = ("pool_3", "features", "act", "acts", "activations")
 #: What is not told by its content is meant as statistics under these names, for an error that says so.
 _SUFFIXES = frozenset({".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle"})
+#: What images come in, under whatever name.
+_CONTAINERS = (TAR, GZIP, BZIP2, XZ, PARQUET, HDF5)
 #: An .npz and what torch.save writes are zips, of which the first member alone may not tell.
 _ZIPS = (ZIP, NPZ, PYTORCH)
-#: Archives that images come in, whatever they are called.
-_TARS = (TAR, GZIP, BZIP2, XZ)
-#: One of two ``.npy`` files that go together: ``mu.npy``, ``celeba_mean.npy``, ``sigma-train.npy``.
-_TWIN = re.compile(r"(?P<before>.+[-_.])?(?P<word>mu|sigma|mean|covar|cov|m|s)(?P<after>[-_.].+)?", re.IGNORECASE)
+#: One of two arrays or ``.npy`` files that go together: ``mu``, ``act_mu``, ``celeba_mean``, ``sigma-train``, ``MU``.
+_TWIN = re.compile(
+    r"(?P<before>.+[-_.])?((?P<mean>mus?|means?|m)|(?P<covariance>sigmas?|covariance|covar|cov|s))(?P<after>[-_.].+)?",
+    re.IGNORECASE,
+)
+#: Features of as many images as dims are a square matrix too, but no symmetric one: so far from it, of its largest.
+_SYMMETRIC = 1e-3
 _SAVE = "numpy.savez('stats.npz', mu=mu, sigma=sigma)"
 
 
@@ -56,7 +78,7 @@ def holds_statistics(path: Path) -> bool:
                 file.seek(0)
                 return len(read_npy_header(file).shape) < 3
         if kind not in _ZIPS:
-            return kind in (PICKLE, LEGACY_PYTORCH) or (named and kind not in _TARS)
+            return kind in (PICKLE, LEGACY_PYTORCH) or (named and kind not in _CONTAINERS)
         if _begins_with_an_image(head):  # 200,000 names take seconds to list
             return False
         with zipfile.ZipFile(path) as archive:
@@ -68,7 +90,7 @@ def holds_statistics(path: Path) -> bool:
     if not names or any(not name.endswith(".npy") for name in names):
         return named and not names
     arrays = NpzArrays(path)
-    if any(first in arrays and second in arrays for first, second in _PAIRS):
+    if _twins(arrays):
         return True
     try:
         return all(len(arrays.shape(name)[0]) < 3 for name in arrays)
@@ -105,7 +127,10 @@ def open_statistics(path: Path) -> StatisticsFile:
     if kind is PICKLE:
         raise _pickled(path, "is a Python pickle")
     if kind not in _ZIPS:
-        raise no_npz(path, f"it is {'no zip archive' if kind is None else kind.name}")
+        what = "no zip archive" if kind is None else kind.name
+        raise InputError(
+            f"{path} is not an .npz file of plain arrays: it is {what}.", None if kind is None else kind.remedy
+        )
     return _from_arrays(path, NpzArrays(path))
 
 
@@ -116,19 +141,46 @@ def refuse_statistics(path: Path, what: str) -> None:
 
 
 def _from_arrays(path: Path, arrays: Arrays) -> StatisticsFile:
-    for names in _PAIRS:
-        if names[0] in arrays and names[1] in arrays:
-            mu, sigma = (arrays[name] for name in names)
-            return StatisticsFile(path, (path,), names, arrays, mu, sigma, has_more=_has_more(arrays))
+    pairs = _twins(arrays)
+    if len(pairs) == 1:
+        mu, sigma = (arrays[name] for name in pairs[0])
+        return StatisticsFile(path, (path,), pairs[0], arrays, mu, sigma, has_more=_has_more(arrays))
+    held = ", ".join(f"{name} {dtype} {list(shape)}" for name, (shape, dtype) in _shapes(arrays).items())
+    if pairs:
+        raise InputError(
+            f"{path} holds several pairs of mean and covariance: {held}.", "Save the two you mean as mu and sigma."
+        )
     rows = _rows_in(arrays)
     if rows is not None:
         return StatisticsFile(path, (path,), _PAIRS[0], arrays, rows=rows, has_more=_has_more(arrays))
     names = next((pair for pair in _PAIRS if pair[0] in arrays or pair[1] in arrays), _PAIRS[0])
     raise InputError(
-        f"{path} lacks {' and '.join(sorted(name for name in names if name not in arrays))}.",
+        f"{path} lacks {' and '.join(sorted(name for name in names if name not in arrays))}"
+        f"{f': it holds {held}' if held else ''}.",
         "Reference statistics are an .npz with mu and sigma, as 'pytorch-fid --save-stats' and "
         "'facegen fid --save-stats' write them.",
     )
+
+
+def _twins(names: Iterable[str]) -> list[tuple[str, str]]:
+    """The means and covariances among names: the one pair of known names, or all that differ in that word alone."""
+    names = tuple(names)
+    for pair in _PAIRS:
+        if pair[0] in names and pair[1] in names:
+            return [pair]
+    found: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
+    for name in names:
+        if (twin := _TWIN.fullmatch(name)) is not None:
+            rest = (twin["before"] or "").lower(), (twin["after"] or "").lower()
+            found.setdefault(rest, ([], []))[0 if twin["mean"] else 1].append(name)
+    return [(means[0], covariances[0]) for means, covariances in found.values() if len(means) == len(covariances) == 1]
+
+
+def _shapes(arrays: Arrays) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Each array's shape and type; of an ``.npz`` by the headers alone."""
+    if isinstance(arrays, NpzArrays):
+        return {name: arrays.shape(name) for name in arrays}
+    return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
 
 def _has_more(arrays: Arrays) -> bool:
@@ -140,27 +192,29 @@ def _rows_in(arrays: Arrays) -> npt.NDArray[Any] | None:
     """The features among arrays without mean and covariance: by their name, or as the only matrix of floats."""
     if any(name in arrays for pair in _PAIRS for name in pair):
         return None
+    shapes = _shapes(arrays)
     found = [name for name in _FEATURES if name in arrays] or list(arrays)
+    matrices = [name for name in found if len(shapes[name][0]) == 2 and shapes[name][1].kind == "f"]
+    if len(matrices) != 1:
+        return None
+    rows = arrays[matrices[0]]
+    return None if _may_be_a_covariance(rows) else rows
 
-    def shape(name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        return arrays.shape(name) if isinstance(arrays, NpzArrays) else (arrays[name].shape, arrays[name].dtype)
 
-    matrices = [name for name in found if len(shape(name)[0]) == 2 and shape(name)[1].kind == "f"]
-    return arrays[matrices[0]] if len(matrices) == 1 else None
+def _may_be_a_covariance(matrix: npt.NDArray[Any]) -> bool:
+    """Whether it is square and symmetric, to rounding: then it is none of features."""
+    if len(matrix) != matrix.shape[1] or len(matrix) < 2:
+        return False
+    return bool(np.abs(matrix - matrix.T).max() <= _SYMMETRIC * np.abs(matrix).max())
 
 
 def _from_npy(path: Path) -> StatisticsFile:
     """One of a pair, whose twin lies beside it; or features."""
-    named = _TWIN.fullmatch(path.stem)
-    if named is not None:
-        for pair in _PAIRS:
-            names = [
-                path.with_name(f"{named['before'] or ''}{each}{named['after'] or ''}{path.suffix}") for each in pair
-            ]
-            if path in names and all(each.is_file() for each in names):
-                return _from_pair(path, names[0], names[1])
+    beside = {file.stem: file for file in path.parent.glob(f"*{path.suffix}") if file.is_file()}
+    for first, second in _twins_with(path.stem, beside):
+        return _from_pair(path, beside[first], beside[second])
     array = _read_npy(path)
-    square = array.ndim == 2 and array.shape[0] == array.shape[1] and bool(np.array_equal(array, array.T))
+    square = array.ndim == 2 and _may_be_a_covariance(array)
     if array.ndim < 2 or 1 in array.shape or square:
         what, other = ("a covariance", "mean") if square and array.size > 1 else ("a mean", "covariance")
         raise InputError(
@@ -180,14 +234,21 @@ def _from_pair(path: Path, mean: Path, covariance: Path) -> StatisticsFile:
     return StatisticsFile(path, (mean, covariance), (mean.stem, covariance.stem), {}, mu, sigma)
 
 
+def _twins_with(stem: str, stems: Iterable[str]) -> list[tuple[str, str]]:
+    """The pair that ``stem`` is one of, among ``stems``: of known names, or that differ in the word alone."""
+    known = [pair for pair in _PAIRS if set(pair) <= set(stems)]
+    of_known = [pair for pair in known if stem in pair]
+    others = set(stems).difference(*known)
+    return of_known or [pair for pair in _twins(sorted(others)) if stem in pair]
+
+
 def _pair_in(folder: Path) -> tuple[Path, Path] | None:
-    """A folder's mean and covariance, where it has no image beside them."""
-    for first, second in _PAIRS:
-        mean, covariance = folder / f"{first}.npy", folder / f"{second}.npy"
-        if mean.is_file() and covariance.is_file():
-            pictures = any(entry.suffix.lower() in suffixes() for entry in folder.iterdir())
-            return None if pictures else (mean, covariance)
-    return None
+    """A folder's mean and covariance, where it has no image beside them, and no second pair."""
+    files = {entry.stem: entry for entry in folder.iterdir() if entry.suffix.lower() == ".npy" and entry.is_file()}
+    pairs = _twins(files)
+    if len(pairs) != 1 or any(entry.suffix.lower() in suffixes() for entry in folder.iterdir()):
+        return None
+    return files[pairs[0][0]], files[pairs[0][1]]
 
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:
@@ -206,11 +267,16 @@ def _from_torch(path: Path) -> StatisticsFile:
     """What ``torch.save`` wrote: mu and sigma, as torch-fidelity keeps them, or features [N, D]."""
     import torch
 
+    if kind_of_file(path) is TORCHSCRIPT:
+        raise InputError(
+            f"{path} is a TorchScript module, not statistics.",
+            f"Run it over the images, and store its features' mean and covariance: {_SAVE}.",
+        )
     # torch-fidelity stores NumPy's arrays: numbers too, which torch loads once they are named.
     permitted = getattr(torch.serialization, "safe_globals", None)  # torch 2.4 has none, and loads tensors alone
     try:
-        with nullcontext() if permitted is None else permitted(_plain_types()):
-            found = torch.load(path, map_location="cpu", weights_only=True)
+        with nullcontext() if permitted is None else permitted(_plain_types()), path.open("rb") as file:
+            found = torch.load(file, map_location="cpu", weights_only=True)  # of a path, torch looks at the name too
     except Exception as problem:  # it raises whatever it stumbles over
         if type(problem).__name__ == "UnpicklingError":  # it names what torch would not load
             raise _pickled(path, "holds pickled Python objects") from problem

@@ -166,8 +166,8 @@ class _State:
         self._stages: dict[str, Any] = {}
         if path.is_file():
             try:
-                self._stages = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
+                self._stages = dict(json.loads(path.read_text(encoding="utf-8")))
+            except (ValueError, TypeError, RecursionError):
                 console.warn(f"{path} is damaged; its stages are done again.")
 
     def holds(self, stage: str, inputs: dict[str, Any], output: str | None) -> bool:

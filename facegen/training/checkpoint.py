@@ -135,12 +135,10 @@ def _no_generator(path: Path, kind: FileKind) -> InputError:
             f"{path} is a checkpoint to go on training from, not a generator.",
             f"Name its run folder, or the generator in it: {path.parent.parent / LAST}",
         )
-    if path.suffix == ".safetensors":
-        return InputError(f"The generator {path} is damaged: it is {kind.name}.", "Copy it again, whole.")
-    return InputError(
-        f"{path} is {kind.name}, not a generator of facegen's.",
-        "Name a run folder, or a .safetensors file that facegen train wrote.",
-    )
+    wanted = "Name a run folder, or a .safetensors file that facegen train wrote."
+    # A download that failed has a remedy of its own; what to do about images has no place here.
+    remedy = kind.remedy if kind.family == "other" and kind.remedy and "image" not in kind.remedy else wanted
+    return InputError(f"{path} is {kind.name}, not a generator of facegen's.", remedy)
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def _written_ticks(run: Path) -> list[dict[str, Any]]:
         try:
             tick = json.loads(line)
             float(tick["kimg"])
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             damaged += [str(number)] * bool(line.strip())
         else:
             ticks.append(tick)

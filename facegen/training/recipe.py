@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,13 +23,9 @@ from facegen.gan.discriminators import NORMS, PUBLISHED, WEIGHT_NORMS, discrimin
 from facegen.gan.generators import generator_names
 from facegen.gan.losses import LOSSES
 from facegen.printable import printable_lines
+from facegen.toml_file import parse_toml, read_toml
 from facegen.training.former_recipes import by_present_names, by_present_values
 from facegen.training.hyperparameter import REQUIRED, Scheduled, hyperparameter, require_within_limits
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -235,15 +230,8 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
                 f"There is no recipe {str(name_or_file)!r}, neither by that name nor as a file.",
                 f"Did you mean {near[0]!r}?" if near else f"Recipes: {', '.join(recipe_names())}; or a TOML file.",
             )
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise InputError(f"Cannot read the recipe {path}: {problem}.") from problem
-    try:
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as problem:  # too deeply nested
-        raise InputError(f"{source} is not valid TOML: {problem}.") from problem
-    return recipe_from_dict(values, source)
+        return recipe_from_dict(read_toml(path, f"The recipe {path}"), source)
+    return recipe_from_dict(parse_toml(text, source), source)
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:

@@ -84,8 +84,10 @@ def _another_kind(path: Path, kind: FileKind | None) -> InputError:
     if kind is TORCHSCRIPT:
         saved = f"torch.save(torch.jit.load({path.name!r}, map_location='cpu').state_dict(), 'weights.pth')"
         return InputError(f"{message}: it is a TorchScript module.", f"Save its state dict by itself: {saved}")
-    remedy = {"archive": "Unpack it and name the file in it.", "other": kind.remedy, "weights": kind.remedy}
-    return InputError(f"{message}: it is {kind.name}.", remedy.get(kind.family) or _WANTED)
+    remedy = "Unpack it and name the file in it." if kind.family == "archive" else kind.remedy
+    if remedy is None or "image" in remedy:  # what is to be done where images are wanted
+        remedy = _WANTED
+    return InputError(f"{message}: it is {kind.name}.", remedy)
 
 
 def _unreadable(path: Path, kind: FileKind | None, problem: Exception) -> InputError:

@@ -245,6 +245,15 @@ class TestConfiguration:
         assert facegen("--config", tmp_path / "mine.toml", "sample", "run", "images").exit_code == 0
         assert options["truncation"] == 0.5
 
+    @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+    def test_windows_may_mark_its_encoding(
+        self, facegen: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encoding: str
+    ) -> None:
+        options = self.seen(monkeypatch)
+        (tmp_path / "mine.toml").write_text("[sample]\nseed = 9\n", encoding=encoding)
+        assert facegen("--config", tmp_path / "mine.toml", "sample", "run", "images").exit_code == 0
+        assert options["seed"] == 9
+
     @pytest.mark.parametrize(
         ("text", "says"),
         [
@@ -253,6 +262,9 @@ class TestConfiguration:
             ("[sample\n", "not valid TOML"),
             ("x = 'é'\n".encode("latin-1"), "not valid TOML"),
             ("x = " + "[" * 100_000, "not valid TOML"),
+            ("<!DOCTYPE html><html>", "is an HTML page, not TOML. Google Drive"),
+            (b"PK\3\4\x14" + bytes(40), "is a zip archive, not TOML"),
+            ('{"sample": {"n": 1}}', "is a JSON file, not TOML"),
         ],
     )
     def test_a_wrong_file_is_one_sentence(self, facegen: Run, tmp_path: Path, text: str | bytes, says: str) -> None:

@@ -130,14 +130,41 @@ def lying(path: Path) -> Path:
     return path
 
 
+def several(path: Path) -> Path:
+    """What np.save makes of one open file, and np.load reads the first of."""
+    with path.open("wb") as file:
+        np.save(file, BYTES[:2])
+        np.save(file, BYTES[2:])
+    return path
+
+
 DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "npy, cut": (lambda path: cut(store(path, BYTES)), "cut short: 3 of its 5 images"),
     "npy, no header": (lambda path: cut(cut(cut(cut(cut(store(path, BYTES[:1])))))), "damaged|cut short|empty file"),
+    "npy, several": (several, r"goes on for \d+ bytes after its array uint8 \[2, 8, 6, 3\].*np.concatenate"),
     "npz, cut": (lambda path: cut(store(path, {"a": BYTES})), "truncated or damaged"),
     "npz, a bit": (lambda path: spoilt(store(path, {"a": BYTES})), "CRC-32"),
     "npz, compressed, a bit": (lambda path: spoilt(compressed(path)), "damaged"),
     "npz, short inside": (lying, "cut short"),
 }
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_every_version_of_the_format_is_read(tmp_path: Path, version: tuple[int, int]) -> None:
+    with (tmp_path / "x.npy").open("wb") as file:
+        np.lib.format.write_array(file, BYTES, version=version)
+    np.testing.assert_array_equal([pixels for _, pixels in open_images(tmp_path / "x.npy")], BYTES)
+
+
+def test_a_part_of_a_compressed_array_is_compared_with_its_checksum_too(tmp_path: Path) -> None:
+    path = compressed(tmp_path / "x")
+    entry = zipfile.ZipFile(path).infolist()[0]
+    data = bytearray(path.read_bytes())
+    for at in range(14, 18), range(data.rfind(b"PK\1\2") + 16, data.rfind(b"PK\1\2") + 20):
+        data[at.start : at.stop] = (entry.CRC ^ 1).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="CRC-32"):
+        list((container := open_container(path)).members(container.names[:1]))
 
 
 @pytest.mark.parametrize("case", DAMAGED)

@@ -86,6 +86,7 @@ CHANGES = {
         "index.csv has other names or splits, or another order",
     ),
     "a split that there is not": (edit_bytes("index.csv", lambda data: data.replace(b"test", b"tost")), "row 4 of"),
+    "a manifest too deep to read": (edit_bytes("manifest.json", lambda data: b"[" * 100_000), "is damaged: "),
     "splits counted otherwise": (
         edit_bytes("index.csv", lambda data: data.replace(b"valid", b"train")),
         "manifest.json says splits",

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data import damage
+from facegen.data import archives, damage
 from facegen.data.decode import Unreadable
 from facegen.data.images import open_images
 from facegen.data.opening import open_container
@@ -136,7 +136,7 @@ def encrypted(zip_bytes: bytes) -> bytes:
         (lambda data: b"", "empty file"),
         (lambda data: b"7z\xbc\xaf\x27\x1c" + data, "7-Zip"),
         (lambda data: b"Rar!\x1a\x07\x01\x00" + data, "RAR"),
-        (lambda data: b"\x89PNG" + data, "neither a folder nor a"),
+        (lambda data: b"\x89PNG" + data[:20], "neither a folder nor a"),
     ],
     ids=["html", "truncated", "encrypted", "empty", "7z", "rar", "other"],
 )
@@ -306,13 +306,36 @@ def test_an_image_in_place_of_its_folder_names_the_folder(png: Png, tmp_path: Pa
         open_container(tmp_path / "1.jpg")
 
 
+def test_a_zip_behind_something_else_is_read(store: Store, png: Png, tmp_path: Path) -> None:
+    path = store("faces.zip", {"1.png": png(1)})
+    path.write_bytes(b"#!/bin/sh\nexec unzip $0\n" + b"\xfe" * 99 + path.read_bytes())
+    found = open_container(path)
+    assert [member.read() for member in found.members(found.names)] == [png(1)]
+
+
+def test_a_bomb_is_not_inflated(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_LARGEST_IMAGE", 1000)
+    for name in ("faces.zip", "faces.tar.gz"):
+        found = open_container(store(name, {"1.png": bytes(1001)}))
+        with pytest.raises(Unreadable, match="1,001 bytes, more than an image has"):
+            next(iter(found.members(found.names))).read()
+
+
+def test_weights_in_place_of_images_are_called_what_they_are(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:  # as torch.save names its members
+        archive.writestr("archive/data.pkl", b"")
+        archive.writestr("archive/version", b"3")
+    with pytest.raises(InputError, match=r"faces\.zip is a PyTorch file \(torch\.save\), not a folder"):
+        open_container(tmp_path / "faces.zip")
+
+
 @pytest.mark.parametrize(
     ("form", "inside", "words"),
     [
         ("a.gz", gzip.compress(b"\x93NUMPY\1\0v"), "a gzip file that holds a NumPy array"),
         ("a.tar.gz", gzip.compress(gzip.compress(b"x" * 999)), "a gzip file that holds a gzip file, not a tar"),
         ("a.tar.bz2", bz2.compress(b"<html>quota"), "a bzip2 file that holds an HTML page"),
-        ("a.tar.xz", lzma.compress(b"\xff\xd8\xff\xe0" * 99), "an? xz file that holds a JPEG image"),
+        ("a.tar.xz", lzma.compress(b"\xff\xd8\xff\xe0" * 99), " an xz file that holds a JPEG image"),
         ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999), "a gzip file that holds something that is no tar"),
         ("a.tar.gz.aa", gzip.compress(b"ustar" * 999)[:-20], "a volume of a split archive"),
     ],

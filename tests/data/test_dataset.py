@@ -165,5 +165,20 @@ def test_damage_is_an_input_error_with_a_remedy(tmp_path: Path, damage: object) 
 
 def test_no_dataset_says_how_to_make_one(tmp_path: Path) -> None:
     assert not is_dataset(tmp_path)
-    with pytest.raises(InputError, match="facegen prepare"):
+    with pytest.raises(InputError, match=rf"facegen prepare {tmp_path} DATASET"):
         FaceDataset.open(tmp_path)
+    with pytest.raises(InputError, match=r"it does not exist\. Make one with: facegen prepare SOURCE"):
+        FaceDataset.open(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\3\4" + bytes(40), "is a zip archive, not .* facegen prepare .*faces.zip DATASET"),
+        (b"<!DOCTYPE html>", "is an HTML page, not .* download again"),
+    ],
+)
+def test_a_file_in_place_of_a_dataset_is_called_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "faces.zip").write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        FaceDataset.open(tmp_path / "faces.zip")

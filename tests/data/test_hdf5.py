@@ -75,6 +75,35 @@ def test_what_is_no_image_is_told_in_words(tmp_path: Path, datasets: dict[str, A
         open_container(write(tmp_path / "x.h5", datasets))
 
 
+def external_link(file: Any, other: Path) -> None:
+    file["images"] = h5py.ExternalLink(str(other), "/images")
+
+
+def external_storage(file: Any, other: Path) -> None:
+    file.create_dataset("images", BYTES.shape, np.uint8, external=[(str(other), 0, BYTES.nbytes)])
+
+
+def virtual(file: Any, other: Path) -> None:
+    layout = h5py.VirtualLayout(BYTES.shape, np.uint8)
+    layout[:] = h5py.VirtualSource(str(other), "images", BYTES.shape)
+    file.create_virtual_dataset("images", layout)
+
+
+@pytest.mark.parametrize("refer", [external_link, external_storage, virtual])
+def test_another_file_of_the_machine_is_not_opened(
+    tmp_path: Path, refer: Callable[[Any, Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write(tmp_path / "secret.h5", {"images": BYTES})
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        refer(file, other)
+    with pytest.raises(InputError, match=r"x\.h5 refers to other files, which are not opened: images .*secret\.h5"):
+        open_container(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["own"] = BYTES[:2]
+    assert len(open_container(tmp_path / "x.h5").names) == 2
+    assert "refers to other files, which are not opened: images" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("keep", [100, 1000, -2000])
 def test_a_file_cut_short_is_told(tmp_path: Path, keep: int) -> None:
     path = write(tmp_path / "x.h5", {"images": np.zeros((50, 8, 6, 3), np.uint8)})

@@ -193,7 +193,9 @@ def test_a_sparse_file_that_claims_any_size_is_not_believed(tmp_path: Path) -> N
     header.pax_headers = {"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 50), "GNU.sparse.name": "1.bmp"}
     with tarfile.open(tmp_path / "faces.tar", "w", format=tarfile.PAX_FORMAT) as tar:
         tar.addfile(header)
-    assert "sparse file of 1,125,899,906,842,624 bytes" in str(read(open_container(tmp_path / "faces.tar"))["1.bmp"])
+    assert "1,125,899,906,842,624 bytes, more than an image has" in str(
+        read(open_container(tmp_path / "faces.tar"))["1.bmp"]
+    )
 
 
 @pytest.mark.parametrize("compression", COMPRESS)

@@ -121,6 +121,23 @@ def test_the_column_called_image_is_taken_of_several(tmp_path: Path, png: Png, c
     assert "column image" in capsys.readouterr().err
 
 
+def test_a_shard_that_is_something_else_is_called_what_it_is(tmp_path: Path, png: Png) -> None:
+    write(tmp_path / "faces/train-00000-of-00002.parquet", [png(1)])
+    (tmp_path / "faces/train-00001-of-00002.parquet").write_text("<!DOCTYPE html>")
+    with pytest.raises(
+        InputError, match=r"00001-of-00002\.parquet is an HTML page, not a parquet file.*download again"
+    ):
+        open_container(tmp_path / "faces")
+
+
+def test_the_checksums_of_pages_are_compared(tmp_path: Path) -> None:
+    options = {"use_dictionary": False, "compression": "none", "write_statistics": False}
+    path = write(tmp_path / "x.parquet", [b"GIF89a" + bytes(500)], write_page_checksum=True, **options)
+    path.write_bytes(path.read_bytes().replace(b"GIF89a", b"GIF87a"))
+    with pytest.raises(InputError, match=r"truncated or damaged parquet file.*CRC"):
+        read(path)
+
+
 @pytest.mark.parametrize("keep", [8, 300, -20])
 def test_a_file_cut_short_is_told(tmp_path: Path, png: Png, keep: int) -> None:
     path = write(tmp_path / "x.parquet", [png(1)])

@@ -234,6 +234,15 @@ def test_a_covariance_of_features_has_no_flaw(n: int, dtype: type) -> None:
     assert flaw_of(np.zeros(24), sigma) is None and flaw_of(np.zeros(24), np.zeros((24, 24))) is None
 
 
+def test_a_covariance_that_float32_computed_in_one_pass_has_no_flaw() -> None:
+    features = np.maximum(np.random.default_rng(0).standard_normal((100, 200)), 0).astype(np.float32) + np.float32(1)
+    mu = features.mean(axis=0)
+    sigma = ((features.T @ features - 100 * np.outer(mu, mu)) / np.float32(99)).astype(np.float64)
+    assert np.linalg.eigvalsh(sigma)[0] < -1e-6 * np.linalg.eigvalsh(sigma)[-1]
+    assert flaw_of(mu.astype(np.float64), sigma) is None
+    assert flaw_of(np.full(200, 1e6), -np.eye(200)) is not None  # however large the mean
+
+
 @pytest.mark.parametrize(
     ("mu", "sigma"),
     [

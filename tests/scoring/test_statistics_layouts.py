@@ -46,10 +46,10 @@ def npy(asked: str, **arrays: object) -> Write:
     return write
 
 
-def torch_file(value: object, old: bool = False) -> Write:
+def torch_file(value: object, old: bool = False, name: str = "stats.pt") -> Write:
     def write(folder: Path) -> Path:
-        torch.save(value, folder / "stats.pt", _use_new_zipfile_serialization=not old)
-        return folder / "stats.pt"
+        torch.save(value, folder / name, _use_new_zipfile_serialization=not old)
+        return folder / name
 
     return write
 
@@ -63,6 +63,10 @@ LAYOUTS = {
     "ADM": npz(arr_0=PICTURES, mu=MU, sigma=SIGMA, mu_s=np.zeros(7), sigma_s=np.eye(7)),
     "mean and cov": npz(mean=MU, cov=SIGMA),
     "m and s": npz(m=MU, s=SIGMA),
+    "upper case": npz(MU=MU, SIGMA=SIGMA),
+    "of two programs": npz(mu=MU, cov=SIGMA),
+    "with a word before": npz(act_mu=MU, act_sigma=SIGMA),
+    "in the plural": npz(mus=MU, sigmas=SIGMA),
     "float32": npz(mu=MU.astype(np.float32), sigma=SIGMA.astype(np.float32)),
     "long double": npz(mu=MU.astype(np.longdouble), sigma=SIGMA.astype(np.longdouble)),
     "big-endian": npz(mu=MU.astype(">f8"), sigma=SIGMA.astype(">f4")),
@@ -71,6 +75,9 @@ LAYOUTS = {
     "folder of mean and cov": npy("", mean=MU, cov=SIGMA),
     "one of a pair": npy("sigma.npy", mu=MU, sigma=SIGMA),
     "one of a named pair": npy("celeba-mean.npy", celeba_mean=MU, celeba_cov=SIGMA),
+    "folder of a named pair": npy("", celeba_mean=MU, celeba_cov=SIGMA),
+    "pair in upper case": npy("Mu.npy", Mu=MU, Sigma=SIGMA),
+    "torch-fidelity under another name": torch_file({"mu": MU, "sigma": SIGMA}, name="stats.safetensors"),
     "torch-fidelity": torch_file({"mu": MU, "sigma": SIGMA}),
     "tensors": torch_file({"mu": torch.from_numpy(MU), "sigma": torch.from_numpy(SIGMA)}),
     "tensors of an old torch": torch_file({"mean": torch.from_numpy(MU), "cov": torch.from_numpy(SIGMA)}, old=True),
@@ -88,6 +95,12 @@ def test_a_layout_is_read_for_what_it_holds(layout: str, tiny: FeatureExtractor,
     np.testing.assert_allclose(found.mu, MU, atol=1e-6)
     np.testing.assert_allclose(found.sigma, SIGMA, atol=1e-6)
     assert found.n == (40 if "features" in layout or layout == "score_sde" else None)
+
+
+def test_tables_and_archives_are_images_under_whatever_name(tmp_path: Path) -> None:
+    for head in (b"PAR1", b"\x89HDF\r\n\x1a\n", b"\x1f\x8b\x08"):
+        (tmp_path / "faces.npz").write_bytes(head + bytes(range(256)))
+        assert not holds_statistics(tmp_path / "faces.npz")
 
 
 @pytest.mark.parametrize("layout", ["pytorch-fid", "one of a pair", "torch-fidelity"])
@@ -169,6 +182,21 @@ def short_npy(folder: Path) -> Path:
     return path
 
 
+def text(words: str) -> Write:
+    def write(folder: Path) -> Path:
+        (folder / "stats.npz").write_text(words)
+        return folder / "stats.npz"
+
+    return write
+
+
+def scripted(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "stats.npz", "w") as archive:  # as torch.jit.save names its members
+        for name in ("data.pkl", "code/__torch__.py", "constants.pkl"):
+            archive.writestr(f"archive/{name}", b"")
+    return folder / "stats.npz"
+
+
 NONE = {
     "negative variances": (npz(mu=MU, sigma=-np.eye(D)), "negative variances on its diagonal, down to -1"),
     "indefinite": (npz(mu=MU, sigma=sigma_with(0, 1, 7)), "eigenvalues from -.* none below zero"),
@@ -195,7 +223,13 @@ NONE = {
     "flattened images": (npy("a.npy", a=np.zeros((9, D), np.uint8)), "neither features nor images"),
     "a mean alone": (npy("mu.npy", mu=MU), "a mean without its covariance.*sigma.npy"),
     "a covariance alone": (npy("cov.npy", cov=SIGMA), "a covariance without its mean.*mu.npy"),
+    "a covariance whose rounding differs": (npy("cov.npy", cov=SIGMA + np.triu(SIGMA) * 1e-5), "a covariance without"),
     "half a pair": (npz(mean=MU), "lacks cov"),
+    "a matrix that is no features": (npz(inverse=SIGMA), rf"lacks mu and sigma: it holds inverse float64 \[{D}, {D}\]"),
+    "two pairs": (npz(mu_real=MU, sigma_real=SIGMA, mu_fake=MU, sigma_fake=SIGMA), "several pairs.*mu_fake float64"),
+    "a web page": (text("<!DOCTYPE html><html></html>"), "it is an HTML page.*download again"),
+    "a pointer": (text("version https://git-lfs.github.com/spec/v1"), "it is a Git LFS pointer.*git lfs pull"),
+    "a TorchScript module": (scripted, "is a TorchScript module, not statistics"),
     "StyleGAN's pickle": (pickled, "Python pickle, which facegen does not load.*get_mean_cov.*savez"),
     "a pickle in .npy": (pickled_npy, "pickled Python object"),
     "a pickle in .pt": (torch_file({"mu": np.random.default_rng(0)}), "pickled Python objects"),

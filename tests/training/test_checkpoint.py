@@ -134,10 +134,20 @@ def test_another_file_in_a_generators_place_is_called_what_it_is(tmp_path: Path)
         load_generator(tmp_path / "g.pkl")
 
 
-@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64])
-def test_a_damaged_generator_is_said(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\xfe" * 64, "is damaged"),
+        (b"", "is an empty file, .*copy it again"),
+        (b"not safetensors", "is a text file, .* Name a run folder"),
+        (b"<!DOCTYPE html>", "is an HTML page, .*download again"),
+        (b"\x1f\x8b\x08" + bytes(9), "is a gzip file, .* Name a run folder"),
+        (b"%PDF-1.4", "is a PDF, .* Name a run folder"),
+    ],
+)
+def test_what_is_no_generator_is_called_damaged_only_where_it_is(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "g.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match=r"g\.safetensors is damaged"):
+    with pytest.raises(InputError, match=rf"g\.safetensors {words}"):
         load_generator(tmp_path / "g.safetensors")
 
 

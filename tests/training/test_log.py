@@ -89,9 +89,10 @@ def test_a_run_that_goes_on_leaves_the_lines_of_a_former_log_as_they_are(tmp_pat
 def test_a_line_that_is_no_tick_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_log(tmp_path / "run", FORMER)
     path = tmp_path / "run" / LOG
-    path.write_bytes(b'{"kimg": 0.5\xff}\n[]\n{"loss_d": 1}\n\n' + path.read_bytes() + b'{"kimg": 3')
+    odd = (b'{"kimg": 0.5\xff}', b"[]", b'{"loss_d": 1}', b"[" * 100_000, b'{"kimg": 1' + b"0" * 400 + b"}")
+    path.write_bytes(b"\n".join(odd) + b"\n\n" + path.read_bytes() + b'{"kimg": 3')
     assert [tick["kimg"] for tick in read_log(tmp_path / "run")] == [1.0, 2.0]
-    assert "log.jsonl is damaged: lines 1, 2, 3 are left out." in capsys.readouterr().err
+    assert "log.jsonl is damaged: lines 1, 2, 3, 4, 5 are left out." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("kimg", "said"), [(2.0, False), (3.0, True)])

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegen.errors import InputError
-from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recipe_names, tomllib
+from facegen.toml_file import parse_toml
+from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recipe_names
 
 #: Fields with a default.
 OPTIONAL = {
@@ -36,7 +37,7 @@ def test_dcgan_has_the_papers_hyperparameters() -> None:
 @given(st.text(st.characters(codec="utf-8")))
 def test_any_name_survives_toml(name: str) -> None:
     recipe = load_recipe("quick").with_overrides({"name": name})
-    assert recipe_from_dict(tomllib.loads(recipe.to_toml()), "the copy") == recipe
+    assert recipe_from_dict(parse_toml(recipe.to_toml(), "the copy"), "the copy") == recipe
 
 
 def test_toml_has_a_line_a_field(tmp_path: Path) -> None:
@@ -69,6 +70,9 @@ def test_broken_toml_is_said(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("batch = = 3", encoding="utf-8")
     with pytest.raises(InputError, match="not valid TOML"):
+        load_recipe(path)
+    path.write_bytes(b"\x93NUMPY" + bytes(60))
+    with pytest.raises(InputError, match=r"mine\.toml is a NumPy array \(\.npy\), not TOML"):
         load_recipe(path)
 
 
