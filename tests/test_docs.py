@@ -52,6 +52,11 @@ def leads_somewhere(page: str, target: str) -> bool:
     return not anchor or anchor in anchors(str(path.relative_to(ROOT)))
 
 
+def test_the_way_from_a_path_to_pixels_names_every_module_of_data() -> None:
+    there = {path.stem for path in (ROOT / "facegen" / "data").iterdir() if not path.name.startswith("_")}
+    assert there - set(re.findall(r"`(\w+)/?`", section(ARCHITECTURE, "From a path to pixels"))) == set()
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
     targets = re.findall(r"\]\(([^()\s]+)\)", text_of(page))
