@@ -106,6 +106,8 @@ def sample(
     path = generator_of(run)
     _require_replaceable(images)
     saved = load_generator(path)
+    if run.is_dir() and path.name == BEST:
+        _warn_of_another_run(path, saved)
     if path.resolve() == generator_path():
         console.info(
             f"This generator ships with facegen: {saved.recipe.name}, {saved.kimg:g} kimg of CelebA, for "
@@ -232,6 +234,26 @@ def generator_of(run: Path) -> Path:
         if (run / name).is_file():
             return run / name
     raise InputError(f"The run {run} has no generator yet: neither {BEST} nor {LAST}.", "Train it longer.")
+
+
+def _warn_of_another_run(best: Path, saved: SavedGenerator) -> None:
+    """A best generator that was copied in from elsewhere stands in for the run's own."""
+    last = best.with_name(LAST)
+    if not last.is_file():
+        return
+    try:
+        other = load_generator(last)
+    except InputError:  # it is not what is drawn from
+        return
+    ours, theirs = other.recipe.learned_fields(), saved.recipe.learned_fields()
+    differing = [name for name in ours if ours[name] != theirs[name]]
+    if saved.dataset_sha256 != other.dataset_sha256:
+        differing.insert(0, "dataset")
+    if differing:
+        console.warn(
+            f"{best} is of another run than {LAST} beside it: they differ in {', '.join(differing[:5])}. "
+            f"Name {last} to sample from that one."
+        )
 
 
 def _require_replaceable(images: Path) -> None:

@@ -79,6 +79,23 @@ def test_the_best_generator_is_preferred(facegen: Run, generator: Path, tmp_path
     assert "from best.safetensors" in outcome.stderr
 
 
+@pytest.mark.parametrize("what", ["length", "dataset", "seed"])
+def test_a_best_generator_of_another_run_is_said(facegen: Run, generator: Path, tmp_path: Path, what: str) -> None:
+    saved = load_generator(generator / "last.safetensors")
+    changed = {"length": {"kimg": 99}, "seed": {"seed": 7}}.get(what, {})
+    save_generator(
+        generator / "best.safetensors",
+        saved.network,
+        saved.recipe.with_overrides(changed),
+        size=saved.size,
+        dataset="cd" if what == "dataset" else saved.dataset_sha256,
+        images_seen=1,
+        score=None,
+    )
+    said = facegen("sample", generator, tmp_path / "images", "-n", "1").stderr
+    assert (f"is of another run than last.safetensors beside it: they differ in {what}." in said) == (what != "length")
+
+
 def test_earlier_samples_are_replaced_and_nothing_else(facegen: Run, generator: Path, tmp_path: Path) -> None:
     facegen("sample", generator, tmp_path / "images", "-n", "4")
     assert facegen("sample", generator, tmp_path / "images", "-n", "2").exit_code == 0
