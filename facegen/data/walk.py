@@ -16,7 +16,6 @@ from pathlib import Path
 from facegen.data.litter import is_litter
 from facegen.errors import InputError
 
-
 #: A folder that links lead to in more ways is no one's photographs: the ways through links among n folders are as many
 #: as n! and no walk ends.
 _MOST_WAYS = 1000
