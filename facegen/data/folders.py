@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from facegen.data.decode import Unreadable
-from facegen.data.image_names import count_twins, is_image_name, natural_key, shown_names
+from facegen.data.image_names import count_twins, is_hidden_image, is_image_name, natural_key, shown_names
 from facegen.data.partition import is_partition_name
 from facegen.data.passed_over import PassedOver
 from facegen.data.walk import State, walk
@@ -47,6 +47,8 @@ class Folder:
     def _images(self, within: str) -> Iterator[str]:
         for found in walk(self.path, within):
             if found.state is State.LITTER:
+                if is_hidden_image(found.path) and (self.path / found.path).is_file():
+                    self.passed_over.hidden.append(found.path)
                 continue
             if found.state is State.LOOP:
                 self.passed_over.loops.append(found.path)

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
 
+#: What iCloud leaves of a file that it took off the disk: ``.1.jpg.icloud`` for ``1.jpg``.
+PLACEHOLDER = ".icloud"
+
 
 def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """Sort key that puts ``2.jpg`` before ``10.jpg``, ignoring case; the name itself breaks ties."""
@@ -51,6 +54,17 @@ def shown_names(names: Iterable[str]) -> dict[str, str]:
 def is_image_name(name: str) -> bool:
     """Whether ``name`` (relative, forward slashes) ends like an image and is not litter."""
     return suffix_of(name) in suffixes() and not is_litter(name)
+
+
+def is_hidden_image(name: str) -> bool:
+    """Whether ``name`` is an image's but for the dot that hides it: ``.1.png``, ``.jpg``, iCloud's ``.1.jpg.icloud``.
+
+    Not so are ``._1.png``, which macOS makes itself, and what lies in a folder of litter.
+    """
+    folder, _, file = name.rpartition("/")
+    if not file.startswith(".") or file.startswith("._") or is_litter(folder):
+        return False
+    return f".{file.lower().removesuffix(PLACEHOLDER).rpartition('.')[2]}" in suffixes()
 
 
 def suffix_of(name: str) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from facegen.data.decode import Unreadable
-from facegen.data.image_names import count_twins, is_image_name, shown_names
+from facegen.data.image_names import count_twins, is_hidden_image, is_image_name, shown_names
 from facegen.data.litter import is_litter
 from facegen.data.passed_over import PassedOver
 from facegen.printable import printable
@@ -66,7 +66,9 @@ class Listing(Generic[Place]):
     def add_file(self, name: str, place: Place, head: Callable[[], bytes]) -> None:
         """A file; ``head`` gives its first bytes, none where they cannot be had."""
         self._put(name, place)
-        if name not in self._images and not is_litter(name):
+        if is_hidden_image(name):
+            self._passed_over.hidden.append(name)
+        elif name not in self._images and not is_litter(name):
             self._passed_over.add(name, head)
 
     def add_link(self, name: str, target: str) -> None:

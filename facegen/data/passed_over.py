@@ -10,7 +10,7 @@ from pathlib import Path
 
 from facegen import console
 from facegen.data.decode import suffixes
-from facegen.data.image_names import suffix_of
+from facegen.data.image_names import PLACEHOLDER, suffix_of
 from facegen.file_kinds import kind_of
 from facegen.printable import printable
 
@@ -58,6 +58,7 @@ class PassedOver:
         misnamed: those of the pictures that would be taken under another name.
         nowhere: links that do not end at anything, with why; those with an image's name are images that cannot be read.
         loops: links to a folder that holds them.
+        hidden: files with an image's name that a dot hides, which are litter.
         special: named pipes, sockets and devices with an image's name.
         replaced: how many images another one of the same name, further on in the archive, was taken for.
         twins: how many images were taken whose name another one has too, but for the normal form of Unicode.
@@ -69,6 +70,7 @@ class PassedOver:
     misnamed: list[str] = field(default_factory=list)
     nowhere: list[str] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
     replaced: int = 0
     twins: int = 0
@@ -135,11 +137,14 @@ class PassedOver:
         return sorted(self.suffixes.items(), key=lambda kind: (-kind[1], not kind[0], kind[0]))
 
     def to_json(self) -> dict[str, int]:
-        """How many files of each suffix were left out, the most first; the rarest of very many are ``"others"``."""
+        """How many files of each suffix were left out, the most first; the rarest of very many are ``"others"``.
+
+        Images that a dot hides are ``"hidden"``.
+        """
         kinds = self._kinds()
         listed = dict(kinds[:_LISTED])
         rest = sum(count for _, count in kinds[_LISTED:])
-        return listed | ({"others": rest} if rest else {})
+        return listed | ({"others": rest} if rest else {}) | ({"hidden": len(self.hidden)} if self.hidden else {})
 
     def say_remark(self, path: Path, taken: int) -> None:
         """What was left out of ``path``, of which ``taken`` images are taken, where that is only texts and the like."""
@@ -167,7 +172,12 @@ class PassedOver:
             )
 
     def links(self, path: str) -> Iterator[str]:
-        """What is no file although it looks like one: sentences."""
+        """What is no image although it looks like one: sentences."""
+        if self.hidden:
+            are = "is hidden, as its name begins" if len(self.hidden) == 1 else "are hidden, as their names begin"
+            yield f"{_images(len(self.hidden))} in {path} {are} with a dot, and left out: {_some(self.hidden)}."
+            if any(name.lower().endswith(PLACEHOLDER) for name in self.hidden):
+                yield f"iCloud took those that end in {PLACEHOLDER} off this disk: download them in the Finder."
         if self.special:
             yield f"Named pipes, sockets or devices, left out of {path}: {_some(self.special)}."
         if self.nowhere:

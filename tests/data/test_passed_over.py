@@ -83,6 +83,16 @@ def test_they_are_a_line_of_the_story_and_annotations_are_not(
     assert capsys.readouterr().err == f"Beside 1 image {path} holds 2 .txt and 1 .csv; passed over.\n"
 
 
+@pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar"])
+def test_images_that_a_dot_hides_are_said_and_what_macos_makes_is_not(form: str, store: Store, png: Png) -> None:
+    names = ["1.png", ".2.png", "a/.jpg", ".3.JPG.icloud", "._1.png", ".DS_Store", "__MACOSX/.4.png", ".5.txt"]
+    path = store(form, dict.fromkeys(names, png(1)))
+    container = open_container(path)
+    assert sorted(container.passed_over.hidden) == [".2.png", ".3.JPG.icloud", "a/.jpg"]
+    assert container.passed_over.to_json() == {"hidden": 3} and "3 images in" in warnings_of(path)
+    assert "iCloud took those that end in .icloud off this disk" in warnings_of(path)
+
+
 def test_where_everything_is_left_out_the_error_says_what_there_is(store: Store) -> None:
     with pytest.raises(InputError, match=r"It holds 2 \.heic and 1 \.txt\. Convert the \.heic"):
         open_container(store("faces", {"1.heic": b"x", "2.HEIC": b"x", "a.txt": b"x"}))
