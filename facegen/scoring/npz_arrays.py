@@ -57,5 +57,9 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
 
 def no_npz(path: Path, problem: object) -> InputError:
     """What is said of a file that is no ``.npz`` of plain arrays: ``problem`` is the reason, or what was raised."""
-    why = "an array of it holds pickled Python objects" if "allow_pickle" in str(problem) else str(problem).rstrip(".")
-    return InputError(f"{path} is not an .npz file of plain arrays: {why}.")
+    if "allow_pickle" in str(problem):
+        return InputError(f"{path} is not an .npz file of plain arrays: an array of it holds pickled Python objects.")
+    words = str(problem).rstrip(".") or type(problem).__name__
+    why = "it is cut short, for its end is missing" if words == "File is not a zip file" else words
+    again = None if isinstance(problem, OSError) else "Save, download or copy it again, whole."
+    return InputError(f"{path} is not an .npz file of plain arrays: {why}.", again)

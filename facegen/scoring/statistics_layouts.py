@@ -256,11 +256,19 @@ def _read_npy(path: Path) -> npt.NDArray[Any]:
         with path.open("rb") as file:
             objects = read_npy_header(file).dtype.hasobject
         if not objects:
-            array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-            return array
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            beyond = path.stat().st_size - array.offset - array.nbytes
     except (OSError, ValueError, EOFError) as problem:
         raise InputError(f"{path} is not a whole .npy file: {str(problem).rstrip('.')}.") from problem
-    raise _pickled(path, "holds a pickled Python object")
+    if objects:
+        raise _pickled(path, "holds a pickled Python object")
+    if beyond:  # np.load reads the first of several, and says nothing
+        raise InputError(
+            f"{path} goes on for {beyond:,} bytes after its array {array.dtype} {list(array.shape)}: several "
+            "arrays may have been saved to it.",
+            "Save each to a file of its own, or as one: numpy.concatenate(arrays).",
+        )
+    return np.asarray(array)
 
 
 def _from_torch(path: Path) -> StatisticsFile:

@@ -197,6 +197,19 @@ def scripted(folder: Path) -> Path:
     return folder / "stats.npz"
 
 
+def short_npz(folder: Path) -> Path:
+    path = npz(mu=MU, sigma=SIGMA)(folder)
+    path.write_bytes(path.read_bytes()[:-99])
+    return path
+
+
+def several(folder: Path) -> Path:
+    with (folder / "features.npy").open("wb") as file:
+        np.save(file, FEATURES[:30])
+        np.save(file, FEATURES[30:])
+    return folder / "features.npy"
+
+
 NONE = {
     "negative variances": (npz(mu=MU, sigma=-np.eye(D)), "negative variances on its diagonal, down to -1"),
     "indefinite": (npz(mu=MU, sigma=sigma_with(0, 1, 7)), "eigenvalues from -.* none below zero"),
@@ -235,6 +248,8 @@ NONE = {
     "a pickle in .pt": (torch_file({"mu": np.random.default_rng(0)}), "pickled Python objects"),
     "a state dict": (torch_file({"weight": torch.zeros(3)}), "lacks mu and sigma"),
     "a damaged .npz": (lambda folder: damage(npz(mu=MU, sigma=SIGMA)(folder), 900), "not an .npz file of plain arrays"),
+    "a .npz cut short": (short_npz, r"cut short, for its end is missing\. Save, download or copy it again"),
+    "several arrays in one .npy": (several, r"goes on for \d[\d,]* bytes after its array float\d\d \[30, "),
     "a .npy cut short": (short_npy, "not a whole .npy file"),
 }
 
