@@ -172,6 +172,8 @@ def _is_of_memory(problem: BaseException) -> bool:
 
 def _say_usage(problem: click.ClickException) -> None:
     """Wrong usage as Click tells it, whatever the words were."""
+    if sys.stderr is None:  # closed: Click would write to stdout, which is for results
+        return
     if isinstance(problem, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # Click's since 8.2
         problem.show()
         return

@@ -42,6 +42,18 @@ def test_every_command_is_in_the_readme(name: str) -> None:
     assert f"facegen {name}" in readme
 
 
+@pytest.mark.parametrize("words", [["nope"], ["fid", "--nope"], []])
+def test_wrong_usage_is_not_told_on_stdout_where_stderr_is_closed(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdout = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stderr", None)  # as Python has it after 2>&-
+    with pytest.raises(SystemExit) as ended:
+        main(words, prog_name="facegen")
+    assert ended.value.code == 2 and stdout.getvalue() == ""
+
+
 def test_help_does_not_load_torch() -> None:
     code = (
         "import sys\n"
