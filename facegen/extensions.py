@@ -37,7 +37,9 @@ def load_extension(entry: EntryPoint) -> None:
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results
             entry.load()
-    except (Exception, SystemExit) as problem:  # whatever the package's module raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # whatever the package's module raises; a panic in Rust is no Exception
         package = entry.dist.name if entry.dist is not None else "a package"
         raise EnvironmentProblem(
             f"The extension {entry.name} ({entry.value}) of {package} cannot be loaded: {in_words(problem)}.",

@@ -61,7 +61,14 @@ def test_commands_that_read_no_table_do_not_wait_for_it(
 
 @pytest.mark.parametrize(
     "source",
-    ["import nowhere_at_all", "raise ValueError('There is a metric kid already.')", "def f(:", "1 / 0", "exit(5)"],
+    [
+        "import nowhere_at_all",
+        "raise ValueError('There is a metric kid already.')",
+        "def f(:",
+        "1 / 0",
+        "exit(5)",
+        "raise GeneratorExit",
+    ],
 )
 def test_one_that_fails_is_named_with_its_package(source: str, installed: Callable[[str], None], facegen: Run) -> None:
     installed(source)

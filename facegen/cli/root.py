@@ -100,18 +100,10 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             console.warn("Interrupted.")
             ctx.exit(INTERRUPTED)
-        except (Exception, SystemExit) as problem:  # noqa: BLE001
-            # Whatever is raised ends in words and its exit code. SystemExit is a library's: nothing here raises it.
-            failure = _foreseen(problem)
-            if failure is not None:
-                console.error(failure)
-                ctx.exit(failure.exit_code)
-            console.defect(
-                problem,
-                f"This is a defect of facegen: {in_words(problem)}. Report it with your command and the lines below.",
-                f"facegen {facegen.__version__}, Python {platform.python_version()}, {platform.platform()}",
-            )
-            ctx.exit(DEFECT)
+        except BaseException as problem:  # noqa: BLE001
+            # Whatever is raised ends in words and its exit code. SystemExit is a library's, for nothing here raises it,
+            # and a panic of a library in Rust is no Exception either.
+            ctx.exit(_told(problem))
 
     def main(
         self,
@@ -130,13 +122,28 @@ class _Commands(click.Group):
             except click.ClickException as problem:
                 _say_usage(problem)
                 ended = WRONG_USAGE
-            except FacegenError as problem:  # the help has no place
-                console.error(problem)
-                ended = problem.exit_code
             except (click.Abort, KeyboardInterrupt):  # while the words were parsed, or a failure was told
                 console.warn("Interrupted.")
                 ended = INTERRUPTED
+            except SystemExit as problem:  # of Click's shell completion
+                ended = WRONG_USAGE if problem.code else 0
+            except BaseException as problem:  # noqa: BLE001
+                ended = _told(problem)  # likewise; or the help has no place
         sys.exit(ended or 0)
+
+
+def _told(problem: BaseException) -> int:
+    """Tell of a failure; its exit code."""
+    failure = _foreseen(problem)
+    if failure is not None:
+        console.error(failure)
+        return failure.exit_code
+    console.defect(
+        problem,
+        f"This is a defect of facegen: {in_words(problem)}. Report it with your command and the lines below.",
+        f"facegen {facegen.__version__}, Python {platform.python_version()}, {platform.platform()}",
+    )
+    return DEFECT
 
 
 def _foreseen(problem: BaseException) -> FacegenError | None:
@@ -168,6 +175,8 @@ def _is_of_memory(problem: BaseException) -> bool:
 
 def _say_usage(problem: click.ClickException) -> None:
     """Wrong usage as Click tells it, whatever the words were."""
+    if sys.stderr is None:  # closed: Click would write to stdout, which is for results
+        return
     if isinstance(problem, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # Click's since 8.2
         problem.show()
         return

@@ -79,7 +79,9 @@ def open_function(name: str) -> ImageFunction:
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results
             module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as problem:  # whatever the user's module raises
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # whatever the user's module raises
         missing = problem.name if isinstance(problem, ModuleNotFoundError) else None
         if missing is not None and f"{module_name}.".startswith(f"{missing}."):
             remedy = "It is looked for in the working folder and among the installed packages."
@@ -112,7 +114,9 @@ def _call(name: str, function: Callable[[Images], Any], images: Images, dims: in
         with redirect_stdout(sys.stderr), torch.no_grad():  # stdout is for results; nothing learns here
             answer = function(images)
             features = np.asarray(answer)
-    except (Exception, SystemExit) as problem:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:
         raise InputError(f"The extractor {name} fails on {given}: {_told(problem)}.", _SHAPE) from problem
     if features.dtype.kind != "f":
         kind = type(answer).__name__ if features.dtype == object else features.dtype

@@ -21,6 +21,7 @@ noise; one grey                                     41; 47        0.71; 0.62
 other faces with a fault                            13 to 70      0.04 to 0.18
 a generator's of 10 kimg with a fault               15 to 69      0.13 to 0.35 of 12 in 15
 other faces at 16 to 235, also as JPEG              7.2; 7.5      0.41; 0.43
+the darkest, the brightest tenth of 10,000 faces    32; 33        0.32; 0.33 by a gamma
 ==================================================  ============  =======================
 """
 
@@ -56,6 +57,13 @@ DIFFERENT, _BY_CHANCE = 5.0, 20.0
 #: values lies where it can bring none (nor JPEG carry them: this many steps beyond).
 LEAVES = 0.42
 _OUT_OF_REACH, _BEYOND = 0.005, 8
+#: Squeezed: the scales of the three channels lie within these bounds and this factor of each other, their middles near
+#: that of all values, nearly no value lies outside, and less than this part of the distance is left. Faces that were
+#: denormalised with CIFAR's, CLIP's or CelebA's means and deviations leave 0.12 to 0.19, no sheet of a generator's that
+#: keeps to the bounds less than 1.2.
+_SCALES, _SCALES_APART, _MIDDLES, _SQUEEZED = (0.4, 0.85), 1.25, (90.0, 160.0), 0.25
+#: Where another fault is likely, squeezing is likelier if it leaves less than this part of what that one leaves.
+_FITS_BETTER = 0.6
 
 #: Stretched: nearly each image has a 0 and a 255, in most of them few values are either, and in the reference fewer do.
 #: 14% of CelebA's faces have both, of a generator's images at most 36%; of stretched ones 61 to 86% have few.
@@ -150,6 +158,11 @@ def _ycbcr(colours: Floats) -> Floats:
     return np.stack([luma, blue, red], axis=1)
 
 
+def _ycrcb(colours: Floats) -> Floats:
+    """The same with both chromas exchanged, as OpenCV has it."""
+    return _ycbcr(colours)[:, [0, 2, 1]]
+
+
 def _hsv(colours: Floats) -> Floats:
     """Hue, saturation and value, each in 0 to 255, as Pillow has them."""
     red, green, blue = colours.T
@@ -216,16 +229,24 @@ FAULTS: Mapping[str, Fault] = {
         "{Images} look brighter than {reference} by a gamma of 1/2.2, as when sRGB is applied twice.",
         _POWER,
         lambda colours: 255 * (colours / 255) ** (1 / 2.2),
+        leaves=0.3,  # photographs that are bright by nature leave little more
     ),
     "darkened": Fault(
         "{Images} look darker than {reference} by a gamma of 2.2, as when linear light is saved without sRGB.",
         _POWER,
         lambda colours: 255 * (colours / 255) ** 2.2,
+        leaves=0.3,
     ),
     "ycbcr": Fault(
         "{Images} look as if luma and chroma (YCbCr) were saved in place of red, green and blue.",
         'Convert them with image.convert("RGB") or cv2.cvtColor before saving.',
         _ycbcr,
+        either=True,
+    ),
+    "ycrcb": Fault(
+        "{Images} look as if luma and chroma (YCrCb, OpenCV's order) were saved in place of red, green and blue.",
+        "Convert them with cv2.COLOR_YCrCb2BGR before cv2.imwrite.",
+        _ycrcb,
         either=True,
     ),
     "hsv": Fault(
@@ -239,6 +260,13 @@ FAULTS: Mapping[str, Fault] = {
         "Convert from video's limited range to full range.",
         lambda colours: 16 + colours * 219 / 255,
         leaves=0.6,  # its distance is small, and few other sets lie within its reach
+    ),
+    "squeezed": Fault(
+        "{Images} look as if 0 to 255 were squeezed into {ranges} in red, green and blue, as when they are "
+        "denormalised with other means and deviations than they were normalised with.",
+        _ONE_PLUS_X,
+        None,
+        either=True,
     ),
     "stretched": Fault(
         "{Images} look as if each was stretched to its own range: {share} of them use all from 0 to 255, and "
@@ -288,20 +316,35 @@ def wrong_colours(images: Colours, reference: Colours) -> WrongColours | None:
         if fault.change is not None and (fault.either or not of_reference)
         if _within_reach(faulty, fault.change)
     )
-    if left >= FAULTS[code].leaves:
-        return None
-    return _found(code, of_reference, distance, 1 - left, images, reference)
+    named = left < FAULTS[code].leaves
+    for squeezed_reference, faulty, right in ((False, here, reference.counts), (True, there, images.counts)):
+        squeezing = _squeezing(faulty, right)
+        # A fault without free numbers is the likelier one where both fit.
+        if squeezing is not None and squeezing[1] < distance * min(_SQUEEZED, _FITS_BETTER * left if named else 1.0):
+            explained = 1 - squeezing[1] / distance
+            return _found("squeezed", squeezed_reference, distance, explained, images, reference, squeezing[0])
+    return _found(code, of_reference, distance, 1 - left, images, reference) if named else None
 
 
 def _found(
-    code: str, of_reference: bool, distance: float, explained: float | None, images: Colours, reference: Colours
+    code: str,
+    of_reference: bool,
+    distance: float,
+    explained: float | None,
+    images: Colours,
+    reference: Colours,
+    ranges: str = "",
 ) -> WrongColours:
     fault = FAULTS[code]
     subject, other = ("The images", "the reference")
     if of_reference:
         subject, other = ("The reference's images", "the images")
     said = fault.says.format(
-        Images=subject, reference=other, share=f"{images.full:.0%}", reference_share=f"{reference.full:.0%}"
+        Images=subject,
+        reference=other,
+        share=f"{images.full:.0%}",
+        reference_share=f"{reference.full:.0%}",
+        ranges=ranges,
     )
     means = (
         f"The mean red, green and blue are {_listed(images)} in the images and {_listed(reference)} in the reference."
@@ -320,6 +363,39 @@ def _distributions(counts: Counts, change: Callable[[Floats], Floats] | None = N
     along = np.rint(colours @ _AXES).astype(np.int64) + 255
     weights = counts[there] / counts.sum()
     return np.stack([np.cumsum(np.bincount(axis, weights, 511)) for axis in along.T])
+
+
+def _squeezing(faulty: Floats, right: Counts) -> tuple[str, float] | None:
+    """What 0 to 255 of each channel became, in words, if it was scaled and shifted, and the distance that leaves.
+
+    Scale and shift are those that bring the right colours' first and last tenth to the faulty ones'. None where no
+    saving does that.
+    """
+    values = np.arange(-255, 256)
+    tenths = [
+        np.array([[np.interp(share, channel, values) for share in (0.1, 0.9)] for channel in cumulative[:3]])
+        for cumulative in (faulty, _distributions(right))
+    ]
+    seen, true = tenths
+    spread = true[:, 1] - true[:, 0]
+    if spread.min() < 1:
+        return None
+    scales = (seen[:, 1] - seen[:, 0]) / spread
+    lowest = seen[:, 0] - scales * true[:, 0]
+    middles = lowest + 127.5 * scales
+    if scales.min() < _SCALES[0] or scales.max() > min(_SCALES[1], _SCALES_APART * scales.min()):
+        return None
+    if middles.min() < _MIDDLES[0] or middles.max() > _MIDDLES[1]:
+        return None
+
+    def change(colours: Floats) -> Floats:
+        return colours * scales + lowest
+
+    if not _within_reach(faulty, change):
+        return None
+    ends = zip(lowest.clip(0, 255), (lowest + 255 * scales).clip(0, 255), strict=True)
+    first, second, third = (f"{round(float(low))} to {round(float(high))}" for low, high in ends)
+    return f"{first}, {second} and {third}", _distance(faulty, _distributions(right, change))
 
 
 def _distance(first: Floats, second: Floats) -> float:

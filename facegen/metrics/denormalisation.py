@@ -59,6 +59,8 @@ class PixelValues:
     def sign(self) -> str | None:
         """What tells that the normalisation was not undone, in words; None where nothing does."""
         darkest, brightest = self.percentile(0.5), self.percentile(99.5)
+        if self._counts[1] and not self._counts[2:].any():
+            return "all values are 0 or 1, as when 0 to 1 is saved without multiplying by 255"
         if self.zeros > ZEROS:
             return f"{self.zeros:.0%} of all values are exactly 0, as when values below zero are clipped on saving"
         if JUMPS[0] < self.jumps < JUMPS[1]:

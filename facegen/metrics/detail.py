@@ -55,6 +55,8 @@ DIFFERENT = 0.35
 #: All these filters move log(middle/coarse) by 0.13 at most, and enlarging from 48 pixels by 0.26. Beyond that the
 #: contents differ: a DCGAN's images are 0.3 to 0.9 apart, whatever its training.
 ALIKE = 0.3
+#: More than any of these filters adds: noise or dithering to 256 colours (1.6), a generator in its first minutes (2.0).
+_NO_FILTER = 1.5
 
 
 def detail_factor(first: Detail, second: Detail) -> float | None:
@@ -65,6 +67,6 @@ def detail_factor(first: Detail, second: Detail) -> float | None:
     """
     middle, fine = first.mean - second.mean
     error = np.sqrt(first.variance / first.n + second.variance / second.n)
-    if abs(middle) > ALIKE or abs(fine) < DIFFERENT + 3 * error[1]:
+    if abs(middle) > ALIKE or not DIFFERENT + 3 * error[1] <= abs(fine) <= (_NO_FILTER if fine > 0 else np.inf):
         return None
     return float(np.exp(fine))

@@ -120,8 +120,8 @@ def _reshaped(luma: Floats) -> Floats:
 #: How a mean image may be arranged, by code; a mirror image is not among them, for a mean face is symmetric.
 ARRANGEMENTS: Mapping[str, str] = {
     "upside_down": "upside down",
-    "turned_left": "turned to the left",
-    "turned_right": "turned to the right",
+    "turned_left": "turned to the left, as when height and width are exchanged",
+    "turned_right": "turned to the right, as when height and width are exchanged",
     "reshaped": "mixed up, three small ones beside each other and three below: [3, H, W] has to be transposed to "
     "[H, W, 3], not reshaped",
 }

@@ -23,6 +23,8 @@ _ENOUGH = 1000
 _SAME_ASPECT = 0.03
 #: Of a subject: sizes and places that differ by less are not mentioned; height and width by more, and it is squeezed.
 _SAME_ZOOM, _SAME_SHIFT, _SQUEEZED = 0.03, 0.03, 0.1
+#: Sizes nearer than this are told to the hundredth.
+_TENTH = 0.15
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ def warnings_of(images: ImageProperties, reference: ImageProperties | None) -> l
         )
     elif shown is not None:
         found.append(_framed(shown))
+    elif fault is not None or images.sign is not None or reference.sign is not None:
+        pass  # such colours have another spectrum as well: one cause is named, not what follows from it
     elif images.sizes[0][:2] == reference.sizes[0][:2] and images.detail and reference.detail:
         factor = detail_factor(images.detail, reference.detail)
         if factor is not None:
@@ -185,7 +189,7 @@ def _framed(shown: Framing) -> str:
     if squeezed:
         ways.append(f"{shown.height:.2f} times as high and {shown.width:.2f} times as wide")
     elif abs(size - 1) > _SAME_ZOOM:
-        ways.append(f"about {size:.2g} times as large")
+        ways.append(f"about {size:.{1 if abs(size - 1) > _TENTH else 2}f} times as large")
     for shift, side, forth, back in (
         (shown.down, "height", "lower", "higher"),
         (shown.right, "width", "further right", "further left"),

@@ -22,6 +22,10 @@ from facegen.scoring.score import Score
 Run = Callable[..., Result]
 
 
+class Panic(BaseException):
+    """As what PyO3 raises where a library in Rust panics: no Exception."""
+
+
 def command(name: str) -> click.Command:
     found = main.get_command(click.Context(main), name)
     assert found is not None
@@ -40,6 +44,18 @@ def test_every_command_and_option_is_explained(name: str) -> None:
 def test_every_command_is_in_the_readme(name: str) -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     assert f"facegen {name}" in readme
+
+
+@pytest.mark.parametrize("words", [["nope"], ["fid", "--nope"], []])
+def test_wrong_usage_is_not_told_on_stdout_where_stderr_is_closed(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stdout = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", stdout)
+    monkeypatch.setattr(sys, "stderr", None)  # as Python has it after 2>&-
+    with pytest.raises(SystemExit) as ended:
+        main(words, prog_name="facegen")
+    assert ended.value.code == 2 and stdout.getvalue() == ""
 
 
 def test_help_does_not_load_torch() -> None:
@@ -113,6 +129,7 @@ def test_failures_end_in_a_sentence_and_their_exit_code(
         (ImportError("cannot import name 'x'", name="facegen.x"), "ImportError: cannot import name 'x'"),
         (SystemExit(0), "SystemExit: 0"),
         (SystemExit("I quit."), "SystemExit: I quit"),
+        (Panic("index out of bounds"), "Panic: index out of bounds"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
@@ -143,6 +160,23 @@ def test_interrupted_is_130_wherever_it_strikes(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(SystemExit) as ended:
         main(words, prog_name="facegen")
     assert ended.value.code == 130
+
+
+def test_no_exit_code_is_an_answer_before_there_is_a_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as completing, pytest.raises(SystemExit) as ended:
+        completing.setenv("_FACEGEN_COMPLETE", "nonsense")  # Click ends it with 1
+        main([], prog_name="facegen")
+    assert ended.value.code == 2
+
+    def fail(*words: object, **options: object) -> None:
+        raise Panic
+
+    monkeypatch.setattr(click.Path, "convert", fail)
+    with pytest.raises(SystemExit) as ended:
+        main(["--config", "x.toml", "doctor"], prog_name="facegen")
+    assert ended.value.code == 70 and capsys.readouterr().err.startswith("error: This is a defect of facegen: Panic")
 
 
 class TestTerminals:

@@ -139,6 +139,7 @@ def vast(images): return np.zeros((len(images), 100_000))
     [
         ("import absent_library", r"No module named 'absent_library' \(.*script\.py, line 1\)"),
         ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise BaseException('panic')", "BaseException: panic"),
         ("1 / 0", r"ZeroDivisionError.*line 1"),
         ("def", r"SyntaxError: .*\(script\.py, line 1\)\."),
     ],

@@ -6,6 +6,7 @@ What is done to them here is done by Pillow and torchvision.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
@@ -26,6 +27,9 @@ Pair = tuple[Images, Images]
 Change = Callable[[Image.Image], Image.Image]
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+CIFAR = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
+CELEBA = [0.5063, 0.4258, 0.3832], [0.3107, 0.2904, 0.2897]
+HALF_AND_QUARTER = [0.5] * 3, [0.25] * 3
 
 
 def colours_of(images: Images) -> Colours:
@@ -56,9 +60,9 @@ def picture(values: torch.Tensor) -> Image.Image:
     return Image.fromarray((values * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
 
 
-def denormalised_with_imagenet(image: Image.Image) -> Image.Image:
-    """A generator's output from −1 to 1, brought back by the inverse of ImageNet's normalisation."""
-    inverse = [-mean / std for mean, std in zip(MEAN, STD, strict=True)], [1 / std for std in STD]
+def denormalised_with(image: Image.Image, means: list[float], stds: list[float]) -> Image.Image:
+    """A generator's output from −1 to 1, brought back by the inverse of another normalisation."""
+    inverse = [-mean / std for mean, std in zip(means, stds, strict=True)], [1 / std for std in stds]
     return picture(normalize(tensor(image) * 2 - 1, *inverse))
 
 
@@ -76,13 +80,15 @@ FAULTY: dict[str, Change] = {
     "grb": channels("GRB"),
     "grey": lambda image: picture(rgb_to_grayscale(tensor(image), 3)),
     "negative": ImageOps.invert,
-    "imagenet_denormalised": denormalised_with_imagenet,
+    "imagenet_denormalised": lambda image: denormalised_with(image, MEAN, STD),
     "imagenet_normalised": lambda image: picture(normalize(tensor(image), MEAN, STD) / 2 + 0.5),
     "half": lambda image: image.point(lambda value: value // 2),
     "brightened": lambda image: picture(adjust_gamma(tensor(image), 1 / 2.2)),
     "darkened": lambda image: picture(adjust_gamma(tensor(image), 2.2)),
     "ycbcr": lambda image: as_saved(image, "YCbCr"),
+    "ycrcb": lambda image: Image.merge("RGB", [image.convert("YCbCr").getchannel(band) for band in ("Y", "Cr", "Cb")]),
     "hsv": lambda image: as_saved(image, "HSV"),
+    "squeezed": lambda image: denormalised_with(image, *CIFAR),
     "stretched": stretched,
 }
 #: Too little on drawn faces, whose greens and blues are alike.
@@ -115,6 +121,18 @@ def test_a_fault_is_named(fault: str, faces: Pair, reference: Colours) -> None:
     assert found is not None and (found.fault, found.of_reference) == (fault, False)
     assert found.explained is None or found.explained > 0.58
     assert found.message[0].isupper() and found.message.endswith(".") and "{" not in found.message
+
+
+@pytest.mark.parametrize("statistics", [CELEBA, HALF_AND_QUARTER], ids=["CelebA", "half and quarter"])
+def test_any_other_means_and_deviations_are_told_from_the_values_they_leave(
+    statistics: tuple[list[float], list[float]], faces: Pair, reference: Colours
+) -> None:
+    squeezed = changed(faces[1], lambda image: denormalised_with(image, *statistics))
+    found = wrong_colours(colours_of(squeezed), reference)
+    assert found is not None and found.fault == "squeezed"
+    told = [int(number) for number in re.findall(r"\d+", found.message.partition("into")[2].partition(" in ")[0])]
+    ends = [255 * (mean + sign * std) for mean, std in zip(*statistics, strict=True) for sign in (-1, 1)]
+    np.testing.assert_allclose(told, ends, atol=16)  # colours are counted in steps of 8
 
 
 @pytest.mark.parametrize("fault", [code for code, fault in FAULTS.items() if fault.either])

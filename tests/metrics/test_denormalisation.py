@@ -41,6 +41,7 @@ def test_percentiles_are_numpys() -> None:
         (lambda tanh: (tanh * 127.5).astype(np.int64) % 256, "wrap around"),
         (lambda tanh: (tanh + 3) / 4 * 255, "denormalised twice"),
         (lambda tanh: 20 + 20 * (tanh + 1), "of 0 to 255 only"),
+        (lambda tanh: np.rint((tanh + 1) / 2), "without multiplying by 255"),
         (lambda tanh: (tanh + 1) * 127.5, None),
     ],
 )

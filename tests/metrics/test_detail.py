@@ -68,6 +68,8 @@ def test_of_a_large_image_the_middle_is_looked_at() -> None:
         (0.0, -1.0, 1 / np.e),
         (0.0, 0.3, None),  # alike
         (0.5, 1.0, None),  # the contents differ
+        (0.0, 1.6, None),  # no filter adds so much: noise does, or a palette
+        (0.0, -1.6, np.exp(-1.6)),
     ],
 )
 def test_the_factor_is_told_only_where_the_finest_band_alone_differs(

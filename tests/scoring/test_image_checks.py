@@ -101,6 +101,16 @@ def test_colours_are_not_told_besides_a_missing_denormalisation(faces: tuple[Ima
     assert "normalisation was not undone" in warning
 
 
+def test_the_finest_detail_is_not_told_besides_wrong_colours(faces: tuple[Images, Images]) -> None:
+    images, reference = properties_of(255 - faces[1]), properties_of(faces[0])
+    assert images.detail is not None and reference.detail is not None
+    more = replace(reference.detail, mean=reference.detail.mean + np.array([0.0, 1.0]))
+    (warning,) = warnings_of(replace(images, detail=more), reference)
+    assert "negatives" in warning
+    (warning,) = warnings_of(replace(properties_of(faces[1]), detail=more), reference)
+    assert "different filters" in warning
+
+
 def test_another_crop_is_told_as_such_and_not_as_a_resizer(faces: tuple[Images, Images]) -> None:
     reference = properties_of(faces[0])
     enlarged = faces[1][:, 11:63, 11:63].repeat(2, axis=1).repeat(2, axis=2)
