@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from facegen import console
 from facegen.data.containers import Container
 from facegen.data.folders import Folder
 from facegen.errors import InputError
+from facegen.printable import printable
 
 
-def warn_of_half_unpacked(folder: Folder, open_archive: Callable[[Path], Container]) -> None:
-    """A warning for each folder with fewer images than the archive beside it that has its name.
+def half_unpacked(folder: Folder, open_archive: Callable[[Path], Container]) -> Iterator[str]:
+    """A sentence for each folder with fewer images than the archive beside it that has its name.
 
     They are the folder itself, those in it that hold images, and the two above it, of which it is a part.
     """
@@ -23,12 +23,12 @@ def warn_of_half_unpacked(folder: Folder, open_archive: Callable[[Path], Contain
             counts[folder.path / inner] += count
     for unpacked, count in sorted(counts.items()):
         for archive in namesakes(unpacked):
-            _warn_if_fewer(unpacked, count, archive, "", open_archive)
+            yield from _if_fewer(unpacked, count, archive, "", open_archive)
     whole = folder.path.absolute()
     for above in list(whole.parents)[:2]:
         for archive in namesakes(above):
             part = whole.relative_to(above).as_posix() + "/"
-            _warn_if_fewer(folder.path, len(folder.names), archive, part, open_archive)
+            yield from _if_fewer(folder.path, len(folder.names), archive, part, open_archive)
 
 
 def namesakes(folder: Path) -> list[Path]:
@@ -38,9 +38,9 @@ def namesakes(folder: Path) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _warn_if_fewer(
+def _if_fewer(
     unpacked: Path, count: int, archive: Path, part: str, open_archive: Callable[[Path], Container]
-) -> None:
+) -> Iterator[str]:
     """``part``: the folder in the archive that was unpacked to ``unpacked``."""
     try:
         names = open_archive(archive).names
@@ -51,7 +51,7 @@ def _warn_if_fewer(
     there = sum(name.startswith(starts) for name in names)
     if count < there:
         images = "image" if count == 1 else "images"
-        console.warn(
+        yield printable(
             f"{unpacked} holds {count:,} {images} and {archive.name} beside it {there:,}: its unpacking may have been "
             f"cut short. To take all of them, name {archive}."
         )

@@ -14,6 +14,7 @@ from facegen import console
 from facegen.data.image_names import natural_key
 from facegen.data.passed_over import PassedOver
 from facegen.errors import InputError
+from facegen.printable import printable
 
 if TYPE_CHECKING:
     from facegen.data.containers import Container, Member
@@ -88,17 +89,15 @@ def include(total: PassedOver, other: PassedOver) -> None:
             setattr(total, field.name, mine + its)
 
 
-def tell_of_others(file: Path) -> None:
-    """Warn where ``file`` is one part of a series, for it is read alone."""
+def other_parts(file: Path) -> list[str]:
+    """A sentence where ``file`` is one part of a series, for it is read alone; else none."""
     series = series_of(file)
     if series is None:
-        return
+        return []
     others = [other.name for other in series.files.values() if other != file]
     shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-    console.warn(
-        f"{file.name} is called a part of a series, and is read alone; beside it: {shown}. "
-        f"To read all as one, name a folder that has only them."
-    )
+    alone = printable(f"{file.name} is called a part of a series, and is read alone; beside it: {shown}.")
+    return [f"{alone} To read all as one, name a folder that has only them."]
 
 
 class Joined:
@@ -124,7 +123,8 @@ class Joined:
         first, *_, last = (file.name for file in parts.files.values())
         console.info(f"{path}: {len(self.names):,} images in {len(self.parts)} parts, {first} to {last}, read as one.")
         if parts.missing:
-            console.warn(f"A part is missing from {path}: {', '.join(parts.missing)}. Its images are left out.")
+            missing = printable(f"A part is missing from {path}: {', '.join(parts.missing)}.")
+            self.passed_over.incomplete.append(f"{missing} Its images are left out.")
 
     def _compare(self, names: Sequence[str], number: int) -> None:
         """InputError unless what this part has under ``names`` is what an earlier part has under them."""

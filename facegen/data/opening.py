@@ -14,9 +14,9 @@ from facegen.data.containers import Container
 from facegen.data.damage import require_own_offsets
 from facegen.data.decode import suffixes
 from facegen.data.folders import Folder
-from facegen.data.half_unpacked import namesakes, warn_of_half_unpacked
+from facegen.data.half_unpacked import half_unpacked, namesakes
 from facegen.data.hdf5 import Hdf5
-from facegen.data.joined import Joined, parts_in, tell_of_others
+from facegen.data.joined import Joined, other_parts, parts_in
 from facegen.data.litter import is_litter
 from facegen.data.parquet import Parquet
 from facegen.errors import InputError
@@ -58,7 +58,7 @@ def open_container(path: Path) -> Container:
     """
     container = _open(path)
     if path.is_file():
-        tell_of_others(path)
+        container.passed_over.incomplete += other_parts(path)
     if not container.names:
         looked = {"folder": "the folder and its subfolders", "joined": "the archives of the folder"}
         what = looked.get(container.kind, f"the {container.kind}")
@@ -70,7 +70,7 @@ def open_container(path: Path) -> Container:
             _remedy_of_none(container),
         )
     if isinstance(container, Folder):
-        warn_of_half_unpacked(container, _open)
+        container.passed_over.incomplete += half_unpacked(container, _open)
     return container
 
 

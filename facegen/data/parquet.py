@@ -97,8 +97,7 @@ class Parquet:
         files = f"{len(self._shards)} parquet files" if len(self._shards) > 1 else "a parquet file"
         by_split = ", ".join(f"{count:,} {split}" for split, count in splits.items()) if self.splits else "no splits"
         console.info(f"{self.path}: {len(self.names):,} images ({by_split}) in {files}, column {columns}.")
-        for warning in _missing_shards(self._shards):
-            console.warn(warning)
+        self.passed_over.incomplete += _missing_shards(self._shards)
 
     def _relative(self, shard: Path) -> PurePosixPath:
         return PurePosixPath(shard.name if shard == self.path else shard.relative_to(self.path).as_posix())

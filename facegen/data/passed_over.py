@@ -58,6 +58,8 @@ class PassedOver:
         misnamed: those of the pictures that would be taken under another name.
         nowhere: links that do not end at anything, with why; those with an image's name are images that cannot be read.
         loops: links to a folder that holds them.
+        incomplete: why more images may belong to these: shards or parts that are not there, an unpacking cut short.
+            Whole sentences.
         hidden: files with an image's name that a dot hides, which are litter.
         special: named pipes, sockets and devices with an image's name.
         replaced: how many images another one of the same name, further on in the archive, was taken for.
@@ -70,6 +72,7 @@ class PassedOver:
     misnamed: list[str] = field(default_factory=list)
     nowhere: list[str] = field(default_factory=list)
     loops: list[str] = field(default_factory=list)
+    incomplete: list[str] = field(default_factory=list)
     hidden: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
     replaced: int = 0
@@ -160,6 +163,7 @@ class PassedOver:
             total = taken + self.total
             found = f"Of {total:,} files in {path} {taken:,} {'is' if taken == 1 else 'are'} taken as images"
             yield " ".join([f"{found}; left out: {self.inventory()}.", *self.remedies()])
+        yield from self.incomplete
         yield from self.links(path)
         if self.replaced:
             others = "is left out, as a later one has its name" if self.replaced == 1 else "are left out, as later ones"

@@ -54,6 +54,10 @@ class ImageProperties:
         """How many they are."""
         return sum(count for _, _, count in self.sizes)
 
+    def losses_in(self, whose: str) -> list[str]:
+        """What conversion to RGB lost of these images, which are those in ``whose``, in whole sentences."""
+        return [f"In {whose}, {loss_sentence(note, count, self.n)}" for note, count in self.losses]
+
 
 class PropertyCollector:
     """Measures images as they come."""
@@ -137,7 +141,7 @@ def warnings_of(images: ImageProperties, reference: ImageProperties | None) -> l
         found.append(f"The images look as if their normalisation was not undone on saving: {images.sign}.")
     if reference is None:
         return found
-    found += [f"In the reference, {loss_sentence(note, count, reference.n)}" for note, count in reference.losses]
+    found += reference.losses_in("the reference")
     fault = None if images.sign is not None or images.colours is None else colour_fault(images.colours, reference)
     if fault is not None:
         found.append(fault.message)

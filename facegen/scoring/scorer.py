@@ -123,7 +123,7 @@ class Scorer:
 
     def score_collection(self, collection: ImageCollection) -> Score:
         """The score of the images of a folder, archive or dataset."""
-        return self._scored(*self._features_of(collection), self._left_out(collection))[0]
+        return self._scored(*self._features_of(collection), collection.warnings)[0]
 
     def evaluate(self, collection: ImageCollection, training: ImageCollection | None = None) -> Evaluation:
         """The score and all other metrics, in one pass; copies are also looked for in ``training``.
@@ -144,12 +144,8 @@ class Scorer:
         found, origin = self._features_of(collection)
         generated = FeatureSet(collection.take(stored_rows(len(collection))), found.features)
         console.info("Comparing the images with the real ones.")
-        scored = self._scored(found, origin, self._left_out(collection))
+        scored = self._scored(found, origin, collection.warnings)
         return evaluate(*scored, generated, self.reference, known)
-
-    def _left_out(self, collection: ImageCollection) -> tuple[str, ...]:
-        """What was left out of the images and of the reference, in whole sentences."""
-        return tuple(dict.fromkeys([*collection.warnings, *self.reference.warnings]))
 
     def _known(self, training: ImageCollection | None) -> FeatureSet | None:
         """The features of training images (at most 50,000); None where the reference has the same images."""
@@ -161,9 +157,10 @@ class Scorer:
         if len(images) > STORED:
             console.info(f"Copies are looked for among {STORED:,} of the {len(images):,} images in {images.path}.")
         images = images.take(stored_rows(len(images)))
-        return FeatureSet(
-            images, cached_features(images, self.extractor, f"The training images {images.path}").features
-        )
+        known = cached_features(images, self.extractor, f"The training images {images.path}")
+        for sentence in () if known.properties is None else known.properties.losses_in("the training images"):
+            console.warn(sentence)
+        return FeatureSet(images, known.features)
 
     def _features_of(self, collection: ImageCollection) -> tuple[SetFeatures, Origin]:
         """Features, and where the images say they come from."""
@@ -181,7 +178,7 @@ class Scorer:
     def _scored(
         self, found: SetFeatures, origin: Origin, left_out: tuple[str, ...] = ()
     ) -> tuple[Score, Floor | None, Interval | None]:
-        """The value, and what it is worth; ``left_out`` are warnings that come first."""
+        """The value, and what it is worth; ``left_out``: what was left out of the images, in whole sentences."""
         statistics, reference = found.statistics, self.reference
         n = statistics.n
         value = frechet_distance(statistics, reference.statistics)
@@ -204,7 +201,7 @@ class Scorer:
             floor_spread=None if floor is None else floor.spread,
             floor_draws=() if floor is None else floor.draws,
             interval95=None if interval is None else (interval.low, interval.high),
-            warnings=(*left_out, *self._warnings(found, floor)),
+            warnings=tuple(dict.fromkeys([*left_out, *self.reference.warnings, *self._warnings(found, floor)])),
         )
         return score.with_origin(origin), floor, interval
 

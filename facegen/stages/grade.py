@@ -76,13 +76,15 @@ def grade(
         refuse_statistics(train, "--train")
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
-    for sentence in scorer.reference.warnings:
+    properties = scorer.reference.properties
+    losses = [] if properties is None else properties.losses_in("the reference")
+    for sentence in (*scorer.reference.warnings, *losses):
         console.warn(sentence)
     notice = scorer.margin_warning(limits.count)
     if notice is not None:
         console.warn(notice)
     cache = out / "cache"
-    collections = replace(_collections(reference, train, size, cache), properties=scorer.reference.properties)
+    collections = replace(_collections(reference, train, size, cache), properties=properties)
     grader = Grader(scorer, collections, cache, force=force, limits=limits)
 
     outcomes = []

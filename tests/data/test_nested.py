@@ -120,19 +120,21 @@ class TestParts:
         assert len(archives_of(container)) == 3
 
     @pytest.mark.parametrize("names", [(f"{DRIVE}-001.zip", f"{DRIVE}-003.zip"), ("a.part1.zip", "a.part3.zip")])
-    def test_a_missing_part_is_said(self, tmp_path: Path, png: Png, names: tuple[str, str], capsys: Any) -> None:
+    def test_a_missing_part_is_said(self, tmp_path: Path, png: Png, names: tuple[str, str]) -> None:
         for at, name in enumerate(names):
             write(tmp_path / name, {f"{at}.png": png(at)})
-        assert len(open_container(tmp_path).names) == 2
+        container = open_container(tmp_path)
+        assert len(container.names) == 2
         missing = names[0].replace("1.zip", "2.zip")
-        assert f"A part is missing from {tmp_path}: {missing}" in capsys.readouterr().err
+        assert f"A part is missing from {tmp_path}: {missing}" in container.passed_over.incomplete[0]
 
     @pytest.mark.parametrize("number", [1, 2])
-    def test_one_that_is_named_is_read_alone_and_said(self, tmp_path: Path, png: Png, number: int, capsys: Any) -> None:
+    def test_one_that_is_named_is_read_alone_and_said(self, tmp_path: Path, png: Png, number: int) -> None:
         paths = [write(tmp_path / f"{DRIVE}-{at:03d}.zip", {f"{at}.png": png(at)}) for at in (1, 2)]
-        assert open_container(paths[number - 1]).names == [f"{number}.png"]
-        told = capsys.readouterr().err
-        assert "warning:" in told and "read alone" in told and f"beside it: {paths[2 - number].name}." in told
+        container = open_container(paths[number - 1])
+        assert container.names == [f"{number}.png"]
+        (told,) = container.passed_over.incomplete
+        assert "read alone" in told and f"beside it: {paths[2 - number].name}." in told
 
     @pytest.mark.parametrize("same", [True, False])
     def test_a_name_in_two_parts_must_be_the_same_image(self, tmp_path: Path, png: Png, same: bool) -> None:

@@ -82,13 +82,15 @@ def test_a_split_is_a_word_of_the_name(tmp_path: Path, png: Png, name: str, spli
     assert splits == (None if split is None else {"00000000": split})
 
 
-def test_shards_that_are_missing_are_said(tmp_path: Path, png: Png, capsys: Any) -> None:
+def test_shards_that_are_missing_are_said(tmp_path: Path, png: Png) -> None:
     for at in (0, 1, 3):
         write(tmp_path / f"train-{at:05d}-of-00005.parquet", [png(at)])
-    assert len(open_container(tmp_path).names) == 3
-    assert "Only 3 of the 5 shards of train are read: train-00002-of-00005 is missing" in capsys.readouterr().err
-    open_container(tmp_path / "train-00001-of-00005.parquet")
-    assert "train-00000-of-00005 lies beside it, and 3 more" in capsys.readouterr().err
+    container = open_container(tmp_path)
+    (said,) = container.passed_over.incomplete
+    assert len(container.names) == 3
+    assert "Only 3 of the 5 shards of train are read: train-00002-of-00005 is missing" in said
+    (said,) = open_container(tmp_path / "train-00001-of-00005.parquet").passed_over.incomplete
+    assert "train-00000-of-00005 lies beside it, and 3 more" in said
 
 
 def test_a_row_without_bytes_is_unreadable_and_its_neighbour_is_not(tmp_path: Path, png: Png) -> None:

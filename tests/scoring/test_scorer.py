@@ -88,6 +88,24 @@ def test_what_getting_to_rgb_lost_is_counted_of_images_and_of_the_reference(
     assert score.value == pytest.approx(0, abs=1e-6)  # as pytorch-fid has it, which drops what is transparent
 
 
+def test_what_was_left_out_of_a_reference_is_told_of_whatever_is_scored(
+    tiny: FeatureExtractor, folder: Path, tmp_path: Path, pixels: np.ndarray
+) -> None:
+    """Of arrays, as ``grade`` and ``train`` hand them over, and of statistics, as of a folder."""
+    (folder / "rest.heic").write_bytes(b"x")
+    scorer = Scorer(tiny, open_reference(folder, tiny), target=None)
+    scorer.save_reference(tmp_path / "stats.npz")
+    said = scorer.reference.warnings
+    assert len(said) == 1 and "1 .heic" in said[0]
+    for score in (
+        scorer.score_collection(open_images(folder)),
+        scorer.score(pixels),
+        scorer.score_features(pixels, tiny(list(pixels))),
+        scorer.score_statistics(open_statistics(tmp_path / "stats.npz")),
+    ):
+        assert score.warnings.count(said[0]) == 1
+
+
 def test_crops_that_the_manifests_name_are_told(tiny: FeatureExtractor, tmp_path: Path, pixels: np.ndarray) -> None:
     for name, crop in (("images", 148), ("real", None)):
         with new_dataset(tmp_path / name, 16) as writer:
@@ -244,6 +262,14 @@ class TestEvaluate:
         assert found.result(MEMORIZATION).red
         images, row = found.training_image(int(found.result(MEMORIZATION).nearest[3]))
         assert (images.path, images.names[row]) == (new, "3.png")
+
+    def test_what_further_training_images_lose_on_the_way_to_rgb_is_said(
+        self, scorer: Scorer, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        images = np.random.default_rng(9).integers(0, 256, (60, 8, 8, 4), dtype=np.uint8)
+        np.save(tmp_path / "train.npy", images)
+        scorer.evaluate(open_images(new), training=open_images(tmp_path / "train.npy"))
+        assert capsys.readouterr().err.count("In the training images, 60 of 60 images are transparent") == 1
 
     def test_the_reference_is_not_searched_twice(self, scorer: Scorer, new: Path, dataset: Path) -> None:
         assert len(scorer.evaluate(open_images(new), training=open_images(dataset)).training) == 1

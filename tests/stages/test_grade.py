@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from PIL import Image
 
 from facegen.data.dataset import new_dataset
 from facegen.data.origin import Origin, png_info
+from facegen.data.rgb import ALPHA_DROPPED
 from facegen.errors import InputError
 from facegen.metrics.frechet import FrechetStatistics
+from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
 from facegen.stages import grade as stage
@@ -160,6 +163,15 @@ def test_a_target_without_room_is_told_once(
     board = json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))
     page = (tmp_path / "grades" / "leaderboard.html").read_text(encoding="utf-8")
     assert board["notice"] == "40 real images score 127.00." and "real images score 127.00." in page
+
+
+def test_what_the_reference_loses_on_the_way_to_rgb_is_told_once(
+    submissions: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facegen: CommandLine
+) -> None:
+    properties = ImageProperties(((64, 64, 3),), None, None, losses=((ALPHA_DROPPED, 2),))
+    monkeypatch.setattr(MeanScorer, "reference", replace(MeanScorer.reference, properties=properties))
+    stderr = facegen("grade", submissions, "--reference", reference, "--out", tmp_path / "grades").stderr
+    assert stderr.count("warning: In the reference, 2 of 3 images are transparent") == 1
 
 
 @pytest.mark.parametrize("name", ["reference.npz", "REFERENCE.NPZ", "reference"])
