@@ -140,7 +140,7 @@ def _collections(reference: Path, train: Path | None, size: int, cache: Path) ->
         faces = _known(reference, "reference", size, cache)
     training = None
     if train is not None:
-        for sentence in open_images(train).warnings:
+        for sentence in () if train.resolve() == reference.resolve() else open_images(train).warnings:
             console.warn(sentence)
         training = _known(train, "training", size, cache)
     return Collections(faces, training, fingerprints())

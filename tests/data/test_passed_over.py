@@ -141,3 +141,18 @@ def test_fid_says_it_once_for_each_source_and_in_its_json(
     said = [warning for warning in json.loads(outcome.stdout)["warnings"] if warning.startswith("Of ")]
     assert [str(path) in sentence for path, sentence in zip((images, reference), said, strict=True)] == [True, True]
     assert [outcome.stderr.count(f"in {path} 3 are taken") for path in (images, reference)] == [1, 1]
+
+
+def test_grade_says_it_once_though_the_reference_is_the_training_images_too(
+    store: Store,
+    png: Png,
+    tmp_path: Path,
+    facegen: CommandLine,
+    tiny: FeatureExtractor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("facegen.scoring.statistics_extractor.open_extractor", lambda *args, **kwargs: tiny)
+    faces = store("faces", {f"{at}.png": png(at) for at in range(3)} | {"4.heic": b"x"})
+    (tmp_path / "s1.tar.gz").write_bytes(b"none")
+    words = ("grade", tmp_path / "s1.tar.gz", "--reference", faces, "--train", faces, "--out", tmp_path / "out")
+    assert facegen(*words).stderr.count(f"in {faces} 3 are taken") == 1
