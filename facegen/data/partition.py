@@ -120,9 +120,11 @@ def _tails(name: str) -> Iterator[str]:
 
 
 def _loose_keys(name: str) -> Iterator[str]:
-    """The same in one case, without the suffix."""
-    stem, dot, suffix = name.casefold().rpartition(".")
-    return _tails(stem if f"{dot}{suffix}" in suffixes() and stem else name.casefold())
+    """The same in one case, without the suffix; without both of ``000001.jpg.png``, as scripts call copies."""
+    name = name.casefold()
+    while (stem := name.rpartition(".")[0]) and name[len(stem) :] in suffixes():
+        name = stem
+    return _tails(name)
 
 
 def read_partition(path: Path) -> Partition:

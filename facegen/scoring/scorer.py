@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -201,13 +201,16 @@ class Scorer:
             floor_spread=None if floor is None else floor.spread,
             floor_draws=() if floor is None else floor.draws,
             interval95=None if interval is None else (interval.low, interval.high),
-            warnings=tuple(dict.fromkeys([*left_out, *self.reference.warnings, *self._warnings(found, floor)])),
+            warnings=tuple(dict.fromkeys([*left_out, *self.reference.warnings, *self._warnings(found, floor, origin)])),
         )
         return score.with_origin(origin), floor, interval
 
-    def _warnings(self, found: SetFeatures, floor: Floor | None) -> list[str]:
+    def _warnings(self, found: SetFeatures, floor: Floor | None, origin: Origin) -> list[str]:
         n, dims = found.statistics.n, self.extractor.dims
-        warnings = [] if found.properties is None else warnings_of(found.properties, self.reference.properties)
+        properties = found.properties
+        if properties is not None and origin.sampling is not None:
+            properties = replace(properties, detail=None)  # truncation smooths images, and is no resizing filter
+        warnings = [] if properties is None else warnings_of(properties, self.reference.properties)
         for whose, sigma in (("images'", found.statistics.sigma), ("reference's", self.reference.statistics.sigma)):
             if not sigma.any():
                 warnings.append(f"The {whose} features are all the same: their covariance is zero.")

@@ -121,7 +121,8 @@ def of(splits: dict[str, str]) -> Partition:
 
 
 @pytest.mark.parametrize(
-    "image", ["000002.jpg", "a/000002.jpg", "a/a/000002.jpg", "000002.png", "a/000002.WEBP", "000002.JPG"]
+    "image",
+    ["000002.jpg", "a/000002.jpg", "a/a/000002.jpg", "000002.png", "a/000002.WEBP", "000002.JPG", "000002.jpg.png"],
 )
 def test_images_are_found_by_the_stem_of_their_file_name(image: str) -> None:
     assert of(THREE).match([image]).splits == ["valid"]
@@ -135,7 +136,7 @@ def test_splits_may_be_words(words: tuple[str, ...], form: str) -> None:
     assert read("".join(form.format(name, word) for name, word in zip(THREE, words, strict=True))) == THREE
 
 
-@pytest.mark.parametrize("image", ["2.jpg", "000002.jpg.png", "000002/1.jpg", "1000002.jpg", "000002_1.jpg"])
+@pytest.mark.parametrize("image", ["2.jpg", "000002.x.png", "000002/1.jpg", "1000002.jpg", "000002_1.jpg"])
 def test_others_are_not(image: str) -> None:
     assert of(THREE).match([image]).splits == [None]
 

@@ -334,3 +334,21 @@ def test_a_place_that_cannot_be_written_is_named(scorer: Scorer, tmp_path: Path)
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(InputError, match=r"Cannot write .*stats\.npz"):
         scorer.save_reference(tmp_path / "file" / "stats.npz")
+
+
+@pytest.mark.parametrize(("sampling", "told"), [(None, 1), ("truncation 0.5", 0)])
+def test_images_that_truncation_made_smooth_are_not_called_resized(
+    tiny: FeatureExtractor, tmp_path: Path, sampling: str | None, told: int
+) -> None:
+    rng = np.random.default_rng(0)
+    for name, share, origin in (("real", 0.2, Origin()), ("images", 0.1, Origin(sampling))):
+        (tmp_path / name).mkdir()
+        for index in range(40):
+            coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).resize((64, 64))
+            grain = rng.integers(0, 256, (64, 64, 3))
+            image = Image.fromarray((np.asarray(coarse) * 0.8 + grain * share).astype(np.uint8))
+            image.save(tmp_path / name / f"{index}.png", pnginfo=png_info(origin))
+    score = Scorer(tiny, open_reference(tmp_path / "real", tiny), None).score_collection(
+        open_images(tmp_path / "images")
+    )
+    assert sum("different filters" in warning for warning in score.warnings) == told

@@ -44,8 +44,8 @@ WRONG_COLOURS = FlagRule(
         "reference_means": "those of the reference",
     },
     threshold=(
-        f"A distance above {DIFFERENT:g} (more of few images) of which a fault explains {1 - LEAVES:.0%}; or nearly "
-        "each image, and not the reference's, reaching from 0 to 255."
+        f"A distance above {DIFFERENT:g} (more of few images) of which a fault explains {1 - LEAVES:.0%} (40% to 75% "
+        "of some faults); or nearly each image, and not the reference's, reaching from 0 to 255."
     ),
     check=check_colours,
 )
