@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import struct
 import zipfile
 from collections.abc import Callable
@@ -166,6 +167,9 @@ _VOLUMES = (
     ),
 )
 
+#: How the names of the first two pieces of ``split`` end, and of programs like it.
+_FIRST_PIECES = (("000", "001"), ("001", "002"), ("aa", "ab"), ("00", "01"), ("01", "02"))
+
 
 def kind_of(head: bytes) -> FileKind | None:
     """The kind of the file that starts with ``head``, its first :data:`HEAD` bytes; None where it is no known one."""
@@ -209,7 +213,25 @@ def kind_of_file(path: Path) -> FileKind | None:
                 kind = None if any(_sample(file, place).strip(b"\0") for place in places) else ZEROS
     if kind is PYTORCH and _is_torchscript(path):
         return TORCHSCRIPT
-    return kind or kind_by_name(path.name)
+    return kind or kind_by_place(path)
+
+
+def kind_by_place(path: Path) -> FileKind | None:
+    """What a file that cannot be read as a whole is by its name and those beside it.
+
+    ``split`` names its pieces xaa, xab, … or ends the name that it is given so: two letters say nothing by
+    themselves, but where the first two pieces are there they do.
+    """
+    by_name = kind_by_name(path.name)
+    for first, second in _FIRST_PIECES if by_name is None else ():
+        stem, end = path.name[: -len(first)], path.name[-len(first) :]
+        alike = end.isdecimal() if first.isdecimal() else end.isascii() and end.isalpha()
+        if stem and alike and all(path.with_name(stem + at).is_file() for at in (first, second)):
+            remedy = (
+                f"Join the volumes in their order and name the whole: cat {shlex.quote(stem)}{'?' * len(first)} > whole"
+            )
+            return FileKind("a volume of a split archive", "archive", remedy)
+    return by_name
 
 
 def kind_by_name(name: str) -> FileKind | None:

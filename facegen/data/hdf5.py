@@ -57,7 +57,7 @@ class Hdf5:
             if len(single) > 1 and not columns and not any(looks_like_images(shape) for shape, _ in arrays.values()):
                 names = {as_utf8(name): name for name in single}
             else:
-                self._one = columns[0] if len(columns) == 1 else choose({**arrays, **single}, str(path))
+                self._one = columns[0] if len(columns) == 1 else choose({**arrays, **single}, f"{path} (HDF5)")
                 if columns == [self._one]:
                     names = {name: name for name in row_names(file[self._one].shape[0])}
                 else:
@@ -80,7 +80,7 @@ class Hdf5:
         console.warn(f"{message} {remedy}")
 
     def _layout_of(self, item: Any) -> Layout:
-        where = f"{self._one} in {self.path}"
+        where = f"{self._one} in the HDF5 file {self.path}"
         numeric = item.dtype.kind in "fiub" and item.dtype != np.uint8 and len(item.shape) > 1 and item.shape[0]
         loaded = f"h5py.File({self.path.name!r})[{self._one!r}][:]"
         remedy = conversion(loaded, f"{self.path.stem}-uint8.npy", item[0] if numeric else None)

@@ -217,7 +217,8 @@ def _image_column(schema: Any, shard: Path) -> _Column:
     if not found:
         columns = ", ".join(f"{field.name} ({field.type})" for field in list(schema)[:8])
         raise InputError(
-            f"{shard} has no column of encoded images (bytes, or a struct of bytes and path): it has {columns}.",
+            f"The parquet file {shard} has no column of encoded images (bytes, or a struct of bytes and path): "
+            f"it has {columns}.",
             "Save the images as PNG or JPEG bytes in a column image.",
         )
     return found.get("image") or next(iter(found.values()))

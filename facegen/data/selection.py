@@ -65,9 +65,9 @@ def select(source: Source, partition: Path | None, split: str, limit: int | None
     splits = {name: known for name, known in zip(names, matched.splits, strict=True) if known is not None}
     left_out = [name for name in names if name not in splits]
     if matched.unused:
-        console.info(
-            f"The partition names {len(table.splits):,} images, of which {matched.unused:,} are not in {source.label}."
-        )
+        are = "is" if matched.unused == 1 else "are"
+        named = f"The partition names {len(table.splits):,} images, of which {matched.unused:,}"
+        console.info(f"{named} {are} not in {source.label}.")
     if matched.again:
         images = "1 image has a name" if matched.again == 1 else f"{matched.again:,} images have names"
         console.warn(f"{images} that others in {source.label} have, in another folder or format: all are taken.")

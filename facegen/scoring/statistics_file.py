@@ -98,7 +98,10 @@ class StatisticsFile:
         assert self.mu is not None and self.sigma is not None
         mu, sigma = self._shaped(extractor)
         if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
-            raise InputError(f"{self.path} holds {mu.dtype} and {sigma.dtype}, not numbers.")
+            raise InputError(
+                f"{self.path} holds {mu.dtype} and {sigma.dtype}, not real numbers.",
+                "Store both as float64; of complex numbers, as a matrix root leaves them, the real part.",
+            )
         if np.float16 in (mu.dtype, sigma.dtype):
             raise InputError(
                 f"{self.path} holds {mu.dtype} and {sigma.dtype}: numbers of three digits are too few for a distance.",
@@ -136,12 +139,16 @@ class StatisticsFile:
         row = mu.squeeze() if mu.ndim > 1 and mu.size == max(mu.shape) else mu
         matrix = sigma[0] if sigma.ndim == 3 and len(sigma) == 1 else sigma
         row, matrix = np.atleast_1d(row), np.atleast_2d(matrix)
-        if row.shape != (dims,) or matrix.shape != (dims, dims):
-            whole = row.ndim == 1 and matrix.shape == (row.size, row.size)
-            remedy = _remedy(extractor, row.size) if whole else None
+        if row.ndim != 1 or matrix.shape != (row.size, row.size):
+            raise InputError(
+                f"{self.path} has {given}, which do not belong together.",
+                "A mean of D features is [D], and its covariance [D, D]: numpy.mean(features, axis=0) and "
+                "numpy.cov(features, rowvar=False).",
+            )
+        if row.size != dims:
             raise InputError(
                 f"{self.path} has {given}, but {extractor.name} has {dims} dims.",
-                remedy or "Choose the --extractor and --dims that the statistics were made with.",
+                _remedy(extractor, row.size) or "Choose the --extractor and --dims that the statistics were made with.",
             )
         return row, matrix
 

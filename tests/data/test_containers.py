@@ -348,6 +348,21 @@ def test_what_is_compressed_and_no_tar_is_named(tmp_path: Path, form: str, insid
     assert "again" not in str(caught.value)
 
 
+@pytest.mark.parametrize("names", [("xaa", "xab", "xac"), ("faces.001", "faces.002", "faces.003")])
+def test_pieces_of_split_are_told_by_those_beside_them(
+    store: Store, png: Png, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    whole = store("whole.zip", {"1.png": png(1)}).read_bytes()
+    for at, name in enumerate(names):
+        (tmp_path / name).write_bytes(whole[at::3] if at else whole[:-40])
+    for name in names:
+        with pytest.raises(InputError, match=r"is a volume of a split archive.*cat (x|faces.)[?]+ > whole"):
+            open_container(tmp_path / name)
+    (tmp_path / names[1]).unlink()
+    with pytest.raises(InputError, match="its end is missing"):
+        open_container(tmp_path / names[0])
+
+
 def test_a_zip_over_4_gib_without_zip64_is_said(
     store: Store, png: Png, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,7 +204,7 @@ def test_pytorch_fids_layout_has_no_n(tiny: FeatureExtractor, tmp_path: Path) ->
         ({"mu": np.zeros(12), "sigma": np.zeros(12)}, r"sigma \[12\]"),
         ({"mu": np.full(12, np.nan), "sigma": np.eye(12)}, "NaN"),
         ({"mu": np.zeros(12), "sigma": np.triu(np.ones((12, 12)))}, "not symmetric"),
-        ({"mu": np.zeros(12, complex), "sigma": np.eye(12)}, "not numbers"),
+        ({"mu": np.zeros(12, complex), "sigma": np.eye(12)}, "not real numbers"),
         ({"mu": np.zeros(12), "sigma": np.eye(12), "n": np.array(-3)}, "not a number of images"),
         ({"mu": np.zeros(12), "sigma": np.eye(12), "extractor": np.array("inception")}, "another extractor"),
         ({"mu": np.zeros(12), "sigma": np.eye(12), "weights_sha256": np.array("1" * 64)}, "another extractor"),
