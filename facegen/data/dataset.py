@@ -129,10 +129,10 @@ class FaceDataset:
         hashed = {"pixels_sha256", "index_sha256", "manifest_sha256"} & manifest.keys()
         if hashed and manifest.get("manifest_sha256") != _manifest_sha256(manifest):
             raise dataset._changed(f"{MANIFEST} is not as it was written")
-        counted = {"images": len(images), "size": dataset.size, "splits": _counted(splits)}
-        for name, count in counted.items():
+        counted = {"images": (IMAGES, len(images)), "size": (IMAGES, dataset.size), "splits": (INDEX, _counted(splits))}
+        for name, (file, count) in counted.items():
             if manifest.get(name, count) != count:
-                raise dataset._changed(f"{MANIFEST} says {name} {manifest[name]}, and there are {count}")
+                raise dataset._changed(f"{MANIFEST} says {name} {manifest[name]}, and {file} has {count}")
         return dataset
 
     def __len__(self) -> int:

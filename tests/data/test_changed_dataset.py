@@ -89,7 +89,7 @@ CHANGES = {
     "a manifest too deep to read": (edit_bytes("manifest.json", lambda data: b"[" * 100_000), "is damaged: "),
     "splits counted otherwise": (
         edit_bytes("index.csv", lambda data: data.replace(b"valid", b"train")),
-        "manifest.json says splits",
+        "manifest.json says splits .*, and index.csv has",
     ),
     "rows sorted": (edit_bytes("index.csv", sorted_rows), "or another order"),
     "a quote that never ends": (edit_bytes("index.csv", lambda data: data.replace(b"\n", b'\n"', 1)), "index.csv"),
