@@ -234,11 +234,14 @@ def result_table(table: Table, *, whole: bool = False) -> None:
     """A rich table on stdout; its cells, title and caption are strings.
 
     With ``whole`` it is as wide as it needs to be where stdout is no terminal: a file or a pager has no columns to keep
-    to.
+    to. On a terminal too narrow for its longest words its lines run on: a figure is never cut.
     """
     console = _console(stderr=False)
+    needed = _console(stderr=False, width=1000).measure(table)
     if whole and not console.is_terminal:
-        table.width = _console(stderr=False, width=1000).measure(table).maximum
+        table.width = needed.maximum
+    elif console.width < needed.minimum:
+        table.width = needed.minimum
     console.print(table)
 
 

@@ -141,6 +141,20 @@ def test_a_narrow_terminal_is_no_reason_to_fail(columns: str, monkeypatch: pytes
     assert "a long name" in terminal.getvalue()
 
 
+@pytest.mark.parametrize("columns", ["1", "20", "40"])
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_narrow_terminal_cuts_no_figure(columns: str, whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", columns)
+    figures = [f"{number:,}" for number in range(1_234_567, 1_234_573)]
+    wide = Table(*(f"heading{at}" for at, _ in enumerate(figures)))
+    wide.add_row(*figures)
+    console.result_table(wide, whole=whole)
+    assert all(word in terminal.getvalue() for word in [*figures, "heading0", "heading5"])
+
+
 def test_a_file_sees_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
     with console.progress("work", 10) as task:
         task.advance(10)
