@@ -148,7 +148,8 @@ def prepare(
             if not writer.count:
                 raise InputError(
                     f"None of the {len(skipped):,} images in {source} could be used; "
-                    f"{skipped[0]['name']}: {skipped[0]['reason']}."
+                    f"{skipped[0]['name']}: {skipped[0]['reason']}.",
+                    None if crop is None else "Try a smaller --crop, or none.",
                 )
             manifest = writer.finish(
                 {

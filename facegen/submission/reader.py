@@ -115,7 +115,7 @@ class _Contents:
             raise Rejection(Code.EMPTY, " ".join(["There is no image in the archive.", *self.notes()]), self._limits)
         if count != self._limits.count:
             also = f" Besides, {self._problem.message}" if self._problem else ""
-            message = f"It holds {count:,} images, not {self._limits.count:,}.{also}"
+            message = f"It holds {count:,} image{'s' * (count != 1)}, not {self._limits.count:,}.{also}"
             raise Rejection(Code.WRONG_COUNT, " ".join([message, *self.notes()]), self._limits)
         if self._problem is not None:
             raise self._problem

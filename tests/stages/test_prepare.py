@@ -112,7 +112,10 @@ def test_images_smaller_than_the_crop_are_skipped(archive: Path, tmp_path: Path)
     with zipfile.ZipFile(archive, "a") as file:
         file.writestr("large.png", png(photograph(0).resize((60, 40))))
     assert prepare(archive, tmp_path / "out", size=8, crop=40, workers=1).skipped == COUNT
-    with pytest.raises(InputError, match=r"None of the 71 images .* 22×27 pixels are less than the crop of 99×99"):
+    with pytest.raises(
+        InputError,
+        match=r"None of the 71 images .* 22×27 pixels are less than the crop of 99×99\. Try a smaller --crop",
+    ):
         prepare(archive, tmp_path / "out", size=8, crop=99, workers=1)
 
 
