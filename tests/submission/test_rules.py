@@ -49,7 +49,7 @@ WRONG: list[tuple[Code, Callable[[Encoder], dict[str, bytes]], str, str]] = [
         "is 64x64 pixels, not 96x96.",
         "images at 96x96.",
     ),
-    (Code.WRONG_COUNT, lambda p: {"0.png": p(size=(96, 96))}, "It holds 1 images, not 3.", "exactly 3 images."),
+    (Code.WRONG_COUNT, lambda p: {"0.png": p(size=(96, 96))}, "It holds 1 image, not 3.", "exactly 3 images."),
     (Code.EMPTY, lambda p: {".DS_Store": b""}, "no image in the archive.", "exactly 3 images."),
     (
         Code.TOO_MANY_MEMBERS,
