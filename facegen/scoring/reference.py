@@ -76,7 +76,7 @@ def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
         InputError: nothing there, fewer than two images, or statistics that are none or do not fit the extractor.
     """
     if holds_statistics(path):
-        return _from_file(open_statistics(path), extractor)
+        return reference_of_statistics(open_statistics(path), extractor)
     images = open_images(path)
     images.say_remark()
     used, others = parts(images)
@@ -101,7 +101,8 @@ def parts(images: ImageCollection) -> tuple[ImageCollection, ImageCollection | N
     return images.take(np.flatnonzero(train)), images.take(np.flatnonzero(~train))
 
 
-def _from_file(file: StatisticsFile, extractor: FeatureExtractor) -> Reference:
+def reference_of_statistics(file: StatisticsFile, extractor: FeatureExtractor) -> Reference:
+    """The reference that a file of statistics is. InputError where they are none, or do not fit the extractor."""
     found = file.statistics(extractor)
     statistics = FrechetStatistics(found.n, found.mu, found.sigma)  # without the factor, as stored ones are
     what = "statistics" if file.rows is None else "features"

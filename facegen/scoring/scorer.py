@@ -37,7 +37,14 @@ from facegen.scoring.features import (
 )
 from facegen.scoring.image_checks import warnings_of
 from facegen.scoring.margin import margin_warning
-from facegen.scoring.reference import Reference, floor_of, open_reference, parts, save_reference
+from facegen.scoring.reference import (
+    Reference,
+    floor_of,
+    open_reference,
+    parts,
+    reference_of_statistics,
+    save_reference,
+)
 from facegen.scoring.saved_statistics import properties_in
 from facegen.scoring.score import FID_TARGET, Score
 from facegen.scoring.statistics_extractor import open_extractor_for
@@ -271,10 +278,12 @@ def open_scorer(
     """
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"The target is {target} and should be a number above 0.")
-    files = [open_statistics(reference)] if holds_statistics(reference) else []
-    looks = images is None or not files
-    files += [] if images is None else [images]
+    statistics = open_statistics(reference) if holds_statistics(reference) else None
+    looks = images is None or statistics is None
+    files = [file for file in (statistics, images) if file is not None]
     network = open_extractor_for(files, looks, extractor, weights=weights, dims=dims, device=device)
     if target is None and is_fid(network.name, network.dims):
         target = FID_TARGET
-    return Scorer(network, open_reference(reference, network), target)
+    if statistics is None:
+        return Scorer(network, open_reference(reference, network), target)
+    return Scorer(network, reference_of_statistics(statistics, network), target)
