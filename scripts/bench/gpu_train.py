@@ -34,9 +34,19 @@ AROUND = 40.0
 
 
 def run_training(
-    recipe: str, dataset: Path, out: Path, seconds: float, *, device: str = "cuda", tiny: bool = False
+    recipe: str,
+    dataset: Path,
+    out: Path,
+    seconds: float,
+    *,
+    device: str = "cuda",
+    tiny: bool = False,
+    compiled: bool = True,
 ) -> dict[str, Any]:
-    """Train ``recipe`` so that everything is done after ``seconds``; the contents of ``train.json``."""
+    """Train ``recipe`` so that everything is done after ``seconds``; the contents of ``train.json``.
+
+    ``compiled`` is whether it is if the recipe says so.
+    """
     from facegen.training.recipe import load_recipe
 
     until = time.monotonic() + seconds
@@ -46,6 +56,8 @@ def run_training(
     often = {"score_every": chosen.tick_kimg, "checkpoint_every": chosen.tick_kimg}
     every = {"score_minutes": min(1.0, minutes / 4), "checkpoint_minutes": min(1.0, minutes / 4)}
     changes: dict[str, Any] = {**often, **every, "minutes": minutes}
+    if not compiled:
+        changes["compile"] = False
     if tiny:
         small = {"generator_width": 4, "discriminator_width": 4, "features_size": 32, "features_width": 2, "batch": 8}
         changes |= {**small, "tick_kimg": 0.064, "score_images": 50, "compile": False}

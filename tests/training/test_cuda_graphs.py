@@ -7,10 +7,12 @@ as a CUDA graph does, it takes every number for a constant and finds new values 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import torch
+from torch.autograd.graph import get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -93,6 +95,31 @@ def test_replayed_steps_are_the_plain_ones_to_the_bit(
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
     torch.testing.assert_close(captured.state_dict(), plain.state_dict(), rtol=0, atol=0)
     assert captured.read_figures() == plain.read_figures()
+
+
+@pytest.mark.parametrize("changes", RECIPES.values(), ids=list(RECIPES))
+def test_nothing_keeps_a_parameters_node_of_autograd(
+    changes: dict[str, Any], tiny_recipe: Recipe, trainer_of: TrainerOf
+) -> None:
+    """Where a step is recorded each parameter's node is made anew, and so on the stream that is captured.
+
+    torch makes the node when something is computed with a gradient, on the stream of then, and keeps it as long as
+    that. One of before makes the legacy stream wait for the captured one, at which CUDA breaks the capture off.
+    """
+    trainer = trainer_of(tiny_recipe.with_overrides(changes))
+    networks = [trainer.generator, *(critic.head for critic in trainer.critics.values())]
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    kept = []
+
+    def record(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
+        for parameter in parameters:
+            get_gradient_edge(parameter).node.metadata["made before"] = True  # lasts as long as the node
+        kept.append(sum("made before" in get_gradient_edge(parameter).node.metadata for parameter in parameters))
+        return run_step(), lambda: None
+
+    with suppress(CaptureFailed):  # it replays nothing
+        capture(trainer, 0, record)
+    assert kept and not any(kept)
 
 
 def test_a_run_that_goes_on_is_captured_where_it_stands(tiny_recipe: Recipe, trainer_of: TrainerOf) -> None:
