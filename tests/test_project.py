@@ -20,7 +20,18 @@ ROOT = Path(__file__).parents[1]
 #: The subpackages and top modules by level, 0 first. An import goes down, never up, and never between two of one level;
 #: only the modules of level 0 may import each other. docs/architecture.md shows the same table.
 LEVELS = (
-    ("code_hash", "console", "device", "errors", "extensions", "file_kinds", "files", "printable", "toml_file"),
+    (
+        "code_hash",
+        "console",
+        "device",
+        "errors",
+        "extensions",
+        "file_kinds",
+        "files",
+        "locks",
+        "printable",
+        "toml_file",
+    ),
     ("cnn",),
     ("data", "gan", "metrics", "pictures", "pretrained", "weights"),
     ("extractors",),
