@@ -82,9 +82,7 @@ def speed_part(speeds: list[Line]) -> list[str]:
     columns = {
         "images_per_sec": "images/s",
         "ms_per_step": "ms a step",
-        "tflops": "TFLOP/s",
         "memory_gib": "GiB",
-        "busy": "busy",
     }
     rows, others = [], []
     for line in speeds:
@@ -94,7 +92,7 @@ def speed_part(speeds: list[Line]) -> list[str]:
         else:
             told = [f"{key} {_shown(value)}" for key, value in line.items() if key not in ("case", "seconds")]
             others.append(f"- `{line['case']}`: {', '.join(told)}.")
-    parts = ["## Speeds", "Busy is the share of the time in which one of the GPU's kernels was running."]
+    parts = ["## Speeds", "In a profile, busy is the share of the time in which one of the GPU's kernels was running."]
     parts.append(table(["recipe", "batch", "form", *columns.values()], rows))
     return parts + (["\n".join(others)] if others else [])
 

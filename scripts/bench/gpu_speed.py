@@ -1,8 +1,9 @@
 """How fast training is on a GPU: recipes by batch, each plain, compiled, and captured as CUDA graphs.
 
-Each case is a line of JSON: images a second; TFLOP/s, of the convolutions and products that torch.utils.flop_counter
-finds in a step; the most memory; and the share of the time that the GPU's kernels were running, which the profiler
-tells of ten steps more. Two cases are of other work: the plain loop of the PyTorch example's DCGAN beside facegen's
+Each case is a line of JSON: images a second, and the most memory. Its profile is another, after all the rates, because
+it can take a minute: the share of the time that the GPU's kernels were running, which the profiler tells of ten steps
+more, and the operations that an image costs, of the convolutions and products that torch.utils.flop_counter finds in a
+step. Two cases are of other work: the plain loop of the PyTorch example's DCGAN beside facegen's
 (`scripts/bench/train.py`, one round), and the scoring of 1,000 images.
 
 The cases run one after the other in one process, since starting one takes longer than most of them. A case that breaks
@@ -42,10 +43,11 @@ FORMS = {
     "compiled": {"compile": True, "cuda_graphs": False},
     "compiled and captured": {"compile": True, "cuda_graphs": True},
 }
+PROFILED = ("eager", "captured")
 #: Seconds after which a case is given up; the compiler alone may take two minutes.
 LIMIT, COMPILER_LIMIT = 45.0, 150.0
 #: Seconds, and steps at least, that are counted after the first steps.
-COUNTED, STEPS, WARM_UP, PROFILED = 3.0, 20, 10, 10
+COUNTED, STEPS, WARM_UP, PROFILED_STEPS = 3.0, 20, 10, 10
 #: Images of the batch that operations are counted with.
 FLOPS_BATCH = 8
 
@@ -67,6 +69,8 @@ class Case(NamedTuple):
 
 
 PEER, SCORING = Case("dcgan", 128, "peer"), Case("effnet-lite0", 1000, "scoring")
+#: Of a case's form, where it is profiled.
+PROFILE = " profile"
 #: The most telling first: there may be no time for the last.
 CASES = (
     *(Case("best", 64, form) for form in ("eager", "captured")),
@@ -82,6 +86,8 @@ CASES = (
     Case("best", 256, "compiled and captured"),
     Case("r3gan_small", 128, "compiled"),
     Case("r3gan", 256, "eager"),
+    *(Case("best", 64, form + PROFILE) for form in PROFILED),
+    *(Case("dcgan", 128, form + PROFILE) for form in PROFILED),
 )
 
 
@@ -173,32 +179,40 @@ def measured(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, An
         return beside_the_plain_loop(device, tiny)
     if case == SCORING:
         return scoring(dataset, device, 50 if tiny else 1000)
-    return training(case, dataset, device, tiny)
+    recipe, trainer, take_step, opening = _opened(case, dataset, device, tiny)
+    if "captured" in case.form and take_step is trainer and device == "cuda":
+        return {"error": "it was not captured"}
+    if case.form.endswith(PROFILE):
+        return profile_of(recipe, trainer, take_step, dataset, device, tiny)
+    return {**rate_of(recipe, trainer, take_step, device, tiny), "opening_seconds": opening}
 
 
-def training(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, Any]:
-    """A recipe's steps, whatever is beside them left out."""
+def _opened(case: Case, dataset: Path, device: str, tiny: bool) -> tuple[Recipe, Trainer, StepFunction, float]:
+    """A case's trainer, what runs its steps, and the seconds until they could begin."""
     import torch
     from gpu_compare import TINY
     from open_recipe import open_recipe
 
     from facegen.training.recipe import load_recipe
 
-    changes: dict[str, Any] = {"batch": case.batch, **FORMS[case.form]}
+    changes: dict[str, Any] = {"batch": case.batch, **FORMS[case.form.removesuffix(PROFILE)]}
     if tiny:
         changes |= {**TINY, "batch": 4, "compile": False}
     recipe = load_recipe(case.recipe).with_overrides(changes)
-    cuda = device == "cuda"
     gc.collect()
     torch._dynamo.reset()
-    if cuda:
+    if device == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    started = time.perf_counter()
+    start = time.perf_counter()
     trainer, take_step = open_recipe(recipe, dataset, device, must_compile=recipe.compile)
-    opening = time.perf_counter() - started
-    if "captured" in case.form and take_step is trainer and cuda:
-        return {"error": "it was not captured"}
+    return recipe, trainer, take_step, round(time.perf_counter() - start, 1)
+
+
+def rate_of(recipe: Recipe, trainer: Trainer, take_step: StepFunction, device: str, tiny: bool) -> dict[str, Any]:
+    """A recipe's steps, whatever is beside them left out."""
+    import torch
+
     steps = _numbers()
     for _ in range(WARM_UP):
         take_step(next(steps))
@@ -210,16 +224,23 @@ def training(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, An
         taken += STEPS
         trainer.read_figures()
     rate = taken * recipe.images_per_step / (time.perf_counter() - start)
-    figures = {
+    return {
         "images_per_sec": round(rate, 1),
         "ms_per_step": round(1000 * recipe.images_per_step / rate, 3),
-        "memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if cuda else None,
-        "busy": _busy(trainer, take_step, steps) if cuda else None,
-        "opening_seconds": round(opening, 1),
+        "memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 2) if device == "cuda" else None,
     }
+
+
+def profile_of(
+    recipe: Recipe, trainer: Trainer, take_step: StepFunction, dataset: Path, device: str, tiny: bool
+) -> dict[str, Any]:
+    """How busy the GPU is, and what an image costs."""
+    steps = _numbers()
+    for _ in range(WARM_UP):
+        take_step(next(steps))
+    busy = _busy(trainer, take_step, steps) if device == "cuda" else None
     small = recipe.with_overrides({"batch": 4 if tiny else FLOPS_BATCH, **FORMS["eager"]})
-    flops = flops_of_an_image(small, dataset, device)
-    return {**figures, "gflop_per_image": round(flops / 1e9, 3), "tflops": round(flops * rate / 1e12, 3)}
+    return {"busy": busy, "gflop_per_image": round(flops_of_an_image(small, dataset, device) / 1e9, 3)}
 
 
 def _numbers() -> Iterator[int]:
@@ -237,7 +258,7 @@ def _busy(trainer: Trainer, take_step: StepFunction, steps: Iterator[int]) -> fl
     try:
         with profile(activities=[ProfilerActivity.CUDA]) as profiler:
             start = time.perf_counter()
-            for _ in range(PROFILED):
+            for _ in range(PROFILED_STEPS):
                 take_step(next(steps))
             trainer.read_figures()
             elapsed = time.perf_counter() - start
