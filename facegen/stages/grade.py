@@ -93,7 +93,7 @@ def grade(
             task.note(file.name[:40])
             try:
                 outcomes.append(grader.grade(file))
-            except BaseException:  # Ctrl-C, or what the machine lacks
+            except KeyboardInterrupt:
                 console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
                 raise
             console.info(_line(outcomes[-1]))

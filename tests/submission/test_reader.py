@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gzip
 import io
+import os
 import struct
 import tarfile
 import zlib
@@ -134,6 +135,17 @@ def test_not_gzip(data: bytes, tmp_path: Path, limits: Limits) -> None:
 def test_a_folder_is_not_gzip(tmp_path: Path, limits: Limits) -> None:
     (tmp_path / "s1.tar.gz").mkdir()
     assert code_of(tmp_path / "s1.tar.gz", limits) == "not_gzip"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path, limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, file = tmp_path / "s1.tar.gz", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.write_bytes(b"")
+    assert code_of(pipe, limits) == "not_gzip"
+    state = file.stat()
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: state)  # it has taken a file's name since that was looked at
+    assert code_of(pipe, limits) == "not_gzip"
 
 
 def test_a_plain_tar_is_told(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
