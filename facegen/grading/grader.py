@@ -7,23 +7,27 @@ import hashlib
 import io
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image
 
 from facegen import console
-from facegen.errors import EnvironmentProblem, FacegenError, in_words
-from facegen.files import atomic_path, read_arrays, sha256_file
+from facegen.code_hash import code_hash
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.files import atomic_path, read_arrays, read_sealed_json, write_sealed_json
 from facegen.grading.fingerprints import Fingerprints, fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
 from facegen.pictures.contact_sheet import contact_sheet
-from facegen.printable import shortened
 from facegen.scoring.score import Score
-from facegen.submission.reader import Submission, read_submission
+from facegen.submission.open_tarball import OpenTarball, open_tarball
+from facegen.submission.reader import Submission, read_tarball
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
 
 _SHEET_COLUMNS, _SHEET_ROWS = 12, 2
@@ -85,7 +89,8 @@ class Grader:
     """Grades tarballs against one reference.
 
     Copies are looked for in ``collections``. Results are stored in the folder ``cache`` and used again for the same
-    tarball, scorer, collections, limits and code, unless ``force``.
+    tarball, scorer, collections, limits and code, unless ``force``. So are rejections, for which the tarball, the
+    limits, the code and Pillow's version count.
     """
 
     def __init__(
@@ -99,55 +104,75 @@ class Grader:
     ) -> None:
         self._scorer, self._collections, self._cache = scorer, collections, cache
         self._force, self._limits = force, limits
-        asked = [limits.count, limits.size]
-        self._key = json.dumps([code_of_checks(__name__), scorer.key, asked, _collections_key(collections)])
+        caps = astuple(limits)
+        self._key = json.dumps([code_of_checks(__name__), scorer.key, caps, _collections_key(collections)])
+        # Another Pillow may decode what this one cannot.
+        self._rules_key = json.dumps([code_hash("facegen.submission.reader"), caps, PIL.__version__])
 
     def grade(self, path: Path) -> Outcome:
-        """Grade the tarball at ``path``: an outcome whatever it holds. What the machine lacks is raised."""
+        """Grade the tarball at ``path``.
+
+        Only what its name and its bytes say rejects it. Everything else is raised, for it is no student's fault: what
+        was graded before is kept, and another run goes on from there.
+
+        Args:
+            path: the tarball.
+
+        Raises:
+            InputError: it is not there, or changes while it is read; its score is no number.
+            EnvironmentProblem: too little memory; a result that cannot be kept.
+            OSError: it cannot be opened or read.
+        """
         file = path.name.encode("utf-8", "backslashreplace").decode()
         student_number = sha256 = None
         try:
             student_number = student_number_of(file)
-            if path.is_file() and path.stat().st_size <= self._limits.compressed_bytes:
-                sha256 = sha256_file(path)
-            return Outcome(file, student_number, sha256, graded=self._grade(path, sha256))
-        except Rejection as problem:
-            rejection = problem
-        except FacegenError:
-            raise  # a missing extractor or a full disk is no submission's fault
+            with open_tarball(path, self._limits) as tarball:
+                sha256 = tarball.sha256
+                return Outcome(file, student_number, sha256, graded=self._grade(file, student_number, tarball))
+        except Rejection as rejection:
+            return Outcome(file, student_number, sha256, rejection=rejection)
         except MemoryError as problem:
             raise EnvironmentProblem(
                 f"There is too little memory to grade {file}.", "Close other programs and run it again, to go on there."
             ) from problem
-        except OSError as problem:
-            rejection = Rejection(Code.DAMAGED, f"The file cannot be read: {problem.strerror or problem}.")
-        except Exception as problem:  # noqa: BLE001
-            # The last resort that keeps one submission from costing the others their row; said aloud, never cached.
-            console.warn(f"{file}: unexpected {in_words(problem)}.")
-            rejection = Rejection(
-                Code.BAD_IMAGE, f"Grading it failed unexpectedly ({shortened(in_words(problem), 200)})."
-            )
-        return Outcome(file, student_number, sha256, rejection=rejection)
 
-    def _grade(self, path: Path, sha256: str | None) -> GradedSubmission:
-        cached = self._cache / f"{hashlib.sha256(f'{self._key} {sha256}'.encode()).hexdigest()[:40]}.npz"
-        if not self._force and sha256 is not None and (graded := _load(cached)) is not None:
-            console.detail(f"{path.name}: graded before.")
+    def _grade(self, file: str, student_number: str, tarball: OpenTarball) -> GradedSubmission:
+        cached = self._cached(self._key, tarball, ".npz")
+        refused = self._cached(self._rules_key, tarball, ".json")
+        if not self._force and (graded := _load(cached)) is not None:
+            console.detail(f"{file}: graded before.")
             return graded
-        submission = read_submission(path, limits=self._limits)
-        graded, broken = self._examine(submission)
+        if not self._force and (rejection := _load_rejection(refused, self._limits)) is not None:
+            console.detail(f"{file}: rejected before.")
+            raise rejection
+        try:
+            submission = read_tarball(tarball, student_number, self._limits)
+        except Rejection as rejection:
+            with _kept(file, self._cache):
+                write_sealed_json(refused, {"code": rejection.code.name, "message": rejection.message})
+            raise
+        graded, broken = self._examine(file, submission)
         for sentence in broken:
-            console.warn(f"{path.name}: {sentence}")
+            console.warn(f"{file}: {sentence}")
         if not broken:
-            _save(cached, graded)
+            with _kept(file, self._cache):
+                _save(cached, graded)
         return graded
 
-    def _examine(self, submission: Submission) -> tuple[GradedSubmission, list[str]]:
+    def _cached(self, key: str, tarball: OpenTarball, suffix: str) -> Path:
+        name = hashlib.sha256(f"{key} {tarball.sha256}".encode()).hexdigest()[:40]
+        return self._cache / f"{name}{suffix}"
+
+    def _examine(self, file: str, submission: Submission) -> tuple[GradedSubmission, list[str]]:
         """What grading finds, and a sentence for each flag whose check broke, which is among the notes too."""
         images, names = submission.images, submission.names
         score = self._scorer.score(images).with_origin(submission.origin)
         if not math.isfinite(score.value):
-            raise ArithmeticError(f"the score is {score.value}")
+            raise InputError(
+                f"The score of {file} is {score.value}, which is no number.",
+                "The images are sound: look at the reference and at the extractor's weights.",
+            )
         prints = fingerprint(images)
         flags, broken = flags_of(SubmittedImages(images, names, prints, score, self._collections))
         notes = (*submission.notes, *broken)
@@ -170,6 +195,21 @@ def sheet_jpeg(images: npt.NDArray[np.uint8]) -> bytes:
     sheet = contact_sheet(images[rows], columns=_SHEET_COLUMNS, gap=0)
     Image.fromarray(sheet).save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
+
+
+@contextmanager
+def _kept(file: str, cache: Path) -> Iterator[None]:
+    """EnvironmentProblem where a result cannot be written.
+
+    A run that went on would be lost when it is interrupted, and fail where it writes the leaderboard, hours later.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise EnvironmentProblem(
+            f"Cannot keep the result of {file} in {cache}: {problem.strerror or problem}.",
+            "Make room there, or let it be written to, and run it again, to go on there; or name another --out.",
+        ) from problem
 
 
 def _save(path: Path, graded: GradedSubmission) -> None:
@@ -209,4 +249,15 @@ def _load(path: Path) -> GradedSubmission | None:
             stored["sheet"].tobytes(),
         )
     except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _load_rejection(path: Path, limits: Limits) -> Rejection | None:
+    """A rejection that was stored; None as for ``_load``."""
+    if not path.is_file():
+        return None
+    try:
+        stored = read_sealed_json(path)
+        return Rejection(Code[stored["code"]], stored["message"], limits)
+    except (ValueError, KeyError):
         return None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 import zlib
-from typing import BinaryIO
+from typing import Protocol
 
 from facegen.file_kinds import HEAD, kind_of
 from facegen.submission.rules import Code, Limits, Rejection, megabytes
@@ -12,33 +11,34 @@ from facegen.submission.rules import Code, Limits, Rejection, megabytes
 _CHUNK = 1 << 16
 _GZIP = zlib.MAX_WBITS | 16
 _MAGIC = b"\x1f\x8b"
+#: zlib.h's Z_MEM_ERROR.
+_NO_MEMORY = -4
+
+
+class Readable(Protocol):
+    """What bytes come from."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 class GzipStream:
     """Decompresses a gzip file (RFC 1952, one or many members) piece by piece.
 
     Memory stays at a few pieces of 64 KiB whatever the file says. Rejections: ``empty`` for a file of no bytes,
-    ``not_gzip``, ``too_large`` past ``limits.bytes`` or ``limits.seconds``, ``damaged`` for a cut-off stream, a wrong
-    CRC or length, and bytes other than zeros after the last member.
+    ``not_gzip``, ``too_large`` past ``limits.bytes`` or ``limits.gzip_members``, ``damaged`` for a cut-off stream, a
+    wrong CRC or length, and bytes other than zeros after the last member.
     """
 
-    def __init__(self, file: BinaryIO, limits: Limits) -> None:
+    def __init__(self, file: Readable, limits: Limits) -> None:
         self._file, self._limits = file, limits
-        self._deadline = time.monotonic() + limits.seconds
         self._raw = file.read(_CHUNK)
         self._ready = b""
-        self._total = 0
+        self._total, self._members = 0, 1
         if not self._raw:
             raise Rejection(Code.EMPTY, "The file has no bytes.", limits)
         if not self._raw.startswith(_MAGIC):
             raise Rejection(Code.NOT_GZIP, f"The file is not gzip-compressed{_likeness(self._raw)}.")
         self._member: zlib._Decompress | None = zlib.decompressobj(_GZIP)
-
-    def check_time(self) -> None:
-        """Rejection ``too_large`` once the submission has taken ``limits.seconds``."""
-        if time.monotonic() > self._deadline:
-            message = f"Reading it took more than {self._limits.seconds:g} seconds."
-            raise Rejection(Code.TOO_LARGE, message, self._limits)
 
     def read(self, size: int) -> bytes:
         """The next ``size`` bytes; fewer only where the stream ends."""
@@ -52,13 +52,13 @@ class GzipStream:
     def _decompress(self) -> bool:
         """Fill ``_ready``; False at the end of the stream, which has then been checked to its last byte."""
         while self._member is not None:
-            self.check_time()
             if not self._raw:
                 self._raw = self._file.read(_CHUNK)
             ended = not self._raw
             try:
                 self._ready = self._member.decompress(self._raw, _CHUNK)
             except zlib.error as problem:
+                require_memory(problem)
                 raise Rejection(Code.DAMAGED, f"The compressed data is corrupt ({problem}).") from problem
             if self._member.eof:
                 self._raw = self._member.unused_data
@@ -80,13 +80,22 @@ class GzipStream:
         while len(self._raw) < 2 and (more := self._file.read(_CHUNK)):
             self._raw += more
         if self._raw.startswith(_MAGIC):
+            self._members += 1
+            if self._members > self._limits.gzip_members:
+                message = f"It is compressed in more than {self._limits.gzip_members:,} parts."
+                raise Rejection(Code.TOO_LARGE, message, self._limits)
             return True
         while self._raw:
-            self.check_time()
             if self._raw.strip(b"\0"):
                 raise Rejection(Code.DAMAGED, "There is other data after the end of the compressed data.")
             self._raw = self._file.read(_CHUNK)
         return False
+
+
+def require_memory(problem: zlib.error) -> None:
+    """MemoryError where zlib failed for want of memory, which is no fault of the bytes."""
+    if str(problem).startswith(f"Error {_NO_MEMORY} "):
+        raise MemoryError(str(problem)) from problem
 
 
 def _likeness(start: bytes) -> str:

@@ -146,7 +146,7 @@ def _extended(stream: GzipStream, header: _Header, limits: Limits, name: bool = 
 def _pax_records(data: bytes, limits: Limits) -> dict[str, str]:
     """``length key=value\\n`` records. Only those that decide what a member is are kept; sparse maps are refused."""
     records: dict[str, str] = {}
-    start, data = 0, data.rstrip(b"\0")
+    start, count, data = 0, 0, data.rstrip(b"\0")
     while start < len(data):
         space = data.find(b" ", start, start + 20)
         length = _decimal(data[start:space].decode("latin-1")) if space > 0 else 0
@@ -162,7 +162,10 @@ def _pax_records(data: bytes, limits: Limits) -> dict[str, str]:
             records["path"] = _text(value)
         elif key in (b"size", b"linkpath"):
             records[key.decode()] = value[:64].decode("latin-1")
-        start += length
+        start, count = start + length, count + 1
+        if count > limits.header_records:
+            message = f"An extended header has more than {limits.header_records} records."
+            raise Rejection(Code.TOO_LARGE, message, limits)
     if len(data) > limits.header_bytes:
         raise Rejection(Code.TOO_LARGE, f"An extended header is larger than {limits.header_bytes >> 10} KiB.", limits)
     return records

@@ -1,4 +1,7 @@
-"""Reads a submission: every rule checked, nothing extracted, at most the images themselves in memory."""
+"""Reads a submission: every rule checked, nothing extracted, at most the images themselves in memory.
+
+A rejection is what the bytes of a tarball say, and nothing else is one: what the machine lacks is raised as it is.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from facegen.data.origin import Origin, origin_of, summary
 from facegen.submission.decode import decode_image
 from facegen.submission.gzipped import GzipStream
 from facegen.submission.members import read_members
+from facegen.submission.open_tarball import OpenTarball, open_tarball
 from facegen.submission.rules import (
     LIMITS,
     Code,
@@ -21,7 +25,6 @@ from facegen.submission.rules import (
     Rejection,
     check_depth,
     is_picture_name,
-    megabytes,
     same_name_key,
     shown,
     student_number_of,
@@ -48,33 +51,50 @@ class Submission:
 
 
 def read_submission(path: Path, *, file_name: str | None = None, limits: Limits = LIMITS) -> Submission:
-    """Read the tarball at ``path``; whatever it holds, the only exception is :class:`Rejection`.
+    """Read the tarball at ``path``.
 
-    What is wrong with the archive as a whole is told before what is wrong with one image, and the number of images
-    in between: a student with the wrong archive should not be sent to look at its first image. ``file_name`` is the
-    name it goes by where that is not its own yet.
+    Args:
+        path: the tarball.
+        file_name: the name it goes by where that is not its own yet.
+        limits: what it must have, and the caps within which it is read.
+
+    Raises:
+        Rejection: it breaks a rule; whatever it holds, that is the only exception that its bytes raise.
+        InputError: it is not there, or changes while it is read.
+        OSError: it cannot be opened or read.
+        MemoryError: there is too little memory to read it.
     """
     student_number = student_number_of(path.name if file_name is None else file_name)
-    if not path.is_file():  # a folder, a pipe or a device, which opening could block on for ever
-        raise Rejection(Code.NOT_GZIP, "It is not a file.")
+    with open_tarball(path, limits) as tarball:
+        return read_tarball(tarball, student_number, limits)
+
+
+def read_tarball(tarball: OpenTarball, student_number: str, limits: Limits = LIMITS) -> Submission:
+    """Read an open tarball from its start; as :func:`read_submission`.
+
+    What is wrong with the archive as a whole is told before what is wrong with one image, and the number of images
+    in between: a student with the wrong archive should not be sent to look at its first image.
+    """
     try:
-        if path.stat().st_size > limits.compressed_bytes:
-            raise Rejection(Code.TOO_LARGE, f"The file is larger than {megabytes(limits.compressed_bytes)}.", limits)
-        with path.open("rb") as file:
-            contents = _Contents(limits)
-            stream = GzipStream(file, limits)
-            for member in read_members(stream, limits):
-                if is_litter(member.path):
-                    contents.litter += 1
-                    continue
-                check_depth(member.path, member.folder)
-                if not member.folder:
-                    contents.add(member.path, member.data)
-                stream.check_time()
-    except OSError as problem:
-        raise Rejection(Code.DAMAGED, f"The file cannot be read: {problem.strerror or problem}.") from problem
-    images = contents.finish()
+        contents = _read(tarball, limits)
+        images = contents.finish()
+    except Rejection:
+        tarball.require_unchanged()  # a file that is still being written is no student's fault
+        raise
+    tarball.require_unchanged()
     return Submission(student_number, images, tuple(contents.names), contents.notes(), summary(contents.origins))
+
+
+def _read(tarball: OpenTarball, limits: Limits) -> _Contents:
+    contents = _Contents(limits)
+    for member in read_members(GzipStream(tarball, limits), limits):
+        if is_litter(member.path):
+            contents.litter += 1
+            continue
+        check_depth(member.path, member.folder)
+        if not member.folder:
+            contents.add(member.path, member.data)
+    return contents
 
 
 class _Contents:

@@ -34,10 +34,12 @@ def test_no_row_is_of_something_else() -> None:
 def test_the_caps_are_those_of_the_limits(size: int) -> None:
     limits = limits_for(size)
     row = (
-        f"| {limits.resolution} | {limits.bytes >> 20:,} MiB | {limits.member_bytes >> 20} MiB | {limits.members:,} | "
-        f"{limits.name_bytes} bytes | {limits.seconds:g} s |"
+        f"| {limits.resolution} | {limits.bytes >> 20:,} MiB | {limits.gzip_members:,} | "
+        f"{limits.member_bytes >> 20} MiB | {limits.members:,} | {limits.name_bytes} bytes | {limits.pieces:,} |"
     )
     assert row in PAGE
+    header = f"at most {limits.header_bytes >> 10} KiB and {limits.header_records} records"
+    assert f"{header}, and a PNG at most {limits.metadata}" in " ".join(PAGE)
 
 
 def test_students_are_told_every_rejection_code() -> None:

@@ -1,12 +1,14 @@
-"""One outcome a tarball whatever happens, cached by its contents."""
+"""One outcome a tarball whatever it holds, cached by its contents; and no outcome where the machine fails."""
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +16,13 @@ import pytest
 from PIL import Image
 
 from facegen.data.origin import Origin, png_info
-from facegen.errors import EnvironmentProblem
+from facegen.errors import EnvironmentProblem, InputError
+from facegen.files import sha256_file
+from facegen.grading import grader
 from facegen.grading.fingerprints import KnownFaces, fingerprint
 from facegen.grading.flags import Collections
 from facegen.grading.grader import Grader
-from facegen.scoring.score import Score
+from facegen.submission.open_tarball import OpenTarball
 from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
 
@@ -114,28 +118,58 @@ def test_a_broken_tarball_is_a_rejected_outcome(scorer: Any, limits: Limits, tmp
     assert outcome.sha256 is not None and len(outcome.sha256) == 64
 
 
-@pytest.mark.parametrize("broken", ["not a number", "raises"])
-def test_an_unexpected_failure_is_an_outcome_too_and_not_cached(
-    broken: str,
-    smooth: Smooth,
-    submit: Submit,
-    scorer: Any,
-    limits: Limits,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_rejection_is_cached_as_a_score_is(
+    scorer: Any, limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(images: Images) -> Score:
-        if broken == "raises":
-            raise ZeroDivisionError("by zero")
-        return replace(type(scorer)().score(images), value=float("nan"))
+    path, cache = tmp_path / "s1.tar.gz", tmp_path / "cache"
+    path.write_bytes(b"\x1f\x8b nonsense")
+    first = Grader(scorer, Collections(), cache, limits=limits).grade(path).rejection
+    reads = Mock(side_effect=grader.read_tarball)
+    monkeypatch.setattr(grader, "read_tarball", reads)
+    scorer.key = "another"  # of which it does not depend
+    second = Grader(scorer, Collections(), cache, limits=limits).grade(path).rejection
+    assert first is not None and second is not None and not reads.called
+    assert (first.code, first.message, first.remedy) == (second.code, second.message, second.remedy)
+    Grader(scorer, Collections(), cache, limits=replace(limits, count=3)).grade(path)
+    Grader(scorer, Collections(), cache, limits=limits, force=True).grade(path)
+    for file in cache.iterdir():
+        file.write_bytes(file.read_bytes()[:-9])
+    Grader(scorer, Collections(), cache, limits=limits).grade(path)
+    assert reads.call_count == 3
 
-    path = submit("s1", smooth(40))
-    grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
-    with monkeypatch.context() as patch:
-        patch.setattr(scorer, "score", fail)
-        outcome = grader.grade(path)
-    assert outcome.rejection is not None and "unexpectedly" in outcome.rejection.message
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_rejects_nobody(
+    value: float, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    scorer.score = lambda images: replace(type(scorer)().score(images), value=value)
+    with pytest.raises(InputError, match=r"The score of s1\.tar\.gz is (nan|inf), which is no number\. The images are"):
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(submit("s1", smooth(40)))
+
+
+@pytest.mark.parametrize(
+    "problem", [ZeroDivisionError("by zero"), RuntimeError("out of memory"), OSError(errno.EIO, "Input/output error")]
+)
+def test_what_nobody_foresaw_is_raised_as_it_is(
+    problem: Exception, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    path, grader = submit("s1", smooth(40)), Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
+    scorer.score = Mock(side_effect=problem)
+    with pytest.raises(type(problem)) as raised:
+        grader.grade(path)
+    assert raised.value is problem
+    del scorer.score
     assert grader.grade(path).graded is not None
+
+
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_result_that_cannot_be_kept_stops_the_run(
+    valid: bool, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    path, cache = submit("s1", smooth(40 if valid else 3)), tmp_path / "cache"
+    cache.write_bytes(b"")  # a file in the folder's place: no user, root neither, writes below it
+    with pytest.raises(EnvironmentProblem, match=r"Cannot keep the result of s1\.tar\.gz in .*cache"):
+        Grader(scorer, Collections(), cache, limits=limits).grade(path)
 
 
 @pytest.mark.parametrize(
@@ -156,3 +190,81 @@ def test_what_the_machine_lacks_is_raised(
     monkeypatch.setattr(scorer, "score", fail)
     with pytest.raises(EnvironmentProblem):
         Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(submit("s1", smooth(40)))
+
+
+# One opening of the file: what is hashed is what is read
+
+
+def test_a_file_that_takes_the_name_meanwhile_poisons_no_result(
+    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = smooth(40), smooth(40, seed=9) // 2
+    path, another = submit("s1", mine), submit("s2", other)
+    sha256 = sha256_file(path)
+
+    def renamed_over(*words: Any) -> Any:
+        another.replace(path)
+        return read_tarball(*words)
+
+    read_tarball = grader.read_tarball
+    with monkeypatch.context() as patch:
+        patch.setattr(grader, "read_tarball", renamed_over)
+        outcome = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+    assert outcome.graded is not None and outcome.sha256 == sha256
+    assert outcome.graded.score.value == pytest.approx(mine.mean())
+    again = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+    assert again.graded is not None and again.graded.score.value == pytest.approx(other.mean())
+
+
+@pytest.mark.parametrize("change", ["cut off", "written on", "flipped", "grown past the cap"])
+@pytest.mark.parametrize("valid", [True, False])
+def test_a_file_that_changes_meanwhile_is_said_and_neither_graded_nor_rejected(
+    valid: bool,
+    change: str,
+    smooth: Smooth,
+    submit: Submit,
+    scorer: Any,
+    limits: Limits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = submit("s1", smooth(4))
+    data = path.read_bytes()
+    limits = replace(limits, count=4 if valid else 5, compressed_bytes=len(data) + 1000)
+    changed = {
+        "cut off": data[:-100],
+        "written on": data + bytes(512),  # which a gzip file may end in
+        "flipped": data[:4] + b"\1" + data[5:],  # the date in its header, which changes no pixel
+        "grown past the cap": data + bytes(2000),
+    }[change]
+
+    def written_to(*words: Any) -> Any:
+        path.write_bytes(changed)
+        return read_tarball(*words)
+
+    read_tarball = grader.read_tarball
+    monkeypatch.setattr(grader, "read_tarball", written_to)
+    with pytest.raises(InputError, match=r"s1\.tar\.gz changed while it was read\. Run it again"):
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(("link", "words"), [(False, "is not there any more"), (True, "is a link that leads nowhere")])
+def test_a_file_that_vanishes_is_no_rejection(
+    link: bool, words: str, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    path = tmp_path / "s1.tar.gz"
+    if link:
+        path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=words):
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+
+
+def test_a_file_that_cannot_be_read_on_is_named_and_no_rejection(
+    smooth: Smooth, submit: Submit, limits: Limits
+) -> None:
+    file = Mock(**{"read.side_effect": OSError(errno.EIO, "Input/output error")})
+    path = submit("s1", smooth(40))
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        OpenTarball(file, path, limits)
+    assert raised.value.filename == str(path)

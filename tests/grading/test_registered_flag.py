@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from facegen.errors import EnvironmentProblem
 from facegen.grading.flags import FLAGS, Collections, Finding, FlagRule, register_flag
 from facegen.grading.grader import Grader
 from facegen.grading.leaderboard import Leaderboard, rank
@@ -96,6 +97,16 @@ def not_json(submission: Any) -> Finding:
 
 def examples_of_its_own(submission: Any) -> Finding:
     return Finding("The images are odd.", {"examples": ["0000.png"]})
+
+
+def test_a_check_that_gets_no_memory_costs_no_flag(red: Path, scorer: Any, limits: Limits, tmp_path: Path) -> None:
+    register_flag(FlagRule("odd", "The images are odd.", {}, "Always.", check=needs_memory))
+    with pytest.raises(EnvironmentProblem, match=r"too little memory to grade s1\.tar\.gz"):
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(red)
+
+
+def needs_memory(submission: Any) -> Finding:
+    raise MemoryError
 
 
 @pytest.mark.parametrize("check", [fails, not_json, examples_of_its_own, lambda submission: True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -20,11 +21,14 @@ from facegen.data.dataset import new_dataset
 from facegen.data.origin import Origin, png_info
 from facegen.data.rgb import ALPHA_DROPPED
 from facegen.errors import InputError
+from facegen.grading import grader
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
 from facegen.stages import grade as stage
+from facegen.submission.open_tarball import OpenTarball
+from facegen.submission.reader import Submission
 from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
 
@@ -206,6 +210,25 @@ def test_an_interrupted_run_keeps_its_rows(
         outcome = facegen(*words)
     assert outcome.exit_code == 130
     assert "after 1 of 4" in outcome.stderr
+    assert facegen(*words).exit_code == 0
+    assert MeanScorer.calls == 1
+
+
+def test_what_goes_wrong_in_grading_leaves_no_leaderboard_and_keeps_what_was_graded(
+    submissions: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, facegen: CommandLine
+) -> None:
+    words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades")
+    with monkeypatch.context() as patch:
+        read = grader.read_tarball
+
+        def broken(tarball: OpenTarball, student_number: str, limits: Limits) -> Submission:
+            if student_number == "s2":
+                raise OSError(errno.EIO, "Input/output error")
+            return read(tarball, student_number, limits)
+
+        patch.setattr(grader, "read_tarball", broken)
+        assert facegen(*words).exit_code == 2
+    assert [path.name for path in (tmp_path / "grades").iterdir() if path.suffix] == []
     assert facegen(*words).exit_code == 0
     assert MeanScorer.calls == 1
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
+import os
 import struct
 import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,6 +21,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facegen.data.origin import Origin, png_info
+from facegen.submission import decode, gzipped
+from facegen.submission.decode import decode_image
 from facegen.submission.reader import Submission, read_submission
 from facegen.submission.rules import Code, Limits, Rejection
 
@@ -126,10 +132,20 @@ def test_not_gzip(data: bytes, tmp_path: Path, limits: Limits) -> None:
     assert code_of(path, limits) == "not_gzip"
 
 
-def test_a_folder_or_an_absent_file_is_not_gzip(tmp_path: Path, limits: Limits) -> None:
+def test_a_folder_is_not_gzip(tmp_path: Path, limits: Limits) -> None:
     (tmp_path / "s1.tar.gz").mkdir()
     assert code_of(tmp_path / "s1.tar.gz", limits) == "not_gzip"
-    assert code_of(tmp_path / "s2.tar.gz", limits) == "not_gzip"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path, limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, file = tmp_path / "s1.tar.gz", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.write_bytes(b"")
+    assert code_of(pipe, limits) == "not_gzip"
+    state = file.stat()
+    monkeypatch.setattr(Path, "stat", lambda *_, **__: state)  # it has taken a file's name since that was looked at
+    assert code_of(pipe, limits) == "not_gzip"
 
 
 def test_a_plain_tar_is_told(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
@@ -219,8 +235,9 @@ def test_a_large_file_is_too_large(tmp_path: Path, limits: Limits) -> None:
     assert code_of(path, limits) == "too_large"
 
 
-def test_a_slow_archive_is_too_large(three: dict[str, bytes], pack_members: Packer) -> None:
-    assert code_of(pack_members(three), Limits(count=3, seconds=-1.0)) == "too_large"
+def test_many_gzip_members_are_too_large(tmp_path: Path, limits: Limits) -> None:
+    (tmp_path / "s1.tar.gz").write_bytes(gzip.compress(b"") * (limits.gzip_members + 1))
+    assert code_of(tmp_path / "s1.tar.gz", limits) == "too_large"
 
 
 def test_a_large_pax_header_is_too_large(pack_members: Packer, limits: Limits) -> None:
@@ -229,11 +246,10 @@ def test_a_large_pax_header_is_too_large(pack_members: Packer, limits: Limits) -
     assert code_of(pack_members([(header, b"")], format=tarfile.PAX_FORMAT), limits) == "too_large"
 
 
-def test_many_small_pax_records_cost_little(pack_members: Packer) -> None:
+def test_many_small_pax_records_are_too_large(pack_members: Packer, limits: Limits) -> None:
     header = tarfile.TarInfo("0.png")
-    header.pax_headers = {f"k{i}": "v" for i in range(100_000)}
-    path = pack_members([(header, b"")], format=tarfile.PAX_FORMAT)
-    assert code_of(path, Limits(seconds=20.0)) == "too_large"
+    header.pax_headers = {f"k{i}": "v" for i in range(limits.header_records + 1)}
+    assert code_of(pack_members([(header, b"")], format=tarfile.PAX_FORMAT), limits) == "too_large"
 
 
 def test_too_many_members(pack_members: Packer, limits: Limits) -> None:
@@ -344,6 +360,29 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + text + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
+def with_chunks(chunks: bytes) -> bytes:
+    """A sound 64x64 PNG with further chunks before its pixels."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PNG")
+    return buffer.getvalue()[:33] + chunks + buffer.getvalue()[33:]
+
+
+def with_segments(segments: bytes, **options: Any) -> bytes:
+    """A sound 64x64 JPEG with further segments after its first bytes."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "JPEG", **options)
+    return buffer.getvalue()[:2] + segments + buffer.getvalue()[2:]
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG with further scans, which refine nothing."""
+    scan = b"\xff\xda" + struct.pack(">HB", 12, 3) + bytes((1, 0, 2, 0, 3, 0, 0, 0, 0x10))
+    return with_segments(b"", progressive=True)[:-2] + scan * count + b"\xff\xd9"
+
+
+#: Exif of one tag, which claims more than there is.
+EXIF = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIII", 1, 700, 7, 1 << 20, 26, 0)
+
 IMAGES: list[tuple[str, str, Callable[[Encoder], bytes]]] = [
     ("wrong_format", "0.gif", lambda p: p(0, "GIF")),
     ("wrong_format", "0.bmp", lambda p: p(0, "BMP")),
@@ -374,6 +413,14 @@ IMAGES: list[tuple[str, str, Callable[[Encoder], bytes]]] = [
     ("bad_image", "0.png", lambda p: p()[:20]),
     ("bad_image", "0.png", lambda p: p()[:3000] + b"????" + p()[3004:]),
     ("bad_image", "0.png", lambda p: bomb()),
+    ("bad_image", "0.png", lambda p: with_chunks(chunk(b"aBCd", b"") * 1000)),
+    ("bad_image", "0.png", lambda p: with_chunks(chunk(b"IDAT", b"") * 1000)),
+    ("bad_image", "0.png", lambda p: with_chunks(chunk(b"zTXt", b"k\0\0" + zlib.compress(b"v")) * 17)),
+    ("bad_image", "0.png", lambda p: with_chunks(chunk(b"IDAT", b"\x78\x9c" + bytes(30_000)))),
+    ("bad_image", "0.jpg", lambda p: with_segments(b"\xff\xfe\0\2" * 1000)),
+    ("bad_image", "0.jpg", lambda p: with_scans(1000)),
+    ("bad_image", "0.jpg", lambda p: with_segments(b"\xff\xfe\0\1")),
+    ("bad_image", "0.jpg", lambda p: b"\xff\xd8\xff" + b"\xff" * 100_000 + b"\0"),
     ("bad_image", "0.jpg", lambda p: p(0, "JPEG")[:800]),
     ("bad_image", "0.jpg", lambda p: b"\xff\xd8\xff\xe0" + bytes(99)),
 ]
@@ -400,6 +447,74 @@ def test_pixel_data_that_falls_short_is_a_bad_image(
     short = zlib.compress(bytes(10 * 193))
     three["0.png"] = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", short) + chunk(b"IEND", b"")
     assert code_of(pack_members(three), limits) == "bad_image"
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        b"\xff\xe1" + struct.pack(">H", 2 + len(EXIF)) + EXIF,
+        b"\xff\xe2\0\x12ICC_PROFILE\0\1\1xx" * 500,
+        b"\xff" * 5000,
+        b"junk",
+    ],
+    ids=["exif", "profiles", "fill", "junk"],
+)
+def test_what_stands_beside_a_jpegs_pixels_is_not_looked_at(segments: bytes, picture: Encoder) -> None:
+    plain = picture(3, "JPEG", quality=100, subsampling=0)
+    found = decode_image(plain[:20] + segments + plain[20:], "0.jpg", Limits())
+    np.testing.assert_array_equal(found, np.asarray(Image.open(io.BytesIO(plain))))
+
+
+def test_a_jpeg_of_adobes_colours_is_read_as_pillow_reads_it(picture: Encoder) -> None:
+    adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"  # no transform: its values are red, green and blue
+    plain = picture(3, "JPEG", subsampling=0)
+    data = plain[:2] + adobe + plain[20:]
+    truth = np.asarray(Image.open(io.BytesIO(data)))
+    assert (truth != np.asarray(Image.open(io.BytesIO(plain)))).any()
+    np.testing.assert_array_equal(decode_image(data, "0.jpg", Limits()), truth)
+
+
+# What rejects nothing
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [MemoryError(), OSError(errno.EMFILE, "Too many open files"), ImportError("no such module")],
+    ids=["memory", "files", "import"],
+)
+def test_what_the_machine_lacks_is_no_fault_of_an_image(
+    problem: Exception, picture: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(decode._READERS, "PNG", raising(problem))
+    with pytest.raises(type(problem)) as raised:
+        decode_image(picture(), "0.png", Limits())
+    assert raised.value is problem
+
+
+@pytest.mark.parametrize("words", ["broken data stream when reading image file", "out of memory error"])
+def test_a_decoder_that_fails_on_sound_images_too_lacks_memory(
+    words: str, picture: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(decode._READERS, "JPEG", raising(OSError(words)))
+    with pytest.raises(MemoryError, match=words):
+        decode_image(picture(0, "JPEG"), "0.jpg", Limits())
+
+
+def test_zlib_without_memory_is_no_damage(
+    three: dict[str, bytes], pack_members: Packer, limits: Limits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pack_members(three)
+    failing = Mock(**{"return_value.decompress.side_effect": zlib.error("Error -4 while decompressing data")})
+    monkeypatch.setattr(gzipped.zlib, "decompressobj", failing)
+    with pytest.raises(MemoryError, match="Error -4"):
+        read_submission(path, limits=limits)
+
+
+def raising(problem: Exception) -> Callable[..., Any]:
+    def fail(*_: Any) -> Any:
+        raise problem
+
+    return fail
 
 
 def test_every_code_is_earned_here() -> None:

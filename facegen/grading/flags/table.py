@@ -69,6 +69,8 @@ def _raised(checks: Iterable[tuple[str, Callable[[], Finding | None]]]) -> tuple
             if finding is not None:
                 _check_evidence(finding.details)
                 flags.append(Flag(name, finding.message, finding.details))
+        except MemoryError:
+            raise  # another run, with more memory, finds what there is
         except Exception as problem:  # noqa: BLE001 - the check may be anybody's, and is no submission's fault
             broken.append(f"The flag {name} could not be looked for ({in_words(problem)}).")
     return flags, broken
