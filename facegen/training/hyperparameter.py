@@ -53,7 +53,7 @@ def require_within_limits(field: dataclasses.Field[Any], value: Any, recipe: obj
         wrong = ", which must be a number or a pair of them" if name == "Scheduled" else f", which must be {name}"
     elif choices and value not in choices:
         wrong = f", which must be one of {', '.join(choices)}"
-    elif kind in (numbers, (int,)) and not _is_within(value, limits):
+    elif isinstance(value, numbers) and kind != (bool,) and not _is_within(value, limits):
         wrong = f": {field.name} is {said_range(limits)}"
     if wrong:
         remedy = "One of your own is known once its package is installed or imported." if may_grow else None
