@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from facegen.errors import InputError, in_words
 from facegen.file_kinds import SAFETENSORS, FileKind, kind_of_file
 from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, require_whole_zip
+from facegen.gan.generators import require_images
 from facegen.training.hyperparameter import MOST_KIMG
 from facegen.training.networks import generator_of_recipe
 from facegen.training.recipe import Recipe, recipe_from_dict
@@ -150,6 +151,8 @@ def _no_generator(path: Path, kind: FileKind) -> InputError:
 class SavedGenerator:
     """A generator read from a file: the network in eval mode on the CPU, and what its metadata says.
 
+    The network raises :class:`facegen.gan.generators.NoImages` in place of an output that is no images.
+
     ``trained_against`` names the frozen network whose features it was trained against; None where there was none.
     """
 
@@ -166,7 +169,7 @@ def load_generator(path: Path) -> SavedGenerator:
 
     Raises:
         InputError: absent, damaged, not facegen's, of an architecture that is not registered here, or its tensors do
-            not fit its recipe.
+            not fit its recipe; weights that are not finite.
     """
     if not path.is_file():
         raise InputError(f"There is no generator {path}.", "Name a run folder or a .safetensors file.")
@@ -200,6 +203,7 @@ def load_generator(path: Path) -> SavedGenerator:
             f"The generator {path} does not fit its own recipe: {first_line}.", _another_generator(path)
         ) from problem
     _require_finite(path, tensors)
+    network.register_forward_hook(lambda _network, _latents, images: require_images(images))
     return SavedGenerator(network.eval(), recipe, size, dataset, kimg, trained_against)
 
 
