@@ -114,17 +114,27 @@ def _require_plain(path: Path, tensors: Mapping[Any, Tensor]) -> None:
             raise InputError(
                 f"{path} holds no state dict: its tensors have names like {name!r:.40}, which is no text.", _WANTED
             )
-        plain = tensor.layout is torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-        if not plain or tensor.is_nested:
+        if not is_plain(tensor):
             raise InputError(
                 f"{path} holds {printable(name)[:60]}, which is no plain tensor of numbers.",
                 "Save dense tensors on the CPU: not sparse, quantized or empty ones.",
             )
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        if not is_whole(tensor):
             raise InputError(
                 f"{path} is damaged: {printable(name)[:60]} claims {list(tensor.shape)}, more numbers than there are.",
                 "Save tensors that are not expanded: tensor.contiguous().",
             )
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether it is dense numbers on the CPU: neither sparse, quantized, nested nor without values."""
+    dense = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+    return dense and tensor.device.type == "cpu"
+
+
+def is_whole(tensor: Tensor) -> bool:
+    """Whether each number of a plain tensor is stored: one that is expanded claims any shape for next to nothing."""
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _another_kind(path: Path, kind: FileKind | None) -> InputError:

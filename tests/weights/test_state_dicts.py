@@ -79,7 +79,7 @@ def packed(path: Path) -> None:
         (lambda path: path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(99)), r"it is a 7-Zip archive\. Unpack it"),
         (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "a Git LFS pointer.*git lfs"),
         (lambda path: path.mkdir(), "are not a file"),
-        (lambda path: os.mkfifo(path), "are not a file"),  # noqa: PLW0108 - Windows has none
+        (lambda path: os.mkfifo(path), "are not a file"),
         (lambda path: torch.save({0: torch.ones(2)}, path), "its tensors have names like 0, which is no text"),
         (lambda path: torch.save({"a": torch.ones(1).expand(10**9)}, path), r"a claims \[1000000000\], more numbers"),
         (lambda path: torch.save({"a": torch.ones(2, device="meta")}, path), "a, which is no plain tensor of numbers"),
