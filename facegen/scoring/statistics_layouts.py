@@ -151,10 +151,10 @@ def _from_arrays(path: Path, held: HeldFile, arrays: Arrays) -> StatisticsFile:
         # Which of the two is which is looked at later: they may be swapped.
         mu, sigma = (read_at_most(arrays, name, _MOST_COVARIANCE) for name in pairs[0])
         return StatisticsFile(path, (held,), pairs[0], arrays, mu, sigma, has_more=_has_more(arrays))
-    held = ", ".join(f"{name} {dtype} {list(shape)}" for name, (shape, dtype) in _shapes(arrays).items())
+    listed = ", ".join(f"{name} {dtype} {list(shape)}" for name, (shape, dtype) in _shapes(arrays).items())
     if pairs:
         raise InputError(
-            f"{path} holds several pairs of mean and covariance: {held}.", "Save the two you mean as mu and sigma."
+            f"{path} holds several pairs of mean and covariance: {listed}.", "Save the two you mean as mu and sigma."
         )
     rows = _rows_in(arrays)
     if rows is not None:
@@ -162,7 +162,7 @@ def _from_arrays(path: Path, held: HeldFile, arrays: Arrays) -> StatisticsFile:
     names = next((pair for pair in _PAIRS if pair[0] in arrays or pair[1] in arrays), _PAIRS[0])
     raise InputError(
         f"{path} lacks {' and '.join(sorted(name for name in names if name not in arrays))}"
-        f"{f': it holds {held}' if held else ''}.",
+        f"{f': it holds {listed}' if listed else ''}.",
         "Reference statistics are an .npz with mu and sigma, as 'pytorch-fid --save-stats' and "
         "'facegen fid --save-stats' write them.",
     )

@@ -335,7 +335,7 @@ def test_images_are_asked_for_where_statistics_do_not_do(tmp_path: Path) -> None
 
 def test_what_is_hashed_is_what_is_read(tiny: FeatureExtractor, tmp_path: Path) -> None:
     """Another file renamed onto statistics changes nothing of those that are open."""
-    for kind in (npz(mu=MU, sigma=SIGMA), npy("features.npy", features=FEATURES)):
+    for kind in (npz(mu=MU, sigma=SIGMA), npz("acts.npz", features=FEATURES), npy("features.npy", features=FEATURES)):
         path = kind(tmp_path)
         expected = hashlib.sha256(path.read_bytes()).hexdigest()
         found = open_statistics(path)
