@@ -49,6 +49,9 @@ SIDES = click.IntRange(1, 4096)
 #: Images or latents that are held in memory together.
 BATCHES = click.IntRange(1, 65_536)
 
+#: Thousands of images that are shown in training, as :mod:`facegen.training.hyperparameter` limits them.
+KIMG = Number(0, 100_000_000, min_open=True)
+
 device_option = click.option(
     "--device", type=click.Choice(DEVICES), default="auto", help="Where to compute; auto: a GPU where there is one."
 )

@@ -75,6 +75,8 @@ def holds_statistics(path: Path) -> bool:
     if path.is_dir():
         return _pair_in(path) is not None
     named = path.suffix.lower() in _SUFFIXES
+    if not path.is_file():  # a pipe would block
+        return named
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -115,7 +117,8 @@ def open_statistics(path: Path) -> StatisticsFile:
             raise InputError(f"The folder {path} holds no mean and covariance.", "They are mu.npy and sigma.npy.")
         return _from_pair(path, *pair)
     if not path.is_file():
-        raise InputError(f"{path} is not there.")
+        is_other = path.exists()
+        raise InputError(f"{path} {'is no file of statistics but a pipe or a device' if is_other else 'is not there'}.")
     try:
         held = HeldFile(path)
         kind = kind_of(held.file.read(HEAD))

@@ -154,7 +154,7 @@ def _another_kind(path: Path, kind: FileKind | None) -> InputError:
 
 def _unreadable(path: Path, kind: FileKind | None, problem: Exception) -> InputError:
     """What went wrong in a file of a kind that is read."""
-    pickled = re.search(r"(?:GLOBAL|Unsupported class|Trying to load unsupported) ([\w.]+)", str(problem))
+    pickled = re.search(r"(?:GLOBAL|Unsupported class|Trying to load unsupported(?: GLOBAL)?) ([\w.]+)", str(problem))
     if pickled is not None:
         what = pickled.group(1)
         whole = "a whole pickled module" if what.startswith("torch.nn.") else "objects beside tensors"

@@ -13,7 +13,6 @@ from facegen.cli.root import COMMANDS, main
 
 #: These are a recipe's, an extractor's or a submission's, whose limits are said there.
 CHECKED_ELSEWHERE = {
-    "kimg",
     "minutes",
     "batch",
     "seed",
@@ -52,6 +51,7 @@ def test_every_number_has_a_range() -> None:
         (("fid", "images", "--reference", "real", "--target", "nan"), "'nan' is no finite number."),
         (("grade", "submissions", "--reference", "real", "--target", "inf"), "'inf' is no finite number."),
         (("pack", "images", "123", "--size", 64_000), "cannot have a side of 64,000 pixels. It is 4,096 at most."),
+        (("run", "--kimg", "inf"), "inf is not in the range 0<x<=100000000"),
         (("prepare", "synthetic", "dataset", "--size", 10**6), "1000000 is not in the range 1<=x<=4096"),
     ],
 )

@@ -236,6 +236,11 @@ def encrypted(folder: Path) -> Path:
     return path
 
 
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "stats.npz")
+    return folder / "stats.npz"
+
+
 def endless_header(folder: Path) -> Path:
     """A header of version 2 that says it has 4 GB."""
     with zipfile.ZipFile(npz(mu=MU)(folder), "a", zipfile.ZIP_DEFLATED) as archive:
@@ -294,6 +299,7 @@ NONE = {
     "a long word": (npz(mu=MU, sigma=SIGMA, extractor=np.zeros(9)), r"extractor in .* is float64 \[9\], not a word"),
     "an expanded tensor": (torch_file({"mu": torch.zeros(1).expand(10**9), "sigma": torch.zeros(1)}), "lacks mu"),
     "a tensor without values": (torch_file({"mu": torch.zeros(3, device="meta")}), "lacks mu and sigma"),
+    "a pipe": (pipe, "no file of statistics but a pipe"),
     ".npz called .npy": (npz("stats.npy", mu=MU), "lacks sigma"),
 }
 
