@@ -14,6 +14,7 @@ from PIL import Image
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
 from facegen.data.origin import Origin
+from facegen.errors import InputError
 from facegen.gan.discriminators import build_discriminator
 from facegen.gan.latents import normal_latents, sobol_latents
 from facegen.stages import sample as stage
@@ -169,13 +170,13 @@ class TestRejection:
         self.checkpoint(generator)
         return generator
 
-    def checkpoint(self, run: Path, *, loss: str = "non_saturating", images_seen: int = 0) -> None:
+    def checkpoint(self, run: Path, *, loss: str = "non_saturating", images_seen: int = 0, times: float = 3.0) -> None:
         recipe = load_recipe("dcgan").with_overrides({"discriminator_width": 4, "loss": loss})
         torch.manual_seed(0)
         discriminator = build_discriminator("dcgan_discriminator", width=4, size=64)
         with torch.no_grad():
             for parameter in discriminator.parameters():
-                parameter.mul_(3)
+                parameter.mul_(times)
         game = {"discriminator": discriminator.state_dict()}
         save_checkpoint(run, {"game": game, "images_seen": images_seen, "recipe": recipe.to_dict()})
 
@@ -200,6 +201,11 @@ class TestRejection:
         kept = [candidates.index(image.tobytes()) for image in pixels(tmp_path / "32")]
         assert kept == sorted(kept) and len(set(kept)) == 20 and kept != list(range(20))
         assert [candidates.index(image.tobytes()) for image in pixels(tmp_path / "100")] == kept[:8]
+
+    def test_a_discriminator_that_diverged_rejects_nothing(self, generator: Path) -> None:
+        self.checkpoint(generator, times=float("nan"))
+        with pytest.raises(InputError, match="rejects nothing: its weights hold NaN or infinity"):
+            stage._discriminator_of(generator, load_generator(generator / "last.safetensors"))
 
     def test_keeps_what_the_discriminator_finds_real(self, facegen: Run, run: Path, tmp_path: Path) -> None:
         discriminator = stage._discriminator_of(run, load_generator(run / "last.safetensors"))
