@@ -32,7 +32,7 @@ def flips(rng: np.random.Generator, count: int, most: int) -> Hashes:
 
 
 def copied(rng: np.random.Generator, prints: Fingerprints) -> Fingerprints:
-    """Some of the images as they are, some changed, some mirrored, in another order, some twice, and some of its own."""
+    """Some of the images as they are, some changed, some mirrored, some twice, and others besides."""
     rows = rng.integers(0, len(prints), 24)
     pixels, hashes, mirrored = prints.pixels[rows], prints.hashes[rows], prints.mirrored[rows]
     changed = rng.random(24) < 0.6
