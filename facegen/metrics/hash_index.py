@@ -68,7 +68,11 @@ class HashIndex:
         rows, starts, counts = rows[light], starts[light], counts[light]
         candidates = self._rows.ravel()
         for some, within in spread(counts, PAIRS):
-            yield from self._within(hashes, rows[some], candidates[starts[some] + within].astype(np.int64))
+            columns = candidates[starts[some] + within].astype(np.int64)
+            for near in self._within(hashes, rows[some], columns):
+                # The nearest share all bands, and would come eleven times.
+                _, once = np.unique(near[0] * len(self) + near[1], return_index=True)
+                yield near[0][once], near[1][once], near[2][once]
         yield from self._through_all(hashes, np.flatnonzero(heavy))
 
     def _candidates(self, hashes: Hashes) -> tuple[Rows, Rows, Rows]:
@@ -95,9 +99,6 @@ class HashIndex:
             distance += popcount(hashes[rows, word] ^ self._words[word][columns])
         near = np.flatnonzero(distance <= NEAR)
         if len(near):
-            # The nearest share all bands, and would come eleven times.
-            _, once = np.unique(rows[near] * len(self) + columns[near], return_index=True)
-            near = near[once]
             yield rows[near], columns[near], distance[near]
 
     def _through_all(self, hashes: Hashes, heavy: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:

@@ -5,7 +5,7 @@
 
 No image is needed: fingerprints are drawn at random, or are those of a dataset of faces (--dataset). The classes:
 strangers, of whom a share has copied a tenth of the images of another, changed by up to 20 bits or mirrored; one where
-all submit the same images, each in an order of its own; one where every image is flat, so that all hashes are 0; and one
+all submit the same images, each in an order of its own; one where every image is flat, and all hashes are 0; and one
 in which every tenth generator has collapsed. Each is measured twice, the second time from what the first has kept.
 Comparing each with each is measured on fewer submissions; its time grows as their square.
 """
