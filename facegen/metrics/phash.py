@@ -63,7 +63,7 @@ def hamming_distances(first: Hashes, second: Hashes) -> npt.NDArray[np.uint16]:
     """Differing bits of every pair, uint16 [N, M], 0 to 256: for matrices that fit in memory."""
     total = np.zeros((len(first), len(second)), dtype=np.uint16)
     for word in range(4):
-        total += _popcount(first[:, word, None] ^ second[None, :, word])
+        total += popcount(first[:, word, None] ^ second[None, :, word])
     return total
 
 
@@ -80,8 +80,8 @@ def nearest_within(
     step = max(1, (1 << 22) // max(1, len(first)))
     for start in range(0, len(second), step):
         block = second[start : start + step]
-        rows, columns = np.nonzero(_popcount(first[:, 0, None] ^ block[None, :, 0]) <= limit)
-        distance = _popcount(first[rows] ^ block[columns]).sum(axis=1, dtype=np.int64)
+        rows, columns = np.nonzero(popcount(first[:, 0, None] ^ block[None, :, 0]) <= limit)
+        distance = popcount(first[rows] ^ block[columns]).sum(axis=1, dtype=np.int64)
         close = np.flatnonzero(distance <= limit)  # few of them: sorting all would take most of the time
         order = close[np.lexsort((columns[close], distance[close], rows[close]))]
         rows, columns, distance = rows[order], columns[order], distance[order]
@@ -95,13 +95,15 @@ def nearest_within(
 
 if hasattr(np, "bitwise_count"):  # NumPy 2
 
-    def _popcount(words: Hashes) -> npt.NDArray[np.uint8]:
+    def popcount(words: Hashes) -> npt.NDArray[np.uint8]:
+        """The bits that are set in each of the words, 0 to 64."""
         return np.bitwise_count(words)
 
 else:
     _BITS = np.array([bin(word).count("1") for word in range(1 << 16)], dtype=np.uint8)
 
-    def _popcount(words: Hashes) -> npt.NDArray[np.uint8]:
+    def popcount(words: Hashes) -> npt.NDArray[np.uint8]:
+        """As above."""
         halves = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4)
         return _BITS[halves].sum(axis=-1, dtype=np.uint8)
 

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from facegen import console
 from facegen.data.images import open_images
-from facegen.data.litter import is_litter
+from facegen.data.litter import came_by_itself, is_litter
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.grader import Grader, Outcome
 from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.locks import sole_use
 from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import open_scorer
 from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
-from facegen.submission.rules import LIMITS, limits_for
+from facegen.submission.rules import LIMITS, SUFFIX, limits_for
 
 #: Beside tarballs in a folder these are no submissions.
 _NOT_SUBMISSIONS = frozenset({".md", ".txt", ".csv", ".json", ".html", ".pdf", ".log"})
@@ -67,41 +68,49 @@ def grade(
     Raises:
         InputError: no submissions, an unusable reference, or a size that cannot be graded. What a submission holds
             never raises.
+        EnvironmentProblem: another process grades into ``out``.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
     train, weights = optional_path(train), optional_path(weights)
     limits = limits_for(size)
-    files = find_submissions(submissions)
+    files = find_submissions(submissions, out)
     if train is not None:
         refuse_statistics(train, "--train")
-    scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
-    console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
-    properties = scorer.reference.properties
-    losses = [] if properties is None else properties.losses_in("the reference")
-    for sentence in (*scorer.reference.warnings, *losses):
-        console.warn(sentence)
-    notice = scorer.margin_warning(limits.count)
-    if notice is not None:
-        console.warn(notice)
     cache = out / "cache"
-    collections = replace(_collections(reference, train, size, cache), properties=properties)
-    grader = Grader(scorer, collections, cache, force=force, limits=limits)
+    with sole_use(cache, f"grades into {out}"):
+        scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
+        console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
+        properties = scorer.reference.properties
+        losses = [] if properties is None else properties.losses_in("the reference")
+        for sentence in (*scorer.reference.warnings, *losses):
+            console.warn(sentence)
+        notice = scorer.margin_warning(limits.count)
+        if notice is not None:
+            console.warn(notice)
+        collections = replace(_collections(reference, train, size, cache), properties=properties)
+        grader = Grader(scorer, collections, cache, force=force, limits=limits)
+        outcomes: list[Outcome] = []
+        try:
+            _grade_all(grader, files, outcomes)
+            measured = scorer.reference
+            source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
+            rows = rank(outcomes, cache)
+            return _write(Leaderboard(rows, source, scorer.description, scorer.target, notice), out)
+        except BaseException:  # interrupted, or a full disk: what was graded is in the cache
+            console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
+            raise
 
-    outcomes = []
+
+def _grade_all(grader: Grader, files: list[Path], outcomes: list[Outcome]) -> None:
     with console.progress("Grading", total=len(files), unit="submissions") as task:
         for file in files:
             task.note(file.name[:40])
-            try:
-                outcomes.append(grader.grade(file))
-            except KeyboardInterrupt:
-                console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
-                raise
+            outcomes.append(grader.grade(file))
             console.info(_line(outcomes[-1]))
             task.advance()
 
-    measured = scorer.reference
-    source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
-    leaderboard = Leaderboard(rank(outcomes), source, scorer.description, scorer.target, notice)
+
+def _write(leaderboard: Leaderboard, out: Path) -> GradeResult:
     result = GradeResult(leaderboard, *(out / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
     write_text(result.csv, leaderboard.to_csv())
     write_json(result.json, leaderboard.to_json())
@@ -110,25 +119,50 @@ def grade(
     return result
 
 
-def find_submissions(path: Path) -> list[Path]:
-    """The files to grade, by name. Whatever could be meant as a submission is one: a .zip earns a row that says why."""
+def find_submissions(path: Path, out: Path | None = None) -> list[Path]:
+    """The files to grade, by name. Whatever could be meant as a submission is one: a .zip earns a row that says why.
+
+    What is passed over is told: a hidden file or a folder, in which a submission may be, by a warning.
+
+    Args:
+        path: the folder to look in, or one file.
+        out: the folder that is graded into; it is none of theirs.
+
+    Raises:
+        InputError: there is none.
+    """
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"{path} does not exist.", "Name the folder with the tarballs.")
-    files, ignored = [], []
+        what = "is no folder and no regular file" if path.exists() else "does not exist"
+        raise InputError(f"{path} {what}.", "Name the folder with the tarballs.")
+    files, ignored, hidden, folders = [], [], [], []
     for entry in sorted(path.iterdir()):
-        meant = entry.name.endswith(".tar.gz") or not entry.is_dir()
-        if is_litter(entry.name) or entry.suffix.lower() in _NOT_SUBMISSIONS or not meant:
+        if entry.name.endswith(SUFFIX) and not is_litter(entry.name):  # a folder too: its row says what is wrong
+            files.append(entry)
+        elif came_by_itself(entry.name) or (out is not None and entry.resolve() == out.resolve()):
+            ignored.append(entry.name)
+        elif entry.is_dir():
+            folders.append(entry.name)
+        elif is_litter(entry.name):
+            hidden.append(entry.name)
+        elif entry.suffix.lower() in _NOT_SUBMISSIONS:
             ignored.append(entry.name)
         else:
             files.append(entry)
     if ignored:
-        shown = ", ".join(map(repr, ignored[:5])) + (f" and {len(ignored) - 5} more" if len(ignored) > 5 else "")
-        console.info(f"Not submissions, ignored: {shown}.")
+        console.info(f"Not submissions, ignored: {_some(ignored)}.")
+    if hidden:
+        console.warn(f"Hidden in {path}, and not graded: {_some(hidden)}. Rename what is a submission.")
+    if folders:
+        console.warn(f"Folders in {path} are not looked into: {_some(folders)}. Move the submissions out of them.")
     if not files:
         raise InputError(f"There is no submission in {path}.", "Submissions are files called <student_number>.tar.gz.")
     return files
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _collections(reference: Path, train: Path | None, size: int, cache: Path) -> Collections:

@@ -9,7 +9,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pytest
 
 from facegen.data.origin import Origin
-from facegen.grading.fingerprints import fingerprint
+from facegen.grading.fingerprints import Fingerprints, fingerprint
 from facegen.grading.grader import GradedSubmission, Outcome, sheet_jpeg
 from facegen.grading.leaderboard import Leaderboard, rank
 from facegen.printable import json_text, printable
@@ -60,6 +60,57 @@ def test_graded_by_value_then_rejected_by_name(graded: Callable[..., Outcome]) -
 def test_shared_images_flag_both_sides(graded: Callable[..., Outcome]) -> None:
     rows = rank([graded("a", 1.0, 1), graded("b", 2.0, 1), graded("c", 3.0, 2)])
     assert [[flag.name for flag in row.flags] for row in rows] == [["shared_with:b"], ["shared_with:a"], []]
+
+
+def test_the_order_of_the_files_does_not_matter(graded: Callable[..., Outcome]) -> None:
+    outcomes = [graded(name, value, seed) for name, value, seed in (("b", 3.0, 1), ("a", 3.0, 2), ("c", 1.0, 1))]
+    outcomes += [graded("A", 2.0, 4), rejected("y"), rejected("x")]
+    assert (
+        board(*outcomes).to_json() == board(*outcomes[::-1]).to_json() == board(*outcomes[3:], *outcomes[:3]).to_json()
+    )
+
+
+def test_the_same_images_in_another_order_tie(graded: Callable[..., Outcome]) -> None:
+    """Sums in another order differ in the last bits; here on both sides of the target and of a printed digit."""
+    one, other = graded("b", 20.00000000001, 1), graded("c", 19.99999999999, 1)
+    assert other.graded is not None
+    prints = Fingerprints(*(column[::-1] for column in astuple(other.graded.fingerprints)))
+    other = replace(other, graded=replace(other.graded, fingerprints=prints))
+    for outcomes in ([one, other], [other, one]):
+        rows = rank([graded("a", 25.0, 2), *outcomes])
+        assert [(row.outcome.file, row.rank, row.passed) for row in rows] == [
+            ("b.tar.gz", 1, True),
+            ("c.tar.gz", 1, True),
+            ("a.tar.gz", 3, False),
+        ]
+        assert [row.score.value for row in rows if row.score] == [19.99999999999, 19.99999999999, 25.0]
+
+
+def test_values_that_are_equal_as_printed_tie(graded: Callable[..., Outcome]) -> None:
+    rows = rank([graded("a", 7.000049, 1), graded("b", 7.0, 2), graded("c", 7.00006, 3)])
+    assert [(row.outcome.file, row.rank) for row in rows] == [("b.tar.gz", 1), ("a.tar.gz", 1), ("c.tar.gz", 3)]
+
+
+@pytest.mark.parametrize("other", ["graded", "rejected"])
+def test_a_student_number_that_differs_in_case_is_said_in_the_board(
+    graded: Callable[..., Outcome], other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = graded("S1", 2.0, 2) if other == "graded" else replace(rejected("S1.tar.gz"), student_number="S1")
+    value = board(graded("s1", 1.0, 1), second, graded("s2", 1.0, 3))
+    words = "'S1.tar.gz' and 's1.tar.gz' have one student number"
+    notes = {row["file"]: " ".join(row["notes"]) for row in value.to_json()["submissions"]}
+    assert [name for name, note in notes.items() if words in note] == ["s1.tar.gz", "S1.tar.gz"]
+    assert value.to_html().replace("&#39;", "'").count(words) == 2
+    assert capsys.readouterr().err.replace("\n", " ").count("have one student number") == 1
+
+
+def test_many_flags_for_shared_images_have_few_examples_each(graded: Callable[..., Outcome]) -> None:
+    first = graded("s", 1.0, 1)
+    for others, examples in ((10, 20), (20, 10)):
+        rows = rank([replace(first, file=f"s{i}.tar.gz", student_number=f"s{i}") for i in range(others + 1)])
+        assert {len(row.flags) for row in rows} == {others}
+        assert {len(flag.details["examples"]) for row in rows for flag in row.flags} == {examples}
+        assert {flag.details["images"] for row in rows for flag in row.flags} == {24}
 
 
 def test_json_has_the_documented_keys(graded: Callable[..., Outcome]) -> None:

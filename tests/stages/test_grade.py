@@ -7,9 +7,12 @@ import errno
 import gzip
 import io
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +25,7 @@ from facegen.data.origin import Origin, png_info
 from facegen.data.rgb import ALPHA_DROPPED
 from facegen.errors import InputError
 from facegen.grading import grader
+from facegen.locks import sole_use
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.reference import Reference
@@ -231,6 +235,89 @@ def test_what_goes_wrong_in_grading_leaves_no_leaderboard_and_keeps_what_was_gra
     assert [path.name for path in (tmp_path / "grades").iterdir() if path.suffix] == []
     assert facegen(*words).exit_code == 0
     assert MeanScorer.calls == 1
+
+
+@pytest.fixture
+def two(packed: Path, tmp_path: Path) -> Path:
+    """A folder of two good submissions."""
+    (tmp_path / "two").mkdir()
+    for name in ("s1.tar.gz", "s2.tar.gz"):
+        (tmp_path / "two" / name).write_bytes(packed.read_bytes() + bytes(int(name[1])))
+    return tmp_path / "two"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("during", ["grade", "write_json"])
+def test_a_killed_run_keeps_what_was_graded(two: Path, reference: Path, tmp_path: Path, during: str) -> None:
+    """Killed by the kernel: at the second submission, and between two files of the leaderboard."""
+    child = os.fork()
+    if child == 0:
+        owner, name = (stage.Grader, "grade") if during == "grade" else (stage, during)
+        former = getattr(owner, name)
+
+        def killed(*words: Any) -> object:
+            if during != "grade" or words[1].name == "s2.tar.gz":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return former(*words)
+
+        setattr(owner, name, killed)
+        try:
+            stage.grade(two, reference=reference, out=tmp_path / "grades")
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    result = stage.grade(two, reference=reference, out=tmp_path / "grades")
+    assert MeanScorer.calls == (1 if during == "grade" else 0)
+    fresh = stage.grade(two, reference=reference, out=tmp_path / "fresh")
+    for kind in ("csv", "json", "html"):
+        assert getattr(result, kind).read_bytes() == getattr(fresh, kind).read_bytes()
+
+
+@pytest.mark.parametrize("during", ["Grader.grade", "rank", "write_text"])
+def test_a_full_disk_ends_in_a_sentence_and_keeps_what_was_graded(
+    two: Path, reference: Path, tmp_path: Path, during: str, monkeypatch: pytest.MonkeyPatch, facegen: CommandLine
+) -> None:
+    def full(*words: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "grades")
+
+    words = ("grade", two, "--reference", reference, "--out", tmp_path / "grades")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"facegen.stages.grade.{during}", full)
+        outcome = facegen(*words)
+    assert (outcome.exit_code, "Traceback" in outcome.stderr) == (2, False)
+    assert "Cannot write grades: No space left on device. Make room, or name another place." in outcome.stderr
+    assert f"Stopped after {0 if during == 'Grader.grade' else 2} of 2: run it again" in " ".join(
+        outcome.stderr.split()
+    )
+    graded = MeanScorer.calls
+    assert facegen(*words).exit_code == 0
+    assert MeanScorer.calls == max(graded, 2)
+
+
+def test_a_second_run_into_one_folder_is_refused_with_the_firsts_number(
+    two: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    words = ("grade", two, "--reference", reference, "--out", tmp_path / "grades")
+    with sole_use(tmp_path / "grades" / "cache", "grades into grades"):
+        outcome = facegen(*words)
+        assert outcome.exit_code == 2 and not (tmp_path / "grades" / "leaderboard.json").exists()
+    assert f"Another process (number {os.getpid()}) grades into" in outcome.stderr
+    assert facegen(*words).exit_code == 0
+    assert not [path for path in (tmp_path / "grades").rglob("*") if path.name.startswith(".")]
+
+
+def test_what_may_be_a_submission_and_is_passed_over_is_warned_of(
+    submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    (submissions / ".DS_Store").write_bytes(b"")
+    (submissions / "__MACOSX").mkdir()
+    stderr = facegen("grade", submissions, "--reference", reference, "--out", submissions / "grades").stderr
+    warnings = [line for line in stderr.splitlines() if line.startswith("warning: ")]
+    assert any("Hidden in " in line and "not graded: '.hidden'. Rename" in line for line in warnings)
+    assert any("Folders in " in line and "not looked into: 'notes'. Move" in line for line in warnings)
+    assert "Not submissions, ignored: '.DS_Store', 'README.md', '__MACOSX'." in stderr
+    again = facegen("grade", submissions, "--reference", reference, "--out", submissions / "grades").stderr
+    assert "ignored: '.DS_Store', 'README.md', '__MACOSX', 'grades'." in again and "looked into: 'notes'." in again
 
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])

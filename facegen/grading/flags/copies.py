@@ -12,19 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from facegen.grading.fingerprints import KnownFaces, Matches, find_matches, find_near_duplicates
-from facegen.grading.flags.rule import Finding, FlagRule, SharedImages, SubmittedImages
+from facegen.grading.flags.rule import EXAMPLES, Finding, FlagRule, SharedImages, SubmittedImages
 from facegen.metrics.phash import NEAR, hamming_distances
 from facegen.pretrained import IMAGES_PER_SEED, SEEDS
-
-#: Most examples that a flag lists.
-_EXAMPLES = 20
 
 _NEAR = f"One image whose perceptual hash differs by at most {NEAR} of 256 bits, mirrored or not."
 _EVIDENCE = {
     "images": "how many",
     "exact": "how many of them pixel for pixel",
     "mirrored": "how many of them mirrored",
-    "examples": f"the {_EXAMPLES} nearest pairs at most",
+    "examples": f"the {EXAMPLES} nearest pairs at most",
 }
 
 
@@ -42,7 +39,7 @@ def check_duplicates(submission: SubmittedImages) -> Finding | None:
     distance = nearest[rows, columns]
     involved = len(np.union1d(rows, columns))
     exact = len(prints) - len(np.unique(prints.pixels))
-    order = np.argsort(distance, kind="stable")[:_EXAMPLES]
+    order = np.argsort(distance, kind="stable")[:EXAMPLES]
     examples = [
         {
             "image": names[rows[i]],
@@ -88,7 +85,8 @@ def check_pretrained(submission: SubmittedImages) -> Finding | None:
 
 def compare_submissions(shared: SharedImages) -> Finding | None:
     """Images that another submission has too."""
-    return _copies(shared.matches, shared.names, shared.others, f"one of {shared.student_number}'s")
+    whose = f"one of {shared.student_number}'s"
+    return _copies(shared.matches, shared.names, shared.others, whose, shared.examples)
 
 
 def _known(submission: SubmittedImages, known: KnownFaces | None, what: str) -> Finding | None:
@@ -97,7 +95,9 @@ def _known(submission: SubmittedImages, known: KnownFaces | None, what: str) -> 
     return _copies(find_matches(submission.fingerprints, known.fingerprints), submission.names, known.names, what)
 
 
-def _copies(matches: Matches, names: Sequence[str], others: Sequence[str], what: str) -> Finding | None:
+def _copies(
+    matches: Matches, names: Sequence[str], others: Sequence[str], what: str, most: int = EXAMPLES
+) -> Finding | None:
     """The matches among images called ``others``, each of which is ``what`` in the message."""
     found = matches.found
     if not len(found):
@@ -111,7 +111,7 @@ def _copies(matches: Matches, names: Sequence[str], others: Sequence[str], what:
             "distance": int(matches.distance[i]),
             "mirrored": bool(matches.mirrored[i]),
         }
-        for i in found[np.argsort(matches.distance[found], kind="stable")][:_EXAMPLES]
+        for i in found[np.argsort(matches.distance[found], kind="stable")][:most]
     ]
     return Finding(
         f"{_images(len(found), names)} the same as {what}{_brackets(ways)}.",
@@ -134,7 +134,7 @@ DUPLICATE_IMAGES = FlagRule(
         "images": "how many",
         "exact": "how many repeat an earlier one pixel for pixel",
         "pairs": "how many pairs",
-        "examples": f"the {_EXAMPLES} nearest pairs at most",
+        "examples": f"the {EXAMPLES} nearest pairs at most",
     },
     threshold=_NEAR,
     check=check_duplicates,

@@ -16,6 +16,8 @@ from facegen.metrics.phash import Hashes, hamming_distances
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.score import Score
 
+#: Most examples that a flag lists.
+EXAMPLES = 20
 #: Of every rule: lower case, no space and no colon, as the CSV keeps flags apart by spaces.
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -81,12 +83,14 @@ class SharedImages:
         student_number: of the other submission.
         others: the names of its images.
         matches: for each image its nearest near-duplicate among them.
+        examples: how many pairs the evidence lists at most: fewer where many submissions share images.
     """
 
     names: Sequence[str]
     student_number: str
     others: Sequence[str]
     matches: Matches
+    examples: int = EXAMPLES
 
 
 @dataclass(frozen=True)
