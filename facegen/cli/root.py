@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
-import signal
+import re
 import sys
-import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -41,7 +41,9 @@ WITHOUT_EXTENSIONS = frozenset({"prepare", "pack", "doctor"})
 WRONG_USAGE, INTERRUPTED = 2, 130
 #: An exception that nobody foresaw: EX_SOFTWARE of sysexits.h, and not Python's 1, which here is an answer.
 DEFECT = 70
-#: What the system refuses, no defect wherever it strikes: what cannot be done then, and what to do.
+#: What the system refuses is no defect, wherever it strikes: what cannot be done then, and what to do.
+_REFUSAL = ("read or write", "Mend that, or name another file or folder, and run it again.")
+#: The same where more can be said.
 _REFUSALS = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), ("write", "Make room, or name another place.")
@@ -53,9 +55,14 @@ _REFUSALS = {
     ),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), ("open", "Raise the limit: ulimit -n 4096")),
     **dict.fromkeys(
-        (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP), ("use", "Name another file or folder.")
+        (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EBUSY, errno.EEXIST, errno.EINVAL),
+        ("use", "Name another file or folder."),
     ),
+    errno.ENOENT: ("find", "Check the name, and that nothing else moves or deletes files meanwhile."),
+    errno.EAGAIN: ("start another process or thread", "End others, or raise the limit: ulimit -u"),
 }
+#: How Python says that a path has such a character, which no system takes.
+_NUL = re.compile("embedded null (byte|character)")
 #: How torch says that memory is used up.
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 PROJECT_CONFIG = Path("facegen.toml")
@@ -160,10 +167,18 @@ def _foreseen(problem: BaseException) -> FacegenError | None:
             f"A package cannot be imported: {str(problem).rstrip('.')}.",
             "'facegen doctor' tells what is wrong with this installation.",
         )
-    if isinstance(problem, OSError) and problem.errno in _REFUSALS:
-        what, remedy = _REFUSALS[problem.errno]
-        where = f" {problem.filename}" if problem.filename else ""
-        return EnvironmentProblem(f"Cannot {what}{where}: {problem.strerror}.", remedy)
+    if isinstance(problem, OSError) and problem.errno is not None:
+        what, remedy = _REFUSALS.get(problem.errno, _REFUSAL)
+        name = problem.filename
+        where = f" {os.fsdecode(name) if isinstance(name, str | bytes) else name}" if name else ""
+        return EnvironmentProblem(f"Cannot {what}{where}: {problem.strerror or in_words(problem)}.", remedy)
+    if isinstance(problem, ValueError) and _NUL.search(str(problem)):
+        return InputError("A path has a NUL character in it.", "Name another file or folder.")
+    if isinstance(problem, UnicodeEncodeError) and problem.encoding == sys.getfilesystemencoding():
+        return InputError(
+            f"The system cannot write the name {problem.object} in its encoding, {problem.encoding}.",
+            "Set LC_ALL=C.UTF-8, or name another file or folder.",
+        )
     return None
 
 
@@ -246,9 +261,6 @@ def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) ->
     submission refused, something wrong with this machine); 2 wrong usage, bad input or missing environment; 70 a
     defect of facegen; 130 interrupted.
     """
-    if threading.current_thread() is threading.main_thread():
-        # A cluster's SIGTERM ends like Ctrl-C: nothing half-written stays behind.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet exclude each other.")
     console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)
