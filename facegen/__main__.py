@@ -14,18 +14,38 @@ _INTERRUPTED = 130
 
 def start() -> None:
     """Run the command line, and end with its exit code: 130 too where Ctrl-C, SIGTERM or SIGHUP comes at any moment."""
+    code: str | int | None = _INTERRUPTED
     try:
-        for name in ("SIGTERM", "SIGHUP"):  # a cluster's, and that of a terminal that is closed: they end like Ctrl-C
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+        for number in _others():
+            if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
                 signal.signal(number, signal.default_int_handler)
         from facegen.cli import main
 
         main(prog_name="facegen")
     except KeyboardInterrupt:  # during imports, or while an interruption was told
-        sys.exit(_INTERRUPTED)
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python ends: there is nothing left to interrupt
+        pass
+    except SystemExit as ended:
+        code = ended.code
+    _end_undisturbed()
+    sys.exit(code)
+
+
+def _others() -> list[signal.Signals]:
+    """What ends like Ctrl-C: a cluster's signal, and that of a terminal that is closed, which Windows does not have."""
+    return [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+def _end_undisturbed() -> None:
+    """The work is done or given up: what Python does as it ends is nothing to interrupt with a traceback."""
+    while True:
+        try:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for number in _others():
+                if signal.getsignal(number) is signal.default_int_handler:
+                    signal.signal(number, signal.SIG_DFL)
+            return
+        except KeyboardInterrupt:  # the last one
+            continue
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 #: How the hidden files and folders beside a target end: one that is being written, and a folder that holds the old one
 #: by this name.
 _PART, _ASIDE, _OLD = ".part", ".old", "old"
-#: A write for which there is no room names no file.
+#: A write that finds no space names no file.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 #: What the stages take for a path.
