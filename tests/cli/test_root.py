@@ -99,6 +99,7 @@ def test_a_misspelt_command_names_the_near_one(facegen: Run) -> None:
         (OSError(errno.EBADF, "Bad file descriptor", b"x"), 2, "error: Cannot read or write x: Bad file descriptor."),
         (OSError(errno.EBADF, None, 7), 2, "error: Cannot read or write 7: OSError: [Errno 9]"),
         (ValueError("embedded null byte"), 2, "error: A path has a NUL character in it."),
+        (RuntimeError("Symlink loop from '/x'"), 2, "error: The links of /x lead in a circle. Name another"),
         (MemoryError(), 2, "error: There is not enough memory: MemoryError. Close other programs"),
         (MemoryError("Unable to allocate 9 TiB"), 2, "enough memory: MemoryError: Unable to allocate 9 TiB. Close"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "There is not enough memory: RuntimeError"),
