@@ -5,6 +5,7 @@ Nothing is imported here but what Python has loaded already, so that an interrup
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -16,6 +17,7 @@ def start() -> None:
     """Run the command line, and end with its exit code: 130 too where Ctrl-C, SIGTERM or SIGHUP comes at any moment."""
     code: str | int | None = _INTERRUPTED
     try:
+        _fill_closed_streams()
         for number in _others():
             if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
                 signal.signal(number, signal.default_int_handler)
@@ -28,6 +30,18 @@ def start() -> None:
         code = ended.code
     _end_undisturbed()
     sys.exit(code)
+
+
+def _fill_closed_streams() -> None:
+    """Put nothing where a standard stream was closed, as by ``2>&-``.
+
+    The first file that is opened would take its number, and what a library in C writes to its stderr would go there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def _others() -> list[signal.Signals]:

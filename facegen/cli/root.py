@@ -69,6 +69,7 @@ _CIRCLE = re.compile("Symlink loop from '(.+)'")
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
 #: What a value in TOML is called that is not text; a truth value is a whole number too, to Python.
 _TOML_TYPES = (
+    (str, "text"),
     (bool, "a truth value"),
     (int, "a whole number"),
     (float, "a number with a fraction"),
@@ -264,16 +265,19 @@ def _load_config(path: Path) -> dict[str, dict[str, Any]]:
                     f"Did you mean {near[0]!r}?" if near else None,
                 )
             option = next(option for option in options if option.name == name)
-            defaults[command_name][name] = _as_typed(option, value, f"The configuration {path} sets {key!r}")
+            defaults[command_name][name] = _as_typed(
+                option, value, f"The configuration {path} sets {key!r} for '{command_name}'"
+            )
     return defaults
 
 
 def _as_typed(option: click.Option, value: Any, sets: str) -> Any:
     """A value of TOML as Click takes it; InputError for one of a type that the option does not have.
 
-    Text is read as on the command line. Click itself would cut 3.7 to 3, and take a whole number for an open file.
+    Text is read as on the command line. Click itself would cut 3.7 to 3, take a whole number for an open file, and any
+    text for true.
     """
-    if isinstance(value, str):
+    if isinstance(value, str) and not option.is_flag:
         return [value] if option.multiple else value
     is_number = isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
     if isinstance(value, list) and option.multiple and all(type(part) in (str, int) for part in value):
