@@ -8,7 +8,9 @@ tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs n
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False  # typing's, without the time that importing it takes
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from facegen import console
 from facegen.errors import EnvironmentProblem, in_words
+from facegen.locks import claim, remove_unclaimed, short_name, sole_use
 from facegen.printable import json_text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 _CHUNK = 1 << 20
+#: How the hidden files and folders beside a target end: one that is being written, and a folder that holds the old one
+#: by this name.
+_PART, _ASIDE, _OLD = ".part", ".old", "old"
+#: A write that finds no space names no file.
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 #: What the stages take for a path.
 StrPath = str | os.PathLike[str]
@@ -89,20 +98,31 @@ def _ordinary_mode(folder: bool) -> int:
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; on success it is renamed onto ``target``, on failure removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(_ordinary_mode(folder=False))
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    """Yield a temporary path beside ``target``; on success it is renamed onto ``target``, on failure removed.
+
+    A link at ``target`` is followed. What a killed process has left of the same target is removed.
+
+    Raises:
+        OSError: as :func:`require_place`, or whatever the system refuses; it names ``target``.
+    """
+    given, target = target, _followed(target)
+    require_place(target)
+    with _told_as(given, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_parts(target)
+        file, temporary = _new_part(target)
+        try:
+            with file:
+                yield temporary
+                with temporary.open("rb+") as written:
+                    os.fsync(written.fileno())
+                temporary.chmod(_ordinary_mode(folder=False))
+                if os.name == "nt":  # which renames no open file
+                    file.close()
+                temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -110,24 +130,141 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``target``; on success it takes ``target``'s place, on failure it is removed.
 
     What stood at ``target`` before is deleted only after the new folder is complete: callers check beforehand that
-    it is theirs to replace.
+    it is theirs to replace. A link at ``target`` is followed. What a killed process has left of the same target is
+    removed; had it just put the old folder aside, that one is back in its place first.
+
+    Raises:
+        OSError: the folder cannot be replaced, as a mount point or the working folder, or whatever else the system
+            refuses; it names ``target``.
+        EnvironmentProblem: another process writes it.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    given, target = target, _followed(target)
+    _require_replaceable(target)
+    lock = target.with_name(f"{target.name}{_PART}")
+    with sole_use(lock, f"writes {given}") as is_alone, _told_as(given, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if is_alone:
+            _settle(target)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target), suffix=_PART))
+        aside = None
+        try:
+            yield temporary
+            temporary.chmod(_ordinary_mode(folder=True))
+            if target.exists():
+                # A rename cannot replace a full folder: step the old one aside first, so that no moment lacks both.
+                aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target), suffix=_ASIDE))
+                target.replace(aside / _OLD)
+            temporary.replace(target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            if aside is not None:
+                _put_back(aside, target)
+            raise
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)  # the new folder is there and whole; the next run tries again
+
+
+def require_place(target: Path) -> None:
+    """OSError, which names what is at fault, where no file can be written at ``target``: to be said before the work.
+
+    A folder, a device or the like is there already; no folder can be made above it; or it may not be written to.
+
+    Args:
+        target: the file that will be written; it need not be there, nor the folders above it.
+    """
+    target = _followed(target)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EEXIST, "It is a device, pipe or socket", str(target))
+    existing = next(folder for folder in target.absolute().parents if folder.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    if not os.access(existing, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
+
+
+def _require_replaceable(target: Path) -> None:
+    """OSError for what no rename can replace, or should not: said before the work."""
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
+    if os.path.ismount(target):
+        raise OSError(errno.EBUSY, "It is a mount point, which cannot be replaced, but a folder in it can", str(target))
+    here = Path.cwd()
+    if any(target.samefile(folder) for folder in (here, *here.parents)):
+        raise OSError(errno.EBUSY, "It holds the working folder, and so cannot be replaced", str(target))
+
+
+def _followed(target: Path) -> Path:
+    """Where ``target`` is, if it is a link; a path that ends in a name in any case, and not in .. or nothing."""
+    if target.is_symlink() or target.name in ("", ".."):
+        return Path(os.path.realpath(target))  # Path.resolve raises where links lead in a circle
+    return target
+
+
+@contextmanager
+def _told_as(given: Path, target: Path) -> Iterator[None]:
+    """What the system refuses of a temporary path is told of the target, by the name that the user gave it."""
     try:
-        yield temporary
-        temporary.chmod(_ordinary_mode(folder=True))
-        if target.exists():
-            # A rename cannot replace a full folder: step the old one aside first, so that no moment lacks both.
-            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".old"))
-            target.replace(aside / "old")
-            temporary.replace(target)
-            shutil.rmtree(aside)
-        else:
-            temporary.replace(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except OSError as problem:
+        hidden = str(target.parent / _prefix(target))
+        if str(problem.filename).startswith(hidden) or (problem.filename is None and problem.errno in _FULL):
+            problem.filename, problem.filename2 = str(given), None
         raise
+
+
+def _prefix(target: Path) -> str:
+    return f".{short_name(target.name)}."
+
+
+def _new_part(target: Path) -> tuple[IO[bytes], Path]:
+    """A new hidden file beside ``target``, open; while it is, no other process takes it for one left behind."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_PART)
+        file = os.fdopen(handle, "r+b")
+        if claim(file, Path(name)):
+            return file, Path(name)
+        file.close()
+
+
+def _left(target: Path, suffix: str) -> list[Path]:
+    """The hidden files and folders of a target beside it, the newest first."""
+    pattern = re.compile(rf"{re.escape(_prefix(target))}[a-z0-9_]{{8}}{re.escape(suffix)}")
+    found = [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
+    return sorted(found, key=lambda path: path.lstat().st_mtime, reverse=True)
+
+
+def _remove_parts(target: Path) -> None:
+    """Remove the temporary files of processes that are no more."""
+    try:
+        for part in _left(target, _PART):
+            if part.is_file() and not part.is_symlink():
+                remove_unclaimed(part)
+    except OSError:
+        pass  # a folder that cannot be listed, or another process was quicker: what is left is in nobody's way
+
+
+def _settle(target: Path) -> None:
+    """Put right what processes that are no more have left of a folder; this one alone may write it."""
+    for aside in _left(target, _ASIDE):
+        if _put_back(aside, target):
+            console.warn(f"{target} had been put aside by a process that was killed; it is back in its place.")
+        shutil.rmtree(aside, ignore_errors=True)
+    for part in _left(target, _PART):
+        if part.is_dir() and not part.is_symlink():
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _put_back(aside: Path, target: Path) -> bool:
+    """Whether an old folder that was put aside is now in its place again, which was empty."""
+    if target.exists() or not (aside / _OLD).exists():
+        return False
+    (aside / _OLD).replace(target)
+    aside.rmdir()
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

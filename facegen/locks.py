@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,11 +16,47 @@ from facegen.errors import EnvironmentProblem
 
 #: Seconds between two tries of one that waits.
 _EVERY = 0.2
+#: Bytes of a name that a hidden file's own name is made of: file systems take 255, and something is added to it.
+_LONGEST = 200
+
+
+def short_name(name: str) -> str:
+    """``name`` itself, or for a long one its beginning and a hash, so that a hidden file can be called by it."""
+    if len(os.fsencode(name)) <= _LONGEST:
+        return name
+    return f"{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+
+
+def claim(file: IO[bytes], path: Path) -> bool:
+    """Whether the open file is still the one at ``path``; no other process removes it by then, until it is closed.
+
+    Where the file system has no locks, none can be claimed, and :func:`remove_unclaimed` removes none.
+    """
+    if os.name == "nt":  # an open file cannot be removed, and a locked one not be written
+        return True
+    with suppress(OSError):
+        _lock(file)
+    return _is_still(file, path)
+
+
+def remove_unclaimed(path: Path) -> None:
+    """Remove a file that no process has claimed, as one has that is dead by now."""
+    try:
+        if os.name != "nt":
+            with path.open("rb+") as file:
+                _lock(file)
+                path.unlink(missing_ok=True)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError:
+        pass  # it is claimed, or there are no locks, or it is another user's
 
 
 @contextmanager
-def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[None]:
+def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
     """Hold the lock of ``path``, a file or folder that need not be there yet, until the block ends.
+
+    It yields whether it is held.
 
     The lock is the operating system's, on a hidden file beside ``path`` (``.NAME.lock``) that holds the process's
     number. The system lets go of it however the process ends, ``kill -9`` included, so that none is ever left locked.
@@ -33,10 +70,11 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[None]:
     Raises:
         EnvironmentProblem: another process holds the lock.
     """
-    lock = path.absolute().with_name(f".{path.absolute().name}.lock")
+    path = path.absolute()
+    lock = path.parent / f".{short_name(path.name)}.lock"
     file = _locked(lock, purpose, wait)
     try:
-        yield
+        yield file is not None
     finally:
         if file is not None:
             # Unlinked while it is held: whoever has opened it meanwhile sees that it is another file by now.

@@ -14,6 +14,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+#: Bytes of a file, and tables and arrays within each other, that are read.
+_LARGEST, _DEEPEST = 1 << 20, 32
+
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """The tables of a TOML file, in UTF-8 or, as Windows' editors and shells may write it, UTF-16 or UTF-8 with a mark.
@@ -25,9 +28,14 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         InputError: it cannot be read, or is something else; it says what.
     """
     try:
-        data = path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise InputError(f"{what} is no plain file.", "Name a TOML file.")
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
     except OSError as problem:
         raise InputError(f"{what} cannot be read: {problem.strerror or problem}.") from problem
+    if len(data) > _LARGEST and kind_of(data[:HEAD]) in (None, TEXT):
+        raise InputError(f"{what} has more than {_LARGEST >> 20} MiB, which none needs.", "Name a TOML file.")
     try:
         return parse_toml(data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"), what)
     except (InputError, UnicodeDecodeError) as problem:
@@ -42,6 +50,13 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 def parse_toml(text: str, what: str) -> dict[str, Any]:
     """The tables of a TOML text. InputError where it is none."""
     try:
-        return tomllib.loads(text)
+        tables = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # too deeply nested
-        raise InputError(f"{what} is not valid TOML: {problem}.") from problem
+        raise InputError(f"{what} is not valid TOML: {' '.join(str(problem).split())}.") from problem
+    inner: list[Any] = [tables]
+    for _ in range(_DEEPEST):
+        inner = [value for outer in inner for value in (outer.values() if isinstance(outer, dict) else outer)]
+        inner = [value for value in inner if isinstance(value, dict | list)]
+    if inner:  # keys such as a.a.a.a, which the parser takes without end, and nothing after it
+        raise InputError(f"{what} is nested more than {_DEEPEST} deep.", "Take the inner tables and arrays out.")
+    return tables

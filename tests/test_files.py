@@ -146,3 +146,58 @@ def test_arrays_are_those_that_were_written(tmp_path: Path) -> None:
             continue
         assert all(np.array_equal(array, arrays[name]) for name, array in found.items() if name in arrays)
     assert damaged > 50
+
+
+class TestLeftovers:
+    """What ``kill -9`` leaves beside a target."""
+
+    def test_of_a_file_are_removed_but_for_one_that_is_being_written(self, tmp_path: Path) -> None:
+        target = tmp_path / "x.txt"
+        (tmp_path / ".x.txt.abcdefgh.part").touch()
+        (tmp_path / ".x.txt.mine.part").touch()
+        with atomic_path(target) as first:
+            with atomic_path(target) as second:
+                assert first.exists() and second.exists()
+            assert first.exists()
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".x.txt.mine.part", "x.txt"]
+
+    def test_of_a_folder_are_removed(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        for name in (".folder.abcdefgh.part/new", ".folder.abcdefgh.old/old"):
+            (tmp_path / name).mkdir(parents=True)
+        with atomic_folder(tmp_path / "folder"):
+            pass
+        assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+    def test_an_old_folder_without_a_new_one_is_put_back(self, tmp_path: Path) -> None:
+        (tmp_path / ".folder.abcdefgh.old" / "old").mkdir(parents=True)
+        (tmp_path / ".folder.abcdefgh.old" / "old" / "mine").touch()
+        with pytest.raises(RuntimeError), atomic_folder(tmp_path / "folder"):
+            raise RuntimeError
+        assert [path.name for path in tmp_path.rglob("*")] == ["folder", "mine"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows asks for rights to make links")
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there/folder")
+    (tmp_path / "file").symlink_to("there/x")
+    with atomic_folder(tmp_path / "link") as folder, atomic_path(tmp_path / "file"):
+        (folder / "new").touch()
+    assert (tmp_path / "there" / "folder" / "new").is_file() and (tmp_path / "there" / "x").is_file()
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "file").is_symlink()
+
+
+def test_the_working_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    for path in (Path(), Path(".."), tmp_path / "a"):
+        with pytest.raises(OSError, match="working folder"), atomic_folder(path):
+            pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other limits")
+def test_the_longest_name_is_written(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / ("한" * 85)), atomic_folder(tmp_path / ("n" * 255)):
+        pass
+    assert len(list(tmp_path.iterdir())) == 2

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
-import signal
+import re
 import sys
-import threading
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
@@ -41,7 +41,9 @@ WITHOUT_EXTENSIONS = frozenset({"prepare", "pack", "doctor"})
 WRONG_USAGE, INTERRUPTED = 2, 130
 #: An exception that nobody foresaw: EX_SOFTWARE of sysexits.h, and not Python's 1, which here is an answer.
 DEFECT = 70
-#: What the system refuses, no defect wherever it strikes: what cannot be done then, and what to do.
+#: What the system refuses is no defect, wherever it strikes: what cannot be done then, and what to do.
+_REFUSAL = ("read or write", "Mend that, or name another file or folder, and run it again.")
+#: The same where more can be said.
 _REFUSALS = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), ("write", "Make room, or name another place.")
@@ -53,11 +55,29 @@ _REFUSALS = {
     ),
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), ("open", "Raise the limit: ulimit -n 4096")),
     **dict.fromkeys(
-        (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP), ("use", "Name another file or folder.")
+        (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EBUSY, errno.EEXIST, errno.EINVAL),
+        ("use", "Name another file or folder."),
     ),
+    errno.ENOENT: ("find", "Check the name, and that nothing else moves or deletes files meanwhile."),
+    errno.EAGAIN: ("start another process or thread", "End others, or raise the limit: ulimit -u"),
 }
+#: How Python says that a path has such a character, which no system takes.
+_NUL = re.compile("embedded null (byte|character)")
+#: How Python before 3.13 says that links lead to each other.
+_CIRCLE = re.compile("Symlink loop from '(.+)'")
 #: How torch says that memory is used up.
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
+#: What a value in TOML is called that is not text; a truth value is a whole number too, to Python.
+_TOML_TYPES = (
+    (str, "text"),
+    (bool, "a truth value"),
+    (int, "a whole number"),
+    (float, "a number with a fraction"),
+    (list, "an array"),
+    (dict, "a table"),
+)
+#: Where the path of the configuration is kept for the command's context.
+_CONFIG = "facegen.cli.config"
 PROJECT_CONFIG = Path("facegen.toml")
 
 
@@ -160,10 +180,20 @@ def _foreseen(problem: BaseException) -> FacegenError | None:
             f"A package cannot be imported: {str(problem).rstrip('.')}.",
             "'facegen doctor' tells what is wrong with this installation.",
         )
-    if isinstance(problem, OSError) and problem.errno in _REFUSALS:
-        what, remedy = _REFUSALS[problem.errno]
-        where = f" {problem.filename}" if problem.filename else ""
-        return EnvironmentProblem(f"Cannot {what}{where}: {problem.strerror}.", remedy)
+    if isinstance(problem, OSError) and problem.errno is not None:
+        what, remedy = _REFUSALS.get(problem.errno, _REFUSAL)
+        name = problem.filename
+        where = f" {os.fsdecode(name) if isinstance(name, str | bytes) else name}" if name else ""
+        return EnvironmentProblem(f"Cannot {what}{where}: {problem.strerror or in_words(problem)}.", remedy)
+    if isinstance(problem, RuntimeError) and (circle := _CIRCLE.fullmatch(str(problem))):
+        return InputError(f"The links of {circle[1]} lead in a circle.", "Name another file or folder.")
+    if isinstance(problem, ValueError) and _NUL.search(str(problem)):
+        return InputError("A path has a NUL character in it.", "Name another file or folder.")
+    if isinstance(problem, UnicodeEncodeError) and problem.encoding == sys.getfilesystemencoding():
+        return InputError(
+            f"The system cannot write the name {problem.object} in its encoding, {problem.encoding}.",
+            "Set LC_ALL=C.UTF-8, or name another file or folder.",
+        )
     return None
 
 
@@ -180,9 +210,29 @@ def _say_usage(problem: click.ClickException) -> None:
     if isinstance(problem, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # Click's since 8.2
         problem.show()
         return
+    if isinstance(problem, click.BadParameter):
+        problem.param_hint = _place_of(problem) or problem.param_hint
     message = console.fit_message(problem.format_message().replace("\n\t", " "))  # choices: one a line, by tabs
     shown = click.UsageError(message, problem.ctx) if isinstance(problem, click.UsageError) else None
     (shown or click.ClickException(message)).show()
+
+
+def _place_of(problem: click.BadParameter) -> str | None:
+    """Where a wrong value is from, where that is not the command line: the variable, or the configuration and the key.
+
+    Click names the option, which the user has not written.
+    """
+    ctx, param = problem.ctx, problem.param
+    if ctx is None or not isinstance(param, click.Option) or param.name is None:
+        return None
+    source, option = ctx.get_parameter_source(param.name), param.opts[-1]
+    if source is click.core.ParameterSource.ENVIRONMENT:
+        names = param.envvar or [f"{ctx.auto_envvar_prefix}_{param.name}".upper()]
+        variable = next((name for name in names if os.environ.get(name)), None)
+        return None if variable is None else f"the environment variable {variable} (option {option})"
+    if source is click.core.ParameterSource.DEFAULT_MAP and _CONFIG in ctx.meta:
+        return f"{_words(param)[0]} under [{ctx.info_name}] in {ctx.meta[_CONFIG]} (option {option})"
+    return None
 
 
 def _words(option: click.Option) -> list[str]:
@@ -214,8 +264,37 @@ def _load_config(path: Path) -> dict[str, dict[str, Any]]:
                     f"The configuration {path} sets {key!r} for '{command_name}', which has no such option.",
                     f"Did you mean {near[0]!r}?" if near else None,
                 )
-            defaults[command_name][name] = value
+            option = next(option for option in options if option.name == name)
+            defaults[command_name][name] = _as_typed(
+                option, value, f"The configuration {path} sets {key!r} for '{command_name}'"
+            )
     return defaults
+
+
+def _as_typed(option: click.Option, value: Any, sets: str) -> Any:
+    """A value of TOML as Click takes it; InputError for one of a type that the option does not have.
+
+    Text is read as on the command line. Click itself would cut 3.7 to 3, take a whole number for an open file, and any
+    text for true.
+    """
+    if isinstance(value, str) and not option.is_flag:
+        return [value] if option.multiple else value
+    is_number = isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
+    if isinstance(value, list) and option.multiple and all(type(part) in (str, int) for part in value):
+        return list(map(str, value))
+    if isinstance(value, bool):
+        fits = option.is_flag
+    elif isinstance(value, int):
+        fits = is_number or not (option.is_flag or isinstance(option.type, click.Path))
+    else:
+        fits = isinstance(value, float) and isinstance(option.type, click.types.FloatParamType)
+    if not fits:
+        takes = "true or false" if option.is_flag else "a number" if is_number else "text in quotes"
+        if isinstance(option.type, click.types.IntParamType):
+            takes = "a whole number"
+        found = next((words for kind, words in _TOML_TYPES if isinstance(value, kind)), "a date or a time")
+        raise InputError(f"{sets} to {found}.", f"It takes {takes}.")
+    return value if is_number or option.is_flag else str(value)
 
 
 @click.group(
@@ -246,13 +325,11 @@ def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) ->
     submission refused, something wrong with this machine); 2 wrong usage, bad input or missing environment; 70 a
     defect of facegen; 130 interrupted.
     """
-    if threading.current_thread() is threading.main_thread():
-        # A cluster's SIGTERM ends like Ctrl-C: nothing half-written stays behind.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet exclude each other.")
     console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)
     if config is None and PROJECT_CONFIG.is_file():
         config = PROJECT_CONFIG
     if config is not None:
+        ctx.meta[_CONFIG] = config
         ctx.default_map = _load_config(config)

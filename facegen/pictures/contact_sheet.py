@@ -9,9 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
-from facegen.files import atomic_path
+from facegen.errors import InputError
+from facegen.files import atomic_path, require_place
 from facegen.printable import printable
+
+#: What a drawing's file says, in a text chunk of a PNG or the comment of a GIF; and in how many bytes it stands.
+DRAWN_BY, _HEAD = b"facegen", 4096
 
 
 def contact_sheet(images: npt.NDArray[np.uint8], *, columns: int | None = None, gap: int = 2) -> npt.NDArray[np.uint8]:
@@ -29,9 +34,35 @@ def contact_sheet(images: npt.NDArray[np.uint8], *, columns: int | None = None, 
 
 
 def save_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    """Write a uint8 [H, W, 3] image as PNG, whole or not at all."""
+    """Write a uint8 [H, W, 3] image as PNG, whole or not at all. It says in a text chunk that facegen drew it."""
+    info = PngInfo()
+    info.add_text("Software", DRAWN_BY.decode())
     with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
+        Image.fromarray(image).save(temporary, format="PNG", pnginfo=info)
+
+
+def require_ours(path: Path) -> None:
+    """What keeps a drawing from being written at ``path`` is told before the work.
+
+    Args:
+        path: of a PNG or GIF that will be written; the file need not be there, nor the folders above it.
+
+    Raises:
+        InputError: a file is there that facegen has not drawn, and so is not ours to replace. An empty one is.
+        OSError: as :func:`facegen.files.require_place`.
+    """
+    require_place(path)
+    if is_foreign(path):
+        raise InputError(f"{path} is there already, and no drawing of facegen's.", "Move it, or name another file.")
+
+
+def is_foreign(path: Path) -> bool:
+    """Whether a file is at ``path`` that is not empty, nor says that facegen drew it."""
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    return bool(head) and b"tEXtSoftware\0" + DRAWN_BY not in head and b"!\xfe\x07" + DRAWN_BY not in head
 
 
 def figure(panels: Sequence[tuple[str, npt.NDArray[np.uint8]]], *, gap: int = 16) -> npt.NDArray[np.uint8]:

@@ -18,7 +18,7 @@ from facegen.errors import InputError
 from facegen.files import StrPath
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import combine, normal_latents
-from facegen.pictures.contact_sheet import contact_sheet, figure, save_png
+from facegen.pictures.contact_sheet import contact_sheet, figure, require_ours, save_png
 from facegen.stages.sample import generator_of
 from facegen.training.checkpoint import load_generator
 
@@ -67,7 +67,7 @@ def arithmetic(
 
     Raises:
         InputError: no generator at ``run``; no PNG; nothing to add, an empty group, a number below 1; groups that
-            cancel each other out.
+            cancel each other out; a file at ``out`` that facegen has not drawn.
     """
     run, out = Path(run), Path(out)
     if out.suffix.lower() != ".png":
@@ -80,6 +80,7 @@ def arithmetic(
     ]
     if not add or not all(group and min(group) >= 1 for _, group in signed):
         raise InputError("There are not faces in every group.", "Give numbers from 1 on, as in --add 3,17,40.")
+    require_ours(out)
     numbers = sorted({number for _, group in signed for number in group})
     saved = load_generator(generator_of(run))
     network = placed(saved.network, choose_device(device))

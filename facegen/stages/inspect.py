@@ -22,7 +22,7 @@ from facegen.data.rgb import AS_STORED
 from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path
-from facegen.pictures.contact_sheet import save_png
+from facegen.pictures.contact_sheet import require_ours, save_png
 from facegen.pictures.layer_figure import layer_figure
 from facegen.weights.loading import network_from_file
 from facegen.weights.packaged import effnet_lite0_path
@@ -115,7 +115,8 @@ def inspect(
 
     Raises:
         InputError: no such architecture, an option it does not take, or an input that it cannot take; an image, layer
-            or weights file that cannot be used, or only one of ``image`` and ``out``.
+            or weights file that cannot be used, or only one of ``image`` and ``out``; a file at ``out`` that facegen
+            has not drawn.
     """
     image, out, weights = optional_path(image), optional_path(out), optional_path(weights)
     found, shape, options = _settings(architecture, input, width, size)
@@ -124,7 +125,8 @@ def inspect(
             raise InputError("A picture of a layer needs an image and a PNG to write.", "Give both image and out.")
         return InspectResult(found.name, shape, batch, tuple(_layers_of(found, shape, options)))
     if out.suffix.lower() != ".png":
-        raise InputError(f"--out {out} does not end in .png.", f"Call it {out.with_suffix('.png')}, for example.")
+        raise InputError(f"--out {out} does not end in .png.", f"Call it {out.stem or 'layer'}.png, for example.")
+    require_ours(out)
     pixels = _pixels_for(found, shape, image)
     layers = tuple(_layers_of(found, shape, options))  # tells in words of an input that does not fit
     try:
@@ -211,6 +213,8 @@ def _pixels_for(architecture: Architecture, shape: tuple[int, ...], path: Path) 
         )
     if shape[0] not in (1, 3) or shape[1] != shape[2]:
         raise InputError(f"A picture cannot be an input of {times(shape)}.", "Use --input 3xNxN, or 1xNxN for grey.")
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise InputError(f"{path} is no plain file.", "Name a file with a picture.")
     try:
         return resize_and_crop(decode(path.read_bytes(), AS_STORED).image, shape[1])
     except (Unreadable, OSError) as problem:

@@ -17,7 +17,7 @@ from facegen.errors import InputError
 from facegen.files import StrPath, atomic_path
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents, slerp
-from facegen.pictures.contact_sheet import contact_sheet, save_png
+from facegen.pictures.contact_sheet import DRAWN_BY, contact_sheet, require_ours, save_png
 from facegen.stages.sample import generator_of, require_truncation
 from facegen.training.checkpoint import load_generator
 
@@ -70,7 +70,7 @@ def interpolate(
 
     Raises:
         InputError: no generator at ``run``; another suffix; too few rows or steps, or more than 20,000 images; no such
-            truncation.
+            truncation; a file at ``out`` that facegen has not drawn.
     """
     run, out = Path(run), Path(out)
     suffix = out.suffix.lower()
@@ -86,6 +86,7 @@ def interpolate(
             f"{rows:,} rows of {steps:,} steps are {rows * steps:,} images.", f"Draw {MOST_IMAGES:,} at most at once."
         )
     require_truncation(truncation)
+    require_ours(out)
     saved = load_generator(generator_of(run))
     network = placed(saved.network, choose_device(device))
     dim = saved.recipe.latent_dim
@@ -110,4 +111,6 @@ def _save_gif(path: Path, images: npt.NDArray[np.uint8], fps: int) -> None:
     frames = [Image.fromarray(image).quantize(dither=Image.Dither.NONE) for image in images]
     duration = max(1, round(100 / fps)) * 10  # milliseconds, of which GIF keeps tens
     with atomic_path(path) as temporary:
-        frames[0].save(temporary, "GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0)
+        frames[0].save(
+            temporary, "GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0, comment=DRAWN_BY
+        )

@@ -8,11 +8,11 @@ from pathlib import Path
 from facegen import console
 from facegen.data.dataset import is_dataset
 from facegen.errors import InputError
-from facegen.files import StrPath, atomic_path, sha256_file
+from facegen.files import StrPath, atomic_path, require_place, sha256_file
 from facegen.printable import printable
 from facegen.submission.reader import read_submission
 from facegen.submission.rules import LIMITS, SUFFIX, Code, Rejection, check_student_number, limits_for, shown
-from facegen.submission.writer import FolderContents, find_files, write_tarball
+from facegen.submission.writer import FolderContents, find_files, is_ours, write_tarball
 
 #: So many files that are left out are named.
 _SHOWN = 5
@@ -50,8 +50,8 @@ def pack(
         out: the folder to write to.
 
     Raises:
-        InputError: ``images`` is not a folder of images, the student number cannot name a file, or the size is
-            none that can be graded.
+        InputError: ``images`` is not a folder of images, the student number cannot name a file, the size is none that
+            can be graded, or a file of that name is in ``out`` that no ``pack`` has made.
         Rejection: a rule is broken; ``code`` says which. Nothing is written then.
     """
     images, out = Path(images), Path(out)
@@ -66,7 +66,12 @@ def pack(
     if is_dataset(images):
         raise InputError(f"{images} is a prepared dataset.", "Name a folder of image files to pack.")
     target = out / f"{student_number}{SUFFIX}"
+    if target.is_file() and target.stat().st_size and not is_ours(target):
+        raise InputError(
+            f"{target} is there already, and 'facegen pack' has not made it.", "Move it, or choose another --out."
+        )
     try:
+        require_place(target)
         contents = find_files(images, limits)
         _tell_what_is_left_out(contents)
         if not contents.files:

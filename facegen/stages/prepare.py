@@ -26,7 +26,7 @@ from facegen.data.sources import CHUNK, Source, StoredImages, open_source
 from facegen.data.workers import default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import StrPath, optional_path
-from facegen.pictures.contact_sheet import contact_sheet, save_png
+from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
 from facegen.submission.rules import LIMITS
 
 _SHOWN_SKIPS = 5
@@ -212,6 +212,7 @@ def _check_preview(preview: Path, dataset: Path, images: Source) -> None:
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         why = "no file can be made there" if existing.is_dir() else f"{existing} is a file, not a folder"
         raise EnvironmentProblem(f"Cannot write the preview {preview}: {why}.", "Name another folder for it.")
+    require_ours(preview)
 
 
 def _save_preview(preview: Path, dataset: Path) -> None:

@@ -20,12 +20,12 @@ from facegen.data.litter import came_by_itself
 from facegen.data.origin import Origin, png_info
 from facegen.device import choose_device, placed
 from facegen.errors import InputError
-from facegen.files import StrPath, atomic_folder
+from facegen.files import StrPath, atomic_folder, require_place
 from facegen.gan.generators import CHUNK, image_chunks, to_uint8
 from facegen.gan.latents import LATENTS
 from facegen.gan.losses import LOSSES
 from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, Rejection
-from facegen.pictures.contact_sheet import contact_sheet, save_png
+from facegen.pictures.contact_sheet import contact_sheet, is_foreign, save_png
 from facegen.pretrained import GENERATOR, generator_path, require_whole
 from facegen.training.checkpoint import (
     BEST,
@@ -94,8 +94,8 @@ def sample(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
-        InputError: no generator at ``run``; ``images`` holds something that is not ours to replace; no discriminator to
-            reject with, or one whose logit is no density ratio.
+        InputError: no generator at ``run``; ``images`` holds something that is not ours to replace, or the preview's
+            place does; no discriminator to reject with, or one whose logit is no density ratio.
     """
     run, images = Path(run), Path(images)
     if n < 1 or batch < 1:
@@ -105,6 +105,8 @@ def sample(
         raise InputError(f"There are no {latents!r} latents.", f"Use one of: {', '.join(LATENTS)}.")
     path = generator_of(run)
     _require_replaceable(images)
+    grid = images.absolute().parent / GRID if images.name in ("", "..") else images.with_name(GRID)
+    _require_own_preview(grid, images)
     saved = load_generator(path)
     if run.is_dir() and path.name == BEST:
         _warn_of_another_run(path, saved)
@@ -137,7 +139,6 @@ def sample(
             Image.fromarray(image).save(folder / f"{number:0{digits}d}.png", pnginfo=info)
             bar.advance()
             preview += [image] * (len(preview) < PREVIEW)
-    grid = images.with_name(GRID)
     save_png(grid, contact_sheet(np.stack(preview)))
     how = "" if origin.sampling is None else f" by {origin.sampling}"
     against = "" if origin.trained_against is None else f", trained against {origin.trained_against}"
@@ -272,3 +273,23 @@ def _require_replaceable(images: Path) -> None:
     foreign = next((name for name in names if not came_by_itself(name)), None)
     if foreign is not None:
         raise InputError(f"The folder {images} holds {foreign}, which is no sample.", "Name another folder.")
+
+
+def _require_own_preview(grid: Path, images: Path) -> None:
+    """Only a drawing of facegen's is replaced; older ones do not say so, but show what is in the folder."""
+    require_place(grid)
+    if is_foreign(grid) and not _shows(grid, images):
+        raise InputError(
+            f"{grid} is there already, and no preview of facegen's.",
+            "Move it, or name a folder for the images elsewhere.",
+        )
+
+
+def _shows(grid: Path, images: Path) -> bool:
+    """Whether the PNG is the contact sheet of the first samples in the folder."""
+    try:
+        first = sorted(images.glob("*.png"), key=lambda path: (len(path.name), path.name))[:PREVIEW]
+        sheet = contact_sheet(np.stack([np.asarray(Image.open(path)) for path in first]))
+        return np.array_equal(np.asarray(Image.open(grid)), sheet)
+    except Exception:  # noqa: BLE001  anybody's files, which may be anything
+        return False

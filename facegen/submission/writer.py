@@ -6,6 +6,7 @@ import gzip
 import io
 import tarfile
 import unicodedata
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,3 +82,17 @@ def write_tarball(files: dict[str, Path], target: Path) -> None:
             header = tarfile.TarInfo(name)
             header.size, header.mode = len(data), 0o644
             tar.addfile(header, io.BytesIO(data))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file at ``path`` begins as :func:`write_tarball` begins: without a date and an owner."""
+    try:
+        with path.open("rb") as raw:
+            if raw.read(8) != b"\x1f\x8b\x08" + bytes(5):
+                return False
+            raw.seek(0)
+            with gzip.GzipFile(fileobj=raw) as zipped:
+                header = tarfile.TarInfo.frombuf(zipped.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except (tarfile.TarError, EOFError, zlib.error, OSError):
+        return False
+    return (header.mtime, header.uid, header.gid, header.uname, header.gname) == (0, 0, 0, "", "")

@@ -94,6 +94,12 @@ def test_a_misspelt_command_names_the_near_one(facegen: Run) -> None:
         ),
         (OSError(errno.EMFILE, "Too many open files", "x.png"), 2, "Raise the limit: ulimit -n"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 9999), 2, "File name too long. Name another file"),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "x"), 2, "error: Cannot find x: No such file or"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2, "error: Cannot read or write: Broken pipe. Mend that"),
+        (OSError(errno.EBADF, "Bad file descriptor", b"x"), 2, "error: Cannot read or write x: Bad file descriptor."),
+        (OSError(errno.EBADF, None, 7), 2, "error: Cannot read or write 7: OSError: [Errno 9]"),
+        (ValueError("embedded null byte"), 2, "error: A path has a NUL character in it."),
+        (RuntimeError("Symlink loop from '/x'"), 2, "error: The links of /x lead in a circle. Name another"),
         (MemoryError(), 2, "error: There is not enough memory: MemoryError. Close other programs"),
         (MemoryError("Unable to allocate 9 TiB"), 2, "enough memory: MemoryError: Unable to allocate 9 TiB. Close"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "There is not enough memory: RuntimeError"),
@@ -124,8 +130,7 @@ def test_failures_end_in_a_sentence_and_their_exit_code(
         (AssertionError(), "AssertionError"),
         (EOFError("Compressed file ended"), "EOFError: Compressed file ended"),
         (RecursionError("maximum recursion depth exceeded"), "RecursionError: maximum recursion depth exceeded"),
-        (FileNotFoundError(errno.ENOENT, "No such file or directory", "x"), "FileNotFoundError: "),
-        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "BrokenPipeError: "),
+        (OSError("cannot identify image file"), "OSError: cannot identify image file"),
         (ImportError("cannot import name 'x'", name="facegen.x"), "ImportError: cannot import name 'x'"),
         (SystemExit(0), "SystemExit: 0"),
         (SystemExit("I quit."), "SystemExit: I quit"),
@@ -294,6 +299,12 @@ class TestConfiguration:
             ("[sampel]\nn = 1\n", "'sampel'"),
             ("[sample]\ntruncatoin = 1\n", "Did you mean 'truncation'"),
             ("[sample\n", "not valid TOML"),
+            ("[sample]\nn = 3.7\n", "sets 'n' for 'sample' to a number with a fraction. It takes a whole number."),
+            ("[sample]\nn = [1]\n", "to an array."),
+            ("[sample]\nlatents = 1979-05-27\n", "to a date or a time. It takes text in quotes."),
+            ("[sample]\nrejection = 'no'\n", "to text. It takes true or false."),
+            ("[sample]\nn = 'x'\n", "Invalid value for n under [sample] in "),
+            ("[sample]\nn." + "a." * 2000 + "a = 1\n", "nested more than"),
             ("x = 'é'\n".encode("latin-1"), "not valid TOML"),
             ("x = " + "[" * 100_000, "not valid TOML"),
             ("<!DOCTYPE html><html>", "is an HTML page, not TOML. Google Drive"),
@@ -314,6 +325,27 @@ def test_every_option_can_come_from_the_environment_by_its_own_word(name: str) -
             word = max(option.opts, key=len).lstrip("-")
             assert isinstance(option.envvar, list)
             assert f"FACEGEN_{name}_{word}".replace("-", "_").upper() in option.envvar
+
+
+def test_a_wrong_value_names_the_variable_it_is_from(facegen: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGEN_SAMPLE_N", "x")
+    assert "the environment variable FACEGEN_SAMPLE_N (option -n): 'x'" in facegen("sample", "a", "b").stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interruption_during_imports_is_130_without_a_traceback(name: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from facegen.__main__ import start\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *words):\n"
+        f"        if name == 'click': os.kill(os.getpid(), signal.{name})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "start()\n"
+    )
+    outcome = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (outcome.returncode, outcome.stderr) == (130, "")
 
 
 def test_quiet_and_verbose_exclude_each_other(facegen: Run) -> None:
