@@ -9,16 +9,16 @@ A parser may end in an error of facegen's own, and in nothing else: no other exc
 processor time or 1 GiB of memory more than before, no file written outside its folder, no program started, no pickle
 read, no connection. What breaks this is saved to --out, made smaller where that is quick, with its traceback beside it.
 
-Where atheris is installed (pip install atheris), it chooses the inputs by what code of facegen's they reach; without it,
-or with --engine own, inputs that end in a new place are altered further. Either way files are altered with knowledge of
-their format: see fuzz_mutations.py. Each target runs in a process of its own, which is started again if an input ends it.
+Where atheris is installed (pip install atheris), it chooses the inputs by what code of facegen's they reach; without
+it, or with --engine own, inputs that end in a new place are altered further. Either way files are altered with
+knowledge of their format: see fuzz_mutations.py. Each target runs in a process of its own, which is started again if an
+input ends it. It runs on Linux.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
 import random
 import resource
@@ -51,7 +51,17 @@ _FORBIDDEN = frozenset(
 )
 #: Those whose first argument is a path that changes.
 _CHANGES = frozenset(
-    {"os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.chmod", "os.truncate", "shutil.rmtree"}
+    {
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "os.mkdir",
+        "os.link",
+        "os.symlink",
+        "os.chmod",
+        "os.truncate",
+        "shutil.rmtree",
+    }
 )
 
 
@@ -347,7 +357,9 @@ def main() -> None:
     print(f"| target ({engine}) | executions | per second | findings |\n|---|---|---|---|", flush=True)
     total, found = 0, 0
     for name in options.target or TARGETS:
-        report = fuzz(name, out / name, options.seconds, options.seed, engine, lambda text: print(text, file=sys.stderr))
+        report = fuzz(
+            name, out / name, options.seconds, options.seed, engine, lambda text: print(text, file=sys.stderr)
+        )
         pace = report.executions / max(report.seconds, 1e-9)
         print(f"| {name} | {report.executions:,} | {pace:,.0f} | {report.findings} |", flush=True)
         total, found = total + report.executions, found + report.findings

@@ -34,7 +34,19 @@ VALUES: tuple[Any, ...] = (
 _TOML = (
     *("true", "nan", "inf", "-1", "0", "1e400", "9" * 30, '""', "'x'", "[]", "[1, 2, 3]", "[[1]]", "{}", "{a = 1}"),
     *("1979-05-27", "1979-05-27T07:32:00Z", "0x10", '"\\u0000"', '"\\U0010ffff"', "[0.1, nan]", '"""', "[a.b.c]"),
-    *("[" * 3000, "x." * 3000 + "y = 1\n", '"x" = 1\n', "[[run]]\n", "[train]\n", "= 1\n", "[", "]", "#", "\r", "\ufeff"),
+    *(
+        "[" * 3000,
+        "x." * 3000 + "y = 1\n",
+        '"x" = 1\n',
+        "[[run]]\n",
+        "[train]\n",
+        "= 1\n",
+        "[",
+        "]",
+        "#",
+        "\r",
+        "\ufeff",
+    ),
 )
 
 
@@ -108,13 +120,35 @@ def of_tar(random_: random.Random, data: bytes) -> bytes:
             case 0:
                 altered[at + 156] = random_.choice(b"\x000123456789LKxgSXNVMDA\xff")
             case 1:
-                size = random_.choice((b"%011o\0" % random_.choice((0, 1, 511, 512, 513, 1 << 20, 1 << 32)),
-                                       b"\x80" + random_.choice(NUMBERS).to_bytes(11, "big"), b"\xff" * 12, b"-1\0",
-                                       b" " * 12, b"77777777777 ", b"0x10\0"))
+                size = random_.choice(
+                    (
+                        b"%011o\0" % random_.choice((0, 1, 511, 512, 513, 1 << 20, 1 << 32)),
+                        b"\x80" + random_.choice(NUMBERS).to_bytes(11, "big"),
+                        b"\xff" * 12,
+                        b"-1\0",
+                        b" " * 12,
+                        b"77777777777 ",
+                        b"0x10\0",
+                    )
+                )
                 altered[at + 124 : at + 124 + len(size)] = size
             case 2:
-                name = random_.choice((b"../../up", b"/abs", b"C:\\x", b"a/b/c/d.png", b"\xff\xfe\x80.png", b"",
-                                       b"\xe2\x80\xae.png", b"CON", b"a" * 100, b"1.PNG", b"./1.png", b".DS_Store"))
+                name = random_.choice(
+                    (
+                        b"../../up",
+                        b"/abs",
+                        b"C:\\x",
+                        b"a/b/c/d.png",
+                        b"\xff\xfe\x80.png",
+                        b"",
+                        b"\xe2\x80\xae.png",
+                        b"CON",
+                        b"a" * 100,
+                        b"1.PNG",
+                        b"./1.png",
+                        b".DS_Store",
+                    )
+                )
                 altered[at : at + 100] = name.ljust(100, b"\0")
             case 3:
                 altered[at + 345 : at + 500] = random_.randbytes(random_.choice((1, 8, 155))).ljust(155, b"\0")
@@ -134,8 +168,12 @@ def of_tar(random_: random.Random, data: bytes) -> bytes:
 def _pax(random_: random.Random) -> bytes:
     records = b""
     for _ in range(random_.choice((1, 1, 2, 5))):
-        key = random_.choice((b"path", b"size", b"linkpath", b"GNU.sparse.major", b"mtime", b"", b"comment", b"charset"))
-        value = random_.choice((b"", b"0", b"-1", b"9" * 30, b"../x", b"x" * 300, b"\xff\x80", b"1e3", b"512", b"1.png"))
+        key = random_.choice(
+            (b"path", b"size", b"linkpath", b"GNU.sparse.major", b"mtime", b"", b"comment", b"charset")
+        )
+        value = random_.choice(
+            (b"", b"0", b"-1", b"9" * 30, b"../x", b"x" * 300, b"\xff\x80", b"1e3", b"512", b"1.png")
+        )
         body = b" " + key + random_.choice((b"=", b"=", b"=", b"", b"==")) + value + random_.choice((b"\n", b"\n", b""))
         length = len(body) + len(str(len(body) + 2))
         records += random_.choice((b"%d" % length, b"%d" % length, b"0", b"-5", b"9" * 25, b"")) + body
@@ -211,7 +249,20 @@ def of_table(random_: random.Random, data: bytes) -> bytes:
                 mark = b"," if b"," in lines[at] else b" "
                 cells = lines[at].split(mark)
                 cells[random_.randrange(len(cells))] = random_.choice(
-                    (b"", b'"', b'"a"b', b"\0", b"3", b"-1", b"train", b"\xff", b"x" * 200_000, b"\r", "²".encode(), b"1,2")
+                    (
+                        b"",
+                        b'"',
+                        b'"a"b',
+                        b"\0",
+                        b"3",
+                        b"-1",
+                        b"train",
+                        b"\xff",
+                        b"x" * 200_000,
+                        b"\r",
+                        "²".encode(),
+                        b"1,2",
+                    )
                 )
                 lines[at] = mark.join(cells)
             case 2:
@@ -283,11 +334,48 @@ def of_npy(random_: random.Random, data: bytes) -> bytes:
         return of_bytes(random_, data)
     end = 10 + int.from_bytes(data[8:10], "little")
     shape = random_.choice(
-        ("()", "(0,)", "(-1,)", "(3,)", "(2, 3)", f"({1 << 40},)", f"({1 << 63}, 2)", "(2, -3, 4)", "'x'", "(1.5,)",
-         "(None,)", "(True,)", "(0, 99999999999, 3)", "(" + "1, " * 70 + ")", "(4, 64, 64, 3)", "(2, 2)", "[2]")
+        (
+            "()",
+            "(0,)",
+            "(-1,)",
+            "(3,)",
+            "(2, 3)",
+            f"({1 << 40},)",
+            f"({1 << 63}, 2)",
+            "(2, -3, 4)",
+            "'x'",
+            "(1.5,)",
+            "(None,)",
+            "(True,)",
+            "(0, 99999999999, 3)",
+            "(" + "1, " * 70 + ")",
+            "(4, 64, 64, 3)",
+            "(2, 2)",
+            "[2]",
+        )
     )
-    kind = random_.choice(("'<f8'", "'|O'", "'<f4'", "'|u1'", "'>f8'", "'<c16'", "'<U5'", "'|V8'", "'<M8[s]'", "'|b1'",
-                           "[('a', '<f8')]", "'<f2'", "'|S0'", "'<i8'", "''", "None", "'<f16'", "'x'"))
+    kind = random_.choice(
+        (
+            "'<f8'",
+            "'|O'",
+            "'<f4'",
+            "'|u1'",
+            "'>f8'",
+            "'<c16'",
+            "'<U5'",
+            "'|V8'",
+            "'<M8[s]'",
+            "'|b1'",
+            "[('a', '<f8')]",
+            "'<f2'",
+            "'|S0'",
+            "'<i8'",
+            "''",
+            "None",
+            "'<f16'",
+            "'x'",
+        )
+    )
     order = random_.choice(("False", "False", "False", "True", "None", "7"))
     header = f"{{'descr': {kind}, 'fortran_order': {order}, 'shape': {shape}, }}".encode()
     return data[:6] + b"\1\0" + struct.pack("<H", len(header) + 1) + header + b"\n" + data[end:]

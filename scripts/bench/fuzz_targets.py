@@ -16,7 +16,7 @@ import struct
 import tarfile
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -272,7 +272,7 @@ def _npz(**arrays: Any) -> bytes:
 def _hdf5(folder: Path) -> list[bytes]:
     import h5py
 
-    path, file = folder / "seed.h5", None
+    path = folder / "seed.h5"
     with h5py.File(path, "w") as file:
         file["images"] = np.stack([pixels(8), pixels(8, 1)])
     with h5py.File(folder / "other.h5", "w") as file:
@@ -285,7 +285,9 @@ def _parquet(folder: Path) -> list[bytes]:
     import pyarrow as pa
     from pyarrow import parquet
 
-    cells = [{"bytes": encoded("PNG", Image.fromarray(pixels(8, number))), "path": f"{number}.png"} for number in (0, 1)]
+    cells = [
+        {"bytes": encoded("PNG", Image.fromarray(pixels(8, number))), "path": f"{number}.png"} for number in (0, 1)
+    ]
     parquet.write_table(pa.table({"image": cells, "label": [0, 1]}), folder / "seed.parquet")
     return [(folder / "seed.parquet").read_bytes()]
 
@@ -384,11 +386,11 @@ def _is_recipe_of_json(data: bytes, folder: Path) -> None:
 
 def _configs(folder: Path) -> list[bytes]:
     return [
-        b'[prepare]\nsize = 64\nlimit = 10\nworkers = 1\nsplit = "train"\ncrop = 148\nstrict = true\npreview = "p.png"\n',
+        b'[prepare]\nsize = 64\nlimit = 10\nworkers = 1\nsplit = "train"\ncrop = 148\nstrict = true\npreview = "p"\n',
         b'[train]\nrecipe = "quick"\nkimg = 1.5\nbatch = 8\nseed = 1\ndevice = "cpu"\nresume = true\nfid-every = 10\n',
-        b'[sample]\nn = 10\nseed = 1\ntruncation = 0.7\nbatch = 4\n[pack]\nout = "submissions"\n[inspect]\nlist = true\n',
-        b'[fid]\nreference = "r.npz"\ndims = 2048\ntarget = 20.0\nall-metrics = true\njson = true\n[grade]\nforce = true\n'
-        b'reference = "r"\ntarget = 20\nout = "g"\n[inspect]\ninput = [3, 64, 64]\nbatch = 1\nwidth = 64\n',
+        b'[sample]\nn = 10\nseed = 1\ntruncation = 0.7\nbatch = 4\n[pack]\nout = "packed"\n[inspect]\nlist = true\n',
+        b'[fid]\nreference = "r.npz"\ndims = 2048\ntarget = 20.0\nall-metrics = true\njson = true\n[grade]\n'
+        b'force = true\nreference = "r"\nout = "g"\n[inspect]\ninput = [3, 64, 64]\nbatch = 1\nwidth = 64\n',
     ]
 
 
@@ -473,16 +475,10 @@ def _is_sealed(data: bytes, folder: Path) -> None:
 
 
 def _scores(folder: Path) -> list[bytes]:
-    return [
-        json.dumps(
-            {
-                **{"schema": 1, "metric": "fid", "value": 20.5, "n": 1000, "dims": 2048, "extractor": "tiny"},
-                **{"weights_sha256": "0" * 64, "reference": {"n": 5000, "sha256": "0" * 64}, "target": 20.0},
-                **{"passed": True, "floor": 3.5, "interval95": [19.5, 21.5], "metrics": {"kid": 0.1}},
-                **{"trained_against": None, "warnings": []},
-            }
-        ).encode()
-    ]
+    score = Score(
+        "fid", 20.5, 1000, 2048, "tiny", "0" * 64, 5000, "0" * 64, 20.0, False, 3.5, 0.1, (3.4, 3.6), (19.0, 22.0)
+    )
+    return [json.dumps(replace(score, warnings=("x",), metrics={"kid": 0.1}).to_json()).encode()]
 
 
 def _is_score(data: bytes, folder: Path) -> None:
@@ -495,8 +491,19 @@ def _is_cache(data: bytes, folder: Path) -> None:
 
 
 def _heads(folder: Path) -> list[bytes]:
-    texts = [b"<!doctype html><p>", b'{"error": "x"}', b"version https://git-lfs.github.com/spec/v1\n", b"d8:announce3:"]
-    kinds = [struct.pack("<Q", 64) + b'{"a"', b"\x80\4\x95", b"\x08\x07\x12\x07pytorch", b"x" * 257 + b"ustar", b"\0" * 600]
+    texts = [
+        b"<!doctype html><p>",
+        b'{"error": "x"}',
+        b"version https://git-lfs.github.com/spec/v1\n",
+        b"d8:announce3:",
+    ]
+    kinds = [
+        struct.pack("<Q", 64) + b'{"a"',
+        b"\x80\4\x95",
+        b"\x08\x07\x12\x07pytorch",
+        b"x" * 257 + b"ustar",
+        b"\0" * 600,
+    ]
     return [*texts, *kinds, *_zips(folder), *_state_dicts(folder), *picture_files()]
 
 
@@ -514,10 +521,16 @@ _OF_ZIP = mutations.one_of(
     mutations.of_bytes,
 )
 _OF_ARRAYS = mutations.one_of(
-    mutations.of_npy, mutations.of_members(mutations.of_npy), mutations.of_fields(b"PK\1\2", b"PK\3\4"), mutations.of_bytes
+    mutations.of_npy,
+    mutations.of_members(mutations.of_npy),
+    mutations.of_fields(b"PK\1\2", b"PK\3\4"),
+    mutations.of_bytes,
 )
 _OF_TORCH = mutations.one_of(
-    mutations.of_safetensors, mutations.of_members(mutations.of_bytes), mutations.of_fields(b"PK\1\2"), mutations.of_bytes
+    mutations.of_safetensors,
+    mutations.of_members(mutations.of_bytes),
+    mutations.of_fields(b"PK\1\2"),
+    mutations.of_bytes,
 )
 
 _ALL = (
@@ -575,8 +588,7 @@ _ALL = (
     Target("partition", _partitions, _is_partition, mutations.of_table),
     Target("log", _logs, _is_log, mutations.one_of(mutations.of_json, mutations.of_table)),
     Target("sealed", _sealed, _is_sealed, mutations.of_json, expected=(Damaged,)),
-    # Whoever reads a score catches these.
-    Target("score", _scores, _is_score, mutations.of_json, expected=(ValueError, KeyError, TypeError)),
+    Target("score", _scores, _is_score, mutations.of_json, expected=(ValueError, RecursionError)),
     Target("cache", lambda folder: _statistics(folder)[:2], _is_cache, _OF_ARRAYS, expected=(Damaged,)),
     Target("kind", _heads, _is_kind, mutations.of_bytes),
 )
