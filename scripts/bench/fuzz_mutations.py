@@ -213,7 +213,7 @@ def _altered(random_: random.Random, value: Any) -> Any:
         # JSON in JSON: the metadata of a generator has its recipe so.
         return of_json(random_, value.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
     if isinstance(value, int | float) and not isinstance(value, bool) and random_.randrange(3) == 0:
-        return random_.choice((value + 1, -value, value * 2, str(value), [value], float(value)))
+        return random_.choice((value + 1, -value, value * 2, str(value), [value]))
     return random_.choice(VALUES)
 
 
