@@ -112,3 +112,16 @@ def test_the_mean_image_is_that_of_areas(shape: tuple[int, int]) -> None:
 def test_a_row_beyond_the_outermost_centres_is_the_outermost(zoom: float) -> None:
     weights, seen = _zooming(zoom, 0.004)
     assert seen.any() and weights.min() >= 0 and weights.sum(axis=1) == pytest.approx(1)
+
+
+def test_a_sum_of_images_goes_on_from_its_state(drawn: Pair) -> None:
+    images = drawn[0][:3]
+    whole, first, second = MeanImageSum(), MeanImageSum(), MeanImageSum()
+    for image in images:
+        whole.update(image)
+    first.update(images[0])
+    second.restore(first.state())
+    for image in images[1:]:
+        second.update(image)
+    np.testing.assert_array_equal(second.state(), whole.state())
+    assert second.mean().n == 3
