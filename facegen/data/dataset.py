@@ -30,7 +30,7 @@ from facegen import console
 from facegen.data.litter import came_by_itself
 from facegen.errors import InputError, in_words
 from facegen.file_kinds import kind_of_file
-from facegen.files import atomic_folder, fields_sha256, write_json
+from facegen.files import atomic_folder, fields_sha256, open_regular, write_json
 from facegen.printable import printable
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def _with(pixels: _Hash, index: bytes) -> str:
 
 def _blocks(path: Path, offset: int) -> Iterator[bytes]:
     """The bytes of a file from ``offset`` on. Read, not mapped: what is mapped counts as this process's memory."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(offset)
         while block := file.read(_CHUNK):
             yield block

@@ -19,6 +19,7 @@ import numpy as np
 
 import facegen
 from facegen import console
+from facegen.data.caps import PixelCount
 from facegen.data.dataset import SPLITS, FaceDataset, is_dataset, new_dataset
 from facegen.data.rgb import AS_STORED, REMEDIES, PreparedRgb
 from facegen.data.selection import Selection, select
@@ -131,6 +132,7 @@ def prepare(
     chunks = images.chunks(selection.names)
     notes: Counter[str] = Counter()
     skipped: list[dict[str, str]] = []
+    pixels = PixelCount(images.container.path) if isinstance(images, StoredImages) else PixelCount()
     try:
         with (
             new_dataset(dataset, size) as writer,
@@ -138,6 +140,7 @@ def prepare(
             closing(transform_chunks(chunks, size, workers, crop)) as blocks,
         ):
             for block in blocks:
+                pixels.add(block.pixels)
                 if strict and block.skipped:
                     name, reason = block.skipped[0]
                     raise InputError(f"Cannot read {name} in {source}: {reason}.", "Without --strict it is skipped.")
