@@ -42,7 +42,7 @@ from facegen.files import open_regular, sha256_file
 from facegen.printable import printable
 
 #: Attributes that a tar has of all its entries (pax global headers); git archive writes one.
-_MOST_GLOBAL = 1000
+_MOST_GLOBAL = 100
 #: A link's target is no longer.
 _LONGEST_TARGET = 4096
 
@@ -218,7 +218,11 @@ def _head_of(entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> bytes:
 
 def _require_proportion(path: Path, images: Iterable[ZipMember | _Place | UnreadableMember]) -> None:
     """InputError where the images of an archive, with all names that one has, are far more than it holds."""
-    sizes = (0 if isinstance(image, UnreadableMember) else image.size for image in images)
+    sizes = (
+        image.size if isinstance(image, ZipMember) else image.held
+        for image in images
+        if not isinstance(image, UnreadableMember)
+    )
     require_proportion(str(path), sum(size for size in sizes if size <= LARGEST_IMAGE), path.stat().st_size)
 
 
@@ -239,6 +243,11 @@ class _Place(NamedTuple):
     offset: int
     size: int
     sparse: tuple[tuple[int, int], ...] | None
+
+    @property
+    def held(self) -> int:
+        """Bytes that the tar has of it."""
+        return self.size if self.sparse is None else sum(size for _, size in self.sparse)
 
 
 def tar_stream(path: Path, compression: str) -> IO[bytes]:
@@ -374,9 +383,8 @@ class Tar:
             return UnreadableMember(name, f"{place.size:,} bytes, more than an image has")
         if place.sparse is None:
             return BytesMember(name, self._read(stream, place.offset, place.size))
-        held = sum(size for _, size in place.sparse)
-        if is_out_of_proportion(place.size, held, FREE_MEMBER):
-            return UnreadableMember(name, f"a sparse file of {place.size:,} bytes with {held:,} in it")
+        if is_out_of_proportion(place.size, place.held, FREE_MEMBER):
+            return UnreadableMember(name, f"a sparse file of {place.size:,} bytes with {place.held:,} in it")
         data, offset = bytearray(place.size), place.offset
         for at, size in place.sparse:
             if at + size > place.size:

@@ -20,7 +20,7 @@ RATIO = 100
 FREE_MEMBER, FREE_TOTAL = 1 << 20, 256 << 20
 #: Pixels, at their native size, of all images of a file, below which any number will do; and pixels a byte above.
 #: Photographs have 5 a byte.
-FREE_PIXELS = 1_000_000_000
+FREE_PIXELS = 300_000_000
 #: Bytes of the attributes of one entry of a tar, and of the name of any.
 LONGEST_HEADER, LONGEST_NAME = 1 << 20, 4096
 
