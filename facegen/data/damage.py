@@ -17,6 +17,7 @@ from typing import IO
 
 from facegen.errors import EnvironmentProblem, FacegenError, InputError
 from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, TAR, ZEROS, kind_by_place, kind_of
+from facegen.files import open_regular
 
 #: A zip without ZIP64 records counts bytes in 32 bits.
 _FOUR_GIB = 1 << 32
@@ -132,7 +133,7 @@ def _in_part(path: Path) -> InputError | None:
 
 def _trailing_zeros(path: Path) -> int:
     """How many of the last 1 MiB are zeros up to the end."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, path.stat().st_size - (1 << 20)))
         tail = file.read()
     return len(tail) - len(tail.rstrip(b"\0"))
@@ -140,7 +141,7 @@ def _trailing_zeros(path: Path) -> int:
 
 def _end_record(path: Path) -> bytes | None:
     """A zip's end record, its 22 bytes followed by how many bytes stand from its start to the file's end; or None."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
         tail = file.read()
     at = tail.rfind(b"PK\5\6")
@@ -152,7 +153,7 @@ def _end_record(path: Path) -> bytes | None:
 def _inside(path: Path, compression: str) -> bytes | None:
     """The first bytes of what is compressed; None where not even those come out."""
     try:
-        with path.open("rb") as raw, _OPENERS[compression](raw) as file:
+        with open_regular(path) as raw, _OPENERS[compression](raw) as file:
             return bytes(file.read(HEAD))
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         return None

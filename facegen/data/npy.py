@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
+
+#: NumPy itself takes no longer one for safe.
+_LONGEST = 10_000
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,16 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
     """Read the header at the start of ``file``, and no further. ValueError where there is none, or a damaged one."""
     try:
         version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
-    except EOFError as problem:
+        first = version == (1, 0)
+        size = file.read(2 if first else 4)
+        # NumPy reads as much as the header claims before it looks at it.
+        length = int.from_bytes(size, "little")
+        if length > _LONGEST:
+            raise ValueError(f"its header claims {length:,} bytes")
+        read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read(io.BytesIO(size + file.read(length)))
+    except (EOFError, RecursionError, MemoryError) as problem:  # the two of a literal that is nested deep
         raise ValueError(str(problem)) from problem
+    if not all(0 <= side < 1 << 62 for side in shape):
+        raise ValueError(f"its header claims the shape {list(shape)}")
     return NpyHeader(tuple(shape), fortran, dtype, file.tell())
