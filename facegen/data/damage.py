@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from facegen.errors import EnvironmentProblem, FacegenError, InputError
-from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, TAR, ZEROS, kind_by_place, kind_of
+from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, TAR, ZEROS, kind_by_name, kind_by_place, kind_of
 from facegen.files import open_regular
 
 #: A zip without ZIP64 records counts bytes in 32 bits.
@@ -119,7 +119,8 @@ def _tar_damage(path: Path, problem: Exception, compression: str) -> FacegenErro
 
 def _in_part(path: Path) -> InputError | None:
     """The words for one volume of several, and for a download that was broken off."""
-    kind = kind_by_place(path)
+    # Beside what lies in an archive there is nothing.
+    kind = kind_by_place(path) if isinstance(path, Path) else kind_by_name(path.name)
     if kind is not None:
         return InputError(f"{path} is {kind.name}, and cannot be read by itself.", kind.remedy)
     zeros = _trailing_zeros(path)

@@ -116,7 +116,7 @@ class Hdf5:
         try:
             with open_regular(self.path) as stream, h5py.File(stream, "r") as file:
                 yield file
-        except (OSError, RuntimeError, KeyError) as problem:
+        except (OSError, RuntimeError, KeyError, ValueError) as problem:  # the last of an offset beyond 63 bits
             words = str(problem).strip().rstrip(".")[:200] or type(problem).__name__
             raise InputError(f"{self.path} is a truncated or damaged HDF5 file: {words}.", DOWNLOAD_AGAIN) from problem
 

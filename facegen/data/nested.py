@@ -114,7 +114,7 @@ def _looked_at(names: Sequence[str]) -> set[str]:
 def _in_zip(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
     found = []
     with zip_damage_told(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        entries = [entry for entry in archive.infolist() if entry.filename and not entry.is_dir()]
         names = _looked_at([entry.filename for entry in entries])
         for entry in entries:
             if entry.filename not in names:

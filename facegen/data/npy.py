@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -41,8 +42,9 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
             raise ValueError(f"its header claims {length:,} bytes")
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(io.BytesIO(size + file.read(length)))
-    except (EOFError, RecursionError, MemoryError) as problem:  # the two of a literal that is nested deep
+    # Of a literal that is cut off or nested deep, and of a type that is none.
+    except (EOFError, RecursionError, MemoryError, SyntaxError, TokenError, TypeError) as problem:
         raise ValueError(str(problem)) from problem
-    if not all(0 <= side < 1 << 62 for side in shape):
+    if not all(type(side) is int and 0 <= side < 1 << 62 for side in shape):  # NumPy takes True for one
         raise ValueError(f"its header claims the shape {list(shape)}")
     return NpyHeader(tuple(shape), fortran, dtype, file.tell())
