@@ -28,6 +28,7 @@ LEVELS = (
         "extensions",
         "file_kinds",
         "files",
+        "held_file",
         "locks",
         "printable",
         "toml_file",

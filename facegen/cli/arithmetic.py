@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import device_option
+from facegen.cli.options import SEEDS, Number, device_option
 
 
 class _Numbers(click.ParamType):
@@ -32,11 +32,11 @@ class _Numbers(click.ParamType):
 @click.option("--subtract", type=_Numbers(), multiple=True, help="Faces whose mean is subtracted.")
 @click.option(
     "--noise",
-    type=click.FloatRange(min=0),
+    type=Number(0, 100),
     default=0.0,
     help="Also draw eight variations, with uniform noise up to this on the latent; the paper: 0.25.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Whose faces: those of 'facegen sample --seed'.")
+@click.option("--seed", type=SEEDS, default=0, help="Whose faces: those of 'facegen sample --seed'.")
 @device_option
 def arithmetic(
     run: Path,

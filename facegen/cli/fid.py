@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import device_option, dims_option, extractor_option, weights_option
+from facegen.cli.options import Number, device_option, dims_option, extractor_option, weights_option
 from facegen.errors import Refused
 
 
@@ -24,7 +24,7 @@ from facegen.errors import Refused
 @weights_option
 @click.option(
     "--target",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     show_default="20 for FID, none for another distance",
     help="Stay below this value; exit code 1 where it is missed.",
 )

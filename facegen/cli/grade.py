@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen import console
-from facegen.cli.options import device_option, dims_option, extractor_option, weights_option
+from facegen.cli.options import Number, device_option, dims_option, extractor_option, weights_option
 from facegen.submission.rules import LIMITS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--train", type=click.Path(path_type=Path), help="Training images: look for copies of them.")
 @click.option(
     "--target",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     show_default="20 for FID, none for another distance",
     help="Pass below this value.",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen import console
+from facegen.cli.options import BATCHES, SIDES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -45,16 +46,16 @@ class _Shape(click.ParamType):
     show_default="the published one",
     help="Shape of one input: 3x64x64, 3x16x112x112 for video, 56 for a sentence, 100 for a generator's latent.",
 )
-@click.option("--batch", type=click.IntRange(min=1), default=1, help="Inputs whose activation memory is counted.")
+@click.option("--batch", type=BATCHES, default=1, help="Inputs whose activation memory is counted.")
 @click.option(
     "--width",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 4096),
     show_default="the published one",
     help="Channels after the first convolution; the others keep their proportion.",
 )
 @click.option(
     "--size",
-    type=click.IntRange(min=1),
+    type=SIDES,
     show_default="the published one",
     help="Lay the strides out for images of this side, as a recipe does for a discriminator.",
 )

@@ -7,16 +7,16 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import device_option
+from facegen.cli.options import SEEDS, device_option
 
 
 @click.command(short_help="Walk from face to face, as a picture or an animation.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--rows", type=click.IntRange(min=1), default=8, help="Walks of the picture; faces of the animation.")
-@click.option("--steps", type=click.IntRange(min=2), default=10, help="Images a walk; frames from face to face.")
+@click.option("--rows", type=click.IntRange(1, 1000), default=8, help="Walks of the picture; faces of the animation.")
+@click.option("--steps", type=click.IntRange(2, 1000), default=10, help="Images a walk; frames from face to face.")
 @click.option("--fps", type=click.IntRange(1, 50), default=20, help="Frames a second of the animation.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Whose faces: those of 'facegen sample --seed'.")
+@click.option("--seed", type=SEEDS, default=0, help="Whose faces: those of 'facegen sample --seed'.")
 @click.option("--truncation", type=float, default=1.0, help="Factor on the latents; below 1: more typical faces.")
 @device_option
 def interpolate(

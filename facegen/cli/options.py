@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -29,6 +31,26 @@ class ExtractorName(click.ParamType):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         return [CompletionItem(name) for name in extractors() if name.startswith(incomplete)]
 
+
+class Number(click.FloatRange):
+    """A number in a range, as Click's own, in which NaN and infinity are not."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return number
+
+
+#: What torch takes, and TOML can say.
+SEEDS = click.IntRange(0, 2**63 - 1)
+#: Sides of images, in pixels.
+SIDES = click.IntRange(1, 4096)
+#: Images or latents that are held in memory together.
+BATCHES = click.IntRange(1, 65_536)
+
+#: Thousands of images that are shown in training, as :mod:`facegen.training.hyperparameter` limits them.
+KIMG = Number(0, 100_000_000, min_open=True)
 
 device_option = click.option(
     "--device", type=click.Choice(DEVICES), default="auto", help="Where to compute; auto: a GPU where there is one."

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
+from facegen.cli.options import SEEDS, SIDES
 from facegen.submission.rules import LIMITS
 
 _EPILOG = """\
@@ -26,8 +27,10 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 @click.command(epilog=_EPILOG)
 @click.argument("source")
 @click.argument("dataset", type=click.Path(path_type=Path))
-@click.option("--size", type=click.IntRange(min=1), default=LIMITS.size, help="Side of the square images in pixels.")
-@click.option("--limit", type=click.IntRange(min=1), help="Keep the first N images in the order of their names.")
+@click.option("--size", type=SIDES, default=LIMITS.size, help="Side of the square images in pixels.")
+@click.option(
+    "--limit", type=click.IntRange(1, 100_000_000), help="Keep the first N images in the order of their names."
+)
 @click.option(
     "--partition",
     type=click.Path(path_type=Path),
@@ -41,7 +44,7 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 )
 @click.option(
     "--crop",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 65_536),
     help="Cut the central N×N pixels of each photograph before the resize, as papers do with 140, 148 or 178. "
     "Smaller photographs are skipped.  [default: the whole shorter side]",
 )
@@ -50,9 +53,9 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a PNG that shows up to 64 of the prepared images.",
 )
-@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode images.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(0, 1024), help="Processes that decode images.  [default: one a core]")
 @click.option("--strict", is_flag=True, help="Fail on the first unreadable image instead of skipping it.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the drawn faces of 'synthetic'.")
+@click.option("--seed", type=SEEDS, default=0, help="Seed of the drawn faces of 'synthetic'.")
 @click.option("--upright", is_flag=True, help="Turn images by their EXIF orientation, as the camera was held.")
 @click.option("--srgb", is_flag=True, help="Convert images from their ICC profiles to sRGB.")
 @click.option("--force", is_flag=True, help="Prepare even when DATASET already holds the same.")

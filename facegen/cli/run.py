@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import device_option, extractor_option, weights_option
+from facegen.cli.options import KIMG, device_option, extractor_option, weights_option
 from facegen.submission.rules import LIMITS
 
 
@@ -20,7 +20,7 @@ from facegen.submission.rules import LIMITS
 @click.option(
     "--recipe", metavar="NAME|FILE", show_default="dcgan where there is a GPU, else quick", help="What to train."
 )
-@click.option("--kimg", type=float, help="Length of the training: thousands of images shown.")
+@click.option("--kimg", type=KIMG, help="Length of the training: thousands of images shown.")
 @click.option("--size", type=int, default=LIMITS.size, help="Side of the images in pixels, from prepare to grade.")
 @device_option
 @extractor_option

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import device_option
+from facegen.cli.options import BATCHES, SEEDS, device_option
 
 #: Named in :data:`facegen.gan.latents.LATENTS`, which imports torch.
 LATENTS = ("normal", "sobol")
@@ -16,8 +16,8 @@ LATENTS = ("normal", "sobol")
 @click.command(short_help="Draw images from a trained generator.")
 @click.argument("paths", metavar="(RUN | --pretrained) IMAGES", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--pretrained", is_flag=True, help="Draw from the generator that ships with facegen, in place of RUN.")
-@click.option("-n", "n", type=click.IntRange(min=1), default=1000, help="How many images.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="The same seed gives the same images.")
+@click.option("-n", "n", type=click.IntRange(1, 10_000_000), default=1000, help="How many images.")
+@click.option("--seed", type=SEEDS, default=0, help="The same seed gives the same images.")
 @click.option("--truncation", type=float, default=1.0, help="Factor on the latents; below 1: more typical faces.")
 @click.option(
     "--latents",
@@ -26,7 +26,7 @@ LATENTS = ("normal", "sobol")
     help="sobol: quasi-random latents, spread more evenly than independent ones.",
 )
 @click.option("--rejection", is_flag=True, help="Drop images that the run's discriminator finds unlikely.")
-@click.option("--batch", type=click.IntRange(min=1), default=256, help="Latents drawn at once; changes no image.")
+@click.option("--batch", type=BATCHES, default=256, help="Latents drawn at once; changes no image.")
 @device_option
 def sample(
     paths: tuple[Path, ...],

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import device_option, extractor_option, weights_option
+from facegen.cli.options import KIMG, device_option, extractor_option, weights_option
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -16,7 +16,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.argument("run", type=FOLDER)
 @click.option("--recipe", metavar="NAME|FILE", help="Recipe to train; by default the run's own, else dcgan.")
-@click.option("--kimg", type=float, help="Length: thousands of real images shown.")
+@click.option("--kimg", type=KIMG, help="Length: thousands of real images shown.")
 @click.option("--minutes", type=float, help="Length by the clock instead; schedules are stretched to it.")
 @click.option("--batch", type=int, help="Images a step, over all ranks together.")
 @click.option("--seed", type=int, help="Seed of weights, data order, flips and latents.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import importlib.util
 import inspect
 import sys
 import sysconfig
@@ -30,6 +31,8 @@ _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "p
 MOST_DIMS = 16_384
 #: The image that is tried first, to find out D: 64×64, as most faces here.
 _PROBE = (1, 64, 64, 3)
+#: The sha256 of each user's module before it was imported: what runs is of that file, whatever it holds since.
+_imported: dict[Path, str] = {}
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,8 @@ def open_function(name: str) -> ImageFunction:
     The working folder is searched for the module first, as ``python -m`` does.
 
     Raises:
-        InputError: no such module or callable, or one that does not turn images into features.
+        InputError: no such module or callable, one that does not turn images into features, or one whose file changed
+            since it was imported.
     """
     module_name, _, path = name.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
@@ -78,6 +82,7 @@ def open_function(name: str) -> ImageFunction:
         importlib.invalidate_caches()
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results
+            _note_source(module_name)
             module = importlib.import_module(module_name)
     except KeyboardInterrupt:
         raise
@@ -148,6 +153,15 @@ def _told(problem: BaseException) -> str:
     return f"{text} ({place[-1].filename}, line {place[-1].lineno})"
 
 
+def _note_source(module_name: str) -> None:
+    """Remember a module's file as it is before it is imported."""
+    if module_name in sys.modules:
+        return
+    spec = importlib.util.find_spec(module_name)
+    if spec is not None and spec.origin is not None and spec.has_location:
+        _imported[Path(spec.origin)] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+
+
 def _source_sha256(module: Any, function: Any, name: str) -> str:
     """The sha256 of the file that is named; with the file that defines the callable, where that is another one."""
     while isinstance(function, functools.partial):
@@ -156,6 +170,12 @@ def _source_sha256(module: Any, function: Any, name: str) -> str:
     if not files:
         raise InputError(f"The extractor {name} has no file, so nothing tells one version of it from another.")
     contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
+    for file, sha256 in zip(sorted(files), contents, strict=True):
+        if _imported.setdefault(file, sha256) != sha256:
+            raise InputError(
+                f"{file} changed since the extractor {name} was imported from it.",
+                "Start again: its features would be stored as those of the present file.",
+            )
     return contents[0] if len(contents) == 1 else hashlib.sha256("".join(contents).encode()).hexdigest()
 
 

@@ -14,9 +14,8 @@ from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.custom import open_function
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.table import DEFAULT, FALLBACK, Extractor, extractors
-from facegen.files import sha256_file
 from facegen.weights.source import Weights
-from facegen.weights.state_dicts import read_state_dict
+from facegen.weights.state_dicts import read_hashed_state_dict
 
 _failed_download: EnvironmentProblem | None = None
 
@@ -93,10 +92,13 @@ def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name:
         _refuse_dims(entry, dims)
     if weights is None:
         installed = entry.weights.ensure()
-        path, sha256 = installed.path, installed.sha256
+        path = installed.path
     else:
-        path, sha256 = weights, None
-    state_dict = read_state_dict(path)
+        path, installed = weights, None
+    # Features are stored under the hash of the very bytes that they are made with.
+    state_dict, sha256 = read_hashed_state_dict(path)
+    if installed is not None and sha256 != installed.sha256:
+        raise EnvironmentProblem(f"The weights {path} changed while they were read.", "Run it again.")
     try:
         network: Any = entry.build(state_dict, dims)
     except ValueError as problem:
@@ -104,7 +106,6 @@ def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name:
             f"{path} does not hold the weights of {entry.title}: {problem}.",
             entry.weights.reinstall if weights is None else f"Fetch the published ones: {entry.weights.source}",
         ) from problem
-    sha256 = sha256 or sha256_file(path)
     # A package's file is what it is in whichever version; a file that is given may be any.
     published = weights is None or sha256 == entry.weights.sha256
     name = entry.published_as if published else entry.custom_as

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from facegen.cnn.architecture import GENERATOR
 from facegen.cnn.chroma import ChromaLowPass
 from facegen.cnn.registry import ARCHITECTURES, find_architecture
+from facegen.errors import InputError
 
 #: How many latents a generator is given at once. Kernels are chosen by that number and round differently: on a CPU,
 #: images drawn one at a time differ in some 15 of 786,432 pixel values from those drawn 32 at a time. A fixed number
@@ -58,6 +59,20 @@ def draw_images(generator: nn.Module, latents: Tensor, chunk: int = CHUNK) -> np
     ``chunk`` is as for :func:`image_chunks`.
     """
     return torch.cat([to_uint8(images).cpu() for images in image_chunks(generator, latents, chunk)]).numpy()
+
+
+class NoImages(InputError):
+    """A generator's output is NaN, infinite or one colour alone: as pixels it would pass for black or grey images."""
+
+
+def require_images(images: Tensor) -> None:
+    """NoImages where [B, C, H, W] hold NaN or infinity, or are all of the same one colour."""
+    remedy = "Its training diverged, or it was damaged: take a generator from before that, or train anew."
+    least, most = images.amin((0, 2, 3)), images.amax((0, 2, 3))
+    if not (least.isfinite() & most.isfinite()).all():  # both are NaN where any pixel is
+        raise NoImages("The generator draws no images: they hold NaN or infinity.", remedy)
+    if (least == most).all():
+        raise NoImages("The generator draws no images: they are all of one colour.", remedy)
 
 
 @torch.no_grad()

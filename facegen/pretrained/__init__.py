@@ -6,6 +6,8 @@ A folder of data: ``scripts/pretrained.py`` makes it from a run, ``facegen sampl
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
 from pathlib import Path
 
@@ -13,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from facegen.errors import EnvironmentProblem
-from facegen.files import sha256_file
 
 _FOLDER = Path(__file__).resolve().parent
 GENERATOR, CARD, FINGERPRINTS = "generator.safetensors", "card.md", "fingerprints.npy"
@@ -34,13 +35,15 @@ def card() -> str:
     return (_FOLDER / CARD).read_text(encoding="utf-8")
 
 
-def require_whole(name: str) -> None:
-    """EnvironmentProblem where an installed file is not the one that shipped, by the sha256 on the card."""
+def require_whole(name: str) -> bytes:
+    """The bytes of an installed file. EnvironmentProblem where it is not the one that shipped, by the card's sha256."""
+    data = (_FOLDER / name).read_bytes()
     stated = re.search(rf"^\| {SHA256_ROWS[name]} \| `([0-9a-f]{{64}})` \|", card(), re.MULTILINE)
-    if stated is None or sha256_file(_FOLDER / name) != stated[1]:
+    if stated is None or hashlib.sha256(data).hexdigest() != stated[1]:
         raise EnvironmentProblem(
             f"{_FOLDER / name} is damaged: it is not the file that ships with facegen.", "Install facegen again."
         )
+    return data
 
 
 def fingerprints() -> npt.NDArray[np.uint64]:
@@ -52,6 +55,5 @@ def fingerprints() -> npt.NDArray[np.uint64]:
     Raises:
         EnvironmentProblem: the installed file is damaged.
     """
-    require_whole(FINGERPRINTS)
-    hashes: npt.NDArray[np.uint64] = np.load(_FOLDER / FINGERPRINTS, allow_pickle=False)
+    hashes: npt.NDArray[np.uint64] = np.load(io.BytesIO(require_whole(FINGERPRINTS)), allow_pickle=False)
     return hashes

@@ -1,7 +1,8 @@
-"""The arrays of an ``.npz``, read one at a time."""
+"""The arrays of an ``.npz``, read one at a time, each no larger than its reader can use."""
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,29 +11,68 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facegen.data.npy import read_npy_header
+from facegen.data.npy import NpyHeader, read_npy_header
 from facegen.errors import InputError
+from facegen.held_file import HeldFile
+
+#: What lies beside a mean and covariance is small: names, counts, a picture's mean.
+SMALL = 1 << 26
+#: A header of NumPy's is 128 bytes; one that claims to be longer than this is not read to its end.
+_HEADER = 1 << 14
+#: Zeros unpack to a thousand times their file. So may an array, until it is as large as this.
+_FREE, _RATIO = 1 << 28, 100
 
 
 class NpzArrays(Mapping[str, npt.NDArray[Any]]):
-    """The arrays of an ``.npz``, each read when it is asked for: images beside mu and sigma may be gigabytes."""
+    """The arrays of an ``.npz``, each read when it is asked for: images beside mu and sigma may be gigabytes.
 
-    def __init__(self, path: Path) -> None:
-        """InputError where ``path`` is no zip; a damaged array is told when it is asked for."""
-        self._path = path
+    The file is opened once, so that all arrays are of one file.
+    """
+
+    def __init__(self, file: HeldFile) -> None:
+        """InputError where ``file`` is no zip; a damaged array is told when it is asked for."""
+        self._held = file
+        self._path = file.path
         try:
-            with zipfile.ZipFile(path) as file:
-                self._names = tuple(name.removesuffix(".npy") for name in file.namelist() if name.endswith(".npy"))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-            raise no_npz(path, problem) from problem
+            self._zip = zipfile.ZipFile(file.file)
+        except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as problem:
+            raise no_npz(self._path, problem) from problem
+        self._names = tuple(name.removesuffix(".npy") for name in self._zip.namelist() if name.endswith(".npy"))
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """An array of at most 64 MiB. KeyError where there is none; InputError where it is larger, or damaged."""
+        return self.read(name, SMALL)
+
+    def read(self, name: str, most: int) -> npt.NDArray[Any]:
+        """An array of at most so many bytes.
+
+        Raises:
+            KeyError: there is none of that name.
+            InputError: it is larger, or claims far more than the file has; it is damaged, encrypted or pickled.
+        """
         if name not in self._names:
             raise KeyError(name)
+        header = self._header(name)
+        claimed = header.dtype.itemsize
+        for side in header.shape:  # Python's integers, which do not overflow
+            claimed *= side
+        member = self._zip.getinfo(f"{name}.npy")
+        if header.dtype.hasobject:
+            raise no_npz(self._path, "an array of it holds pickled Python objects")
+        if claimed > most or claimed > max(_FREE, _RATIO * member.compress_size):
+            raise InputError(
+                f"{self._path} claims an array {name} {header.dtype} {list(header.shape)} of {claimed:,} bytes, "
+                f"in a file of {self._held.size:,}.",
+                "Save the mean and the covariance alone: numpy.savez('stats.npz', mu=mu, sigma=sigma).",
+            )
+        if member.file_size != header.length + claimed:
+            raise no_npz(self._path, f"{name} has {member.file_size:,} bytes, not {header.length + claimed:,}")
         try:
-            with np.load(self._path, allow_pickle=False) as file:
-                array: npt.NDArray[Any] = file[name]
+            with self._zip.open(member) as file:
+                array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
                 return array
+        except MemoryError:
+            raise
         except Exception as problem:  # zlib, zipfile and NumPy raise whatever they stumble over
             raise no_npz(self._path, problem) from problem
 
@@ -47,18 +87,26 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
 
     def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """An array's shape and type, by its header alone."""
+        header = self._header(name)
+        return header.shape, header.dtype
+
+    def _header(self, name: str) -> NpyHeader:
         try:
-            with zipfile.ZipFile(self._path) as file, file.open(f"{name}.npy") as member:
-                header = read_npy_header(member)
-                return header.shape, header.dtype
+            with self._zip.open(f"{name}.npy") as member:
+                return read_npy_header(io.BytesIO(member.read(_HEADER)))
+        except MemoryError:
+            raise
         except Exception as problem:
             raise no_npz(self._path, problem) from problem
 
 
+def read_at_most(arrays: Mapping[str, npt.NDArray[Any]], name: str, most: int) -> npt.NDArray[Any]:
+    """An array of an ``.npz``, of at most so many bytes, or one that is in memory already."""
+    return arrays.read(name, most) if isinstance(arrays, NpzArrays) else arrays[name]
+
+
 def no_npz(path: Path, problem: object) -> InputError:
     """What is said of a file that is no ``.npz`` of plain arrays: ``problem`` is the reason, or what was raised."""
-    if "allow_pickle" in str(problem):
-        return InputError(f"{path} is not an .npz file of plain arrays: an array of it holds pickled Python objects.")
     words = str(problem).rstrip(".") or type(problem).__name__
     why = "it is cut short, for its end is missing" if words == "File is not a zip file" else words
     again = None if isinstance(problem, OSError) else "Save, download or copy it again, whole."

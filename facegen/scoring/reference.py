@@ -13,6 +13,7 @@ import numpy.typing as npt
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
+from facegen.extractors.custom import MOST_DIMS
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.files import read_sealed_json, write_sealed_json
 from facegen.metrics.floor import Floor, frechet_floor
@@ -21,6 +22,7 @@ from facegen.metrics.sampling import sample_rows
 from facegen.scoring.feature_cache import cache_path, cached_features
 from facegen.scoring.features import FeatureSet, stored_rows
 from facegen.scoring.image_checks import ImageProperties
+from facegen.scoring.npz_arrays import read_at_most
 from facegen.scoring.saved_statistics import properties_in, write_statistics
 from facegen.scoring.statistics_file import StatisticsFile
 from facegen.scoring.statistics_layouts import holds_statistics, open_statistics
@@ -120,10 +122,16 @@ def _pools(file: StatisticsFile, extractor: FeatureExtractor) -> tuple[Pool, ...
         return (Pool(features, within=True),)
     if "pool" not in arrays or "pool_within" not in arrays:
         return ()
-    pool = arrays["pool"]
-    if pool.ndim != 2 or pool.shape[1] != extractor.dims or pool.dtype.kind != "f" or not np.isfinite(pool).all():
+    pool, within = read_at_most(arrays, "pool", 8 * POOL * MOST_DIMS), arrays["pool_within"]
+    if (
+        within.size != 1
+        or pool.ndim != 2
+        or pool.shape[1] != extractor.dims
+        or pool.dtype.kind != "f"
+        or not np.isfinite(pool).all()
+    ):
         raise InputError(f"The pool of features in {file.path} is damaged.", "Save the statistics again.")
-    return (Pool(pool.astype(np.float32), bool(arrays["pool_within"])),)
+    return (Pool(pool.astype(np.float32), bool(within)),)
 
 
 def save_reference(reference: Reference, extractor: FeatureExtractor, target: Path) -> None:

@@ -59,6 +59,13 @@ def write_statistics(
 
 def properties_in(arrays: Arrays) -> ImageProperties | None:
     """The images' properties in a file's arrays; None where ``write_statistics`` did not write them there."""
+    try:
+        return _properties(arrays)
+    except (TypeError, ValueError, OverflowError):  # other arrays by these names
+        return None
+
+
+def _properties(arrays: Arrays) -> ImageProperties | None:
     sizes, sign, detail, detail_n = (arrays.get(name) for name in ("sizes", "sign", "detail", "detail_n"))
     if sizes is None or sign is None or sizes.ndim != 2 or sizes.shape[1] != 3 or not len(sizes):
         return None

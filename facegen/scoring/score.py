@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,18 @@ from facegen.scoring.metric_table import metric_line
 
 SCHEMA = 1
 FID_TARGET = 20.0
+_WORD, _NUMBER, _COUNT, _NONE = (str,), (int, float), (int,), type(None)
+#: What the fields of a score are, where one is read from a file.
+_KINDS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("metric", "extractor", "weights_sha256", "reference_sha256"), _WORD),
+    **dict.fromkeys(("sampling", "trained_against"), (*_WORD, _NONE)),
+    **dict.fromkeys(("n", "reference_n"), (*_COUNT, _NONE)),
+    **dict.fromkeys(("target", "floor", "floor_spread"), (*_NUMBER, _NONE)),
+    "value": _NUMBER,
+    "dims": _COUNT,
+    "passed": (bool, _NONE),
+    "metrics": (Mapping,),
+}
 
 
 @dataclass(frozen=True)
@@ -135,12 +148,14 @@ class Score:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Score:
-        """The score that ``to_json`` wrote. ValueError for another schema or a missing key."""
+        """The score that ``to_json`` wrote. ValueError for another schema, a missing key or a value of another type."""
+        if not isinstance(value, Mapping):
+            raise ValueError(f"not a score but one {type(value).__name__}")
         if value.get("schema") != SCHEMA:
             raise ValueError(f"a score of schema {value.get('schema')!r}; this facegen reads {SCHEMA}")
         try:
             interval = value["interval95"]
-            return cls(
+            score = cls(
                 metric=value["metric"],
                 value=value["value"],
                 n=value["n"],
@@ -161,5 +176,13 @@ class Score:
                 sampling=value.get("sampling"),
                 trained_against=value.get("trained_against"),
             )
-        except (KeyError, TypeError) as problem:
+        except (KeyError, TypeError, IndexError) as problem:
             raise ValueError(f"not a score: {problem}") from problem
+        for name, kinds in _KINDS.items():
+            given = getattr(score, name)
+            if not isinstance(given, kinds) or (isinstance(given, bool) and bool not in kinds):
+                raise ValueError(f"not a score: its {name} is one {type(given).__name__}")
+        numbers = (score.value, *score.floor_draws, *(score.interval95 or ()))
+        if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers):
+            raise ValueError("not a score: its numbers are none, or not finite")
+        return score

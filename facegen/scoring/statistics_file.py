@@ -13,15 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from facegen.errors import InputError
+from facegen.extractors.custom import MOST_DIMS
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.table import extractor_of, extractors
-from facegen.files import sha256_file
+from facegen.files import Damaged
+from facegen.held_file import HeldFile
 from facegen.metrics.frechet import FrechetStatistics, RunningStatistics, flaw_of
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 #: Features are read in blocks of so many rows.
 _BLOCK = 4096
+#: Bytes of a word: 200 characters.
+_LONGEST = 800
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class StatisticsFile:
 
     Attributes:
         path: as it was named.
-        files: what is read: one, or the two ``.npy`` of a pair.
+        files: what is read and hashed, opened once: one, or the two ``.npy`` of a pair.
         names: what mean and covariance are called in it.
         arrays: all that is in it, by name; each is read when it is asked for.
         mu, sigma: as they are stored; None where there are features instead.
@@ -39,7 +43,7 @@ class StatisticsFile:
     """
 
     path: Path
-    files: tuple[Path, ...]
+    files: tuple[HeldFile, ...]
     names: tuple[str, str]
     arrays: Arrays
     mu: npt.NDArray[Any] | None = None
@@ -58,21 +62,32 @@ class StatisticsFile:
     @property
     def extractor(self) -> str | None:
         """Which extractor made it, as :attr:`facegen.scoring.score.Score.extractor`; None where it does not say."""
-        return str(self.arrays["extractor"]) if "extractor" in self.arrays else None
+        return self._text("extractor")
 
     @property
     def weights_sha256(self) -> str | None:
         """The weights of that extractor; None where it does not say."""
-        return str(self.arrays["weights_sha256"]) if "weights_sha256" in self.arrays else None
+        return self._text("weights_sha256")
+
+    def _text(self, name: str) -> str | None:
+        """A word that lies beside the arrays; None where there is none."""
+        array = self.arrays.get(name)
+        if array is None:
+            return None
+        if array.size != 1 or array.dtype.kind != "U" or array.dtype.itemsize > _LONGEST:
+            raise InputError(f"The {name} in {self.path} is {array.dtype} {list(array.shape)}, not a word.")
+        return str(array.item())
 
     @cached_property
     def sha256(self) -> str:
         """The content hash: of the file's bytes; of what counts alone where images lie beside it."""
-        if len(self.files) > 1:
-            return hashlib.sha256("".join(map(sha256_file, self.files)).encode()).hexdigest()
-        (file,) = self.files
-        if not self.has_more:
-            return sha256_file(file)
+        try:
+            if len(self.files) > 1:
+                return hashlib.sha256("".join(file.sha256() for file in self.files).encode()).hexdigest()
+            if not self.has_more:
+                return self.files[0].sha256()
+        except Damaged as problem:
+            raise InputError(f"Cannot use {self.path}: {problem}.", "Run it again.") from problem
         digest = hashlib.sha256()
         for array in (self.mu, self.sigma, self.rows):
             if array is not None:
@@ -145,6 +160,8 @@ class StatisticsFile:
                 "A mean of D features is [D], and its covariance [D, D]: numpy.mean(features, axis=0) and "
                 "numpy.cov(features, rowvar=False).",
             )
+        if row.size > MOST_DIMS:
+            raise InputError(f"{self.path} has {given}: a Fréchet distance takes {MOST_DIMS:,} features at most.")
         if row.size != dims:
             raise InputError(
                 f"{self.path} has {given}, but {extractor.name} has {dims} dims.",

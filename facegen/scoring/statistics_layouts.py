@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
 from facegen.data.npy import read_npy_header
 from facegen.errors import InputError
+from facegen.extractors.custom import MOST_DIMS
 from facegen.file_kinds import (
     BZIP2,
     GZIP,
@@ -38,8 +39,10 @@ from facegen.file_kinds import (
     kind_of,
     kind_of_file,
 )
-from facegen.scoring.npz_arrays import NpzArrays, no_npz
+from facegen.held_file import HeldFile
+from facegen.scoring.npz_arrays import NpzArrays, no_npz, read_at_most
 from facegen.scoring.statistics_file import Arrays, StatisticsFile
+from facegen.weights.state_dicts import is_plain, is_whole, require_honest_zip
 
 #: What mean and covariance are called: by pytorch-fid, TTUR, ADM, EDM, clean-fid, torch-fidelity; and by others.
 _PAIRS = (("mu", "sigma"), ("mean", "cov"), ("mean", "covar"), ("m", "s"))
@@ -58,6 +61,8 @@ _TWIN = re.compile(
 )
 #: Features of as many images as dims are a square matrix too, but no symmetric one: so far from it, of its largest.
 _SYMMETRIC = 1e-3
+#: Bytes of a covariance, of long doubles, and of features, at most.
+_MOST_COVARIANCE, _MOST_FEATURES = 16 * MOST_DIMS**2, 1 << 36
 _SAVE = "numpy.savez('stats.npz', mu=mu, sigma=sigma)"
 
 
@@ -70,6 +75,8 @@ def holds_statistics(path: Path) -> bool:
     if path.is_dir():
         return _pair_in(path) is not None
     named = path.suffix.lower() in _SUFFIXES
+    if not path.is_file():  # a pipe would block
+        return named
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -89,10 +96,10 @@ def holds_statistics(path: Path) -> bool:
         return True
     if not names or any(not name.endswith(".npy") for name in names):
         return named and not names
-    arrays = NpzArrays(path)
-    if _twins(arrays):
-        return True
     try:
+        arrays = NpzArrays(HeldFile(path))
+        if _twins(arrays):
+            return True
         return all(len(arrays.shape(name)[0]) < 3 for name in arrays)
     except InputError:
         return True
@@ -110,20 +117,21 @@ def open_statistics(path: Path) -> StatisticsFile:
             raise InputError(f"The folder {path} holds no mean and covariance.", "They are mu.npy and sigma.npy.")
         return _from_pair(path, *pair)
     if not path.is_file():
-        raise InputError(f"{path} is not there.")
+        is_other = path.exists()
+        raise InputError(f"{path} {'is no file of statistics but a pipe or a device' if is_other else 'is not there'}.")
     try:
-        with path.open("rb") as file:
-            kind = kind_of(file.read(HEAD))
+        held = HeldFile(path)
+        kind = kind_of(held.file.read(HEAD))
         names = []
         if kind in _ZIPS:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(held.file) as archive:
                 names = archive.namelist()
-    except (OSError, ValueError, zipfile.BadZipFile) as problem:
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as problem:
         raise no_npz(path, problem) from problem
     if kind is NPY:
-        return _from_npy(path)
+        return _from_npy(path, held)
     if kind is LEGACY_PYTORCH or _is_torch(names):
-        return _from_torch(path)
+        return _from_torch(path, held)
     if kind is PICKLE:
         raise _pickled(path, "is a Python pickle")
     if kind not in _ZIPS:
@@ -131,7 +139,7 @@ def open_statistics(path: Path) -> StatisticsFile:
         raise InputError(
             f"{path} is not an .npz file of plain arrays: it is {what}.", None if kind is None else kind.remedy
         )
-    return _from_arrays(path, NpzArrays(path))
+    return _from_arrays(path, held, NpzArrays(held))
 
 
 def refuse_statistics(path: Path, what: str) -> None:
@@ -140,23 +148,24 @@ def refuse_statistics(path: Path, what: str) -> None:
         raise InputError(f"{path} holds statistics, and {what} needs the images.", "Name the images instead.")
 
 
-def _from_arrays(path: Path, arrays: Arrays) -> StatisticsFile:
+def _from_arrays(path: Path, held: HeldFile, arrays: Arrays) -> StatisticsFile:
     pairs = _twins(arrays)
     if len(pairs) == 1:
-        mu, sigma = (arrays[name] for name in pairs[0])
-        return StatisticsFile(path, (path,), pairs[0], arrays, mu, sigma, has_more=_has_more(arrays))
-    held = ", ".join(f"{name} {dtype} {list(shape)}" for name, (shape, dtype) in _shapes(arrays).items())
+        # Which of the two is which is looked at later: they may be swapped.
+        mu, sigma = (read_at_most(arrays, name, _MOST_COVARIANCE) for name in pairs[0])
+        return StatisticsFile(path, (held,), pairs[0], arrays, mu, sigma, has_more=_has_more(arrays))
+    listed = ", ".join(f"{name} {dtype} {list(shape)}" for name, (shape, dtype) in _shapes(arrays).items())
     if pairs:
         raise InputError(
-            f"{path} holds several pairs of mean and covariance: {held}.", "Save the two you mean as mu and sigma."
+            f"{path} holds several pairs of mean and covariance: {listed}.", "Save the two you mean as mu and sigma."
         )
     rows = _rows_in(arrays)
     if rows is not None:
-        return StatisticsFile(path, (path,), _PAIRS[0], arrays, rows=rows, has_more=_has_more(arrays))
+        return StatisticsFile(path, (held,), _PAIRS[0], arrays, rows=rows, has_more=_has_more(arrays))
     names = next((pair for pair in _PAIRS if pair[0] in arrays or pair[1] in arrays), _PAIRS[0])
     raise InputError(
         f"{path} lacks {' and '.join(sorted(name for name in names if name not in arrays))}"
-        f"{f': it holds {held}' if held else ''}.",
+        f"{f': it holds {listed}' if listed else ''}.",
         "Reference statistics are an .npz with mu and sigma, as 'pytorch-fid --save-stats' and "
         "'facegen fid --save-stats' write them.",
     )
@@ -197,23 +206,23 @@ def _rows_in(arrays: Arrays) -> npt.NDArray[Any] | None:
     matrices = [name for name in found if len(shapes[name][0]) == 2 and shapes[name][1].kind == "f"]
     if len(matrices) != 1:
         return None
-    rows = arrays[matrices[0]]
+    rows = read_at_most(arrays, matrices[0], _MOST_FEATURES)
     return None if _may_be_a_covariance(rows) else rows
 
 
 def _may_be_a_covariance(matrix: npt.NDArray[Any]) -> bool:
     """Whether it is square and symmetric, to rounding: then it is none of features."""
-    if len(matrix) != matrix.shape[1] or len(matrix) < 2:
+    if len(matrix) != matrix.shape[1] or not 2 <= len(matrix) <= MOST_DIMS:
         return False
     return bool(np.abs(matrix - matrix.T).max() <= _SYMMETRIC * np.abs(matrix).max())
 
 
-def _from_npy(path: Path) -> StatisticsFile:
+def _from_npy(path: Path, held: HeldFile) -> StatisticsFile:
     """One of a pair, whose twin lies beside it; or features."""
     beside = {file.stem: file for file in path.parent.glob(f"*{path.suffix}") if file.is_file()}
     for first, second in _twins_with(path.stem, beside):
         return _from_pair(path, beside[first], beside[second])
-    array = _read_npy(path)
+    array = _read_npy(held)
     square = array.ndim == 2 and _may_be_a_covariance(array)
     if array.ndim < 2 or 1 in array.shape or square:
         what, other = ("a covariance", "mean") if square and array.size > 1 else ("a mean", "covariance")
@@ -226,12 +235,16 @@ def _from_npy(path: Path) -> StatisticsFile:
             f"{path} holds {array.dtype} {list(array.shape)}, neither features nor images.",
             "Features are floating-point numbers [N, D]; images are uint8 [N, H, W, 3].",
         )
-    return StatisticsFile(path, (path,), _PAIRS[0], {}, rows=array)
+    return StatisticsFile(path, (held,), _PAIRS[0], {}, rows=array)
 
 
 def _from_pair(path: Path, mean: Path, covariance: Path) -> StatisticsFile:
-    mu, sigma = _read_npy(mean), _read_npy(covariance)
-    return StatisticsFile(path, (mean, covariance), (mean.stem, covariance.stem), {}, mu, sigma)
+    try:
+        held = HeldFile(mean), HeldFile(covariance)
+    except OSError as problem:
+        raise InputError(f"Cannot read {path}: {problem.strerror or problem}.") from problem
+    mu, sigma = map(_read_npy, held)
+    return StatisticsFile(path, held, (mean.stem, covariance.stem), {}, mu, sigma)
 
 
 def _twins_with(stem: str, stems: Iterable[str]) -> list[tuple[str, str]]:
@@ -251,18 +264,20 @@ def _pair_in(folder: Path) -> tuple[Path, Path] | None:
     return files[pairs[0][0]], files[pairs[0][1]]
 
 
-def _read_npy(path: Path) -> npt.NDArray[Any]:
+def _read_npy(held: HeldFile) -> npt.NDArray[Any]:
+    """The array, of which no more is read than is asked for."""
+    path = held.path
     try:
-        with path.open("rb") as file:
-            objects = read_npy_header(file).dtype.hasobject
-        if not objects:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            beyond = path.stat().st_size - array.offset - array.nbytes
-    except (OSError, ValueError, EOFError) as problem:
+        held.file.seek(0)
+        header = read_npy_header(held.file)
+        if header.dtype.hasobject:
+            raise _pickled(path, "holds a pickled Python object")
+        order: Literal["C", "F"] = "F" if header.fortran else "C"
+        array = np.memmap(held.file, header.dtype, "r", header.length, header.shape, order)
+        beyond = held.size - header.length - array.nbytes
+    except (OSError, ValueError, EOFError, OverflowError) as problem:
         raise InputError(f"{path} is not a whole .npy file: {str(problem).rstrip('.')}.") from problem
-    if objects:
-        raise _pickled(path, "holds a pickled Python object")
-    if beyond:  # np.load reads the first of several, and says nothing
+    if beyond:  # NumPy reads the first of several, and says nothing
         raise InputError(
             f"{path} goes on for {beyond:,} bytes after its array {array.dtype} {list(array.shape)}: several "
             "arrays may have been saved to it.",
@@ -271,7 +286,7 @@ def _read_npy(path: Path) -> npt.NDArray[Any]:
     return np.asarray(array)
 
 
-def _from_torch(path: Path) -> StatisticsFile:
+def _from_torch(path: Path, held: HeldFile) -> StatisticsFile:
     """What ``torch.save`` wrote: mu and sigma, as torch-fidelity keeps them, or features [N, D]."""
     import torch
 
@@ -283,8 +298,12 @@ def _from_torch(path: Path) -> StatisticsFile:
     # torch-fidelity stores NumPy's arrays: numbers too, which torch loads once they are named.
     permitted = getattr(torch.serialization, "safe_globals", None)  # torch 2.4 has none, and loads tensors alone
     try:
-        with nullcontext() if permitted is None else permitted(_plain_types()), path.open("rb") as file:
-            found = torch.load(file, map_location="cpu", weights_only=True)  # of a path, torch looks at the name too
+        require_honest_zip(held)
+        with nullcontext() if permitted is None else permitted(_plain_types()):
+            # Of a path, torch looks at the name too.
+            found = torch.load(held.file, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as problem:  # it raises whatever it stumbles over
         if type(problem).__name__ == "UnpicklingError":  # it names what torch would not load
             raise _pickled(path, "holds pickled Python objects") from problem
@@ -293,7 +312,7 @@ def _from_torch(path: Path) -> StatisticsFile:
         ) from problem
     items = found.items() if isinstance(found, dict) else [("", found)]
     arrays = {str(name): array for name, value in items if (array := _as_array(value)) is not None}
-    return _from_arrays(path, arrays)
+    return _from_arrays(path, held, arrays)
 
 
 def _plain_types() -> list[Any]:
@@ -309,6 +328,9 @@ def _as_array(value: Any) -> npt.NDArray[Any] | None:
     from torch import Tensor
 
     if isinstance(value, Tensor):
+        if not is_plain(value) or not is_whole(value):
+            return None
+        value = value.detach().resolve_conj().resolve_neg()
         # NumPy has no bfloat16.
         return np.asarray((value.float() if value.is_floating_point() and value.element_size() < 4 else value).numpy())
     if isinstance(value, np.ndarray):

@@ -21,6 +21,9 @@ from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.stages.sample import generator_of, require_truncation
 from facegen.training.checkpoint import load_generator
 
+#: They are in memory together: 12 KB each at 64×64.
+MOST_IMAGES = 20_000
+
 
 @dataclass(frozen=True)
 class InterpolateResult:
@@ -66,7 +69,8 @@ def interpolate(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
-        InputError: no generator at ``run``; another suffix; too few rows or steps; no such truncation.
+        InputError: no generator at ``run``; another suffix; too few rows or steps, or more than 20,000 images; no such
+            truncation.
     """
     run, out = Path(run), Path(out)
     suffix = out.suffix.lower()
@@ -76,6 +80,10 @@ def interpolate(
     if rows < least or steps < 2:
         raise InputError(
             f"{rows} rows of {steps} steps make no walk.", f"A {suffix} takes at least {least} rows and 2 steps."
+        )
+    if rows * steps > MOST_IMAGES:
+        raise InputError(
+            f"{rows:,} rows of {steps:,} steps are {rows * steps:,} images.", f"Draw {MOST_IMAGES:,} at most at once."
         )
     require_truncation(truncation)
     saved = load_generator(generator_of(run))

@@ -22,6 +22,8 @@ from facegen.printable import printable, shortened
 SUFFIX = ".tar.gz"
 #: A submission's images have a side of so many pixels, or of a multiple.
 SIZE_STEP = 32
+#: And at most so many: the caps on bytes grow with them.
+LARGEST_SIZE = 4096
 #: The suffixes that a submission's image may have, and the format that each promises.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 #: Still or moving pictures, but not the ones asked for: they earn ``wrong_format`` rather than ``foreign_member``.
@@ -105,11 +107,16 @@ def limits_for(size: int) -> Limits:
     Where the images are larger than 64x64, the caps on bytes and time grow as their area does.
 
     Raises:
-        InputError: ``size`` is no multiple of 32, as near-duplicates are recognised by means over 32x32 equal blocks.
+        InputError: ``size`` is above 4,096, or no multiple of 32, as near-duplicates are recognised by means over 32x32
+            equal blocks.
     """
     if size < SIZE_STEP or size % SIZE_STEP:
         raise InputError(
             f"The images of a submission cannot have a side of {size} pixels.", f"It must be a multiple of {SIZE_STEP}."
+        )
+    if size > LARGEST_SIZE:
+        raise InputError(
+            f"The images of a submission cannot have a side of {size:,} pixels.", f"It is {LARGEST_SIZE:,} at most."
         )
     times = max(1.0, (size / LIMITS.size) ** 2)
     return replace(

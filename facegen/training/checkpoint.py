@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from facegen.errors import InputError, in_words
 from facegen.file_kinds import SAFETENSORS, FileKind, kind_of_file
 from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, require_whole_zip
+from facegen.gan.generators import require_images
+from facegen.training.hyperparameter import MOST_KIMG
 from facegen.training.networks import generator_of_recipe
 from facegen.training.recipe import Recipe, recipe_from_dict
 from facegen.weights.content import contents_sha256, read_safetensors, write_safetensors
@@ -32,6 +36,8 @@ CHECKPOINT_SCHEMA = 4
 TRAINER, FORMER_TRAINER = "trainer", "game"
 TRAINER_SHA256 = "trainer_sha256"
 RECIPE, CHECKPOINTS, BEST, LAST = "recipe.toml", "checkpoints", "best.safetensors", "last.safetensors"
+#: The largest side of a generator's images: larger ones fill the memory before they fill a screen.
+MOST_SIZE = 2048
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
 KEPT = 2
 
@@ -145,6 +151,8 @@ def _no_generator(path: Path, kind: FileKind) -> InputError:
 class SavedGenerator:
     """A generator read from a file: the network in eval mode on the CPU, and what its metadata says.
 
+    The network raises :class:`facegen.gan.generators.NoImages` in place of an output that is no images.
+
     ``trained_against`` names the frozen network whose features it was trained against; None where there was none.
     """
 
@@ -161,7 +169,7 @@ def load_generator(path: Path) -> SavedGenerator:
 
     Raises:
         InputError: absent, damaged, not facegen's, of an architecture that is not registered here, or its tensors do
-            not fit its recipe.
+            not fit its recipe; weights that are not finite.
     """
     if not path.is_file():
         raise InputError(f"There is no generator {path}.", "Name a run folder or a .safetensors file.")
@@ -180,16 +188,59 @@ def load_generator(path: Path) -> SavedGenerator:
     try:
         recipe = recipe_from_dict(json.loads(metadata["recipe"]), f"The recipe in {path}")
         size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
+        # Of a file from before there was the key, the recipe tells.
+        trained_against = metadata.get("trained_against", recipe.trained_against)
+        _require_sensible(size, kimg, trained_against)
+        _require_same_shapes(recipe, size, tensors)
         network = generator_of_recipe(recipe, size)
         network.load_state_dict(tensors)
     except InputError as problem:
         raise InputError(f"Cannot build the generator {path}. {problem.message}", problem.remedy) from problem
-    except (KeyError, ValueError, RuntimeError) as problem:
-        first_line = str(problem).splitlines()[0]
-        raise InputError(f"The generator {path} does not fit its own recipe: {first_line}") from problem
-    # Of a file from before there was the key, the recipe tells.
-    trained_against = metadata.get("trained_against", recipe.trained_against)
+    except (KeyError, ValueError, RuntimeError, RecursionError) as problem:
+        first_line = in_words(problem) if isinstance(problem, (KeyError, RecursionError)) else str(problem)
+        first_line = first_line.partition("\n")[0].rstrip(".")
+        raise InputError(
+            f"The generator {path} does not fit its own recipe: {first_line}.", _another_generator(path)
+        ) from problem
+    _require_finite(path, tensors)
+    network.register_forward_hook(lambda _network, _latents, images: require_images(images))
     return SavedGenerator(network.eval(), recipe, size, dataset, kimg, trained_against)
+
+
+def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """InputError where a weight is NaN or infinite: every image would be black."""
+    for name, tensor in tensors.items():
+        if not tensor.float().isfinite().all():
+            raise InputError(
+                f"The generator {path} draws nothing: its weights {name} hold NaN or infinity.",
+                "Its training diverged. Take a generator from before that, or train anew at a lower learning rate.",
+            )
+
+
+def _require_sensible(size: int, kimg: float, trained_against: str | None) -> None:
+    """ValueError where the metadata say what no run of facegen's wrote."""
+    if not 1 <= size <= MOST_SIZE:
+        raise ValueError(f"its images have a side from 1 to {MOST_SIZE:,} pixels, not {size:,}")
+    if not 0 <= kimg <= MOST_KIMG:
+        raise ValueError(f"it saw from 0 to {MOST_KIMG:,} kimg, not {kimg:g}")
+    if trained_against is not None and not re.fullmatch(r"[\w.:+-]{1,100}", trained_against, re.ASCII):
+        raise ValueError(f"the network that it was trained against has no name like {trained_against[:40]!r}")
+
+
+def _require_same_shapes(recipe: Recipe, size: int, tensors: Mapping[str, Tensor]) -> None:
+    """ValueError where the recipe's network has other tensors than the file: told before it takes any memory."""
+    with torch.device("meta"):  # shapes without values
+        wanted = generator_of_recipe(recipe, size).state_dict()
+    if missing := sorted(wanted.keys() - tensors.keys()):
+        raise ValueError(f"{len(missing)} of its {len(wanted)} tensors are missing, the first is {missing[0]}")
+    if unknown := sorted(tensors.keys() - wanted.keys()):
+        raise ValueError(f"it has {len(unknown)} tensors of another network, the first is {unknown[0]}")
+    for name, tensor in wanted.items():
+        given = tensors[name]
+        if given.shape != tensor.shape or given.is_floating_point() != tensor.is_floating_point():
+            raise ValueError(
+                f"{name} is {given.dtype} {list(given.shape)} and should be {tensor.dtype} {list(tensor.shape)}"
+            )
 
 
 def _another_generator(damaged: Path) -> str:
@@ -198,7 +249,7 @@ def _another_generator(damaged: Path) -> str:
         if path != damaged and path.is_file():
             try:
                 read_safetensors(path)
-            except Damaged:
+            except (Damaged, OSError):
                 continue
             return f"Name another one of its run, which is whole: {path}"
     return "Copy it again from where it came from; or train its run a little longer, which writes it anew."

@@ -25,7 +25,17 @@ from facegen.gan.losses import LOSSES
 from facegen.printable import printable_lines
 from facegen.toml_file import parse_toml, read_toml
 from facegen.training.former_recipes import by_present_names, by_present_values
-from facegen.training.hyperparameter import REQUIRED, Scheduled, hyperparameter, require_within_limits
+from facegen.training.hyperparameter import (
+    LARGEST_INTEGER,
+    MOST_CHANNELS,
+    MOST_KIMG,
+    MOST_MINUTES,
+    MOST_WEIGHT,
+    REQUIRED,
+    Scheduled,
+    hyperparameter,
+    require_within_limits,
+)
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -47,68 +57,88 @@ class Recipe:
 
     name: str = hyperparameter("what the run calls itself")
     generator: str = hyperparameter("architecture of G", choices=generator_names)
-    generator_width: int = hyperparameter("channels before G's last layer", least=1)
-    latent_dim: int = hyperparameter("entries of a latent", least=1)
+    generator_width: int = hyperparameter("channels before G's last layer", least=1, most=MOST_CHANNELS)
+    latent_dim: int = hyperparameter("entries of a latent", least=1, most=16_384)
     discriminator: str = hyperparameter(
         "architecture of D, the critic of pixels; none leaves it out",
         choices=lambda: (*discriminator_names(), NO_PIXELS),
     )
-    discriminator_width: int = hyperparameter("channels after D's first block", least=1)
+    discriminator_width: int = hyperparameter("channels after D's first block", least=1, most=MOST_CHANNELS)
     discriminator_norm: str = hyperparameter("norm of D's activations, or what it was published with", choices=NORMS)
     loss: str = hyperparameter("adversarial loss", choices=tuple(LOSSES))
-    batch: int = hyperparameter("images a step, over all ranks together", least=2)
-    kimg: float = hyperparameter("length: thousands of real images shown to D", above=0)
-    generator_lr: Scheduled = hyperparameter("G's Adam learning rate", least=0)
-    discriminator_lr: Scheduled = hyperparameter("D's Adam learning rate", least=0)
+    batch: int = hyperparameter("images a step, over all ranks together", least=2, most=65_536)
+    kimg: float = hyperparameter("length: thousands of real images shown to D", above=0, most=MOST_KIMG)
+    generator_lr: Scheduled = hyperparameter("G's Adam learning rate", least=0, most=10)
+    discriminator_lr: Scheduled = hyperparameter("D's Adam learning rate", least=0, most=10)
     beta1: float = hyperparameter("Adam's first-moment decay", least=0, below=1)
     beta2: Scheduled = hyperparameter("Adam's second-moment decay", least=0, below=1)
-    ema_half_life_kimg: Scheduled = hyperparameter("half-life of the averaged generator's weights, in kimg", least=0)
+    ema_half_life_kimg: Scheduled = hyperparameter(
+        "half-life of the averaged generator's weights, in kimg", least=0, most=MOST_KIMG
+    )
     mirror: bool = hyperparameter("flip half of the real images left to right")
-    seed: int = hyperparameter("of weights, data order, flips and latents", least=0)
+    seed: int = hyperparameter("of weights, data order, flips and latents", least=0, most=LARGEST_INTEGER)
     precision: str = hyperparameter(
         "auto: bf16 where the processor is quick in it, fp16 on an older GPU if nothing is penalised, else fp32",
         choices=PRECISIONS,
     )
     compile: bool = hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
-    tick_kimg: float = hyperparameter("kimg between two lines of the log", above=0)
-    score_every: float = hyperparameter("kimg between two scores of the averaged generator; 0: never", least=0)
-    score_images: int = hyperparameter("images a score generates", least=2)
-    checkpoint_every: float = hyperparameter("kimg between two checkpoints and sample grids", above=0)
-    d_steps: int = hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1)
+    tick_kimg: float = hyperparameter("kimg between two lines of the log", above=0, most=MOST_KIMG)
+    score_every: float = hyperparameter(
+        "kimg between two scores of the averaged generator; 0: never", least=0, most=MOST_KIMG
+    )
+    score_images: int = hyperparameter("images a score generates", least=2, most=1_000_000)
+    checkpoint_every: float = hyperparameter("kimg between two checkpoints and sample grids", above=0, most=MOST_KIMG)
+    d_steps: int = hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1, most=1000)
     schedule: str = hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
-    schedule_kimg: float = hyperparameter("kimg after which a pair's second value stays", 0.0, least=0)
-    r1_gamma: Scheduled = hyperparameter("γ of R1, the penalty on D's gradient at real images", 0.0, least=0)
-    r2_gamma: Scheduled = hyperparameter("γ of R2, the same at generated images", 0.0, least=0)
-    gradient_penalty: float = hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0)
+    schedule_kimg: float = hyperparameter("kimg after which a pair's second value stays", 0.0, least=0, most=MOST_KIMG)
+    r1_gamma: Scheduled = hyperparameter(
+        "γ of R1, the penalty on D's gradient at real images", 0.0, least=0, most=MOST_WEIGHT
+    )
+    r2_gamma: Scheduled = hyperparameter("γ of R2, the same at generated images", 0.0, least=0, most=MOST_WEIGHT)
+    gradient_penalty: float = hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0, most=MOST_WEIGHT)
     penalty_every: int = hyperparameter(
-        "D's updates for one with penalties, which weigh that many times more", 1, least=1
+        "D's updates for one with penalties, which weigh that many times more", 1, least=1, most=10_000
     )
     augment: str = hyperparameter("what D sees altered, real and generated alike: color,translation,cutout,flip", "")
     augment_probability: Scheduled = hyperparameter("of each alteration of an image", 1.0, least=0, most=1)
     ada_target: float = hyperparameter(
-        "overfitting that controls that probability from its first value on; 0: none does", 0.0, least=0
+        "overfitting that controls that probability from its first value on; 0: none does", 0.0, least=0, most=1
     )
-    ada_kimg: float = hyperparameter("kimg in which that probability can go from 0 to 1", 500.0, above=0)
+    ada_kimg: float = hyperparameter(
+        "kimg in which that probability can go from 0 to 1", 500.0, above=0, most=MOST_KIMG
+    )
     minutes: float = hyperparameter(
         "length by the clock in place of kimg, which then is what the first seconds' pace will reach; schedules are "
         "stretched to it",
         0.0,
         least=0,
+        most=MOST_MINUTES,
     )
-    score_minutes: float = hyperparameter("minutes that are between two scores at least", 0.0, least=0)
-    checkpoint_minutes: float = hyperparameter("minutes that are between two checkpoints at least", 0.0, least=0)
+    score_minutes: float = hyperparameter(
+        "minutes that are between two scores at least", 0.0, least=0, most=MOST_MINUTES
+    )
+    checkpoint_minutes: float = hyperparameter(
+        "minutes that are between two checkpoints at least", 0.0, least=0, most=MOST_MINUTES
+    )
     cuda_graphs: bool = hyperparameter("replay a step as a CUDA graph, where that works", False)
     sync_batch_norm: bool = hyperparameter("BatchNorm's statistics: of all ranks' images, not of each rank's", False)
     features: str = hyperparameter(
         "frozen network whose features a second critic sees; empty: there is none", "", choices=("", *TRAINED_AGAINST)
     )
-    features_size: int = hyperparameter("side that the frozen network's input is brought to", 64, least=32)
-    features_width: int = hyperparameter("channels of the features' critic at 32×32; twice that at 16×16", 32, least=1)
-    moments_weight: Scheduled = hyperparameter(
-        "of G's distance from the mean and covariance of real features; 0: G does not learn from it", 0.0, least=0
+    features_size: int = hyperparameter("side that the frozen network's input is brought to", 64, least=32, most=1024)
+    features_width: int = hyperparameter(
+        "channels of the features' critic at 32×32; twice that at 16×16", 32, least=1, most=MOST_CHANNELS
     )
-    moments_half_life_kimg: float = hyperparameter("half-life of the averages of these moments, in kimg", 6.0, above=0)
-    features_gamma: Scheduled = hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0)
+    moments_weight: Scheduled = hyperparameter(
+        "of G's distance from the mean and covariance of real features; 0: G does not learn from it",
+        0.0,
+        least=0,
+        most=MOST_WEIGHT,
+    )
+    moments_half_life_kimg: float = hyperparameter(
+        "half-life of the averages of these moments, in kimg", 6.0, above=0, most=MOST_KIMG
+    )
+    features_gamma: Scheduled = hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0, most=MOST_WEIGHT)
     chroma_cutoff: float = hyperparameter(
         "where a low-pass halves G's colour, as a share of the highest frequency; 0: none does", 0.0, least=0, below=1
     )
@@ -236,6 +266,8 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
     """A recipe from its fields, by present or former names; ``source`` is what an error calls them."""
+    if not isinstance(values, Mapping):  # JSON of a file, say
+        raise InputError(f"{source} is no table of hyperparameters but one {type(values).__name__}.")
     values = by_present_values(by_present_names(values, source), source)
     known = [field.name for field in dataclasses.fields(Recipe)]
     for key in values:

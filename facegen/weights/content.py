@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from facegen.errors import in_words
 from facegen.files import OTHER_CONTENTS, Damaged, atomic_path
+from facegen.held_file import HeldFile
 
 #: The key of the hash in the metadata of a ``.safetensors`` file. Files from before it was written have none.
 CONTENTS_SHA256 = "contents_sha256"
@@ -67,12 +67,21 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
         temporary.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
 
 
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A file's tensors and metadata. Damaged where it cannot be read, or holds a hash that is not that of both."""
+def read_safetensors(file: Path | HeldFile) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A file's tensors and metadata, from one reading of its bytes.
+
+    Raises:
+        Damaged: it is none, or holds a hash that is not that of both.
+        OSError: it cannot be read.
+    """
+    data = (file if isinstance(file, HeldFile) else HeldFile(file)).read()
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        # The library compares the shapes with the bytes that there are, so that none is larger than the file.
+        tensors = load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        metadata = {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
+    except MemoryError:
+        raise
     except Exception as problem:  # a flipped bit may be of a size or an encoding: there is no end of errors
         raise Damaged(in_words(problem)) from problem
     if metadata.get(CONTENTS_SHA256) not in (None, _of_file(tensors, metadata)):

@@ -32,6 +32,9 @@ def network_from_file(architecture: Architecture, options: Mapping[str, int], pa
         last = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1:]
         if last and f"{last[0]}.weight" in state_dict:
             network = architecture.build(**{**options, "classes": len(state_dict[f"{last[0]}.weight"])})
+    for name, tensor in state_dict.items():
+        if not tensor.float().isfinite().all():
+            raise InputError(f"The weights {path} are of no use: {name} holds NaN or infinity.", "Take others.")
     try:
         network.load_state_dict(state_dict, assign=True)
     except RuntimeError as problem:

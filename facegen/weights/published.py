@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +19,7 @@ from facegen import console
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import LEGACY_PYTORCH, PYTORCH, SAFETENSORS, kind_of_file
 from facegen.files import atomic_path, cache_folder, sha256_file
+from facegen.locks import sole_use
 from facegen.weights.source import Installed
 
 if TYPE_CHECKING:
@@ -91,13 +94,10 @@ class Published:
                 f"Download {self.url} again.",
             )
         target = self.path
-        try:
-            with atomic_path(target) as temporary:
-                shutil.copyfile(source, temporary)
-        except OSError as problem:
-            raise EnvironmentProblem(
-                f"Cannot write {target}: {problem.strerror or problem}.", "FACEGEN_CACHE names another cache folder."
-            ) from problem
+        with _writing(target), atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)
+            if sha256_file(temporary) != self.sha256:
+                raise InputError(f"{source} changed while it was copied.", "Run it again.")
         return Installed(target, sha256, right=True)
 
     def ensure(self) -> Installed:
@@ -118,11 +118,22 @@ class Published:
         """Download the file to where facegen keeps it, going on from a partial download where the server allows it.
 
         The file takes its name only when its sha256 is right. A broken-off download leaves ``NAME.part``, from which
-        the next one goes on; a complete one with a wrong sha256 is deleted.
+        the next one goes on; a complete one with a wrong sha256 is deleted. Of two processes one downloads, and the
+        other waits for its file.
 
         Raises:
-            EnvironmentProblem: no network, a server that sends something else, or an incomplete or wrong file.
+            EnvironmentProblem: no network, a server that sends something else, an incomplete or wrong file, or a cache
+                folder that cannot be written to.
         """
+        target = self.path
+        with _writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with sole_use(target, f"downloads {self.name}", wait=True):
+            if target.is_file() and sha256_file(target) == self.sha256:  # by the one that was waited for
+                return Installed(target, self.sha256, right=True)
+            return self._download()
+
+    def _download(self) -> Installed:
         import urllib.error  # late, for they are not quick
         from http.client import HTTPException
 
@@ -130,7 +141,6 @@ class Published:
         partial = target.with_name(f"{target.name}.part")
         console.info(f"Downloading {self.name} ({self.size / 1e6:.0f} MB) from {self.url}.")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
             self._fetch(partial)
         except (OSError, HTTPException) as problem:
             # An HTTPError is a URLError too, but says more by itself ("HTTP Error 404: Not Found").
@@ -150,7 +160,8 @@ class Published:
                 f"What {self.url} sent is not {self.name}: its sha256 is {sha256}, not {self.sha256}. It was deleted.",
                 self._by_hand(),
             )
-        partial.replace(target)
+        with _writing(target):
+            partial.replace(target)
         return Installed(target, sha256, right=True)
 
     def _fetch(self, partial: Path) -> None:
@@ -170,12 +181,19 @@ class Published:
             resumed = start and response.status == 206 and _starts_at(response, start)
             if start and not resumed:
                 console.detail("The server does not go on from a partial download: starting again.")
+            with _writing(partial):
+                file = partial.open("ab" if resumed else "wb", buffering=0)  # what cannot be written is told at once
             with (
-                partial.open("ab" if resumed else "wb") as file,
+                file,
                 console.progress(f"Downloading the {self.title} weights", self.size, unit="bytes") as task,
             ):
                 task.advance(start if resumed else 0)
-                _copy(response.read, file.write, self.size - (start if resumed else 0), task.advance)
+                left = self.size - (start if resumed else 0)
+                while left > 0 and (chunk := response.read(min(_CHUNK, left))):
+                    with _writing(partial):
+                        _write(file, chunk)
+                    left -= len(chunk)
+                    task.advance(len(chunk))
 
     def _torch_hub_path(self) -> Path:
         """Where pytorch-fid keeps the file: torch hub's folder, found as torch finds it but without importing torch."""
@@ -205,13 +223,22 @@ DINOV2 = Published(
 )
 
 
-def _copy(
-    read: Callable[[int], bytes], write: Callable[[bytes], object], limit: int, advance: Callable[[float], None]
-) -> None:
-    while limit > 0 and (chunk := read(min(_CHUNK, limit))):
-        write(chunk)
-        limit -= len(chunk)
-        advance(len(chunk))
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """EnvironmentProblem where ``path`` cannot be written; an OSError of the network is another matter."""
+    try:
+        yield
+    except OSError as problem:
+        raise EnvironmentProblem(
+            f"Cannot write {path}: {problem.strerror or problem}.",
+            "Make room there, or name another cache folder by FACEGEN_CACHE.",
+        ) from problem
+
+
+def _write(file: FileIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:  # a file without a buffer may take less than it is given
+        rest = rest[file.write(rest) :]
 
 
 def _starts_at(response: HTTPResponse, start: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facegen.errors import InputError
+from facegen.errors import InputError, in_words
 from facegen.file_kinds import (
     DOWNLOAD_AGAIN,
     LEGACY_PYTORCH,
@@ -22,7 +23,8 @@ from facegen.file_kinds import (
     kind_by_name,
     kind_of_file,
 )
-from facegen.files import OTHER_CONTENTS, Damaged
+from facegen.files import Damaged
+from facegen.held_file import HeldFile
 from facegen.printable import printable
 from facegen.weights.content import read_safetensors
 
@@ -39,9 +41,15 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: no such file, a damaged one, or one that holds something else: it says what.
     """
-    value = read_torch_file(path)
+    return read_hashed_state_dict(path)[0]
+
+
+def read_hashed_state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
+    """As :func:`read_state_dict`, and the sha256 of the bytes that were read: the file is opened once."""
+    value, sha256 = _read(path)
     if isinstance(value, dict) and all(isinstance(tensor, Tensor) for tensor in value.values()):
-        return value
+        _require_plain(path, value)
+        return value, sha256
     if not isinstance(value, Mapping):
         raise InputError(f"{path} holds no state dict: it holds one {type(value).__name__}.", _WANTED)
     inner = [key for key, part in value.items() if _is_state_dict(part)]
@@ -52,8 +60,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     raise InputError(f"{path} holds no state dict but a checkpoint of several parts: {_parts(value)}.", remedy)
 
 
-def read_torch_file(path: Path) -> Any:
-    """What ``torch.save`` or safetensors wrote to ``path``, on the CPU; no pickled code is run.
+def _read(path: Path) -> tuple[Any, str]:
+    """What ``torch.save`` or safetensors wrote to ``path``, on the CPU, and the file's sha256; no pickled code is run.
 
     Raises:
         InputError: no such file, a damaged one, or none of the two kinds: it says which kind instead.
@@ -62,17 +70,71 @@ def read_torch_file(path: Path) -> Any:
         raise InputError(f"The weights {path} are not a file.", f"{path} is a folder." if path.is_dir() else None)
     try:
         kind = kind_of_file(path)
+        held = HeldFile(path)
     except OSError as problem:
         raise InputError(f"Cannot read {path}: {problem.strerror or problem}.") from problem
     if kind not in (SAFETENSORS, PYTORCH, LEGACY_PYTORCH, ZIP):
         raise _another_kind(path, kind)
     try:
         if kind is SAFETENSORS:
-            return read_safetensors(path)[0]
-        with path.open("rb") as file:  # of a path, torch would look at the name too
-            return torch.load(file, map_location="cpu", weights_only=True)
+            value: Any = read_safetensors(held)[0]
+        else:
+            require_honest_zip(held)
+            value = torch.load(held.file, map_location="cpu", weights_only=True)  # of a path, it looks at the name too
+        return value, held.sha256()
+    except MemoryError:  # no flaw of the file
+        raise
+    except OSError as problem:
+        raise InputError(f"Cannot read {path}: {problem.strerror or problem}.") from problem
     except Exception as problem:  # the readers raise whatever they stumble over
         raise _unreadable(path, kind, problem) from problem
+
+
+def require_honest_zip(held: HeldFile) -> None:
+    """Damaged where a zip's members claim more bytes than the file has. ``torch.save`` compresses nothing.
+
+    So a file of 2 MB cannot ask for 4 GB, by packed zeros or by members that lie on top of each other.
+    """
+    held.file.seek(0)
+    if held.file.read(2) == b"PK":
+        try:
+            with zipfile.ZipFile(held.file) as archive:
+                claimed = sum(member.file_size for member in archive.infolist())
+        except zipfile.BadZipFile as problem:
+            raise Damaged(in_words(problem)) from problem
+        if claimed > held.size:
+            raise Damaged(f"its parts claim {claimed:,} bytes, and it has {held.size:,}")
+    held.file.seek(0)
+
+
+def _require_plain(path: Path, tensors: Mapping[Any, Tensor]) -> None:
+    """InputError where names are no text, or a tensor is not made of numbers that are all in the file."""
+    for name, tensor in tensors.items():
+        if not isinstance(name, str):
+            raise InputError(
+                f"{path} holds no state dict: its tensors have names like {name!r:.40}, which is no text.", _WANTED
+            )
+        if not is_plain(tensor):
+            raise InputError(
+                f"{path} holds {printable(name)[:60]}, which is no plain tensor of numbers.",
+                "Save dense tensors on the CPU: not sparse, quantized or empty ones.",
+            )
+        if not is_whole(tensor):
+            raise InputError(
+                f"{path} is damaged: {printable(name)[:60]} claims {list(tensor.shape)}, more numbers than there are.",
+                "Save tensors that are not expanded: tensor.contiguous().",
+            )
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether it is dense numbers on the CPU: neither sparse, quantized, nested nor without values."""
+    dense = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
+    return dense and tensor.device.type == "cpu"
+
+
+def is_whole(tensor: Tensor) -> bool:
+    """Whether each number of a plain tensor is stored: one that is expanded claims any shape for next to nothing."""
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def _another_kind(path: Path, kind: FileKind | None) -> InputError:
@@ -92,7 +154,7 @@ def _another_kind(path: Path, kind: FileKind | None) -> InputError:
 
 def _unreadable(path: Path, kind: FileKind | None, problem: Exception) -> InputError:
     """What went wrong in a file of a kind that is read."""
-    pickled = re.search(r"(?:GLOBAL|Unsupported class|Trying to load unsupported) ([\w.]+)", str(problem))
+    pickled = re.search(r"(?:GLOBAL|Unsupported class|Trying to load unsupported(?: GLOBAL)?) ([\w.]+)", str(problem))
     if pickled is not None:
         what = pickled.group(1)
         whole = "a whole pickled module" if what.startswith("torch.nn.") else "objects beside tensors"
@@ -100,7 +162,7 @@ def _unreadable(path: Path, kind: FileKind | None, problem: Exception) -> InputE
             f"{path} is not a file of weights alone: it holds {whole} ({what}), whose code facegen does not run.",
             "Where its code is at hand, run torch.save(model.state_dict(), 'weights.pth'), and name weights.pth.",
         )
-    if isinstance(problem, Damaged) and str(problem) == OTHER_CONTENTS:
+    if isinstance(problem, Damaged) and problem.__cause__ is None and kind is not ZIP:  # it is in our own words
         return InputError(f"The weights {path} are damaged: {problem}.", "Copy them again.")
     if kind is ZIP:
         return InputError(f"{path} is not a file of PyTorch weights: it is a zip archive.", "Name the file in it.")

@@ -188,3 +188,12 @@ def test_its_distance_is_named_after_it(write: Write, tmp_path: Path) -> None:
     write(MEANS)
     np.savez(tmp_path / "stats.npz", mu=np.zeros(3), sigma=np.eye(3))
     assert open_scorer(tmp_path / "stats.npz", extractor="script:means", device="cpu").label == "custom:script:means FD"
+
+
+def test_a_file_that_changed_since_its_import_is_refused(write: Write) -> None:
+    """What runs is the module of before, and its features would be stored under the file's present hash."""
+    path = write(MEANS)
+    open_function("script:means")
+    path.write_text(MEANS.replace("mean(", "max("))
+    with pytest.raises(InputError, match=r"script\.py changed since the extractor script:means was imported"):
+        open_function("script:means")

@@ -57,10 +57,17 @@ def test_json_there_and_back(score: Score) -> None:
     assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
 
 
-@pytest.mark.parametrize("damage", [{"schema": 2}, {"reference": None}, {"reference": {}}])
+@pytest.mark.parametrize("damage", [{"schema": 2}, {"reference": None}, {"reference": {}},
+    {"value": "12"}, {"value": float("nan")}, {"dims": True}, {"interval95": [1]}, {"warnings": 3}, {"metrics": []},
+    {"floor_draws": ["a"]}, {"n": 2.5}])  # fmt: skip
 def test_json_of_something_else_is_refused(damage: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="score"):
         Score.from_json({**FID.to_json(), **damage})
+
+
+def test_json_that_is_no_object_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a score but one list"):
+        Score.from_json([])  # type: ignore[arg-type]
 
 
 def test_fid_is_named_fid_with_its_verdict() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from PIL import Image
 
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
-from facegen.scoring.reference import floor_of, open_reference
+from facegen.scoring.reference import floor_of, open_reference, reference_of_statistics
 from facegen.scoring.statistics_layouts import holds_statistics, open_statistics, refuse_statistics
 
 D = 12
@@ -210,6 +213,41 @@ def several(folder: Path) -> Path:
     return folder / "features.npy"
 
 
+def claiming(shape: tuple[int, ...], zeros: int = 0) -> Write:
+    """An ``.npz`` whose sigma's header says ``shape``, with fewer bytes behind it."""
+
+    def write(folder: Path) -> Path:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": shape})
+        with zipfile.ZipFile(npz(mu=MU)(folder), "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("sigma.npy", header.getvalue() + bytes(zeros))
+        return folder / "stats.npz"
+
+    return write
+
+
+def encrypted(folder: Path) -> Path:
+    path = npz(mu=MU, sigma=SIGMA)(folder)
+    data = bytearray(path.read_bytes())
+    directory = data.index(b"PK\1\2")
+    data[6] |= 1
+    data[directory + 8] |= 1
+    path.write_bytes(data)
+    return path
+
+
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "stats.npz")
+    return folder / "stats.npz"
+
+
+def endless_header(folder: Path) -> Path:
+    """A header of version 2 that says it has 4 GB."""
+    with zipfile.ZipFile(npz(mu=MU)(folder), "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("sigma.npy", b"\x93NUMPY\2\0" + b"\xff" * 4 + bytes(1 << 16))
+    return folder / "stats.npz"
+
+
 NONE = {
     "negative variances": (npz(mu=MU, sigma=-np.eye(D)), "negative variances on its diagonal, down to -1"),
     "indefinite": (npz(mu=MU, sigma=sigma_with(0, 1, 7)), "eigenvalues from -.* none below zero"),
@@ -253,6 +291,16 @@ NONE = {
     "a .npz cut short": (short_npz, r"cut short, for its end is missing\. Save, download or copy it again"),
     "several arrays in one .npy": (several, r"goes on for \d[\d,]* bytes after its array float\d\d \[30, "),
     "a .npy cut short": (short_npy, "not a whole .npy file"),
+    "a claim beyond the file": (claiming((10**9, 10**9)), r"claims an array sigma float64 \[1000000000, 1000000000\]"),
+    "a claim of packed zeros": (claiming((16_000, 16_000), zeros=1 << 20), "of 2,048,000,000 bytes, in a file of"),
+    "a claim that lies": (claiming((64, 64), zeros=1 << 12), r"sigma has 4,224 bytes, not 32,896"),
+    "an encrypted member": (encrypted, "encrypted"),
+    "a header without an end": (endless_header, "not an .npz file of plain arrays"),
+    "a long word": (npz(mu=MU, sigma=SIGMA, extractor=np.zeros(9)), r"extractor in .* is float64 \[9\], not a word"),
+    "an expanded tensor": (torch_file({"mu": torch.zeros(1).expand(10**9), "sigma": torch.zeros(1)}), "lacks mu"),
+    "a tensor without values": (torch_file({"mu": torch.zeros(3, device="meta")}), "lacks mu and sigma"),
+    "a pipe": (pipe, "no file of statistics but a pipe"),
+    ".npz called .npy": (npz("stats.npy", mu=MU), "lacks sigma"),
 }
 
 
@@ -289,3 +337,28 @@ def test_a_pickle_is_not_run(tiny: FeatureExtractor, tmp_path: Path) -> None:
 def test_images_are_asked_for_where_statistics_do_not_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"stats\.npz holds statistics, and --train needs the images"):
         refuse_statistics(LAYOUTS["pytorch-fid"](tmp_path), "--train")
+
+
+def test_what_is_hashed_is_what_is_read(tiny: FeatureExtractor, tmp_path: Path) -> None:
+    """Another file renamed onto statistics changes nothing of those that are open."""
+    for kind in (npz(mu=MU, sigma=SIGMA), npz("acts.npz", features=FEATURES), npy("features.npy", features=FEATURES)):
+        path = kind(tmp_path)
+        expected = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = open_statistics(path)
+        other = tmp_path / "other"
+        other.write_bytes(b"another")
+        other.replace(path)
+        assert found.sha256 == expected and np.isfinite(found.statistics(tiny).sigma).all()
+
+
+def test_statistics_that_change_while_they_are_read_are_refused(tmp_path: Path) -> None:
+    path = npz(mu=MU, sigma=SIGMA)(tmp_path)
+    found = open_statistics(path)
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(InputError, match="it changed while it was read"):
+        _ = found.sha256
+
+
+def test_arrays_beside_statistics_that_are_none_of_ours_are_left_out(tiny: FeatureExtractor, tmp_path: Path) -> None:
+    odd = {"sizes": np.full((2, 3), np.nan), "sign": 1, "detail": np.zeros((2, 2)), "detail_n": MU, "losses": MU}
+    assert reference_of_statistics(open_statistics(npz(mu=MU, sigma=SIGMA, **odd)(tmp_path)), tiny).properties is None

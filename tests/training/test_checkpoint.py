@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from facegen.cnn.chroma import ChromaLowPass
 from facegen.errors import InputError
-from facegen.gan.generators import build_generator
+from facegen.gan.generators import NoImages, build_generator
 from facegen.training.checkpoint import (
     BEST,
     KEPT,
@@ -26,7 +28,9 @@ from facegen.training.checkpoint import (
 )
 from facegen.training.networks import build_networks
 from facegen.training.recipe import Recipe
-from facegen.weights.content import CONTENTS_SHA256
+from facegen.weights.content import CONTENTS_SHA256, read_safetensors, write_safetensors
+
+Tensors, Metadata = dict[str, Tensor], dict[str, str]
 
 
 def test_only_the_newest_few_stay(tmp_path: Path) -> None:
@@ -261,3 +265,62 @@ def test_a_generator_from_before_there_was_a_hash_is_read(tiny_recipe: Recipe, t
         metadata = {key: value for key, value in file.metadata().items() if key != CONTENTS_SHA256}
         save_file({name: file.get_tensor(name) for name in file.keys()}, path, metadata)  # noqa: SIM118
     assert load_generator(path).kimg == 1.5
+
+
+def changed(recipe: dict[str, object] | None = None, **metadata: str) -> Callable[[Tensors, Metadata], None]:
+    def change(_: Tensors, known: Metadata) -> None:
+        known.update(metadata)
+        if recipe is not None:
+            known["recipe"] = json.dumps({**json.loads(known["recipe"]), **recipe})
+
+    return change
+
+
+def filled(value: float) -> Callable[[Tensors, Metadata], None]:
+    def fill(tensors: Tensors, _: Metadata) -> None:
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point():
+                tensors[name] = torch.full_like(tensor, value)
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (changed({"generator_width": 1200}), r"does not fit its own recipe: project\.conv\.weight is torch\.float32"),
+        (changed({"latent_dim": 10**9}), "latent_dim is from 1 to 16,384"),
+        (changed(size="1073741824"), "a side from 1 to 2,048 pixels"),
+        (changed(size="9" * 5000), "does not fit its own recipe: Exceeds"),
+        (changed(kimg="nan"), "it saw from 0 to 100,000,000 kimg, not nan"),
+        (changed(recipe=None, trained_against="a\nb" * 99), "has no name like"),
+        (lambda _, known: known.update(recipe="[" * 100_000), "does not fit its own recipe: RecursionError"),
+        (lambda _, known: known.update(recipe="[1]"), "is no table of hyperparameters but one list"),
+        (lambda _, known: known.pop("recipe"), "does not fit its own recipe: KeyError: 'recipe'"),
+        (filled(math.nan), "draws nothing: its weights .* hold NaN or infinity"),
+    ],
+)
+def test_what_a_generator_claims_is_compared_before_it_is_built(
+    tiny_recipe: Recipe, tmp_path: Path, change: Callable[[Tensors, Metadata], object], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        load_generator(written(tiny_recipe, tmp_path, change))
+
+
+@pytest.mark.parametrize(("value", "words"), [(1e38, "they hold NaN or infinity"), (0.0, "they are all of one colour")])
+def test_a_generator_that_draws_no_images_says_so(
+    tiny_recipe: Recipe, tmp_path: Path, value: float, words: str
+) -> None:
+    network = load_generator(written(tiny_recipe, tmp_path, filled(value))).network
+    with pytest.raises(NoImages, match=words):
+        network(torch.ones(2, tiny_recipe.latent_dim))
+
+
+def written(recipe: Recipe, folder: Path, change: Callable[[Tensors, Metadata], object]) -> Path:
+    """A generator's file after a change to its tensors and metadata, with the hash of both."""
+    path = folder / BEST
+    save_generator(path, build_networks(recipe, 32)[0], recipe, size=32, dataset="ab", images_seen=0, score=None)
+    tensors, metadata = read_safetensors(path)
+    change(tensors, metadata)
+    write_safetensors(path, tensors, metadata)
+    return path

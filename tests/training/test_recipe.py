@@ -158,3 +158,32 @@ def test_the_docs_have_every_recipe_and_every_field() -> None:
     assert [name for name in recipe_names() if f"| `{name}` |" not in page] == []
     fields = Recipe.__dataclass_fields__.values()
     assert [field.name for field in fields if f"| {field.metadata['meaning']} |" not in page] == []
+
+
+def test_every_number_has_a_least_and_a_most() -> None:
+    """What a file or an option can ask for has an end, before it is memory or time."""
+    numbers = [field for field in Recipe.__dataclass_fields__.values() if field.type in ("int", "float", "Scheduled")]
+    bounds = [{"above", "least"}, {"below", "most"}]
+    assert [field.name for field in numbers if not all(bound & field.metadata.keys() for bound in bounds)] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("batch", 10**12, "has batch = 1000000000000: batch is from 2 to 65,536"),
+        ("latent_dim", 10**70, "has latent_dim = 10+…: latent_dim is from 1 to 16,384"),
+        ("kimg", 1e300, r"has kimg = 1e\+300: kimg is above 0 and at most 100,000,000"),
+        ("beta1", float("nan"), "has beta1 = nan: beta1 is at least 0 and below 1"),
+        ("r1_gamma", float("inf"), "has r1_gamma = inf: r1_gamma is from 0 to 1,000,000"),
+        ("seed", 2**63, "seed is from 0 to 9,223,372,036,854,775,807"),
+    ],
+)
+def test_a_range_is_said(field: str, value: object, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_recipe("quick").with_overrides({field: value})
+
+
+@pytest.mark.parametrize("values", [[], ["batch"], "quick", 3, None])
+def test_what_is_no_table_is_no_recipe(values: object) -> None:
+    with pytest.raises(InputError, match="A file is no table of hyperparameters"):
+        recipe_from_dict(values, "A file")  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.locks import sole_use
 from facegen.weights.published import Published
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB: more than one chunk
@@ -195,3 +196,30 @@ def test_another_kind_of_file_is_named(published: Published, tmp_path: Path) -> 
     (tmp_path / "weights.pth").write_bytes(b"<!DOCTYPE html><html>")
     with pytest.raises(InputError, match=r"is not weights\.pth but an HTML page: 21 bytes"):
         published.install(tmp_path / "weights.pth")
+
+
+def test_a_cache_folder_that_cannot_be_written_is_no_matter_of_the_network(
+    server: Server, published: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(EnvironmentProblem, match=r"Cannot write .*weights\.pth: Not a directory.*FACEGEN_CACHE"):
+        published.download()
+    assert server.asked == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_no_matter_of_the_network(published: Published) -> None:
+    partial(published).symlink_to("/dev/full")
+    with pytest.raises(EnvironmentProblem, match=r"Cannot write .*\.part: No space left on device\. Make room"):
+        published.download()
+
+
+def test_of_two_processes_one_downloads(server: Server, published: Published) -> None:
+    found: list[Path] = []
+    waiting = threading.Thread(target=lambda: found.append(published.download().path))
+    with sole_use(published.path, "downloads it"):
+        waiting.start()
+        published.path.write_bytes(CONTENT)
+    waiting.join(timeout=30)
+    assert found == [published.path] and server.asked == []

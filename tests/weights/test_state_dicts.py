@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from torch import nn
 
 from facegen.errors import InputError
 from facegen.weights.content import write_safetensors
-from facegen.weights.state_dicts import read_state_dict
+from facegen.weights.state_dicts import read_hashed_state_dict, read_state_dict
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3)}
 
@@ -47,6 +49,16 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])
 
 
+def packed(path: Path) -> None:
+    """Zeros that unpack to a thousand times the file; ``torch.save`` packs nothing."""
+    torch.save({"a": torch.zeros(300_000)}, path)
+    with zipfile.ZipFile(path) as archive:
+        members = [(member.filename, archive.read(member)) for member in archive.infolist()]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members:
+            archive.writestr(name, data)
+
+
 @pytest.mark.parametrize(
     ("write", "words"),
     [
@@ -67,6 +79,12 @@ def cut(path: Path) -> None:
         (lambda path: path.write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(99)), r"it is a 7-Zip archive\. Unpack it"),
         (lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "a Git LFS pointer.*git lfs"),
         (lambda path: path.mkdir(), "are not a file"),
+        (lambda path: os.mkfifo(path), "are not a file"),
+        (lambda path: torch.save({0: torch.ones(2)}, path), "its tensors have names like 0, which is no text"),
+        (lambda path: torch.save({"a": torch.ones(1).expand(10**9)}, path), r"a claims \[1000000000\], more numbers"),
+        (lambda path: torch.save({"a": torch.ones(2, device="meta")}, path), "a, which is no plain tensor of numbers"),
+        (lambda path: torch.save({"a": torch.eye(2).to_sparse()}, path), "a, which is no plain tensor of numbers"),
+        (packed, r"x\.pth are damaged: its parts claim [\d,]+ bytes, and it has \d,"),
     ],
 )
 def test_what_holds_no_state_dict_is_called_what_it_is(tmp_path: Path, write: Any, words: str) -> None:
@@ -88,3 +106,34 @@ def test_a_generator_that_changed_is_damaged(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     with pytest.raises(InputError, match=r"x\.safetensors are damaged: its contents do not match"):
         read_state_dict(tmp_path / "x.safetensors")
+
+
+def test_a_file_renamed_onto_another_changes_neither_hash_nor_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is stored under the hash is of the bytes that were hashed, whatever happens to the name."""
+    path, other = tmp_path / "x.pth", tmp_path / "other.pth"
+    torch.save(TENSORS, path)
+    torch.save({"a.weight": torch.zeros(2, 3)}, other)
+    expected, load = hashlib.sha256(path.read_bytes()).hexdigest(), torch.load
+
+    def renamed(*args: Any, **options: Any) -> Any:
+        other.replace(path)
+        return load(*args, **options)
+
+    monkeypatch.setattr(torch, "load", renamed)
+    tensors, sha256 = read_hashed_state_dict(path)
+    assert sha256 == expected and torch.equal(tensors["a.weight"], TENSORS["a.weight"])
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, load = tmp_path / "x.pth", torch.load
+    torch.save(TENSORS, path)
+
+    def touched(*args: Any, **options: Any) -> Any:
+        os.utime(path, ns=(0, 0))
+        return load(*args, **options)
+
+    monkeypatch.setattr(torch, "load", touched)
+    with pytest.raises(InputError, match="are damaged: it changed while it was read"):
+        read_hashed_state_dict(path)
