@@ -135,6 +135,9 @@ CASES: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "an HDF5 file with an address beyond 63 bits": ("hdf5", lambda seed: seed[:54] + b"\x27\x93" + seed[56:]),
     "a generator whose recipe is a string": ("generator", lambda seed: with_metadata(seed, recipe='"x"')),
     "a generator whose recipe is a list": ("generator", lambda seed: with_metadata(seed, recipe="[]")),
+    "a partition with a cell beyond what csv reads": ("partition", lambda _: b'1.jpg,"' + b"x" * 140_000 + b'",0\n'),
+    "images without bytes, by which NumPy divided": ("images_npy", lambda _: described("'|S0'", "(4, 4, 4, 3)")),
+    "statistics without bytes, by which NumPy divided": ("statistics", lambda _: described("'|S0'", "(4, 3)")),
     "a score with an interval without ends": ("score", lambda seed: with_fields(seed, interval95=[])),
     "a score that is a list": ("score", lambda _: b"[]"),
 }

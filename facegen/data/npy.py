@@ -47,4 +47,6 @@ def read_npy_header(file: IO[bytes]) -> NpyHeader:
         raise ValueError(str(problem)) from problem
     if not all(type(side) is int and 0 <= side < 1 << 62 for side in shape):  # NumPy takes True for one
         raise ValueError(f"its header claims the shape {list(shape)}")
+    if dtype.itemsize == 0:  # NumPy divides by it, which ends the process
+        raise ValueError(f"its header claims elements of no bytes, {dtype}")
     return NpyHeader(tuple(shape), fortran, dtype, file.tell())

@@ -221,9 +221,11 @@ def _splitter(lines: Sequence[str]) -> _Splitter:
 def _by_delimiter(delimiter: str) -> _Splitter:
     def cells(line: str) -> list[str]:
         quoted = '"' in line
-        found = (
-            next(csv.reader([line], delimiter=delimiter, skipinitialspace=True)) if quoted else line.split(delimiter)
-        )
+        try:
+            rows = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
+            found = next(rows) if quoted else line.split(delimiter)
+        except csv.Error:  # a cell of more than 131,072 letters is no name
+            return [line]
         found = [cell.strip() for cell in found]
         while len(found) > 2 and not found[-1]:  # spreadsheets end rows with empty cells
             found.pop()

@@ -43,6 +43,8 @@ ADDRESSES = 4 << 30
 RESTARTS = 20
 #: Inputs that are kept to be altered further.
 POOL = 400
+#: How libFuzzer ends a process that a signal was about to end.
+_OF_LIBFUZZER = 77
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 #: Of these nothing is an answer to a file.
 _FORBIDDEN = frozenset(
@@ -323,6 +325,8 @@ def _awaited(process: subprocess.Popen[bytes], current: Path) -> str | None:
             process.wait()
             return "stuck"
     code = process.returncode
+    if code == _OF_LIBFUZZER:
+        return "signal"
     return None if code == 0 else f"signal {-code}" if code < 0 else f"exit {code}"
 
 
