@@ -9,7 +9,9 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
+
+from facegen.files import open_regular
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def kind_of_file(path: Path) -> FileKind | None:
     if path.is_dir():
         inside = path / "data.mdb"
         return LMDB if inside.is_file() and kind_of_file(inside) is LMDB else None
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(HEAD)
         kind = kind_of(head)
         if kind in (None, ZEROS, BZIP2):
@@ -242,7 +244,7 @@ def kind_by_name(name: str) -> FileKind | None:
     return UNFINISHED if _PARTIAL_NAME.search(name) else None
 
 
-def _sample(file: BinaryIO, place: int) -> bytes:
+def _sample(file: IO[bytes], place: int) -> bytes:
     file.seek(place)
     return file.read(1 << 16)
 
@@ -265,9 +267,9 @@ def _zip_by_first_member(head: bytes) -> FileKind:
 def _is_torchscript(path: Path) -> bool:
     """Whether a zip that PyTorch wrote has code in it."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):  # not implemented: a version to come
         return False
 
 

@@ -8,12 +8,13 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from facegen import console
 from facegen.errors import EnvironmentProblem, in_words
@@ -47,10 +48,76 @@ def optional_path(path: StrPath | None) -> Path | None:
     return None if path is None else Path(path)
 
 
+class Openable(Protocol):
+    """A place of bytes within a file, which is opened as a path is."""
+
+    def open(self, mode: str = "rb") -> IO[bytes]: ...
+
+
+#: What is no regular file, by its type.
+_NO_FILE = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def open_regular(path: Path | Openable) -> IO[bytes]:
+    """Open a file for reading, as ``path.open("rb")`` does, and nothing else than a regular file.
+
+    Opening a named pipe can block for ever, and a device can have no end. So the type is asked before, and again of
+    what was opened, which may be another file by then.
+
+    Args:
+        path: a path, whose links are followed; what is no path, such as a place in an archive, opens itself.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file; ``strerror`` says which.
+    """
+    if not isinstance(path, Path):
+        return path.open("rb")
+    _require_regular(path, path.stat().st_mode)
+    descriptor = os.open(path, os.O_RDONLY | _WITHOUT_WAITING)
+    try:
+        _require_regular(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+#: Flags of :func:`os.open`; Windows lacks all but the first, and others lack that.
+_WITHOUT_WAITING = 0
+for _flag in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"):
+    _WITHOUT_WAITING |= getattr(os, _flag, 0)
+
+
+def _require_regular(path: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        what = _NO_FILE.get(stat.S_IFMT(mode), "something else")
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, f"it is {what}, not a regular file", str(path))
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """All bytes of a regular file that has at most ``most``. OSError as of :func:`open_regular`, or where it has more.
+
+    Args:
+        path: the file.
+        most: bytes that are read; what a program writes by itself is never near it.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+        return file.read()
+
+
 def sha256_file(path: Path) -> str:
-    """The sha256 of a file's bytes, as 64 hex digits; reads in chunks of 1 MiB."""
+    """The sha256 of a regular file's bytes, as 64 hex digits; reads in chunks of 1 MiB."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from facegen.checks.check import CheckResult
-from facegen.data.decode import Unreadable, decode
+from facegen.data.decode import Unreadable, decode, formats
 from facegen.data.rgb import AS_STORED
 from facegen.data.transform import resize_and_crop
 
@@ -110,4 +110,4 @@ def _file(image: Image.Image, format: str, exif: Image.Exif | None = None) -> by
 
 def _opened(data: bytes) -> Image.Image:
     """As torchvision's datasets open a file."""
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    return Image.open(io.BytesIO(data), formats=formats()).convert("RGB")

@@ -15,9 +15,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
+from facegen.data.caps import (
+    FREE_MEMBER,
+    LARGEST_IMAGE,
+    LONGEST_HEADER,
+    RATIO,
+    is_out_of_proportion,
+    require_few,
+    require_name,
+    require_proportion,
+)
 from facegen.data.compressed import Decompressed, TrailingDataError
 from facegen.data.damage import require_own_offsets, tar_damage_told, zip_damage_told
 from facegen.data.decode import Unreadable
@@ -27,13 +38,13 @@ from facegen.data.partition import is_partition_name
 from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import HEAD
-from facegen.files import sha256_file
+from facegen.files import open_regular, sha256_file
 from facegen.printable import printable
 
+#: Attributes that a tar has of all its entries (pax global headers); git archive writes one.
+_MOST_GLOBAL = 100
 #: A link's target is no longer.
 _LONGEST_TARGET = 4096
-#: A few compressed bytes, or a sparse file, may claim any size; the largest image of MAX_PIXELS is smaller.
-_LARGEST_IMAGE = 640 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +60,15 @@ class ZipMember:
     crc: int
 
     def read(self) -> bytes:
-        if self.size > _LARGEST_IMAGE:
+        if self.size > LARGEST_IMAGE:
             raise Unreadable(f"{self.size:,} bytes, more than an image has")
+        if is_out_of_proportion(self.size, self.compressed_size, FREE_MEMBER):
+            raise Unreadable(
+                f"{self.size:,} bytes packed in {self.compressed_size:,}, less than a {RATIO}th, which looks like a "
+                "decompression bomb"
+            )
         try:
-            with self.archive.open("rb") as file:
+            with open_regular(self.archive) as file:
                 file.seek(self.offset)
                 header = file.read(30)
                 if len(header) < 30 or header[:4] != b"PK\3\4":
@@ -86,17 +102,21 @@ class Zip:
         listing = Listing[ZipMember](self.passed_over)
         with zip_damage_told(path):
             require_own_offsets(path)
-            with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            with open_regular(path) as file, zipfile.ZipFile(file) as archive:
                 entries = archive.infolist()
+                require_few(str(path), len(entries))
+                self._check_start(min((entry.header_offset for entry in entries), default=0))
+                self._check_overlaps(entries)
                 for entry in entries:
                     self._add(entry, archive, listing)
-                self._check_start(min((entry.header_offset for entry in entries), default=0))
         self._members = listing.images()
+        _require_proportion(path, self._members.values())
         self.names = sorted(self._members, key=natural_key)
         self.partitions = list(self._partitions)
 
     def _add(self, entry: zipfile.ZipInfo, archive: zipfile.ZipFile, listing: Listing[ZipMember]) -> None:
         name = _name_of(entry)
+        require_name(self.path, name)
         if name.endswith("/"):
             return
         kind = stat.S_IFMT(entry.external_attr >> 16)  # Unix's, where the zip was made there
@@ -138,7 +158,7 @@ class Zip:
         """InputError where a whole other zip lies before the first of the members: they are listed at its own end."""
         if not first:
             return
-        with self.path.open("rb") as file:
+        with open_regular(self.path) as file:
             begins_as_zip = file.read(4) == b"PK\3\4"
             file.seek(max(0, first - _LONGEST_ZIP_END))
             before = file.read(min(first, _LONGEST_ZIP_END))
@@ -147,6 +167,18 @@ class Zip:
                 f"{self.path} is several zips in one file, and only what belongs to the last of them is listed.",
                 "Take the zips that it was joined from, unpack them into one folder, and name that.",
             )
+
+    def _check_overlaps(self, entries: Sequence[zipfile.ZipInfo]) -> None:
+        """InputError where two members share bytes: so a small zip holds one image any number of times."""
+        in_order = sorted(entries, key=lambda entry: entry.header_offset)
+        for entry, following in pairwise(in_order):
+            # A local header has 30 bytes, and a name and an extra field that may be shorter than the directory's.
+            if entry.header_offset + 30 + entry.compress_size > following.header_offset:
+                raise InputError(
+                    f"{self.path} is a zip whose members overlap, {printable(entry.filename)} and "
+                    f"{printable(following.filename)} for two: it is damaged, or a decompression bomb.",
+                    "Download or copy it again, whole, or take another.",
+                )
 
     @cached_property
     def identity(self) -> str:
@@ -184,6 +216,16 @@ def _head_of(entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> bytes:
         return b""
 
 
+def _require_proportion(path: Path, images: Iterable[ZipMember | _Place | UnreadableMember]) -> None:
+    """InputError where the images of an archive, with all names that one has, are far more than it holds."""
+    sizes = (
+        image.size if isinstance(image, ZipMember) else image.held
+        for image in images
+        if not isinstance(image, UnreadableMember)
+    )
+    require_proportion(str(path), sum(size for size in sizes if size <= LARGEST_IMAGE), path.stat().st_size)
+
+
 @dataclass(frozen=True)
 class BytesMember:
     """A member already read: a compressed tar can only be read from its beginning on, by one process."""
@@ -202,6 +244,54 @@ class _Place(NamedTuple):
     size: int
     sparse: tuple[tuple[int, int], ...] | None
 
+    @property
+    def held(self) -> int:
+        """Bytes that the tar has of it."""
+        return self.size if self.sparse is None else sum(size for _, size in self.sparse)
+
+
+def tar_stream(path: Path, compression: str) -> IO[bytes]:
+    """The tar at ``path``, decompressed; ``compression`` is ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``."""
+    if not compression:
+        return open_regular(path)
+    return io.BufferedReader(Decompressed(path, compression), 1 << 17)
+
+
+class TarHeaders:
+    """The entries of a tar that begins where ``stream`` stands.
+
+    :mod:`tarfile` reads names and attributes of any length into memory: this hands out no more than real ones have.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._archive = tarfile.TarFile(fileobj=cast(IO[bytes], self), encoding="utf-8", errors="surrogateescape")
+
+    def read(self, size: int) -> bytes:
+        """What :mod:`tarfile` asks for: a block, or names and attributes."""
+        if size > LONGEST_HEADER:
+            raise tarfile.ReadError(f"an entry has {size:,} bytes of names and attributes")
+        return self._stream.read(size)
+
+    def seek(self, offset: int) -> int:
+        return self._stream.seek(offset)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def __iter__(self) -> Iterator[tarfile.TarInfo]:
+        """The entries; between two of them ``stream`` may be used."""
+        while (entry := self._archive.next()) is not None:
+            self._archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
+            if len(self._archive.pax_headers) > _MOST_GLOBAL:
+                raise tarfile.ReadError(f"it has more than {_MOST_GLOBAL:,} attributes of all entries")
+            yield entry
+
+    @property
+    def end(self) -> int:
+        """Where the block lies that ended the archive."""
+        return self._archive.offset
+
 
 class Tar:
     """Images in a tar, plain or compressed, or in several joined ones, streamed. ``partitions``: as in :class:`Zip`."""
@@ -215,16 +305,20 @@ class Tar:
         self.passed_over = PassedOver()
         self._partitions: dict[str, _Place] = {}
         listing = Listing[_Place](self.passed_over)
-        with self._damage_told(), self._stream() as stream:
+        entries = 0
+        with self._damage_told(), tar_stream(path, compression) as stream:
             start: int | None = 0
             while start is not None:
                 stream.seek(start)
-                with tarfile.TarFile(fileobj=stream, encoding="utf-8", errors="surrogateescape") as archive:
-                    while (entry := archive.next()) is not None:
-                        archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
-                        self._add(entry, stream, listing)
-                    start = _next_tar(stream, archive.offset)
+                headers = TarHeaders(stream)
+                for entry in headers:
+                    entries += 1
+                    require_few(str(path), entries)
+                    require_name(path, entry.name)
+                    self._add(entry, stream, listing)
+                start = _next_tar(stream, headers.end)
         self._places = listing.images()
+        _require_proportion(path, self._places.values())
         self.names = sorted(self._places, key=natural_key)
         self.partitions = list(self._partitions)
 
@@ -243,12 +337,6 @@ class Tar:
         elif not entry.isdir():
             listing.add_special(name)
 
-    def _stream(self) -> IO[bytes]:
-        """The tar itself, decompressed."""
-        if not self.compression:
-            return self.path.open("rb")
-        return io.BufferedReader(Decompressed(self.path, self.compression), 1 << 17)
-
     @contextmanager
     def _damage_told(self) -> Iterator[None]:
         try:
@@ -266,7 +354,7 @@ class Tar:
 
     def members(self, names: Sequence[str]) -> Iterator[BytesMember | UnreadableMember]:
         places = [self._partitions.get(name) or self._places[name] for name in names]
-        with self._stream() as tar, tempfile.TemporaryFile() as spool:
+        with tar_stream(self.path, self.compression) as tar, tempfile.TemporaryFile() as spool:
             stream: IO[bytes] = tar
             offsets = [place.offset for place in places if isinstance(place, _Place)]
             if self.compression and offsets != sorted(offsets):
@@ -291,10 +379,12 @@ class Tar:
                 ) from problem
 
     def _member(self, stream: IO[bytes], name: str, place: _Place) -> BytesMember | UnreadableMember:
-        if place.size > _LARGEST_IMAGE:
+        if place.size > LARGEST_IMAGE:
             return UnreadableMember(name, f"{place.size:,} bytes, more than an image has")
         if place.sparse is None:
             return BytesMember(name, self._read(stream, place.offset, place.size))
+        if is_out_of_proportion(place.size, place.held, FREE_MEMBER):
+            return UnreadableMember(name, f"a sparse file of {place.size:,} bytes with {place.held:,} in it")
         data, offset = bytearray(place.size), place.offset
         for at, size in place.sparse:
             if at + size > place.size:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from facegen import console
 from facegen.data.archives import BytesMember
+from facegen.data.caps import LARGEST_IMAGE, require_few, require_proportion
 from facegen.data.damage import zip_damage_told
 from facegen.data.decode import Unreadable
 from facegen.data.litter import is_litter
@@ -28,11 +29,13 @@ from facegen.data.npy import NpyHeader, read_npy_header
 from facegen.data.passed_over import PassedOver
 from facegen.data.places import Window
 from facegen.errors import InputError
-from facegen.files import sha256_file
+from facegen.files import open_regular, sha256_file
 
 #: What arrays of images are called, the surest first: ADM's name, and those that people choose.
 _NAMES = ("arr_0", "images", "image", "imgs", "img", "samples", "faces", "data", "x", "x_train")
 _AGAIN = "Save, download or copy it again, whole."
+#: Bytes of an image that are looked at to tell its range.
+_SAMPLE = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,9 @@ def layout_of(shape: Sequence[int], dtype: np.dtype[Any], where: str, remedy: st
     if min(shape) < 1:
         raise InputError(f"{where} holds no image: it is {in_words(shape, dtype)}.")
     count, *row = (int(side) for side in shape)
+    require_few(where, count)
+    if math.prod(row) > LARGEST_IMAGE:
+        raise InputError(f"{where} is {in_words(shape, dtype)}: no image has {math.prod(row):,} bytes.", _AGAIN)
     if len(shape) == 3:
         if count in (3, 4):
             raise InputError(
@@ -193,7 +199,7 @@ class ArrayMember:
 
     def read(self) -> bytes:
         try:
-            with self.file.open("rb") as file:
+            with open_regular(self.file) as file:
                 file.seek(self.offset)
                 row = file.read(self.layout.row_bytes)
         except OSError as problem:
@@ -215,7 +221,7 @@ def _checked(header: NpyHeader, where: str, loaded: str, path: Path, file: IO[by
     """The layout that ``header`` tells; ``file``, which stands behind it, gives a sample of what must be converted."""
     sample = None
     if header.dtype != np.uint8 and not header.dtype.hasobject and len(header.shape) > 1:
-        data = file.read(math.prod(header.shape[1:]) * header.dtype.itemsize)
+        data = file.read(min(math.prod(header.shape[1:]) * header.dtype.itemsize, _SAMPLE))
         whole = len(data) // header.dtype.itemsize * header.dtype.itemsize if header.dtype.itemsize else 0
         sample = np.frombuffer(data[:whole], header.dtype) if whole else None
     remedy = conversion(loaded, f"{path.stem}-uint8.npy", sample)
@@ -238,7 +244,7 @@ class ArrayFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 header = _read_header(file, str(path))
                 self._layout = _checked(header, str(path), f"np.load({path.name!r})", path, file)
                 there = file.seek(0, io.SEEK_END) - header.length
@@ -283,6 +289,7 @@ class ArrayArchive:
                 _read_header(file, where)
                 self._layout = _checked(self._header, where, f"np.load({path.name!r})[{chosen!r}]", path, file)
             self._where = where
+        require_proportion(where, self._entry.file_size, self._entry.compress_size)
         there = self._entry.file_size - self._header.length
         if there < self._layout.count * self._layout.row_bytes:
             raise InputError(f"{where} is cut short.", _AGAIN)
@@ -319,7 +326,7 @@ class ArrayArchive:
 
 def stored(path: Path, entry: zipfile.ZipInfo) -> Window:
     """Where a member that is not compressed lies in its zip. InputError where its local header is damaged."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(entry.header_offset)
         header = file.read(30)
     if len(header) < 30 or header[:4] != b"PK\3\4":
@@ -330,7 +337,7 @@ def stored(path: Path, entry: zipfile.ZipInfo) -> Window:
 
 @contextmanager
 def _npz(path: Path) -> Iterator[zipfile.ZipFile]:
-    with zip_damage_told(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
+    with zip_damage_told(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
         yield archive
 
 

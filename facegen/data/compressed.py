@@ -15,6 +15,9 @@ import zlib
 from pathlib import Path
 from typing import Protocol
 
+from facegen.data.caps import require_proportion
+from facegen.files import open_regular
+
 _CHUNK = 1 << 17
 
 
@@ -68,12 +71,13 @@ class Decompressed(io.RawIOBase):
     """What a gzip, bzip2 or xz file holds, of one stream or several; a step back starts anew from its beginning.
 
     Reading raises EOFError where the file ends early, :class:`TrailingDataError` where other data than zeros follow its
-    last stream, and what zlib, ``bz2`` and ``lzma`` raise for damage.
+    last stream, what zlib, ``bz2`` and ``lzma`` raise for damage, and InputError for a decompression bomb.
     """
 
     def __init__(self, path: Path, compression: str) -> None:
         """``compression``: ``"gz"``, ``"bz2"`` or ``"xz"``."""
-        self._file = path.open("rb")
+        self._path, self._file = path, open_regular(path)
+        self._held = path.stat().st_size
         self._compression = compression
         self._start()
 
@@ -125,6 +129,7 @@ class Decompressed(io.RawIOBase):
                 raise EOFError("it ends early")
             if data:
                 self._position += len(data)
+                require_proportion(str(self._path), self._position, self._held)
                 return data
         return b""
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import IO
 
 from facegen.errors import EnvironmentProblem, FacegenError, InputError
-from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, TAR, ZEROS, kind_by_place, kind_of
+from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, TAR, ZEROS, kind_by_name, kind_by_place, kind_of
+from facegen.files import open_regular
 
 #: A zip without ZIP64 records counts bytes in 32 bits.
 _FOUR_GIB = 1 << 32
@@ -118,7 +119,8 @@ def _tar_damage(path: Path, problem: Exception, compression: str) -> FacegenErro
 
 def _in_part(path: Path) -> InputError | None:
     """The words for one volume of several, and for a download that was broken off."""
-    kind = kind_by_place(path)
+    # Beside what lies in an archive there is nothing.
+    kind = kind_by_place(path) if isinstance(path, Path) else kind_by_name(path.name)
     if kind is not None:
         return InputError(f"{path} is {kind.name}, and cannot be read by itself.", kind.remedy)
     zeros = _trailing_zeros(path)
@@ -132,7 +134,7 @@ def _in_part(path: Path) -> InputError | None:
 
 def _trailing_zeros(path: Path) -> int:
     """How many of the last 1 MiB are zeros up to the end."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, path.stat().st_size - (1 << 20)))
         tail = file.read()
     return len(tail) - len(tail.rstrip(b"\0"))
@@ -140,7 +142,7 @@ def _trailing_zeros(path: Path) -> int:
 
 def _end_record(path: Path) -> bytes | None:
     """A zip's end record, its 22 bytes followed by how many bytes stand from its start to the file's end; or None."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
         tail = file.read()
     at = tail.rfind(b"PK\5\6")
@@ -152,7 +154,7 @@ def _end_record(path: Path) -> bytes | None:
 def _inside(path: Path, compression: str) -> bytes | None:
     """The first bytes of what is compressed; None where not even those come out."""
     try:
-        with path.open("rb") as raw, _OPENERS[compression](raw) as file:
+        with open_regular(path) as raw, _OPENERS[compression](raw) as file:
             return bytes(file.read(HEAD))
     except (OSError, EOFError, zlib.error, lzma.LZMAError):
         return None

@@ -14,7 +14,10 @@ import csv
 import hashlib
 import io
 import json
+import math
+import os
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,9 +31,10 @@ import numpy.typing as npt
 
 from facegen import console
 from facegen.data.litter import came_by_itself
+from facegen.data.npy import read_npy_header
 from facegen.errors import InputError, in_words
 from facegen.file_kinds import kind_of_file
-from facegen.files import atomic_folder, fields_sha256, write_json
+from facegen.files import atomic_folder, fields_sha256, open_regular, read_regular, write_json
 from facegen.printable import printable
 
 if TYPE_CHECKING:
@@ -44,6 +48,8 @@ Images = npt.NDArray[np.uint8]
 
 _AGAIN = "Prepare it again, or put the files back that it was prepared with."
 _CHUNK = 1 << 20
+#: Bytes of an index or manifest: 200 of each image are enough for 5 million.
+_MOST_TEXT = 1 << 30
 _OTHER_PIXELS = f"{IMAGES} holds other pixels"
 #: What changes whenever the content does: the hash that it should have, and what the file system says of its files.
 _State = tuple[str | tuple[int, ...], ...]
@@ -107,9 +113,9 @@ class FaceDataset:
         if not is_dataset(path):
             raise _no_dataset(path)
         try:
-            manifest = dict(json.loads((path / MANIFEST).read_text(encoding="utf-8")))
+            manifest = dict(json.loads(read_regular(path / MANIFEST, _MOST_TEXT).decode("utf-8")))
             images = _mapped(path / IMAGES)
-            names, splits = _read_index((path / INDEX).read_bytes())
+            names, splits = _read_index(read_regular(path / INDEX, _MOST_TEXT))
         except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError, csv.Error) as problem:
             raise InputError(f"The dataset {path} is damaged: {str(problem).rstrip('.')}.", _AGAIN) from problem
         if manifest.get("schema") != SCHEMA:
@@ -168,7 +174,7 @@ class FaceDataset:
             pixels = hashlib.sha256()
             for block in _blocks(self.path / IMAGES, self._offset):
                 pixels.update(block)
-            index = (self.path / INDEX).read_bytes()
+            index = read_regular(self.path / INDEX, _MOST_TEXT)
         except OSError as problem:
             raise InputError(
                 f"Cannot read the dataset {self.path}: {problem.strerror or problem}.", _AGAIN
@@ -240,6 +246,11 @@ class FaceDataset:
 def _mapped(path: Path) -> Images:
     """The array in ``images.npy``, mapped. ValueError where it is no array of square RGB images, and nothing else."""
     try:
+        with open_regular(path) as file:
+            header = read_npy_header(file)
+            held = os.fstat(file.fileno()).st_size - header.length
+            if header.dtype.hasobject or math.prod(header.shape) * header.dtype.itemsize > held:
+                raise ValueError(f"it is cut short: {held:,} bytes are there of {header.dtype} {list(header.shape)}")
         images: Images = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
@@ -296,7 +307,7 @@ def _with(pixels: _Hash, index: bytes) -> str:
 
 def _blocks(path: Path, offset: int) -> Iterator[bytes]:
     """The bytes of a file from ``offset`` on. Read, not mapped: what is mapped counts as this process's memory."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(offset)
         while block := file.read(_CHUNK):
             yield block
@@ -306,9 +317,11 @@ class DatasetWriter:
     """Appends images to a dataset folder as they come; memory does not grow with their number."""
 
     def __init__(self, folder: Path, size: int) -> None:
+        """``folder`` is empty, or has what a writer of this ``size`` left there unfinished: :meth:`take_up` it."""
         self._folder, self._size, self._count = folder, size, 0
         self._digest = hashlib.sha256()
-        self._file = (folder / IMAGES).open("wb")
+        path = folder / IMAGES
+        self._file = path.open("r+b" if path.exists() else "w+b")
         self._file.write(self._header(0))
         self._names: list[str] = []
         self._splits: list[str] = []
@@ -331,7 +344,29 @@ class DatasetWriter:
             raise ValueError(f"expected uint8 [{len(names)}, {self._size}, {self._size}, 3], got {images.shape}")
         pixels = np.ascontiguousarray(images)
         self._file.write(pixels.data)
-        self._digest.update(pixels.data)
+        self._count_in(pixels.data, names, splits)
+
+    def take_up(self, crc: int, names: Sequence[str], splits: Sequence[str]) -> bool:
+        """Append what the file has already of the next images. False where that is not theirs by its CRC-32."""
+        place, length = self._file.tell(), len(names) * self._size**2 * 3
+        pixels = self._file.read(length)
+        if len(pixels) != length or zlib.crc32(pixels) != crc:
+            self._file.seek(place)
+            return False
+        self._count_in(memoryview(pixels), names, splits)
+        return True
+
+    def cut(self) -> None:
+        """Cut off what the file has beyond the images that were appended; what is appended then goes on there."""
+        self._file.seek(self._file.tell())  # between reading and writing
+        self._file.truncate()
+
+    def flush(self) -> None:
+        """Hand to the system what was appended: a process that is killed does not take it along."""
+        self._file.flush()
+
+    def _count_in(self, pixels: memoryview, names: Sequence[str], splits: Sequence[str]) -> None:
+        self._digest.update(pixels)
         if len(splits) != len(names) or not set(splits) <= set(SPLITS):
             raise ValueError(f"expected {len(names)} splits of {SPLITS}")
         self._names += map(printable, names)  # a carriage return would end the row
@@ -379,13 +414,7 @@ def new_dataset(path: Path, size: int) -> Iterator[DatasetWriter]:
 
     InputError when ``path`` already holds something else than a dataset: it is not ours to replace.
     """
-    if path.exists():
-        foreign = _first_foreign(path) if path.is_dir() else path
-        if foreign is not None:
-            raise InputError(
-                f"{path} exists and is not just a prepared dataset: {foreign.name} is not part of one.",
-                "Name another folder for the dataset.",
-            )
+    require_replaceable(path)
     with atomic_folder(path) as folder:
         writer = DatasetWriter(folder, size)
         try:
@@ -394,3 +423,14 @@ def new_dataset(path: Path, size: int) -> Iterator[DatasetWriter]:
             writer.close()
         if not (folder / MANIFEST).is_file():
             raise ValueError("the dataset was not finished")
+
+
+def require_replaceable(path: Path) -> None:
+    """InputError where ``path`` holds something else than a dataset: a new one would replace it."""
+    if path.exists():
+        foreign = _first_foreign(path) if path.is_dir() else path
+        if foreign is not None:
+            raise InputError(
+                f"{path} exists and is not just a prepared dataset: {foreign.name} is not part of one.",
+                "Name another folder for the dataset.",
+            )

@@ -15,13 +15,20 @@ from functools import cache
 
 from PIL import Image
 
+from facegen.data.caps import is_out_of_proportion
 from facegen.file_kinds import HEAD, kind_of
 
 #: More pixels than this are taken for a decompression bomb (Pillow's own warning level: 89 million).
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 
-#: Formats Pillow opens that are no still pictures, or that it hands to another program (Ghostscript for EPS).
-_NOT_PICTURES = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"})
+#: More pixels than this have to be in proportion to the image's bytes: flat colours alone pack more into one.
+_FREE_PIXELS = 9_000_000
+#: A progressive JPEG is gone through once a scan; encoders write about ten.
+_MOST_SCANS = 100
+
+#: The formats that photographs come in, the common ones first. Of those that Pillow reads besides, some take minutes
+#: over a small file, some are handed to another program (EPS to Ghostscript), and some are told by no first bytes.
+_PHOTOGRAPHS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
 
 #: What Pillow's readers raise on damaged data; each of them was met by damaging files at random.
 DAMAGE = (
@@ -61,10 +68,9 @@ class Decoded:
 
 @cache
 def formats() -> tuple[str, ...]:
-    """The still-image formats that this Pillow reads, the common ones first."""
+    """The formats of photographs that this Pillow reads."""
     Image.init()
-    common = [name for name in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM") if name in Image.OPEN]
-    return (*common, *sorted(set(Image.OPEN) - set(common) - _NOT_PICTURES))
+    return tuple(name for name in _PHOTOGRAPHS if name in Image.OPEN)
 
 
 @cache
@@ -93,6 +99,7 @@ def decode(data: bytes, to_rgb: Callable[[Image.Image], Decoded]) -> Decoded:
             with Image.open(io.BytesIO(data), formats=formats()) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError
+                _check_proportion(image, data)
                 return to_rgb(image)
     except Image.UnidentifiedImageError:
         raise Unreadable(_unidentified(data)) from None
@@ -102,12 +109,21 @@ def decode(data: bytes, to_rgb: Callable[[Image.Image], Decoded]) -> Decoded:
         raise Unreadable(_in_words(problem)) from problem
 
 
+def _check_proportion(image: Image.Image, data: bytes) -> None:
+    """Unreadable where few bytes keep the decoder busy for long."""
+    pixels = image.width * image.height
+    if is_out_of_proportion(pixels, len(data), _FREE_PIXELS):
+        raise Unreadable(f"{pixels:,} pixels in {len(data):,} bytes, which looks like a decompression bomb")
+    if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > _MOST_SCANS:
+        raise Unreadable(f"a JPEG of {scans:,} scans, which looks like a decompression bomb")
+
+
 def _unidentified(data: bytes) -> str:
     kind = kind_of(data[:HEAD])
     if kind is None or kind.name in ("a PNG image", "a JPEG image"):
         return "not an image Pillow knows, or its header is damaged"
     if kind.family == "image":
-        return f"{kind.name}, which Pillow does not read or whose header is damaged"
+        return f"{kind.name}, a format that is not read, or its header is damaged"
     return f"not an image but {kind.name}"
 
 

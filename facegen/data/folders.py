@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from facegen.data.caps import LARGEST_IMAGE
 from facegen.data.decode import Unreadable
 from facegen.data.image_names import count_twins, is_hidden_image, is_image_name, natural_key, shown_names
 from facegen.data.partition import is_partition_name
 from facegen.data.passed_over import PassedOver
 from facegen.data.walk import State, walk
 from facegen.file_kinds import HEAD
+from facegen.files import open_regular, read_regular
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class FileMember:
 
     def read(self) -> bytes:
         try:
-            return self.path.read_bytes()
+            return read_regular(self.path, LARGEST_IMAGE)
         except OSError as problem:
             raise Unreadable(f"cannot be read ({problem.strerror})") from problem
 
@@ -73,7 +75,7 @@ class Folder:
     def head(self, name: str) -> bytes:
         """The first bytes of a file in the folder; none where it cannot be read."""
         try:
-            with (self.path / name).open("rb") as file:
+            with open_regular(self.path / name) as file:
                 return file.read(HEAD)
         except OSError:
             return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,11 +14,13 @@ import numpy as np
 from facegen import console
 from facegen.data.archives import BytesMember
 from facegen.data.arrays import Layout, choose, conversion, in_words, layout_of, looks_like_images, row_names
+from facegen.data.caps import LARGEST_IMAGE, require_few, require_proportion
 from facegen.data.image_names import as_utf8, natural_key
+from facegen.data.listing import UnreadableMember
 from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, kind_of
-from facegen.files import sha256_file
+from facegen.files import open_regular, sha256_file
 from facegen.printable import printable as shown
 
 #: Rows that are read at a time where the file is not in chunks.
@@ -59,6 +62,8 @@ class Hdf5:
             else:
                 self._one = columns[0] if len(columns) == 1 else choose({**arrays, **single}, f"{path} (HDF5)")
                 if columns == [self._one]:
+                    require_few(f"{self._one} in {path}", file[self._one].shape[0])
+                    self._require_held(file[self._one])
                     names = {name: name for name in row_names(file[self._one].shape[0])}
                 else:
                     self._layout = self._layout_of(file[self._one])
@@ -85,9 +90,20 @@ class Hdf5:
         loaded = f"h5py.File({self.path.name!r})[{self._one!r}][:]"
         remedy = conversion(loaded, f"{self.path.stem}-uint8.npy", item[0] if numeric else None)
         layout = layout_of(item.shape, item.dtype, where, remedy)
+        self._require_held(item)
         if layout.note:
             console.info(f"{where}: {layout.note}.")
         return layout
+
+    def _require_held(self, item: Any) -> None:
+        """InputError where a dataset claims far more than the file has, in all or in one of its chunks."""
+        require_proportion(f"{item.name} in {self.path}", int(item.nbytes), self.path.stat().st_size)
+        chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
+        if chunk > LARGEST_IMAGE:
+            raise InputError(
+                f"{item.name} in {self.path} is stored in chunks of {chunk:,} bytes, which are read as a whole.",
+                "Store it in smaller chunks, of 32 images for one, with h5repack.",
+            )
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
@@ -98,9 +114,9 @@ class Hdf5:
                 f"Reading {self.path} needs h5py.", "Install it: pip install 'facegen[hdf5]'"
             ) from problem
         try:
-            with self.path.open("rb") as stream, h5py.File(stream, "r") as file:
+            with open_regular(self.path) as stream, h5py.File(stream, "r") as file:
                 yield file
-        except (OSError, RuntimeError, KeyError) as problem:
+        except (OSError, RuntimeError, KeyError, ValueError) as problem:  # the last of an offset beyond 63 bits
             words = str(problem).strip().rstrip(".")[:200] or type(problem).__name__
             raise InputError(f"{self.path} is a truncated or damaged HDF5 file: {words}.", DOWNLOAD_AGAIN) from problem
 
@@ -108,13 +124,17 @@ class Hdf5:
     def identity(self) -> str:
         return sha256_file(self.path)
 
-    def members(self, names: Sequence[str]) -> Iterator[BytesMember]:
+    def members(self, names: Sequence[str]) -> Iterator[BytesMember | UnreadableMember]:
         with self._open() as file:
             if self._one:
                 yield from self._rows(file[self._one], names)
                 return
             for name in names:
                 item = file[self._real_names[name]]
+                if item.nbytes > LARGEST_IMAGE:
+                    yield UnreadableMember(name, f"{item.nbytes:,} bytes, more than an image has")
+                    continue
+                self._require_held(item)
                 yield BytesMember(name, _encode(item[()], f"{item.name} in {self.path}"))
 
     def _rows(self, item: Any, names: Sequence[str]) -> Iterator[BytesMember]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from facegen.data.caps import PixelCount
 from facegen.data.containers import Container
 from facegen.data.dataset import FaceDataset, is_dataset
 from facegen.data.decode import Unreadable, decode
@@ -80,10 +81,12 @@ class ImageCollection:
             for name, row in zip(self.names, chosen, strict=True):
                 yield Picture(name, np.array(row), Origin())
             return
+        count = PixelCount(self.path)
         for member in self._content.members(self.names):
             try:
                 data = member.read()
                 decoded = decode(data, pytorch_fid_rgb)
+                count.add(decoded.image.width * decoded.image.height)
                 yield Picture(member.name, np.array(decoded.image), origin_of(data), decoded.notes)
             except Unreadable as problem:
                 raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem

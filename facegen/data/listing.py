@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ class Listing(Generic[Place]):
             return
         if end in self._entries:
             self._passed_over.add(name, lambda: b"")
-        elif end not in self._folders:
+        elif not self._is_folder(end):
             self._passed_over.nowhere.append(f"{name} ({link}, which is not in the archive)")
 
     def _end_of(self, name: str, link: _Link) -> str:
@@ -173,10 +174,12 @@ class Listing(Generic[Place]):
         return {"/".join(part for part in name.split("/") if part not in ("", ".")): name for name in self._entries}
 
     @cached_property
-    def _folders(self) -> set[str]:
-        """The plain paths of all folders that something lies in."""
-        found = {""}
-        for path in self._names:
-            while path := path.rpartition("/")[0]:
-                found.add(path)
-        return found
+    def _sorted_names(self) -> list[str]:
+        return sorted(self._names)
+
+    def _is_folder(self, path: str) -> bool:
+        """Whether something lies in the folder ``path``, which is plain."""
+        if not path:
+            return True
+        at = bisect_left(self._sorted_names, f"{path}/")
+        return at < len(self._sorted_names) and self._sorted_names[at].startswith(f"{path}/")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
-import os
-import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast
 
-from facegen.data.archives import BytesMember, Tar, Zip, is_encrypted
+from facegen.data.archives import BytesMember, Tar, TarHeaders, Zip, is_encrypted, tar_stream
 from facegen.data.arrays import stored
+from facegen.data.caps import require_proportion
 from facegen.data.damage import tar_damage_told, zip_damage_told
 from facegen.data.decode import Unreadable
 from facegen.data.joined import include
@@ -23,7 +20,7 @@ from facegen.data.litter import is_litter
 from facegen.data.places import Spooled, Window
 from facegen.errors import InputError
 from facegen.file_kinds import HEAD
-from facegen.files import sha256_file
+from facegen.files import open_regular, sha256_file
 
 if TYPE_CHECKING:
     from facegen.data.containers import Container, Member
@@ -116,8 +113,8 @@ def _looked_at(names: Sequence[str]) -> set[str]:
 
 def _in_zip(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
     found = []
-    with zip_damage_told(path), path.open("rb") as file, zipfile.ZipFile(file) as archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    with zip_damage_told(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        entries = [entry for entry in archive.infolist() if entry.filename and not entry.is_dir()]
         names = _looked_at([entry.filename for entry in entries])
         for entry in entries:
             if entry.filename not in names:
@@ -144,9 +141,10 @@ class _ZipBringer:
             if not checks_itself:
                 window.check_crc(self.entry.CRC)
             return window
+        require_proportion(f"{self.entry.filename} in {self.path}", self.entry.file_size, self.entry.compress_size)
         with (
             zip_damage_told(self.path),
-            self.path.open("rb") as file,
+            open_regular(self.path) as file,
             zipfile.ZipFile(file) as archive,
             archive.open(self.entry) as source,
         ):
@@ -157,36 +155,30 @@ class _ZipBringer:
 
 def _in_tar(path: Path, compression: str, wanted: Callable[[bytes], bool]) -> list[Inner]:
     found = []
-    with _opened(path, compression) as archive:
-        entries = [entry for entry in archive if entry.isreg() and not entry.issparse()]
+    with tar_damage_told(path, compression), tar_stream(path, compression) as stream:
+        files = (entry for entry in TarHeaders(stream) if entry.isreg() and not entry.issparse())
+        entries = [_TarBringer(path, entry.name, entry.offset_data, entry.size, compression) for entry in files]
         names = _looked_at([entry.name for entry in entries])
         for entry in entries:
-            source = archive.extractfile(entry) if entry.name in names else None
-            if source is not None and wanted(source.read(HEAD)):
-                found.append(Inner(entry.name, entry.size, _TarBringer(path, entry, compression)))
+            if entry.name not in names:
+                continue
+            stream.seek(entry.offset)
+            if wanted(stream.read(min(HEAD, entry.size))):
+                found.append(Inner(entry.name, entry.size, entry))
     return found
 
 
 @dataclass(frozen=True)
 class _TarBringer:
     path: Path
-    entry: tarfile.TarInfo
+    name: str
+    offset: int
+    size: int
     compression: str
 
     def __call__(self) -> Window | Spooled:
         if not self.compression:
-            return Window(self.entry.name, self.path, self.entry.offset_data, self.entry.size)
-        with _opened(self.path, self.compression) as archive:
-            stream = cast(IO[bytes], archive.fileobj)
-            stream.seek(self.entry.offset_data, os.SEEK_SET)
-            return Spooled(self.entry.name, self.path, io.BufferedReader(cast(io.RawIOBase, stream)), self.entry.size)
-
-
-@contextmanager
-def _opened(path: Path, compression: str) -> Iterator[tarfile.TarFile]:
-    with (
-        tar_damage_told(path, compression),
-        path.open("rb") as file,
-        tarfile.open(fileobj=file, mode="r:*") as archive,
-    ):
-        yield archive
+            return Window(self.name, self.path, self.offset, self.size)
+        with tar_damage_told(self.path, self.compression), tar_stream(self.path, self.compression) as stream:
+            stream.seek(self.offset)
+            return Spooled(self.name, self.path, stream, self.size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from pathlib import Path
+from typing import IO
 
 from facegen import console
 from facegen.data import nested
@@ -37,6 +38,7 @@ from facegen.file_kinds import (
     kind_of,
     kind_of_file,
 )
+from facegen.files import open_regular
 from facegen.printable import printable
 
 #: Zips of images may begin with a member like an .npz's or PyTorch's.
@@ -110,18 +112,32 @@ def _open(path: Path, depth: int = 0) -> Container:
         return _or_inside(Tar(path, _TARS[kind]), path, depth)
     if kind is None and path.suffix.lower() == ".zip":  # the last volume begins anywhere in a member
         require_own_offsets(path)
-    if kind is None and zipfile.is_zipfile(path):  # behind something else, such as a program that unpacks it
-        return _open_zip(path, depth)
-    if kind is None and not depth and tarfile.is_tarfile(path):  # of before 1988, without a magic number
-        return _or_inside(Tar(path, ""), path, depth)
+    if kind is None:
+        with open_regular(path) as file:
+            is_zip = zipfile.is_zipfile(file)  # behind something else, such as a program that unpacks it
+            is_tar = not is_zip and not depth and _is_old_tar(file)
+        if is_zip:
+            return _open_zip(path, depth)
+        if is_tar:
+            return _or_inside(Tar(path, ""), path, depth)
     raise _not_an_archive(path, kind)
+
+
+def _is_old_tar(file: IO[bytes]) -> bool:
+    """Whether a file begins with a tar's header of before 1988, which has no magic number but a sum."""
+    file.seek(0)
+    try:
+        tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
 
 
 def _open_zip(path: Path, depth: int) -> Container:
     archive = Zip(path)
     if archive.names:
         return archive
-    with path.open("rb") as file, zipfile.ZipFile(file) as content:
+    with open_regular(path) as file, zipfile.ZipFile(file) as content:
         if array_entries(content.namelist()):
             return ArrayArchive(path)
     found = _or_inside(archive, path, depth)

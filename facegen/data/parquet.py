@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 from facegen import console
 from facegen.data.archives import BytesMember
 from facegen.data.arrays import row_names
+from facegen.data.caps import require_few, require_proportion
 from facegen.data.image_names import natural_key
 from facegen.data.listing import UnreadableMember
 from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import DOWNLOAD_AGAIN, PARQUET, kind_of_file
-from facegen.files import sha256_file
+from facegen.files import open_regular, sha256_file
 from facegen.printable import printable
 
 #: Rows in memory at a time: a row group may be the whole table.
@@ -79,6 +80,7 @@ class Parquet:
             with self._open(shard) as table:
                 column = _image_column(table.schema_arrow, shard)
                 self._columns.append(column)
+                self._require_held(table.metadata, shard)
                 for group in range(table.num_row_groups):
                     rows += [_Row(number, group, row) for row in range(table.metadata.row_group(group).num_rows)]
                 paths += _paths(table, column) if column.has_path else [None] * table.metadata.num_rows
@@ -91,6 +93,16 @@ class Parquet:
         self.names = sorted(names, key=natural_key)
         self.passed_over = PassedOver()
         self._tell(Counter(said))
+
+    def _require_held(self, metadata: Any, shard: Path) -> None:
+        """InputError where a shard claims far more rows or bytes than it has."""
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        # A dictionary of values stands for any number of rows, and each row is an image to decode.
+        require_few(str(shard), max(metadata.num_rows, sum(group.num_rows for group in groups)))
+        claimed = sum(
+            group.column(number).total_uncompressed_size for group in groups for number in range(group.num_columns)
+        )
+        require_proportion(str(shard), claimed, shard.stat().st_size)
 
     def _tell(self, splits: Counter[str | None]) -> None:
         columns = ", ".join(sorted({column.name for column in self._columns}))
@@ -114,7 +126,7 @@ class Parquet:
         try:
             # Without pre_buffer and with a small buffer, a column is read page by page.
             with (
-                shard.open("rb") as file,
+                open_regular(shard) as file,
                 pyarrow.parquet.ParquetFile(
                     file, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
                 ) as table,

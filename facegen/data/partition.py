@@ -19,6 +19,7 @@ from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
 from facegen.errors import InputError
 from facegen.file_kinds import HEAD, TEXT, kind_of
+from facegen.files import read_regular
 
 #: CelebA's file and Kaggle's, and the names that browsers, file managers and Windows' hidden endings make of them.
 _FILE_NAME = re.compile(
@@ -34,6 +35,8 @@ _CODES |= dict.fromkeys(("test", "testing"), "test")
 #: What tables call the column of splits, and that of names.
 _SPLIT_HEADS = frozenset({"partition", "eval_partition", "split"})
 _NAME_HEADS = frozenset({"image_id", "image_name", "image", "file_name", "filename", "file", "name"})
+#: CelebA's has 2.6 million bytes.
+MOST_BYTES = 100_000_000
 #: Lines that are looked at to tell what stands between the columns.
 _SAMPLE = 50
 
@@ -130,7 +133,7 @@ def _loose_keys(name: str) -> Iterator[str]:
 def read_partition(path: Path) -> Partition:
     """Read a partition file; InputError when it cannot be read, and as :func:`parse_partition`."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path, MOST_BYTES)
     except OSError as problem:
         raise InputError(f"Cannot read the partition {path}: {problem.strerror}.", _REMEDY) from problem
     return parse_partition(data, str(path))
@@ -218,9 +221,11 @@ def _splitter(lines: Sequence[str]) -> _Splitter:
 def _by_delimiter(delimiter: str) -> _Splitter:
     def cells(line: str) -> list[str]:
         quoted = '"' in line
-        found = (
-            next(csv.reader([line], delimiter=delimiter, skipinitialspace=True)) if quoted else line.split(delimiter)
-        )
+        try:
+            rows = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
+            found = next(rows) if quoted else line.split(delimiter)
+        except csv.Error:  # a cell of more than 131,072 letters is no name
+            return [line]
         found = [cell.strip() for cell in found]
         while len(found) > 2 and not found[-1]:  # spreadsheets end rows with empty cells
             found.pop()

@@ -18,7 +18,7 @@ from facegen.data.decode import Unreadable
 from facegen.data.folders import Folder
 from facegen.data.image_names import natural_key
 from facegen.data.opening import archives_of
-from facegen.data.partition import Partition, is_partition_name, parse_partition, read_partition
+from facegen.data.partition import MOST_BYTES, Partition, is_partition_name, parse_partition, read_partition
 from facegen.errors import InputError
 from facegen.printable import printable
 
@@ -59,7 +59,10 @@ def _read_member(archive: Zip | Tar, name: str) -> Partition:
     label = f"{printable(name)} in {archive.path.name}"
     try:
         (member,) = archive.members([name])
-        return parse_partition(member.read(), label)
+        data = member.read()
+        if len(data) > MOST_BYTES:
+            raise Unreadable(f"it has more than {MOST_BYTES:,} bytes")
+        return parse_partition(data, label)
     except Unreadable as problem:
         raise InputError(f"Cannot read the partition {label}: {problem.reason}.") from problem
 

@@ -17,6 +17,7 @@ from facegen.printable import printable
 _PICTURES = (
     ".heic .heif .hif .avif .jxl .webp .jp2 .j2k .jpx .tif .tiff .svg .svgz .eps .ai .xcf .kra .exr .hdr .dng .cr2 "
     ".cr3 .crw .nef .nrw .arw .sr2 .srf .raf .orf .rw2 .pef .srw .3fr .iiq .x3f .rwl .kdc .dcr .mrw .erf .raw "
+    ".tga .ico .icns .psd .pcx .dds .qoi .sgi .fits .fit .xpm .xbm .ras "
     ".mp4 .m4v .mov .avi .mkv .webm .wmv .flv .mpg .mpeg .3gp .mts"
 )
 _ARCHIVES = (
@@ -29,7 +30,7 @@ _OTHER = (
     ".ckpt .safetensors .onnx .pb .keras .db .sqlite .lnk .url .webloc .torrent .sha256 .md5 .lock .xmp .aae .jar .whl "
     ".apk .exe .dll .so .dylib .mp3 .wav .m4a .gz .bz2 .xz .zst"
 )
-#: Endings of pictures that Pillow may not read: telephones', the web's, drawings, raw photographs and films.
+#: Endings of pictures that may not be read: telephones', the web's, drawings', raw photographs' and films'.
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
 #: Endings of archives, of parts of them, and of tables that may hold images.
 _IS_ARCHIVE = re.compile(rf"({'|'.join(map(re.escape, _ARCHIVES.split()))}|\.part0*1\.rar)$", re.IGNORECASE)

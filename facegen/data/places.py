@@ -11,19 +11,14 @@ import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO
 
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import DOWNLOAD_AGAIN
+from facegen.files import Openable, open_regular
 from facegen.printable import printable
 
 _PIECE = 1 << 20
-
-
-class Place(Protocol):
-    """Bytes that can be opened more than once, as those of a :class:`pathlib.Path` can."""
-
-    def open(self, mode: str = "rb") -> IO[bytes]: ...
 
 
 class _InArchive:
@@ -94,7 +89,7 @@ class Window(_InArchive):
     size: int
 
     def open(self, mode: str = "rb") -> IO[bytes]:
-        return io.BufferedReader(_Slice(self.path.open("rb"), self.offset, self.size))
+        return io.BufferedReader(_Slice(open_regular(self.path), self.offset, self.size))
 
     def check_crc(self, crc: int) -> None:
         """InputError where the CRC-32 of the bytes is another one."""
@@ -138,10 +133,10 @@ class Spooled(_InArchive):
         return io.BufferedReader(_Slice(self._file, 0, self.size, self._lock))
 
 
-def crc32(place: Place) -> int:
+def crc32(place: Openable) -> int:
     """The CRC-32 of the bytes."""
     crc = 0
-    with place.open("rb") as file:
+    with open_regular(place) as file:
         while piece := file.read(_PIECE):
             crc = zlib.crc32(piece, crc)
     return crc

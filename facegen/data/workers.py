@@ -31,12 +31,16 @@ _PATIENCE = 0.1
 
 @dataclass
 class Block:
-    """What became of a chunk: uint8 [n, S, S, 3] ``images`` with their ``names``; notes counted; (name, reason)s."""
+    """What became of a chunk: uint8 [n, S, S, 3] ``images`` with their ``names``; notes counted; (name, reason)s.
+
+    ``pixels``: of all of them at their native size.
+    """
 
     images: npt.NDArray[np.uint8]
     names: list[str] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    pixels: int = 0
 
 
 def default_workers() -> int:
@@ -53,6 +57,7 @@ def transform_chunk(chunk: Chunk, size: int, crop: int | None = None) -> Block:
         try:
             if isinstance(outcome, Unreadable):
                 raise outcome
+            block.pixels += outcome.image.width * outcome.image.height
             pictures.append(resize_and_crop(outcome.image, size, crop))
         except Unreadable as problem:
             block.skipped.append((name, problem.reason))

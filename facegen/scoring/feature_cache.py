@@ -15,6 +15,7 @@ from facegen.data.images import ImageCollection
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, cache_folder, sha256_file
+from facegen.locks import sole_use
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.features import SetFeatures, complete, stored_rows
 from facegen.scoring.pass_checkpoint import PassCheckpoint
@@ -48,14 +49,43 @@ def cached_features(collection: ImageCollection, extractor: FeatureExtractor, de
         InputError: fewer than two images.
     """
     path = cache_path(collection.sha256, extractor, *FEATURE_CODE)
-    if path.with_suffix(".npz").is_file():
-        try:
-            known = _read(path, len(collection), extractor)
-        except (InputError, OSError, ValueError, RuntimeError, zlib.error) as problem:
-            console.warn(f"{description}: computing the features anew, for what is stored is of no use. {problem}")
-        else:
-            console.detail(f"{description}: features from {path}.npy.")
-            return known
+    before = _state(path)
+    known = _known(path, collection, extractor, description)
+    if known is not None:
+        return known
+    # Of two processes that need the same, the second waits, and reads what the first has stored.
+    with sole_use(path, f"computes the features of {collection.path}", wait=True):
+        if _state(path) != before:
+            known = _known(path, collection, extractor, description)
+        return known or _store(path, collection, extractor, description)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What changes when another process stores something at ``path``; None where nothing is."""
+    try:
+        status = path.with_suffix(".npz").stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _known(
+    path: Path, collection: ImageCollection, extractor: FeatureExtractor, description: str
+) -> SetFeatures | None:
+    """What is stored at ``path``; None where nothing is, or it is of no use."""
+    if not path.with_suffix(".npz").is_file():
+        return None
+    try:
+        known = _read(path, len(collection), extractor)
+    except (InputError, OSError, ValueError, RuntimeError, zlib.error) as problem:
+        console.warn(f"{description}: computing the features anew, for what is stored is of no use. {problem}")
+        return None
+    console.detail(f"{description}: features from {path}.npy.")
+    return known
+
+
+def _store(path: Path, collection: ImageCollection, extractor: FeatureExtractor, description: str) -> SetFeatures:
+    """Compute what is known of the images, and store it at ``path`` if that can be written to."""
     checkpoint = PassCheckpoint(
         cache_path(collection.sha256, extractor, *FEATURE_CODE, "facegen.scoring.pass_checkpoint").with_suffix(".part")
     )
@@ -79,17 +109,16 @@ def _compute(
 ) -> SetFeatures:
     """One pass over the images, or what is left of it."""
     total = len(collection)
-    console.info(f"{description}: computing {extractor.name} features of {total:,} images. They are stored.")
+    console.info(f"{description}: computing {extractor.name} features of {total:,} images.")
     with checkpoint.begin(extractor.dims, total, description) as so_far:
         rest = collection.take(np.arange(so_far.n, total)) if so_far.n else collection
         try:
             noted = ((picture.pixels, picture.notes) for picture in rest.pictures())
             return complete(so_far, noted, extractor, description, checkpoint.save_if_due).cropped(collection.crop)
         except KeyboardInterrupt:
-            checkpoint.save(so_far)
-            console.info(
-                f"{description}: stopped after {so_far.n:,} of {total:,} images. The next run goes on from there."
-            )
+            saved = checkpoint.save(so_far)
+            goes_on = "The next run goes on from there." if saved else f"{checkpoint.path} was not written."
+            console.info(f"{description}: stopped after {so_far.n:,} of {total:,} images. {goes_on}")
             raise
 
 

@@ -6,6 +6,7 @@ import queue
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from facegen import console
 from facegen.data.images import ImageCollection
-from facegen.errors import InputError
+from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.metrics.frechet import FrechetStatistics, RunningStatistics
 from facegen.metrics.sampling import sample_rows
@@ -89,7 +90,8 @@ class FeaturePass:
         self._dims = dims
         self._statistics, self._properties = RunningStatistics(dims), PropertyCollector()
         self._rows = stored_rows(STORED if total is None else total)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
+        with _room_told():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> FeaturePass:
         return self
@@ -112,14 +114,16 @@ class FeaturePass:
         """Add the next images, their features [n, D], and what getting each to RGB lost."""
         self.whole = False
         first, last = np.searchsorted(self._rows, [self.n, self.n + len(features)])
-        self._file.write(features[self._rows[first:last] - self.n].tobytes())
+        with _room_told():
+            self._file.write(features[self._rows[first:last] - self.n].tobytes())
         self._statistics.update(features)
         self._properties.update(images, notes)
         self.whole = True
 
     def _stored(self) -> Features:
         """The features stored so far, [k, D]; they stay in the file, which the mapping keeps when it is closed."""
-        self._file.flush()
+        with _room_told():
+            self._file.flush()
         if not self._file.tell():
             return np.empty((0, self._dims), np.float32)
         return np.memmap(self._file, np.float32, "r").reshape(-1, self._dims)
@@ -143,7 +147,20 @@ class FeaturePass:
         count = int(np.searchsorted(self._rows, self.n))
         if features.shape != (count, self._dims) or features.dtype != np.float32 or self.n > (self.total or self.n):
             raise ValueError(f"{self.n} images of {self.total} and {len(features)} features do not go together")
-        self._file.write(features.tobytes())
+        with _room_told():
+            self._file.write(features.tobytes())
+
+
+@contextmanager
+def _room_told() -> Iterator[None]:
+    """EnvironmentProblem where the temporary file cannot be written."""
+    try:
+        yield
+    except OSError as problem:
+        raise EnvironmentProblem(
+            f"The features cannot be written to a temporary file: {problem.strerror or problem}.",
+            "Make room there, or set TMPDIR to a folder on another disk.",
+        ) from problem
 
 
 def compute_features(

@@ -47,18 +47,21 @@ class PassCheckpoint:
         if time.monotonic() - self._saved_at >= self._interval:
             self.save(so_far)
 
-    def save(self, so_far: FeaturePass) -> None:
-        """Save the pass; where the folder cannot be written there is nothing to go on from, and no more."""
+    def save(self, so_far: FeaturePass) -> bool:
+        """Save the pass; whether that was done. Where the folder cannot be written there is nothing to go on from."""
         if not so_far.whole or not so_far.n:
-            return
+            return False
+        is_saved = False
         began = time.monotonic()
         try:
             with atomic_path(self.path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **so_far.state())  # type: ignore[arg-type]
+            is_saved = True
         except OSError as problem:
             console.detail(f"Cannot write {self.path}: {problem.strerror or problem}.")
         self._saved_at = time.monotonic()
         self._interval = max(INTERVAL, (self._saved_at - began) / SHARE)
+        return is_saved
 
     def remove(self) -> None:
         """Delete the file, and those in its folder that nobody took up."""

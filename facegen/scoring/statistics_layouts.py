@@ -90,7 +90,7 @@ def holds_statistics(path: Path) -> bool:
             return False
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not is_litter(name)]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
         return named
     if _is_torch(names):
         return True

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,16 @@ import numpy as np
 
 import facegen
 from facegen import console
-from facegen.data.dataset import SPLITS, FaceDataset, is_dataset, new_dataset
+from facegen.data.caps import PixelCount
+from facegen.data.dataset import SPLITS, FaceDataset, is_dataset
 from facegen.data.rgb import AS_STORED, REMEDIES, PreparedRgb
 from facegen.data.selection import Selection, select
 from facegen.data.sources import CHUNK, Source, StoredImages, open_source
+from facegen.data.unfinished import Preparation, resumed
 from facegen.data.workers import default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import StrPath, optional_path
+from facegen.locks import sole_use
 from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
 from facegen.submission.rules import LIMITS
 
@@ -118,66 +121,110 @@ def prepare(
     _tell_what_is_passed_over(images)
     selection = select(images, partition, split, limit)
     fingerprint = _fingerprint(images, selection, size, split, limit, crop, to_rgb)
-    if not force and (manifest := _already_there(dataset, fingerprint, strict)):
-        console.info(f"{dataset} is already prepared from {images.label}: {_counts(manifest)}.")
+    key = hashlib.sha256(json.dumps([fingerprint, strict, _versions()]).encode()).hexdigest()
+    with sole_use(dataset, f"prepares {dataset}"):
+        if not force and (manifest := _already_there(dataset, fingerprint, strict)):
+            console.info(f"{dataset} is already prepared from {images.label}: {_counts(manifest)}.")
+            prepared = PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
+        else:
+            _check_disk_space(dataset, len(selection.names) * size * size * 3)
+            try:
+                with resumed(dataset, size, key) as preparation:
+                    summary = _take(preparation, images, selection, size, crop, workers, strict)
+                    manifest = preparation.writer.finish(
+                        {
+                            "fingerprint": fingerprint,
+                            "source": {"kind": images.kind, "name": images.label, "identity": images.identity},
+                            "transform": _transform(size, crop, to_rgb),
+                            "crop": crop,
+                            "options": {
+                                "split": split,
+                                "limit": limit,
+                                "partition_sha256": selection.partition_sha256,
+                                "upright": upright,
+                                "srgb": srgb,
+                            },
+                            "converted": dict(sorted(summary.notes.items())),
+                            "skipped": summary.skipped,
+                            "not_in_partition": selection.left_out,
+                            "passed_over": images.passed_over.to_json(),
+                            "versions": _versions(),
+                        }
+                    )
+            except OSError as problem:
+                raise EnvironmentProblem(
+                    f"Cannot write the dataset {dataset}: {problem.strerror or problem}."
+                ) from problem
+            prepared = PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=False)
+            _tell(prepared, manifest)
         if preview is not None:
             _save_preview(preview, dataset)
-        return PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
+    return prepared
 
-    _check_disk_space(dataset, len(selection.names) * size * size * 3)
+
+@dataclass
+class _Summary:
+    """What became of the images: notes counted, and those that were skipped."""
+
+    notes: Counter[str] = field(default_factory=Counter)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+
+def _take(
+    preparation: Preparation,
+    images: Source,
+    selection: Selection,
+    size: int,
+    crop: int | None,
+    workers: int | None,
+    strict: bool,
+) -> _Summary:
+    """Take the images through the transform, those aside that a former run took; the outcome is the same."""
+    path = images.container.path if isinstance(images, StoredImages) else None
+    total, summary, pixels = len(selection.names), _Summary(), PixelCount(path)
+    done = 0
+    for kept in preparation.kept:
+        summary.notes += Counter(kept["notes"])
+        summary.skipped += kept["skipped"]
+        pixels.add(kept["pixels"])
+        done += kept["images"]
+    if done:
+        console.info(f"Going on after {done:,} of {total:,} images.")
+    rest = selection.names[done:]
     if workers is None:
         workers = default_workers()
-    workers = min(workers, -(-len(selection.names) // CHUNK))
-    chunks = images.chunks(selection.names)
-    notes: Counter[str] = Counter()
-    skipped: list[dict[str, str]] = []
+    workers = min(workers, -(-len(rest) // CHUNK))
     try:
         with (
-            new_dataset(dataset, size) as writer,
-            console.progress(f"Preparing {images.label}", len(selection.names)) as task,
-            closing(transform_chunks(chunks, size, workers, crop)) as blocks,
+            console.progress(f"Preparing {images.label}", total, done=done) as task,
+            closing(transform_chunks(images.chunks(rest), size, workers, crop)) as blocks,
         ):
             for block in blocks:
-                if strict and block.skipped:
-                    name, reason = block.skipped[0]
-                    raise InputError(f"Cannot read {name} in {source}: {reason}.", "Without --strict it is skipped.")
-                writer.append(block.images, block.names, [selection.splits[name] for name in block.names])
-                notes += block.notes
-                skipped += [{"name": name, "reason": reason} for name, reason in block.skipped]
-                task.advance(len(block.names) + len(block.skipped))
-            if not writer.count:
-                raise InputError(
-                    f"None of the {len(skipped):,} images in {source} could be used; "
-                    f"{skipped[0]['name']}: {skipped[0]['reason']}.",
-                    None if crop is None else "Try a smaller --crop, or none.",
-                )
-            manifest = writer.finish(
-                {
-                    "fingerprint": fingerprint,
-                    "source": {"kind": images.kind, "name": images.label, "identity": images.identity},
-                    "transform": _transform(size, crop, to_rgb),
-                    "crop": crop,
-                    "options": {
-                        "split": split,
-                        "limit": limit,
-                        "partition_sha256": selection.partition_sha256,
-                        "upright": upright,
-                        "srgb": srgb,
-                    },
-                    "converted": dict(sorted(notes.items())),
-                    "skipped": skipped,
-                    "not_in_partition": selection.left_out,
-                    "passed_over": images.passed_over.to_json(),
-                    "versions": _versions(),
-                }
-            )
-    except OSError as problem:
-        raise EnvironmentProblem(f"Cannot write the dataset {dataset}: {problem.strerror or problem}.") from problem
-    prepared = PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=False)
-    _tell(prepared, manifest)
-    if preview is not None:
-        _save_preview(preview, dataset)
-    return prepared
+                pixels.add(block.pixels)
+                skipped = [{"name": name, "reason": reason} for name, reason in block.skipped]
+                if strict and skipped:
+                    raise InputError(
+                        f"Cannot read {skipped[0]['name']} in {path or images.label}: {skipped[0]['reason']}.",
+                        "Without --strict it is skipped.",
+                    )
+                count = len(block.names) + len(skipped)
+                told = {"images": count, "pixels": block.pixels, "notes": block.notes, "skipped": skipped}
+                preparation.append(block.images, block.names, [selection.splits[name] for name in block.names], told)
+                summary.notes += block.notes
+                summary.skipped += skipped
+                done += count
+                task.advance(count)
+    except KeyboardInterrupt:
+        if done:
+            console.info(f"Stopped after {done:,} of {total:,} images. The same command goes on from there.")
+        raise
+    if not preparation.writer.count:
+        raise InputError(
+            f"None of the {len(summary.skipped):,} images in {path or images.label} could be used; "
+            f"{summary.skipped[0]['name']}: {summary.skipped[0]['reason']}.",
+            None if crop is None else "Try a smaller --crop, or none.",
+        )
+    return summary
 
 
 def _check_options(size: int, limit: int | None, split: str, crop: int | None) -> None:

@@ -151,7 +151,8 @@ def _pax_records(data: bytes, limits: Limits) -> dict[str, str]:
         space = data.find(b" ", start, start + 20)
         length = _decimal(data[start:space].decode("latin-1")) if space > 0 else 0
         record = data[space + 1 : start + length]
-        if length <= space - start or start + length > len(data) or not record.endswith(b"\n") or b"=" not in record:
+        whole = space >= start and space - start < length <= len(data) - start
+        if not whole or not record.endswith(b"\n") or b"=" not in record:
             raise Rejection(Code.DAMAGED, "An extended header is corrupt.")
         key, value = record[:-1].split(b"=", 1)
         if key.startswith(b"GNU.sparse."):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facegen.data.walk import State, walk
+from facegen.files import read_regular
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, megabytes, shown
 
 #: zlib's default; pinned, for Python's has changed. Another zlib (zlib-ng) may still compress to other bytes.
@@ -78,7 +79,7 @@ def write_tarball(files: dict[str, Path], target: Path) -> None:
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT, encoding="utf-8") as tar,
     ):
         for name, file in files.items():
-            data = file.read_bytes()
+            data = read_regular(file, LIMITS.bytes)
             header = tarfile.TarInfo(name)
             header.size, header.mode = len(data), 0o644
             tar.addfile(header, io.BytesIO(data))

@@ -315,7 +315,7 @@ def test_a_zip_behind_something_else_is_read(store: Store, png: Png, tmp_path: P
 
 
 def test_a_bomb_is_not_inflated(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "_LARGEST_IMAGE", 1000)
+    monkeypatch.setattr(archives, "LARGEST_IMAGE", 1000)
     for name in ("faces.zip", "faces.tar.gz"):
         found = open_container(store(name, {"1.png": bytes(1001)}))
         with pytest.raises(Unreadable, match="1,001 bytes, more than an image has"):

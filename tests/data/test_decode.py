@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import facegen
 from facegen.data import decode as rules
 from facegen.data.decode import Decoded, Unreadable
 from facegen.data.decode import decode as decode_by
@@ -44,7 +47,7 @@ def png(colour_type: int, depth: int, rows: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM", "TGA"])
+@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "PPM"])
 def test_rgb_is_kept_as_it_is(format: str) -> None:
     pixels = picture(5, 4, 3)
     decoded = decode(encoded(Image.fromarray(pixels), format))
@@ -182,14 +185,21 @@ def test_decompression_bomb_is_told_before_it_is_decoded() -> None:
         decode(bytes(bomb))
 
 
-def test_eps_is_not_handed_to_ghostscript() -> None:
-    data = encoded(Image.fromarray(picture(8, 8, 3)), "EPS")
-    with pytest.raises(Unreadable, match="not an image"):
+@pytest.mark.parametrize("format", ["EPS", "TGA", "ICO", "SGI", "PCX"])
+def test_what_photographs_do_not_come_in_is_not_decoded(format: str) -> None:
+    data = encoded(Image.fromarray(picture(16, 16, 3)), format)  # EPS would be handed to Ghostscript
+    with pytest.raises(Unreadable, match=r"not an image|a format that is not read"):
         decode(data)
 
 
+def test_no_module_lets_pillow_choose_the_format() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in Path(facegen.__file__).parent.rglob("*.py"))
+    opened = re.findall(r"(?<!`)\bImage\.open\((.*)", sources)
+    assert len(opened) > 2 and all("formats=" in call for call in opened)
+
+
 _WHOLE = [
-    encoded(Image.fromarray(picture(24, 20, 3)), name) for name in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "TGA")
+    encoded(Image.fromarray(picture(24, 20, 3)), name) for name in ("JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP", "PPM")
 ]
 
 

@@ -74,7 +74,7 @@ def image_of(mode: str) -> Image.Image:
 
 
 MODES = ["1", "L", "P", "RGB", "RGBA", "LA", "PA", "CMYK", "YCbCr", "LAB", "I", "F", "I;16", "I;16B"]
-FORMATS = ["PNG", "TIFF", "WEBP", "GIF", "BMP", "TGA", "PPM", "JPEG2000", "JPEG"]
+FORMATS = ["PNG", "TIFF", "WEBP", "GIF", "BMP", "PPM", "JPEG2000", "JPEG"]
 
 
 def every_file() -> dict[str, bytes]:

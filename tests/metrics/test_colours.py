@@ -187,3 +187,12 @@ def test_few_images_tell_nothing(faces: Pair, reference: Colours) -> None:
 def test_channel_means_are_numpys_to_a_bin(faces: Pair) -> None:
     small = np.ascontiguousarray(faces[0][:5])
     np.testing.assert_allclose(colours_of(small).means, small.mean(axis=(0, 1, 2)), atol=2)
+
+
+@pytest.mark.parametrize(("lowest", "highest", "full"), [(0, 255, 1), (1, 255, 0), (0, 254, 0)])
+def test_an_image_is_of_full_range_that_has_its_ends(lowest: int, highest: int, full: int) -> None:
+    counts = ColourCounts()
+    image = np.full((8, 8, 3), 99, np.uint8)
+    image[0, 0, 0], image[1, 1, 1] = lowest, highest
+    counts.update(image)
+    assert counts.state()[-3:-1].tolist() == [1, full]

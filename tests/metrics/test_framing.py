@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.transforms.functional import center_crop, resize
 
 from facegen.data.transform import resize_and_crop
-from facegen.metrics.framing import MeanImage, MeanImageSum, framing
+from facegen.metrics.framing import MeanImage, MeanImageSum, _zooming, framing
 
 Images = npt.NDArray[np.uint8]
 Pair = tuple[Images, Images]
@@ -106,3 +106,22 @@ def test_the_mean_image_is_that_of_areas(shape: tuple[int, int]) -> None:
     luma = (images @ np.array([0.299, 0.587, 0.114])).mean(axis=0)
     fine = np.kron(luma, np.ones((32, 32))).reshape(32, shape[0], 32, shape[1]).mean(axis=(1, 3))
     np.testing.assert_allclose(mean_of(images).luma, fine, atol=1e-9)
+
+
+@pytest.mark.parametrize("zoom", [1.0, 1.6, 0.7])
+def test_a_row_beyond_the_outermost_centres_is_the_outermost(zoom: float) -> None:
+    weights, seen = _zooming(zoom, 0.004)
+    assert seen.any() and weights.min() >= 0 and weights.sum(axis=1) == pytest.approx(1)
+
+
+def test_a_sum_of_images_goes_on_from_its_state(drawn: Pair) -> None:
+    images = drawn[0][:3]
+    whole, first, second = MeanImageSum(), MeanImageSum(), MeanImageSum()
+    for image in images:
+        whole.update(image)
+    first.update(images[0])
+    second.restore(first.state())
+    for image in images[1:]:
+        second.update(image)
+    np.testing.assert_array_equal(second.state(), whole.state())
+    assert second.mean().n == 3

@@ -271,3 +271,24 @@ def test_features_of_any_scale_have_a_distance_and_an_interval(scale: float) -> 
     assert value / scale**2 == pytest.approx(frechet_distance(frechet_statistics(x), near), rel=1e-5)
     interval = confidence_interval(x * np.float32(scale), scaled)
     assert interval.high / scale**2 == pytest.approx(confidence_interval(x, near).high, rel=1e-5)
+
+
+@pytest.mark.parametrize("first", [3, 5, 12])  # within a block, at its end, after several
+def test_running_statistics_go_on_from_their_state_to_the_last_bit(first: int) -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
+    whole, begun, gone_on = RunningStatistics(5), RunningStatistics(5), RunningStatistics(5)
+    whole.update(rows[:first])
+    whole.update(rows[first:])
+    begun.update(rows[:first])
+    gone_on.restore(begun.state())
+    gone_on.update(rows[first:])
+    np.testing.assert_array_equal(gone_on.finish().sigma, whole.finish().sigma)
+    assert gone_on.n == 20
+
+
+@pytest.mark.parametrize("other", [{"mean": np.zeros(4)}, {"block": np.zeros((2, 4))}, {"scatter": np.zeros((4, 5))}])
+def test_the_state_of_other_dims_is_refused(other: dict[str, np.ndarray]) -> None:
+    begun = RunningStatistics(5)
+    begun.update(np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32))
+    with pytest.raises(ValueError, match="5 dims"):
+        RunningStatistics(5).restore({**begun.state(), **other})

@@ -145,3 +145,10 @@ def test_features_without_an_interval_are_refused(x: np.ndarray, message: str) -
 def test_a_level_that_is_no_probability_is_refused(level: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         confidence_interval(np.zeros((9, DIMS)), REFERENCE, level=level)
+
+
+def test_the_standard_error_is_the_jackknifes() -> None:
+    x = features(np.random.default_rng(0), 12)
+    left_out = leave_one_out(x, REFERENCE)[1]
+    expected = np.sqrt(11 / 12 * ((left_out - left_out.mean()) ** 2).sum())
+    assert confidence_interval(x, REFERENCE).standard_error == pytest.approx(expected, rel=1e-12)

@@ -152,3 +152,10 @@ def test_the_same_seed_gives_the_same() -> None:
 def test_one_row_is_too_few(rows: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 2"):
         memorization(images(0, rows[0]), images(1, rows[1]), None)
+
+
+def test_the_held_out_row_that_sets_the_threshold_is_not_below_it() -> None:
+    random = np.random.default_rng(0)
+    training, heldout = random.normal(size=(300, 6)), random.normal(size=(200, 6))
+    panel = memorization(heldout, training, heldout)
+    assert panel.threshold == panel.ratios.min() and not len(panel.flagged)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,10 +16,11 @@ import torch
 from torch import Tensor
 
 from facegen.data.images import ImageCollection, open_images
+from facegen.errors import EnvironmentProblem
 from facegen.extractors.feature_extractor import CPU_BATCH, FeatureExtractor
 from facegen.files import cache_folder
 from facegen.metrics.frechet import RunningStatistics
-from facegen.scoring import features, pass_checkpoint
+from facegen.scoring import feature_cache, features, pass_checkpoint
 from facegen.scoring.feature_cache import cached_features
 from facegen.scoring.features import FeaturePass, SetFeatures, stored_rows
 
@@ -180,6 +184,46 @@ def test_without_a_cache_folder_the_features_are_computed_all_the_same(
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "file"))
     np.testing.assert_array_equal(cached_features(collection, extractor(Network()), "x").features, whole.features)
+
+
+def test_where_nothing_can_be_stored_nothing_is_promised(
+    collection: ImageCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "file"))
+    interrupt(collection, 2)
+    said = capsys.readouterr().err
+    assert "stopped after 16 of 20 images" in said and "was not written" in said
+    assert "stored" not in said and "goes on" not in said
+
+
+def test_a_second_process_waits_and_reads_what_the_first_stored(
+    collection: ImageCollection, whole: SetFeatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ends while the second waits for its lock."""
+
+    @contextmanager
+    def other_process(path: Path, purpose: str, *, wait: bool) -> Iterator[None]:
+        assert wait
+        with monkeypatch.context() as patch:
+            patch.setattr(feature_cache, "sole_use", lambda *_, **__: nullcontext())
+            cached_features(collection, extractor(Network()), "The reference")
+        yield
+
+    monkeypatch.setattr(feature_cache, "sole_use", other_process)
+    network = Network()
+    assert_same(cached_features(collection, extractor(network), "The reference"), whole)
+    assert network.images == 0
+
+
+def test_a_full_temporary_folder_is_told(collection: ImageCollection, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", Full)
+    with pytest.raises(EnvironmentProblem, match=r"temporary file: No space left on device\."):
+        cached_features(collection, extractor(Network()), "The reference")
 
 
 def test_what_nobody_takes_up_does_not_pile_up(collection: ImageCollection) -> None:

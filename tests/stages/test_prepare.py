@@ -25,6 +25,7 @@ from torchvision.transforms import CenterCrop, Compose, Resize
 from facegen.data import dataset as format
 from facegen.data.dataset import FaceDataset
 from facegen.errors import EnvironmentProblem, InputError
+from facegen.locks import sole_use
 from facegen.stages.prepare import prepare
 
 COUNT = 70  # three chunks
@@ -397,13 +398,74 @@ def test_a_disk_that_fills_up_is_told_and_leaves_nothing(
     assert [entry.name for entry in tmp_path.iterdir()] == ["faces.zip"]
 
 
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+class Killed(BaseException):
+    """In place of a SIGKILL: nothing that comes after it is done."""
+
+
+@pytest.fixture
+def broken_off(damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A preparation of ``damaged`` that was killed after some images, one of them unreadable, and another written."""
+    monkeypatch.setattr("facegen.data.sources.CHUNK", 1)
+    append, left = format.DatasetWriter.append, iter(range(2))
+
+    def until_killed(*arguments: Any) -> None:
+        append(*arguments)
+        if next(left, None) is None:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(format.DatasetWriter, "append", until_killed)
+        patched.setattr("shutil.rmtree", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            prepare(damaged, tmp_path / "out", workers=1)
+    return tmp_path / ".out.part"
+
+
+def test_a_killed_preparation_goes_on_and_ends_the_same_to_the_byte(
+    broken_off: Path, damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    prepare(damaged, tmp_path / "whole", workers=1)
+    prepare(damaged, tmp_path / "out", workers=1)
+    assert "Going on after" in capsys.readouterr().err
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+    assert not broken_off.exists()
+
+
+@pytest.mark.parametrize("file", ["images.npy", "journal"])
+def test_what_is_damaged_of_a_killed_preparation_is_made_again(
+    broken_off: Path, damaged: Path, tmp_path: Path, file: str
+) -> None:
+    data = bytearray((broken_off / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (broken_off / file).write_bytes(data[:-3])
+    prepare(damaged, tmp_path / "whole", workers=1)
+    prepare(damaged, tmp_path / "out", workers=1)
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
+def test_a_killed_preparation_of_other_options_is_not_taken_up(
+    broken_off: Path, damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    prepare(damaged, tmp_path / "out", workers=1, size=32)
+    assert "Going on" not in capsys.readouterr().err and not broken_off.exists()
+
+
+def test_a_second_preparation_of_one_dataset_is_refused(archive: Path, tmp_path: Path) -> None:
+    with sole_use(tmp_path / "out", "prepares it"), pytest.raises(EnvironmentProblem, match="Another process"):
+        prepare(archive, tmp_path / "out")
+
+
 def test_a_destination_under_a_file_is_told(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="Cannot write the dataset"):
         prepare(archive, archive / "out", limit=1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
-def test_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupt_ends_the_workers_and_leaves_what_the_next_run_takes_up(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "facegen", "prepare", "synthetic:50000", str(tmp_path / "out"), "--workers", "2"]
     # A background job of a script ignores SIGINT, and would hand that down.
     listens = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
@@ -422,7 +484,7 @@ def test_interrupt_ends_the_workers_and_leaves_nothing(tmp_path: Path) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 130, said
     assert b"Traceback" not in said
-    assert list(tmp_path.iterdir()) == []
+    assert {entry.name for entry in tmp_path.iterdir()} <= {".out.part"}
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
 

@@ -1,0 +1,122 @@
+"""A preparation that was broken off goes on from a folder beside the dataset, instead of from the first photograph.
+
+The folder has the pixels so far, and a journal: a line for each block of images, with the CRC-32 of the block's pixels.
+A line is written after its pixels. What a killed process left half-written fits no line, and is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from facegen.data.dataset import IMAGES, INDEX, MANIFEST, DatasetWriter, Images, require_replaceable
+from facegen.errors import EnvironmentProblem
+from facegen.files import atomic_folder, read_regular
+
+JOURNAL = "journal"
+_MOST = 1 << 30
+
+
+class Preparation:
+    """A dataset in the making.
+
+    Attributes:
+        writer: of the dataset.
+        kept: what :meth:`append` was told of each block that a former run appended.
+    """
+
+    def __init__(self, folder: Path, size: int, key: str) -> None:
+        """Take up what is in ``folder`` if it was made by the same ``key``, and else begin with an empty folder."""
+        lines = _lines(folder / JOURNAL)
+        if not lines or lines[0] != {"key": key}:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            lines = []
+        self.writer = DatasetWriter(folder, size)
+        self.kept: list[dict[str, Any]] = []
+        for line in lines[1:]:
+            if not self.writer.take_up(line["crc"], line["names"], line["splits"]):
+                break
+            self.kept.append(line["told"])
+        self.writer.cut()
+        self._journal: IO[bytes] = (folder / JOURNAL).open("wb")
+        for kept in [{"key": key}, *lines[1 : 1 + len(self.kept)]]:
+            self._write(kept)
+
+    def append(self, images: Images, names: Sequence[str], splits: Sequence[str], told: dict[str, Any]) -> None:
+        """Append a block of images, and what a later run is to know of it: ``told``, an object of JSON."""
+        self.writer.append(images, names, splits)
+        self.writer.flush()
+        self._write({"crc": zlib.crc32(images.tobytes()), "names": [*names], "splits": [*splits], "told": told})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        text = json.dumps(line).encode()
+        self._journal.write(b"%08x %s\n" % (zlib.crc32(text), text))
+        self._journal.flush()
+
+    def close(self) -> None:
+        self._journal.close()
+        self.writer.close()
+
+
+@contextmanager
+def resumed(path: Path, size: int, key: str) -> Iterator[Preparation]:
+    """A dataset in the making, which appears at ``path`` once its writer's ``finish`` was called and the block ended.
+
+    Where the process is killed or interrupted, or a worker dies, what there is stays beside ``path`` for the next run.
+    Any other error removes it. One process at a time may prepare at ``path``.
+
+    Args:
+        path: the dataset's folder.
+        size: side of its images in pixels.
+        key: all that the images depend on.
+
+    Raises:
+        InputError: ``path`` holds something else than a dataset.
+    """
+    require_replaceable(path)
+    folder = folder_of(path)
+    preparation = None
+    try:
+        preparation = Preparation(folder, size, key)
+        yield preparation
+        preparation.close()
+        with atomic_folder(path) as finished:
+            for name in (INDEX, MANIFEST, IMAGES):
+                (folder / name).replace(finished / name)
+    except (KeyboardInterrupt, EnvironmentProblem):
+        if preparation is None or not preparation.writer.count:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        if preparation is not None:
+            preparation.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def folder_of(path: Path) -> Path:
+    """Where an unfinished dataset lies that is to appear at ``path``."""
+    return path.with_name(f".{path.name}.part")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a journal up to the first that is not whole; none where there is no journal."""
+    lines: list[dict[str, Any]] = []
+    try:
+        data = read_regular(path, _MOST)
+    except OSError:
+        return lines
+    for line in data.split(b"\n")[:-1]:
+        text = line[9:]
+        if line[:9] != b"%08x " % zlib.crc32(text):
+            break
+        lines.append(json.loads(text))
+    return lines
