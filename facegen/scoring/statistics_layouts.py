@@ -38,6 +38,7 @@ from facegen.file_kinds import (
     kind_of,
     kind_of_file,
 )
+from facegen.files import open_regular
 from facegen.scoring.npz_arrays import NpzArrays, no_npz
 from facegen.scoring.statistics_file import Arrays, StatisticsFile
 
@@ -71,7 +72,7 @@ def holds_statistics(path: Path) -> bool:
         return _pair_in(path) is not None
     named = path.suffix.lower() in _SUFFIXES
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD)
             kind = kind_of(head)
             if kind is NPY:
@@ -112,7 +113,7 @@ def open_statistics(path: Path) -> StatisticsFile:
     if not path.is_file():
         raise InputError(f"{path} is not there.")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             kind = kind_of(file.read(HEAD))
         names = []
         if kind in _ZIPS:
@@ -253,7 +254,7 @@ def _pair_in(folder: Path) -> tuple[Path, Path] | None:
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             objects = read_npy_header(file).dtype.hasobject
         if not objects:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -283,7 +284,7 @@ def _from_torch(path: Path) -> StatisticsFile:
     # torch-fidelity stores NumPy's arrays: numbers too, which torch loads once they are named.
     permitted = getattr(torch.serialization, "safe_globals", None)  # torch 2.4 has none, and loads tensors alone
     try:
-        with nullcontext() if permitted is None else permitted(_plain_types()), path.open("rb") as file:
+        with nullcontext() if permitted is None else permitted(_plain_types()), open_regular(path) as file:
             found = torch.load(file, map_location="cpu", weights_only=True)  # of a path, torch looks at the name too
     except Exception as problem:  # it raises whatever it stumbles over
         if type(problem).__name__ == "UnpicklingError":  # it names what torch would not load
