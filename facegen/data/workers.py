@@ -132,13 +132,16 @@ def _interrupts_held_back() -> Iterator[Callable[[], None]]:
 
 def _workers_failed(how: str, problem: BaseException) -> EnvironmentProblem:
     return EnvironmentProblem(
-        f"The worker processes that decode images {how}: {problem}.", "Try fewer, or --workers 1 for none."
+        f"The worker processes that decode images {how}: {str(problem).rstrip('.')}.",
+        "Try fewer, or --workers 1 for none.",
     )
 
 
 def _start_worker() -> None:
     # Ctrl-C reaches the whole process group: the parent alone answers it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The pool ends the others by SIGTERM where one died; by the command line's handler they would go on.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -90,7 +90,7 @@ class FeaturePass:
         self._dims = dims
         self._statistics, self._properties = RunningStatistics(dims), PropertyCollector()
         self._rows = stored_rows(STORED if total is None else total)
-        with _room_told():
+        with _full_disk_told():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> FeaturePass:
@@ -114,7 +114,7 @@ class FeaturePass:
         """Add the next images, their features [n, D], and what getting each to RGB lost."""
         self.whole = False
         first, last = np.searchsorted(self._rows, [self.n, self.n + len(features)])
-        with _room_told():
+        with _full_disk_told():
             self._file.write(features[self._rows[first:last] - self.n].tobytes())
         self._statistics.update(features)
         self._properties.update(images, notes)
@@ -122,7 +122,7 @@ class FeaturePass:
 
     def _stored(self) -> Features:
         """The features stored so far, [k, D]; they stay in the file, which the mapping keeps when it is closed."""
-        with _room_told():
+        with _full_disk_told():
             self._file.flush()
         if not self._file.tell():
             return np.empty((0, self._dims), np.float32)
@@ -147,12 +147,12 @@ class FeaturePass:
         count = int(np.searchsorted(self._rows, self.n))
         if features.shape != (count, self._dims) or features.dtype != np.float32 or self.n > (self.total or self.n):
             raise ValueError(f"{self.n} images of {self.total} and {len(features)} features do not go together")
-        with _room_told():
+        with _full_disk_told():
             self._file.write(features.tobytes())
 
 
 @contextmanager
-def _room_told() -> Iterator[None]:
+def _full_disk_told() -> Iterator[None]:
     """EnvironmentProblem where the temporary file cannot be written."""
     try:
         yield

@@ -39,6 +39,7 @@ from facegen.file_kinds import (
     kind_of,
     kind_of_file,
 )
+from facegen.files import open_regular
 from facegen.held_file import HeldFile
 from facegen.scoring.npz_arrays import NpzArrays, no_npz, read_at_most
 from facegen.scoring.statistics_file import Arrays, StatisticsFile
@@ -78,7 +79,7 @@ def holds_statistics(path: Path) -> bool:
     if not path.is_file():  # a pipe would block
         return named
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(HEAD)
             kind = kind_of(head)
             if kind is NPY:

@@ -33,6 +33,8 @@ from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
 from facegen.submission.rules import LIMITS
 
 _SHOWN_SKIPS = 5
+#: Pixels of a side: a batch of larger images fits no GPU.
+_LARGEST = 4096
 _PREVIEW_COLUMNS, _PREVIEW_SIDE = 8, 4096
 
 
@@ -111,7 +113,7 @@ def prepare(
     dataset = Path(dataset)
     partition = optional_path(partition)
     began = time.perf_counter()
-    _check_options(size, limit, split, crop)
+    _check_options(size, limit, split, crop, seed)
     to_rgb = PreparedRgb(upright, srgb)
     images = open_source(source, seed, to_rgb)
     _check_destination(dataset, images)
@@ -227,9 +229,13 @@ def _take(
     return summary
 
 
-def _check_options(size: int, limit: int | None, split: str, crop: int | None) -> None:
+def _check_options(size: int, limit: int | None, split: str, crop: int | None, seed: int) -> None:
     if size < 1 or (limit is not None and limit < 1) or (crop is not None and crop < 1):
         raise InputError("The size, the crop and the limit must be at least 1.")
+    if size > _LARGEST:
+        raise InputError(f"The size {size:,} is more than {_LARGEST:,} pixels.", "Choose a smaller --size.")
+    if not 0 <= seed < 1 << 64:
+        raise InputError(f"The seed {seed} is not from 0 to 2⁶⁴ − 1.", "Choose another --seed.")
     if split not in (*SPLITS, "all"):
         raise InputError(f"There is no split {split!r}.", f"There are {', '.join(SPLITS)} and all.")
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from facegen.data.sources import Chunk, open_source
-from facegen.data.workers import _interrupts_held_back, default_workers, transform_chunks
+from facegen.data.workers import _interrupts_held_back, _start_worker, default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem
 
 
@@ -61,6 +61,18 @@ def test_a_workers_death_is_told(chunks: Callable[[], Iterator[Chunk]]) -> None:
     deadly: Any = SimpleNamespace(decode=partial(os._exit, 9))  # picklable wherever processes are spawned
     with pytest.raises(EnvironmentProblem, match="--workers 1"):
         list(transform_chunks(iter([*chunks(), deadly, *chunks()]), 8, 2))
+
+
+def test_workers_do_not_keep_the_command_lines_answer_to_sigterm() -> None:
+    """By that one those that are left would go on, and the pool would wait for them for ever."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _start_worker()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def test_default_is_the_cores_there_are() -> None:
