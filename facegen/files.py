@@ -54,6 +54,10 @@ class Openable(Protocol):
     def open(self, mode: str = "rb") -> IO[bytes]: ...
 
 
+class NoRegularFile(OSError):
+    """A named pipe, a socket, a device or a folder: opening one can block for ever, and some have no end."""
+
+
 #: What is no regular file, by its type.
 _NO_FILE = {
     stat.S_IFIFO: "a named pipe",
@@ -74,7 +78,8 @@ def open_regular(path: Path | Openable) -> IO[bytes]:
         path: a path, whose links are followed; what is no path, such as a place in an archive, opens itself.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file; ``strerror`` says which.
+        NoRegularFile: ``strerror`` says what it is.
+        OSError: it cannot be opened.
     """
     if not isinstance(path, Path):
         return path.open("rb")
@@ -98,7 +103,7 @@ def _require_regular(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         what = _NO_FILE.get(stat.S_IFMT(mode), "something else")
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(number, f"it is {what}, not a regular file", str(path))
+        raise NoRegularFile(number, f"it is {what}, not a regular file", str(path))
 
 
 def read_regular(path: Path, most: int) -> bytes:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import weakref
 from pathlib import Path
 
-from facegen.files import Damaged
+from facegen.files import Damaged, open_regular
 
 _CHUNK = 1 << 20
 
@@ -32,14 +31,9 @@ class HeldFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)  # a pipe would block
-        descriptor = os.open(path, flags)
-        # Its own descriptor, closed without a warning wherever the last reader lets go of it.
-        weakref.finalize(self, os.close, descriptor)
-        self._opened = os.fstat(descriptor)
-        if not stat.S_ISREG(self._opened.st_mode):
-            raise OSError(f"{path} is no regular file")
-        self.file = open(descriptor, "rb", closefd=False)  # noqa: SIM115 - as long as this object lives
+        self.file = open_regular(path)
+        weakref.finalize(self, self.file.close)  # wherever the last reader lets go of it
+        self._opened = os.fstat(self.file.fileno())
 
     @property
     def size(self) -> int:

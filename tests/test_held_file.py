@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.files import Damaged
+from facegen.files import Damaged, NoRegularFile
 from facegen.held_file import HeldFile
 
 
@@ -35,7 +35,7 @@ def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(os.devnull)
     for name in ("pipe", "link"):
-        with pytest.raises(OSError, match="no regular file"):
+        with pytest.raises(NoRegularFile):
             HeldFile(tmp_path / name)
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from facegen.errors import InputError
+from facegen.files import NoRegularFile, open_regular
 from facegen.submission.rules import Code, Limits, Rejection, megabytes
 
 _CHUNK = 1 << 20
@@ -26,7 +26,7 @@ class OpenTarball:
     second: nothing that was read stands under another file's hash.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, limits: Limits) -> None:
+    def __init__(self, file: IO[bytes], path: Path, limits: Limits) -> None:
         self._file, self._path, self._largest = file, path, limits.compressed_bytes
         self._begin()
         self._to_the_end()
@@ -83,21 +83,13 @@ def open_tarball(path: Path, limits: Limits) -> Iterator[OpenTarball]:
         OSError: it cannot be opened or read.
     """
     try:
-        _require_file(path.stat())  # a pipe could block for ever, and a tape rewind
-        # Another thing may have taken the name since: a pipe opened so does not block.
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        handle = os.open(path, flags)
+        opened = open_regular(path)
+    except NoRegularFile as problem:
+        raise Rejection(Code.NOT_GZIP, "It is not a file.") from problem
     except FileNotFoundError as problem:
         what = "is a link that leads nowhere" if path.is_symlink() else "is not there any more"
         raise InputError(f"{path} {what}.", "Put the file there, or remove the link, and run it again.") from problem
-    with os.fdopen(handle, "rb") as file:
-        state = os.fstat(handle)
-        _require_file(state)
-        if state.st_size > limits.compressed_bytes:
+    with opened as file:
+        if os.fstat(file.fileno()).st_size > limits.compressed_bytes:
             raise Rejection(Code.TOO_LARGE, f"The file is larger than {megabytes(limits.compressed_bytes)}.", limits)
         yield OpenTarball(file, path, limits)
-
-
-def _require_file(state: os.stat_result) -> None:
-    if not stat.S_ISREG(state.st_mode):
-        raise Rejection(Code.NOT_GZIP, "It is not a file.")
