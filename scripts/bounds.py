@@ -123,7 +123,8 @@ class Bench:
         return [name, versions["python"], *shown, commands, tests, f"{time.monotonic() - started:.0f}"], good
 
     def _versions(self, python: Path) -> dict[str, str]:
-        code = "import importlib.metadata as m, platform as p, sys; print(p.python_version(), *map(m.version, sys.argv[1:]))"
+        code = "import platform, sys\nfrom importlib.metadata import version\n"
+        code += "print(platform.python_version(), *map(version, sys.argv[1:]))"
         told = self._run(python, "-c", code, *SHOWN).split()
         return dict(zip(("python", *SHOWN), told, strict=True))
 

@@ -177,7 +177,7 @@ def _say_usage(problem: click.ClickException) -> None:
     """Wrong usage as Click tells it, whatever the words were."""
     if sys.stderr is None:  # closed: Click would write to stdout, which is for results
         return
-    if isinstance(problem, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # Click's since 8.2
+    if isinstance(problem, click.exceptions.NoArgsIsHelpError):
         problem.show()
         return
     message = console.fit_message(problem.format_message().replace("\n\t", " "))  # choices: one a line, by tabs

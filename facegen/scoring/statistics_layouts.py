@@ -9,7 +9,6 @@ import codecs
 import re
 import zipfile
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -281,9 +280,8 @@ def _from_torch(path: Path) -> StatisticsFile:
             f"Run it over the images, and store its features' mean and covariance: {_SAVE}.",
         )
     # torch-fidelity stores NumPy's arrays: numbers too, which torch loads once they are named.
-    permitted = getattr(torch.serialization, "safe_globals", None)  # torch 2.4 has none, and loads tensors alone
     try:
-        with nullcontext() if permitted is None else permitted(_plain_types()), path.open("rb") as file:
+        with torch.serialization.safe_globals(_plain_types()), path.open("rb") as file:
             found = torch.load(file, map_location="cpu", weights_only=True)  # of a path, torch looks at the name too
     except Exception as problem:  # it raises whatever it stumbles over
         if type(problem).__name__ == "UnpicklingError":  # it names what torch would not load
