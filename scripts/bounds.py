@@ -154,7 +154,8 @@ class Bench:
     def _run(self, *words: object, folder: Path | None = None) -> str:
         """Its stdout. CalledProcessError where it fails, after what it said where nobody catches that."""
         command = [str(word) for word in words]
-        print(f"> {' '.join(Path(word).name if os.sep in word else word for word in command)}", file=sys.stderr)
+        shown = " ".join(Path(word).name if os.sep in word else word for word in command if "\n" not in word)
+        print(f"> {shown}", file=sys.stderr)
         return subprocess.run(
             command, cwd=folder or self.folder, env=self.environment, check=True, stdout=subprocess.PIPE, text=True
         ).stdout
