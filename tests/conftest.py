@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -32,9 +31,7 @@ from facegen.extractors.feature_extractor import FeatureExtractor
 #: Set FACEGEN_CELEBA to a folder with img_align_celeba.zip to run the tests on real faces.
 CELEBA = Path(os.environ.get("FACEGEN_CELEBA", Path(__file__).parents[2] / "shared" / "celeba"))
 
-#: Click before 8.2 mixes stderr into stdout unless told not to; since then it cannot.
-MIXES = "mix_stderr" in inspect.signature(CliRunner).parameters
-RUNNER = CliRunner(mix_stderr=False) if MIXES else CliRunner()
+RUNNER = CliRunner()
 
 
 @pytest.fixture

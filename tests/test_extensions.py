@@ -39,7 +39,7 @@ def test_a_command_loads_what_is_installed(installed: Callable[[str], None], fac
 
 
 def test_what_it_prints_is_no_result(installed: Callable[[str], None], facegen: Run) -> None:
-    installed("print('hello')")
+    installed("print('hello', flush=True)")
     outcome = facegen("inspect", "--list")
     assert "hello" in outcome.stderr and "hello" not in outcome.stdout
 

@@ -207,7 +207,7 @@ def _say_usage(problem: click.ClickException) -> None:
     """Wrong usage as Click tells it, whatever the words were."""
     if sys.stderr is None:  # closed: Click would write to stdout, which is for results
         return
-    if isinstance(problem, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # Click's since 8.2
+    if isinstance(problem, click.exceptions.NoArgsIsHelpError):
         problem.show()
         return
     if isinstance(problem, click.BadParameter):

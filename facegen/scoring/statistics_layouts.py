@@ -9,7 +9,6 @@ import codecs
 import re
 import zipfile
 from collections.abc import Iterable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -297,10 +296,9 @@ def _from_torch(path: Path, held: HeldFile) -> StatisticsFile:
             f"Run it over the images, and store its features' mean and covariance: {_SAVE}.",
         )
     # torch-fidelity stores NumPy's arrays: numbers too, which torch loads once they are named.
-    permitted = getattr(torch.serialization, "safe_globals", None)  # torch 2.4 has none, and loads tensors alone
     try:
         require_honest_zip(held)
-        with nullcontext() if permitted is None else permitted(_plain_types()):
+        with torch.serialization.safe_globals(_plain_types()):
             # Of a path, torch looks at the name too.
             found = torch.load(held.file, map_location="cpu", weights_only=True)
     except MemoryError:

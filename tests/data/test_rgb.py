@@ -83,9 +83,11 @@ def every_file() -> dict[str, bytes]:
     for mode in MODES:
         for format in FORMATS:
             try:
-                files[f"{mode} {format}"] = file_of(image_of(mode), format)
+                data = file_of(image_of(mode), format)
+                pytorch_fids(data)
             except (OSError, ValueError, KeyError):
-                continue  # not a mode of this format
+                continue  # not a mode of this format; Pillow before 13 does not read the YCbCr TIFF that it writes
+            files[f"{mode} {format}"] = data
     palette = RGB.quantize(4)
     files["P PNG with a transparent entry"] = file_of(palette, "PNG", transparency=1)
     files["P PNG with an alpha for each"] = file_of(palette, "PNG", transparency=bytes([255, 0, 128, 40]))
@@ -184,7 +186,10 @@ def test_what_pillow_does_not_convert_is_unreadable() -> None:
         ("I;16", "PNG", "converted from grey to RGB"),
         ("P", "GIF", "converted from a palette to RGB"),
         ("CMYK", "JPEG", "converted from CMYK to RGB"),
-        ("YCbCr", "TIFF", "converted from YCbCr to RGB"),
+        pytest.param(
+            *("YCbCr", "TIFF", "converted from YCbCr to RGB"),
+            marks=pytest.mark.skipif("YCbCr TIFF" not in FILES, reason="Pillow before 13 does not read what it writes"),
+        ),
         ("LAB", "TIFF", "converted from LAB to RGB"),
         ("RGBA", "PNG", COMPOSITED),
         ("I;16", "TIFF", SIXTEEN_BIT),

@@ -1,0 +1,165 @@
+#!/usr/bin/env python
+"""Whether what is published installs and works at both ends of the versions that pyproject.toml allows.
+
+    python scripts/bounds.py                                  # both ends, all tests: some 15 minutes and 8 GB
+    python scripts/bounds.py --ends lowest -- tests/data -x   # one end; what comes after -- goes to pytest
+
+The sdist is built, and the wheel from it, which has to be the wheel that is built from the project itself. Then, for
+each end, the wheel is installed into a new virtual environment: with the lowest version of each requirement on the
+oldest Python, or the newest of all on the newest Python. There 'facegen --version', 'facegen doctor' and 'facegen run'
+on drawn faces run in an empty folder, and the tests in the unpacked sdist. The table at the end is Markdown.
+
+Both Pythons have to be on PATH, as python3.10 and python3.13. The environments are deleted as soon as they are done
+with; --folder keeps uv's cache, so that a second run downloads nothing. Exit code 1: something failed at one end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class End:
+    """A Python, and which of the allowed versions are taken with it.
+
+    ``lowest-direct`` is the lowest of what pyproject.toml names; what those need in turn is theirs to bound.
+    """
+
+    python: str
+    resolution: str
+
+
+ENDS = {"lowest": End("python3.10", "lowest-direct"), "newest": End("python3.13", "highest")}
+#: What the table shows of each environment.
+SHOWN = ("torch", "torchvision", "numpy", "scipy", "pillow", "click", "rich", "jinja2", "safetensors")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ends", nargs="+", choices=list(ENDS), default=list(ENDS))
+    parser.add_argument("--folder", type=Path, help="where to work; what is downloaded stays there")
+    parser.add_argument("pytest", nargs="*", help="which tests, after --; all by default")
+    options = parser.parse_args()
+    for end in options.ends:
+        if shutil.which(ENDS[end].python) is None:
+            parser.error(f"there is no {ENDS[end].python} on PATH")
+    with tempfile.TemporaryDirectory(prefix="facegen-bounds-") as temporary:
+        folder = (options.folder or Path(temporary)).absolute()
+        folder.mkdir(parents=True, exist_ok=True)
+        bench = Bench(folder)
+        bench.build()
+        rows = [bench.end_row(name, options.pytest) for name in options.ends]
+    print(f"\n| versions | Python | {' | '.join(SHOWN)} | commands | tests | seconds |")
+    print("|---" * (len(SHOWN) + 5) + "|")
+    for row, _ in rows:
+        print(f"| {' | '.join(row)} |")
+    return 0 if all(good for _, good in rows) else 1
+
+
+class Bench:
+    """A folder with uv, what is built, and one virtual environment at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "UV_CACHE_DIR": str(folder / "cache"), "FACEGEN_OFFLINE": "1"}
+        self.environment |= {"FACEGEN_CACHE": str(folder / "facegen"), "PYTHONDONTWRITEBYTECODE": "1"}
+        for name in ("PYTHONPATH", "VIRTUAL_ENV"):  # else another facegen, or environment, would be taken
+            self.environment.pop(name, None)
+        self.uv = folder / "tools" / "bin" / "uv"
+        if not self.uv.exists():
+            self._run(sys.executable, "-m", "venv", folder / "tools")
+            self._run(folder / "tools" / "bin" / "python", "-m", "pip", "install", "--quiet", "uv")
+
+    def build(self) -> None:
+        """The sdist, unpacked too, and its wheel. SystemExit where the project itself gives another wheel."""
+        for name in ("dist", "direct", "source"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self._run(self.uv, "build", "--quiet", "--sdist", "--out-dir", self.folder / "dist", ROOT)
+        (self.sdist,) = (self.folder / "dist").glob("*.tar.gz")
+        self._run(self.uv, "build", "--quiet", "--wheel", "--out-dir", self.folder / "dist", self.sdist)
+        self._run(self.uv, "build", "--quiet", "--wheel", "--out-dir", self.folder / "direct", ROOT)
+        (self.wheel,) = (self.folder / "dist").glob("*.whl")
+        if self.wheel.read_bytes() != (self.folder / "direct" / self.wheel.name).read_bytes():
+            raise SystemExit(f"The wheel from {self.sdist.name} is not the one from {ROOT}.")
+        with tarfile.open(self.sdist) as archive:
+            archive.extractall(self.folder / "source", filter="data")
+        (self.source,) = (self.folder / "source").iterdir()
+        for built in (self.sdist, self.wheel):
+            print(f"{built.name}: {built.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+
+    def end_row(self, name: str, pytest: list[str]) -> tuple[list[str], bool]:
+        """A row of the table for one end, and whether all went well. Its environment is gone afterwards."""
+        end, started = ENDS[name], time.monotonic()
+        place = self.folder / name
+        shutil.rmtree(place, ignore_errors=True)
+        try:
+            python = place / "bin" / "python"
+            self._run(self.uv, "venv", "--quiet", "--python", shutil.which(end.python) or end.python, place)
+            install = (self.uv, "pip", "install", "--quiet", "--python", python)
+            # Named by themselves, for what a wheel requires is not direct to uv.
+            requirements = ("--requirement", self.source / "pyproject.toml", "--extra", "test")
+            self._run(*install, "--resolution", end.resolution, *requirements)
+            self._run(*install, "--no-deps", self.wheel)
+            self._run(self.uv, "pip", "check", "--quiet", "--python", python)
+            versions = self._versions(python)
+            commands = self._commands(place / "bin" / "facegen")
+            tests = self._tests(python, pytest)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        shown = [versions[package] for package in SHOWN]
+        good = commands == "right" and re.search(r"\d+ (failed|error)", tests) is None and "passed" in tests
+        return [name, versions["python"], *shown, commands, tests, f"{time.monotonic() - started:.0f}"], good
+
+    def _versions(self, python: Path) -> dict[str, str]:
+        code = "import platform, sys\nfrom importlib.metadata import version\n"
+        code += "print(platform.python_version(), *map(version, sys.argv[1:]))"
+        told = self._run(python, "-c", code, *SHOWN).split()
+        return dict(zip(("python", *SHOWN), told, strict=True))
+
+    def _commands(self, facegen: Path) -> str:
+        """What a user does first, in an empty folder: "right", or the first command that failed."""
+        chain = ("run", "synthetic:24", "--kimg", "0.05", "--device", "cpu", "--extractor", "effnet-lite0")
+        for words in (("--version",), ("doctor",), chain):
+            with tempfile.TemporaryDirectory(dir=self.folder) as empty:
+                try:
+                    self._run(facegen, *words, folder=Path(empty))
+                except subprocess.CalledProcessError as problem:
+                    print(problem.stdout, problem.stderr, file=sys.stderr)
+                    return f"{words[0]}: exit code {problem.returncode}"
+        return "right"
+
+    def _tests(self, python: Path, words: list[str]) -> str:
+        """pytest's last line, without what frames it; the log stays beside the environment."""
+        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+        done = subprocess.run(command, cwd=self.source, env=self.environment, capture_output=True, text=True)
+        (self.folder / f"{python.parents[1].name}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
+        for line in done.stdout.splitlines():
+            if line.startswith(("FAILED", "ERROR")):
+                print(line, file=sys.stderr)
+        last = [line for line in done.stdout.splitlines() if re.search(r"\d+ (passed|failed|error|skipped)", line)]
+        return last[-1].strip("= ") if last else f"pytest: exit code {done.returncode}"
+
+    def _run(self, *words: object, folder: Path | None = None) -> str:
+        """Its stdout. CalledProcessError where it fails, after what it said where nobody catches that."""
+        command = [str(word) for word in words]
+        shown = " ".join(Path(word).name if os.sep in word else word for word in command if "\n" not in word)
+        print(f"> {shown}", file=sys.stderr)
+        return subprocess.run(
+            command, cwd=folder or self.folder, env=self.environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
