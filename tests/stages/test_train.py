@@ -15,6 +15,7 @@ from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.log import read_log
 from facegen.training.loop import LoopResult
 from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.stopping import Stopped
 
 Run = Callable[..., Result]
 #: What torch.compile raises has other classes from version to version, all of them RuntimeErrors of these packages.
@@ -251,7 +252,25 @@ def test_what_the_machine_lacks_is_said_with_the_remedy(
     assert outcome.exit_code == 2 and remedy in outcome.stderr
 
 
-def test_a_damaged_newest_checkpoint_is_said(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "zeros", "a bit"])
+def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_taken(
+    damage: bytes | None, facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run, words = tmp_path / "run", ("--recipe", recipe, "--checkpoint-every", "0.016", "--device", "cpu")
+    facegen("train", dataset, run, *words)
+    newest, before = checkpoint_files(run)
+    expected = load_checkpoint(newest)["trainer"]
+    data = newest.read_bytes()
+    newest.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:] if damage is None else damage)
+    outcome = facegen("train", dataset, run, *words)
+    assert outcome.exit_code == 0 and "warning: The checkpoint" in outcome.stderr
+    assert f"goes on from the one before it, {before.name}" in outcome.stderr.replace("\n", " ")
+    assert newest.with_name(f"{newest.name}.damaged").is_file()
+    torch.testing.assert_close(load_checkpoint(newest)["trainer"], expected, rtol=0, atol=0)
+    assert [tick["kimg"] for tick in read_log(run)] == [0.016, 0.032]
+
+
+def test_damaged_checkpoints_alone_are_one_sentence(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     facegen("train", dataset, run, "--recipe", recipe)
     checkpoint_files(run)[0].write_bytes(b"\0" * 100)
@@ -260,7 +279,7 @@ def test_a_damaged_newest_checkpoint_is_said(facegen: Run, dataset: Path, recipe
 
 
 def stop(*words: object, **options: object) -> None:
-    raise KeyboardInterrupt
+    raise Stopped
 
 
 def test_a_network_to_score_with_is_said_to_be_of_no_use_where_nothing_is_scored(
