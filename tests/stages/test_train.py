@@ -358,7 +358,8 @@ def test_checkpoints_that_cannot_be_read_are_not_trained_over(
 def test_what_a_killed_process_left_is_cleaned_up(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)
+    (run / "recipe.toml").write_bytes(recipe.read_bytes())
     (run / ".recipe.toml.ab.part").touch()
     (run / "checkpoints" / ".kimg-000000.016.pt.ab.part").touch()
-    assert facegen("train", dataset, run, "--recipe", recipe).exit_code in (0, 2)
+    assert facegen("train", dataset, run).exit_code == 0
     assert not list(run.rglob("*.part"))
