@@ -78,7 +78,7 @@ def train(
 
     Raises:
         InputError: no such dataset or recipe; a dataset that changed since it was prepared, or changes in the meantime;
-            a run of another recipe or dataset; a damaged checkpoint; nothing to resume.
+            a run of another recipe or dataset; no checkpoint that is not damaged; nothing to resume.
         EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, no compiler where there
             must be one, or a recipe with features whose network's weights are not installed; another process trains
             into the same folder; a file of the run cannot be written.
@@ -267,7 +267,14 @@ def _choose_recipe(recipe: str | Path | None, run: Path) -> Recipe:
     if recipe is not None:
         return load_recipe(recipe)
     started_with = run / RECIPE
-    return load_recipe(started_with if started_with.is_file() else DEFAULT_RECIPE)
+    if not started_with.is_file():
+        return load_recipe(DEFAULT_RECIPE)
+    try:
+        return load_recipe(started_with)
+    except InputError as problem:
+        raise InputError(
+            problem.message, problem.remedy or "Name the recipe that the run was started with: --recipe"
+        ) from problem
 
 
 def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> dict[str, Any] | None:
