@@ -99,8 +99,10 @@ def standing_statistics(generator: nn.Module, latents: Tensor, batch: int) -> No
         norm.reset_running_stats()
         norm.momentum = None  # torch's cumulative average
     generator.train()
-    for part in latents.split(batch):
-        generator(part)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    generator.train(was_training)
+    try:
+        for part in latents.split(batch):
+            generator(part)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        generator.train(was_training)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ from facegen.device import choose_device, choose_precision
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.opening import open_extractor
-from facegen.files import StrPath, optional_path, write_text
+from facegen.files import StrPath, optional_path
+from facegen.locks import sole_use
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.acceleration import compiler_failed
-from facegen.training.checkpoint import BEST, LAST, RECIPE, checkpoint_files, load_checkpoint
-from facegen.training.distributed import Ranks, joined_ranks
+from facegen.training.checkpoint import BEST, CHECKPOINTS, LAST, RECIPE, SAMPLES, checkpoint_files, newest_checkpoint
+from facegen.training.distributed import Ranks, is_writing_process, joined_ranks
 from facegen.training.loop import training_loop
 from facegen.training.outputs import PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
+from facegen.training.stopping import Stopped
 
 DEFAULT_RECIPE = "dcgan"
 
@@ -75,11 +78,12 @@ def train(
 
     Raises:
         InputError: no such dataset or recipe; a dataset that changed since it was prepared, or changes in the meantime;
-            a run of another recipe or dataset; a damaged checkpoint; nothing to resume.
+            a run of another recipe or dataset; no checkpoint that is not damaged; nothing to resume.
         EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, no compiler where there
-            must be one, or a recipe with features whose network's weights are not installed.
-        Diverged: a figure is no longer finite.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with a checkpoint written.
+            must be one, or a recipe with features whose network's weights are not installed; another process trains
+            into the same folder; a file of the run cannot be written.
+        Diverged: a figure or a weight is no longer finite.
+        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM. It is said whether a checkpoint was written.
     """
     dataset, run = Path(dataset), Path(run)
     weights = optional_path(weights)
@@ -89,6 +93,43 @@ def train(
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
     overrides = dict(overrides or {})
     chosen = _override(_choose_recipe(recipe, run), overrides)
+    with ExitStack() as stack:
+        if is_writing_process():
+            # By its real path: a link to a run is the same run.
+            stack.enter_context(sole_use(run.resolve(), f"trains into {run}"))
+            stack.enter_context(_folder(run))
+        return _train(faces, run, chosen, overrides, device, resume, extractor, weights)
+
+
+@contextmanager
+def _folder(run: Path) -> Iterator[None]:
+    """Inside, the run's folder is there, without what killed processes left in it; afterwards, unless it is empty."""
+    was_there = run.exists()
+    if run.is_dir():
+        for folder in (run, run / CHECKPOINTS, run / SAMPLES):
+            for left in folder.glob(".*.part"):
+                if left.is_file():
+                    left.unlink(missing_ok=True)
+    elif not was_there:
+        run.mkdir(parents=True)  # before the work of hours: where it cannot be, it is said at once
+    try:
+        yield
+    finally:
+        if not was_there and run.is_dir() and not any(run.iterdir()):
+            run.rmdir()
+
+
+def _train(
+    faces: FaceDataset,
+    run: Path,
+    chosen: Recipe,
+    overrides: Mapping[str, Any],
+    device: str,
+    resume: bool,
+    extractor: str | None,
+    weights: Path | None,
+) -> TrainResult:
+    """:func:`train` with the recipe chosen and the folder for this process alone."""
     checkpoint = _checkpoint_to_continue(run, chosen, faces)
     if checkpoint is None and resume:
         raise InputError(f"There is no checkpoint in {run} to resume from.", "Leave --resume out to start.")
@@ -106,8 +147,6 @@ def train(
     with joined_ranks(chosen_device) as ranks:
         scorer = _open_scorer(faces, chosen, extractor, weights, device, ranks) if chosen.score_every else None
         if ranks.is_writer:
-            run.mkdir(parents=True, exist_ok=True)
-            write_text(run / RECIPE, chosen.to_toml())
             start = f"from kimg {checkpoint['images_seen'] / 1000:g} " if checkpoint else ""
             end = f"for {chosen.minutes:g} minutes" if chosen.minutes else f"to {chosen.kimg:g} kimg"
             devices = f"{chosen_device.type}{f' × {ranks.world} ranks' if ranks.world > 1 else ''}"
@@ -116,6 +155,7 @@ def train(
                 f"{devices}, {str(precision).split('.')[-1]}."
             )
             _tell_about_gpus(chosen, chosen_device, precision, ranks)
+        go_on = _resume_command(faces.path, run, extractor, weights)
         try:
             result = training_loop(
                 chosen,
@@ -128,9 +168,20 @@ def train(
                 checkpoint=checkpoint,
                 must_compile=overrides.get("compile") is True,
             )
-        except KeyboardInterrupt:
-            console.info(f"Saved. The command {_resume_command(dataset, run, extractor, weights)} goes on from here.")
+        except Stopped:
+            if ranks.is_writer:
+                console.info(f"Saved. The command {go_on} goes on from here.")
             raise
+        except KeyboardInterrupt:
+            if ranks.is_writer:
+                console.info(f"Broken off. {_what_is_kept(run, go_on)}")
+            raise
+        except OSError as problem:
+            where = f" {problem.filename}" if problem.filename else ""
+            raise EnvironmentProblem(
+                f"Training stopped, for{where or ' a file'} cannot be read or written: {problem.strerror or problem}.",
+                f"Mend that first: make room, or ask for the right to write. {_what_is_kept(run, go_on)}",
+            ) from problem
         except RuntimeError as problem:
             if _is_out_of_memory(problem):
                 raise EnvironmentProblem(
@@ -143,6 +194,14 @@ def train(
     if chosen.minutes and ranks.is_writer:
         console.info(f"Trained for {chosen.minutes:g} minutes: {result.images_seen / 1000:g} kimg.")
     return _result(run, result.images_seen, result.best, reused=False)
+
+
+def _what_is_kept(run: Path, go_on: str) -> str:
+    """What there is to go on from, and how."""
+    kept = checkpoint_files(run)
+    if not kept:
+        return "No checkpoint was saved yet: the same command starts anew."
+    return f"What is kept is the checkpoint {kept[0].name}: the command {go_on} goes on from it."
 
 
 def _resume_command(dataset: Path, run: Path, extractor: str | None, weights: Path | None) -> str:
@@ -208,7 +267,14 @@ def _choose_recipe(recipe: str | Path | None, run: Path) -> Recipe:
     if recipe is not None:
         return load_recipe(recipe)
     started_with = run / RECIPE
-    return load_recipe(started_with if started_with.is_file() else DEFAULT_RECIPE)
+    if not started_with.is_file():
+        return load_recipe(DEFAULT_RECIPE)
+    try:
+        return load_recipe(started_with)
+    except InputError as problem:
+        raise InputError(
+            problem.message, problem.remedy or "Name the recipe that the run was started with: --recipe"
+        ) from problem
 
 
 def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> dict[str, Any] | None:
@@ -225,7 +291,8 @@ def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> 
         ):
             raise InputError(f"{run} exists and is not a run.", "Name another folder for the run.")
         return None
-    checkpoint = load_checkpoint(files[0])
+    checkpoint = newest_checkpoint(run)
+    assert checkpoint is not None, "there are files"
     then = recipe_from_dict(checkpoint["recipe"], f"The checkpoint {files[0]}").learned_fields()
     now = _settled(recipe, checkpoint).learned_fields()
     other = [f"{key} {then[key]!r} (now {now[key]!r})" for key in now if then[key] != now[key]]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from facegen import console
 from facegen.errors import InputError, in_words
 from facegen.file_kinds import SAFETENSORS, FileKind, kind_of_file
 from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, require_whole_zip
@@ -35,7 +38,8 @@ CHECKPOINT_SCHEMA = 4
 #: The key of the trainer's state in a checkpoint, and what it was called before schema 4: read, and no longer written.
 TRAINER, FORMER_TRAINER = "trainer", "game"
 TRAINER_SHA256 = "trainer_sha256"
-RECIPE, CHECKPOINTS, BEST, LAST = "recipe.toml", "checkpoints", "best.safetensors", "last.safetensors"
+RECIPE, CHECKPOINTS, SAMPLES = "recipe.toml", "checkpoints", "samples"
+BEST, LAST = "best.safetensors", "last.safetensors"
 #: The largest side of a generator's images: larger ones fill the memory before they fill a screen.
 MOST_SIZE = 2048
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
@@ -43,19 +47,77 @@ KEPT = 2
 
 
 def checkpoint_files(run: Path) -> list[Path]:
-    """A run's checkpoints, newest first."""
-    return sorted((run / CHECKPOINTS).glob("kimg-*.pt"), reverse=True)
+    """A run's checkpoints, newest first. OSError where its folder of them is there, and cannot be read."""
+    try:
+        entries = list((run / CHECKPOINTS).iterdir())
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        if not run.is_dir():  # a file in the place of a run has none
+            return []
+        raise
+    return sorted((path for path in entries if path.match("kimg-*.pt")), reverse=True)
 
 
 def save_checkpoint(run: Path, state: dict[str, Any]) -> Path:
-    """Write ``state`` (with ``images_seen``) whole or not at all, and delete all but the newest few."""
+    """Write ``state`` (with ``images_seen``) whole or not at all; then delete all but the newest few.
+
+    OSError where it cannot be written; those before it stay.
+    """
     path = run / CHECKPOINTS / f"kimg-{state['images_seen'] / 1000:010.3f}.pt"
     hashed = {TRAINER_SHA256: _trainer_sha256(state)}
     with atomic_path(path) as temporary:
-        torch.save({"schema": CHECKPOINT_SCHEMA, **state, **hashed}, temporary)
+        _save({"schema": CHECKPOINT_SCHEMA, **state, **hashed}, temporary)
+    _keep_entries(path.parent)
     for old in checkpoint_files(run)[KEPT:]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """:func:`torch.save`, but OSError where the file cannot be written: torch hides it behind an error of its own."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            torch.save(state, cast(IO[bytes], _AllOrError(file, path)))
+        except RuntimeError as problem:
+            cause = problem.__context__
+            while cause is not None and not isinstance(cause, OSError):
+                cause = cause.__context__
+            if cause is None:
+                raise
+            raise cause from None
+
+
+class _AllOrError:
+    """A file to write to that takes all of each piece, or raises OSError with its name."""
+
+    def __init__(self, file: io.FileIO, path: Path) -> None:
+        self._file, self._path = file, path
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self._file.write(rest) :]
+            except OSError as problem:
+                raise OSError(problem.errno, problem.strerror, str(self._path)) from problem
+        return len(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _keep_entries(folder: Path) -> None:
+    """Have the folder's entries on the disk, so that what is deleted next is not missed after a loss of power."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # a file system that has no such thing
+        pass
+    finally:
+        os.close(handle)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -66,9 +128,40 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             before it that is whole.
     """
     try:
-        state = _whole_checkpoint(path)
+        return _of_present_schema(_whole_checkpoint(path), path)
     except Damaged as problem:
         raise InputError(f"The checkpoint {path} is damaged: {problem}.", _instead_of(path)) from problem
+
+
+def newest_checkpoint(run: Path) -> dict[str, Any] | None:
+    """The state of a run's newest checkpoint that is whole, None where there is none at all.
+
+    For whoever alone uses the run: a damaged one is said, and gets another name. It stays, for it may tell of a disk
+    that fails.
+
+    Raises:
+        InputError: all are damaged, or the newest whole one is of another schema.
+    """
+    damaged: dict[Path, Damaged] = {}
+    for path in checkpoint_files(run):
+        try:
+            state = _of_present_schema(_whole_checkpoint(path), path)
+        except Damaged as problem:
+            damaged[path] = problem
+            continue
+        for each, how in damaged.items():
+            each.replace(each.with_name(f"{each.name}.damaged"))
+            console.warn(
+                f"The checkpoint {each} is damaged: {how}. It is called {each.name}.damaged now, and training goes "
+                f"on from the one before it, {path.name}."
+            )
+        return state
+    for newest, how in damaged.items():
+        raise InputError(f"The checkpoint {newest} is damaged: {how}.", _instead_of(newest)) from how
+    return None
+
+
+def _of_present_schema(state: Any, path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or not _can_go_on(state):
         raise InputError(f"The checkpoint {path} is not one of this version of facegen.", "Start a new run.")
     if FORMER_TRAINER in state:
@@ -78,6 +171,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def _whole_checkpoint(path: Path) -> Any:
     """What the file holds. Damaged where it is not what was written; torch does not compare the zip's own sums."""
+    try:
+        path.open("rb").close()
+    except OSError as problem:  # which tells nothing of what it holds
+        raise InputError(f"Cannot read the checkpoint {path}: {problem.strerror or problem}.") from problem
     require_whole_zip(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -99,7 +196,7 @@ def _instead_of(damaged: Path) -> str:
         if path < damaged:
             try:
                 _whole_checkpoint(path)
-            except Damaged:
+            except (Damaged, InputError):
                 continue
             return f"Delete it to go on from the one before it, {path.name}, which is whole."
     return "Delete it; no checkpoint before it is whole, so that training starts anew."

@@ -74,6 +74,11 @@ class Ranks:
         return float(told.item())
 
 
+def is_writing_process() -> bool:
+    """Whether this process is the writer: what torchrun's variables say, before the ranks have joined."""
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
+
+
 @contextmanager
 def joined_ranks(device: torch.device) -> Iterator[Ranks]:
     """The ranks torchrun started (from its environment variables), joined for the block; else this process alone."""

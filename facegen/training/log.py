@@ -6,20 +6,36 @@ has ``fid`` too only where it is FID: of the published Inception's 2,048 feature
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from facegen import console
+from facegen.errors import InputError
 from facegen.files import write_text
+from facegen.training.board import Board
 from facegen.training.figures import Figures
 
 LOG = "log.jsonl"
 
 #: One line of the log: figures by name, ``kimg`` among them, None where a figure does not exist here; and ``metric``.
 Tick = Mapping[str, float | str | None]
+
+
+def null_where_not_finite(value: Any) -> Any:
+    """A value of JSON, nested as it may be, with None in place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: null_where_not_finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [null_where_not_finite(each) for each in value]
+    return value
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
@@ -40,14 +56,28 @@ def with_score(tick: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _written_ticks(run: Path) -> list[dict[str, Any]]:
-    path = run / LOG
-    if not path.is_file():
-        return []
+    return _parsed(_text(run), run / LOG)
+
+
+def _text(run: Path) -> bytes:
+    try:
+        return (run / LOG).read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as problem:
+        raise InputError(
+            f"Cannot read the log {run / LOG}: {problem.strerror or problem}.", "Move it out of the run, or mend it."
+        ) from problem
+
+
+def _parsed(text: bytes, path: Path) -> list[dict[str, Any]]:
+    """The ticks of the whole lines of a log's text; what is none is left out and said."""
     ticks, damaged = [], []
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+    for number, line in enumerate(text.split(b"\n")[:-1], 1):
         try:
             tick = json.loads(line)
-            float(tick["kimg"])
+            if not math.isfinite(tick["kimg"]):
+                raise ValueError(tick["kimg"])
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             damaged += [str(number)] * bool(line.strip())
         else:
@@ -59,20 +89,25 @@ def _written_ticks(run: Path) -> list[dict[str, Any]]:
 
 
 class TrainingLog:
-    """Appends ticks to ``log.jsonl`` and TensorBoard; on resume it forgets what came after the checkpoint."""
+    """Appends ticks to ``log.jsonl`` and TensorBoard; on resume it forgets what came after the checkpoint.
+
+    A line that cannot be written raises OSError. TensorBoard's file may fail: that is said once.
+    """
 
     def __init__(self, run: Path, kimg: float) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        kept = [tick for tick in _written_ticks(run) if tick["kimg"] <= kimg + 1e-9]
+        text = _text(run)
+        if text and not text.endswith(b"\n"):
+            console.warn(f"The last line of {run / LOG} is cut off, as when a process is killed: it is left out.")
+        kept = [tick for tick in _parsed(text, run / LOG) if tick["kimg"] <= kimg + 1e-9]
         if kimg and (not kept or kept[-1]["kimg"] < kimg - 1e-9):
             console.warn(
                 f"{run / LOG} has no tick of kimg {kimg:g}, from which the run goes on: it was cut since, or the run "
                 "broke off there."
             )
-        write_text(run / LOG, "".join(json.dumps(tick) + "\n" for tick in kept))
-        self._file = (run / LOG).open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run), purge_step=round(kimg * 1000) + 1)
+        write_text(run / LOG, "".join(_line(tick) for tick in kept))
+        # Without a buffer, which would be written once more, and fail once more, as the file is closed.
+        self._file = (run / LOG).open("ab", buffering=0)
+        self._board = Board(run, purge_step=round(kimg * 1000) + 1)
 
     def __enter__(self) -> TrainingLog:
         return self
@@ -80,38 +115,44 @@ class TrainingLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._board.close()
+        with self._board:
+            self._file.close()
 
     def tick(self, tick: Tick) -> None:
-        """Write one tick. TensorBoard has its numbers as scalars and its ``metric`` as text, by the same names."""
-        self._file.write(json.dumps(tick, allow_nan=False) + "\n")
-        self._file.flush()
+        """Write one tick: what is not finite as null. TensorBoard has its numbers, and its ``metric`` as text."""
+        line = _line(tick).encode()
+        if self._file.write(line) < len(line):  # of what a full disk takes a part of, it says no error
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         kimg = tick["kimg"]
         assert isinstance(kimg, (int, float)), "every tick has its kimg"
-        step = round(kimg * 1000)
-        for name, value in tick.items():
-            if isinstance(value, str):
-                self._board.add_text(name, value, step)
-            elif name != "kimg" and value is not None:
-                self._board.add_scalar(name, value, step)
-        self._board.flush()
+        finite = null_where_not_finite(tick)
+        told = {name: value for name, value in finite.items() if name != "kimg" and value is not None}
+        self._board.add(round(kimg * 1000), told)
+
+
+def _line(tick: Tick) -> str:
+    return json.dumps(null_where_not_finite(tick), allow_nan=False) + "\n"
 
 
 def describe_tick(tick: Tick) -> str:
     """A tick as the one line that the console shows."""
+
+    def shown(name: str, form: str) -> str:
+        value = tick.get(name)
+        return "-" if value is None else format(value, form)
+
     words = [
-        f"kimg {tick['kimg']:<8.1f}",
-        f"sec/kimg {tick['sec_per_kimg']:<6.2f}",
-        f"{tick['images_per_sec']:,.0f} images/s",
-        f"loss D {tick['loss_d']:.3f} G {tick['loss_g']:.3f}",
-        f"D(x) {tick['d_real']:.2f}",
-        f"D(G(z)) {tick['d_fake']:.2f}",
+        f"kimg {shown('kimg', '<8.1f')}",
+        f"sec/kimg {shown('sec_per_kimg', '<6.2f')}",
+        f"{shown('images_per_sec', ',.0f')} images/s",
+        f"loss D {shown('loss_d', '.3f')} G {shown('loss_g', '.3f')}",
+        f"D(x) {shown('d_real', '.2f')}",
+        f"D(G(z)) {shown('d_fake', '.2f')}",
     ]
-    if tick["memory_gib"] is not None:
-        words.append(f"memory {tick['memory_gib']:.1f} GiB")
-    if tick.get("score") is not None:
-        words.append(f"{tick['metric']} {tick['score']:.2f}")
+    if tick.get("memory_gib") is not None:
+        words.append(f"memory {shown('memory_gib', '.1f')} GiB")
+    if "score" in tick:
+        words.append(f"{tick['metric']} {shown('score', '.2f')}")
     return "  ".join(words)
 
 
@@ -138,8 +179,9 @@ class Health:
 
     def check(self, figures: Figures) -> None:
         real, fake, spread = figures["d_real"], figures["d_fake"], figures["spread"]
-        assert real is not None and fake is not None and spread is not None
         self._ticks += 1
+        if real is None or fake is None or spread is None:  # of no step, so there is nothing to tell by
+            return
         self._differed = self._differed or spread >= self.ALIKE
         self._episode(
             "d_won",

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import torch
@@ -19,13 +16,14 @@ from facegen.data.dataset import FaceDataset
 from facegen.errors import FacegenError, InputError
 from facegen.training.acceleration import open_trainer
 from facegen.training.batches import RealImages
-from facegen.training.checkpoint import BEST, TRAINER
+from facegen.training.checkpoint import BEST, TRAINER, checkpoint_files
 from facegen.training.clock import Clock, Length
 from facegen.training.distributed import Ranks
 from facegen.training.figures import Figures
 from facegen.training.log import Health, TrainingLog, describe_tick
-from facegen.training.outputs import Outputs, PeriodicScorer, draw_for_score, take_standing_statistics
+from facegen.training.outputs import Outputs, PeriodicScore, PeriodicScorer, draw_for_score, take_standing_statistics
 from facegen.training.recipe import Recipe
+from facegen.training.stopping import Stopped, StopRequests, stop_requests
 from facegen.training.trainer import Trainer
 
 
@@ -61,8 +59,10 @@ def training_loop(
     Raises:
         InputError: a batch that does not divide into the ranks; a dataset whose pixels change while they are read.
         EnvironmentProblem: the compiler fails, and must not.
-        Diverged: a figure is not finite; the last checkpoint is from before.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, with a checkpoint written.
+        Diverged: a figure or a weight is not finite; the last checkpoint is from before.
+        Stopped: after Ctrl-C or SIGTERM, with a checkpoint written.
+        KeyboardInterrupt: the same before the first step, or for a second time; nothing is saved then.
+        OSError: a file cannot be written; what was written before is whole.
         Exception: whatever ``scorer`` raises, with a checkpoint written.
     """
     if recipe.batch % ranks.world:
@@ -82,11 +82,12 @@ def training_loop(
 
     saved, health = Outputs(run, dataset.size, dataset.sha256), Health()
     with ExitStack() as stack:
-        stop = stack.enter_context(_stop_requests())
+        stop = stack.enter_context(stop_requests())
         stack.enter_context(_tuned_convolutions())
         first = seen // recipe.images_per_step
         trainer, take_step = open_trainer(build, recipe, first, world=ranks.world, must_compile=must_compile)
         if ranks.is_writer:
+            saved.recipe(recipe)  # nothing earlier: what is broken off before its first step leaves nothing
             log = stack.enter_context(TrainingLog(run, seen / 1000))
             total = None if recipe.minutes else _whole_steps(recipe)
             bar = stack.enter_context(console.progress(f"Training {recipe.name}", total, done=seen))
@@ -95,6 +96,7 @@ def training_loop(
         clock.lap(training=False)
         length.start()
         tick_seen, last = seen, {"score": clock.now, "checkpoint": clock.now}
+        stop.begin()
 
         over = seen > 0 and length.is_over(seen)  # whatever the clock says, a run has a step
         while not over:
@@ -104,60 +106,74 @@ def training_loop(
                 bar.advance(recipe.images_per_step)
             due = _due(recipe, seen)
             # One process may look up at any step; several must agree, which they do at ticks.
-            if not due and (ranks.world > 1 or not (stop.is_set() or length.is_over(seen) or length.wants_to_look())):
+            if not due and (ranks.world > 1 or not (stop.is_asked or length.is_over(seen) or length.wants_to_look())):
                 continue
 
             figures: Figures = {"kimg": seen / 1000, **trainer.read_figures()}
-            _require_finite(figures, run)
+            _require_finite(figures, run, precision)
             elapsed = clock.lap(training=True)
-            stopping, over = ranks.any(stop.is_set()), ranks.any(length.is_over(seen))
+            stopping, over = ranks.any(stop.is_asked), ranks.any(length.is_over(seen))
             if not length.is_settled and (stopping or over or ranks.any(length.wants_to_look())):
                 reached = length.look(seen, last=stopping or over)
                 if reached is not None:
                     trainer.follow(length.settle(ranks.agree(reached)))
                     if ranks.is_writer:
                         bar.expect(trainer.recipe.total_images)
-                        saved.recipe(trainer)
+                        saved.recipe(trainer.recipe)
                         console.info(f"At this pace {recipe.minutes:g} minutes reach {trainer.recipe.kimg:,.4g} kimg.")
             due = {"score", "checkpoint"} if over else _in_time(due, recipe, clock, last, ranks)
             due = due - {"score"} | {"checkpoint"} if stopping else due
-            figures["images_per_sec"] = (seen - tick_seen) / elapsed
+            figures["images_per_sec"] = (seen - tick_seen) / elapsed if elapsed else None
             figures["sec_per_kimg"] = 1000 * elapsed / (seen - tick_seen)
             figures["memory_gib"] = _peak_memory_gib(device)
             if due & {"checkpoint", "score"}:
+                _require_finite_weights(trainer, seen, run, precision)
                 if not real.on_device:  # where they are, they are as they were when the run began
                     dataset.require_unchanged()
-                take_standing_statistics(trainer)
+                stop.unless_asked(lambda: take_standing_statistics(trainer))
+                stopping = ranks.any(stop.is_asked)
+                due = due - {"score"} | {"checkpoint"} if stopping else due
+            has_statistics = not stopping
             score = None
             if scorer is not None and "score" in due:
                 try:
-                    drawn = draw_for_score(trainer, scorer, ranks)
-                    score = scorer.score(*drawn) if ranks.is_writer else None
+                    score = _score(trainer, scorer, ranks, stop)
                 except Exception:  # what is trained is not lost because it cannot be scored
                     if ranks.is_writer:
                         saved.checkpoint(trainer, seen, _progress(best, best_by, clock))
+                        saved.samples(trainer, seen)
                     raise
+                stopping = ranks.any(stop.is_asked)
+                due = due | {"checkpoint"} if stopping else due
             if ranks.is_writer:
                 health.check(figures)
                 scored: dict[str, float | str] = {}
                 if score is not None:
                     scored = score.for_log()
-                    if best_by not in (None, score.metric):
+                    if not math.isfinite(score.value):
+                        console.warn(f"The score at kimg {seen / 1000:g} is {score.value}: it is null in the log.")
+                    elif best_by not in (None, score.metric):
                         console.warn(
                             f"The best so far was found by {best_by}, not by {score.metric}: it is sought anew."
                         )
                         best = None
-                    if best is None or score.value < best:
+                    if math.isfinite(score.value) and (best is None or score.value < best):
                         best, best_by = score.value, score.metric
                         saved.generator(BEST, trainer, seen, score.details)
                 clock.lap(training=False)
                 tick = {**figures, **scored, "seconds": clock.trained, "aside_seconds": clock.aside}
                 log.tick(tick)
                 console.info(describe_tick(tick))
-                if "checkpoint" in due:
+            if "checkpoint" in due:
+                # Where somebody may soon kill, what training goes on from comes first; it takes the statistics anew.
+                if ranks.is_writer:
                     saved.checkpoint(trainer, seen, _progress(best, best_by, clock))
+                if not has_statistics:
+                    take_standing_statistics(trainer)
+                if ranks.is_writer:
+                    saved.samples(trainer, seen)
             if stopping:
-                raise KeyboardInterrupt
+                raise Stopped
             clock.lap(training=False)
             last.update(dict.fromkeys(due, clock.now))
             tick_seen = seen
@@ -193,14 +209,39 @@ def _in_time(due: set[str], recipe: Recipe, clock: Clock, last: dict[str, float]
     }
 
 
-def _require_finite(figures: Figures, run: Path) -> None:
+def _score(trainer: Trainer, scorer: PeriodicScorer, ranks: Ranks, stop: StopRequests) -> PeriodicScore | None:
+    """The averaged generator's score, on the writer; None where a request to stop broke it off."""
+    drawn = draw_for_score(trainer, scorer, ranks, stop)
+    if drawn is None or not ranks.is_writer:
+        return None
+    return stop.unless_asked(lambda: scorer.score(*drawn))
+
+
+def _require_finite(figures: Figures, run: Path, precision: torch.dtype) -> None:
     for name, value in figures.items():
         if value is not None and not math.isfinite(value):
-            raise Diverged(
-                f"Training in {run} stopped at kimg {figures['kimg']:g}: {name} is {value}.",
-                "The last checkpoint is from before: go on from it with --precision fp32, or start a new run with a "
-                "lower learning rate.",
-            )
+            raise _diverged(f"{name} is {value}", figures["kimg"] or 0.0, run, precision)
+
+
+def _require_finite_weights(trainer: Trainer, seen: int, run: Path, precision: torch.dtype) -> None:
+    """Of what is about to be saved in the place of something good: the figures are of the weights before."""
+    names = trainer.not_finite()
+    if names:
+        weights = f"the weights of {' and '.join(names)} are not finite"
+        raise _diverged(weights, seen / 1000, run, precision)
+
+
+def _diverged(how: str, kimg: float, run: Path, precision: torch.dtype) -> Diverged:
+    """What is said of a run that diverged, with a remedy that can be followed."""
+    anew = "start a new run with a lower learning rate"
+    kept = checkpoint_files(run)
+    if not kept:
+        remedy = f"There is no checkpoint from before: {anew}."
+    elif precision == torch.float32:
+        remedy = f"{kept[0].name} is from before, and would end alike: {anew}."
+    else:
+        remedy = f"{kept[0].name} is from before: go on from it with --precision fp32, or {anew}."
+    return Diverged(f"Training in {run} stopped at kimg {kimg:g}: {how}.", remedy)
 
 
 @contextmanager
@@ -226,25 +267,3 @@ def _peak_memory_gib(device: torch.device) -> float | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**30 if sys.platform == "darwin" else peak / 2**20
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or SIGTERM sets, so that the step at hand ends whole; a second Ctrl-C breaks it off."""
-    requested = threading.Event()
-
-    def request(number: int, frame: FrameType | None) -> None:
-        if requested.is_set():
-            raise KeyboardInterrupt
-        requested.set()
-        console.info("Stopping after this step; once more breaks it off at once.")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield requested  # only the main thread may handle signals
-        return
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield requested
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -14,8 +14,11 @@ from facegen.files import write_text
 from facegen.gan.generators import draw_images, standing_statistics
 from facegen.gan.latents import normal_latents
 from facegen.pictures.contact_sheet import contact_sheet, save_png
-from facegen.training.checkpoint import LAST, RECIPE, TRAINER, save_checkpoint, save_generator
+from facegen.training.checkpoint import LAST, RECIPE, SAMPLES, TRAINER, save_checkpoint, save_generator
 from facegen.training.distributed import Ranks
+from facegen.training.log import null_where_not_finite
+from facegen.training.recipe import Recipe
+from facegen.training.stopping import StopRequests
 from facegen.training.trainer import Trainer
 
 #: Latents of the scores are not those of ``facegen sample``'s default seed: the best generator must not be chosen by
@@ -65,8 +68,9 @@ class Outputs:
     size: int
     dataset_sha256: str
 
-    def recipe(self, trainer: Trainer) -> None:
-        write_text(self.run / RECIPE, trainer.recipe.to_toml())
+    def recipe(self, recipe: Recipe) -> None:
+        """What the run is trained by."""
+        write_text(self.run / RECIPE, recipe.to_toml())
 
     def generator(self, name: str, trainer: Trainer, seen: int, score: dict[str, Any] | None) -> None:
         """The averaged generator; ``score`` is what made it the best."""
@@ -77,16 +81,19 @@ class Outputs:
             size=self.size,
             dataset=self.dataset_sha256,
             images_seen=seen,
-            score=None if score is None else json.dumps(score),
+            score=None if score is None else json.dumps(null_where_not_finite(score)),
         )
 
     def checkpoint(self, trainer: Trainer, seen: int, progress: dict[str, Any]) -> None:
-        """A sample grid, the averaged generator, and all that is needed to go on, ``progress`` among it."""
-        grid = contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES))
-        save_png(self.run / "samples" / f"kimg-{seen / 1000:010.3f}.png", grid)
-        self.generator(LAST, trainer, seen, None)
+        """All that is needed to go on, ``progress`` among it."""
         whose = {"recipe": trainer.recipe.to_dict(), "dataset_sha256": self.dataset_sha256}
         save_checkpoint(self.run, {TRAINER: trainer.state_dict(), "images_seen": seen, **progress, **whose})
+
+    def samples(self, trainer: Trainer, seen: int) -> None:
+        """The averaged generator, and a grid of its images."""
+        grid = contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES))
+        save_png(self.run / SAMPLES / f"kimg-{seen / 1000:010.3f}.png", grid)
+        self.generator(LAST, trainer, seen, None)
 
 
 def take_standing_statistics(trainer: Trainer) -> None:
@@ -101,10 +108,19 @@ def draw(trainer: Trainer, seed: int, first: int, count: int) -> Images:
     return draw_images(trainer.ema, latents, min(CHUNK, count))
 
 
-def draw_for_score(trainer: Trainer, scorer: PeriodicScorer, ranks: Ranks) -> tuple[Images, Features]:
-    """The images of a score and their features; each rank makes its share of both."""
+def draw_for_score(
+    trainer: Trainer, scorer: PeriodicScorer, ranks: Ranks, stop: StopRequests
+) -> tuple[Images, Features] | None:
+    """The images of a score and their features; each rank makes its share of both. None where a rank is to stop."""
     count = trainer.recipe.score_images
     share = -(-count // ranks.world)  # equal shares: the last rank may make a few that are not used
-    images = draw(trainer, MEASURE_SEED, ranks.rank * share, share)
-    features = scorer.features(images)
-    return ranks.gather(images, trainer.device)[:count], ranks.gather(features, trainer.device)[:count]
+
+    def drawn() -> tuple[Images, Features]:
+        images = draw(trainer, MEASURE_SEED, ranks.rank * share, share)
+        return images, scorer.features(images)
+
+    made = stop.unless_asked(drawn)
+    if ranks.any(made is None) or made is None:
+        return None
+    images, features = (ranks.gather(part, trainer.device)[:count] for part in made)
+    return images, features

@@ -276,6 +276,17 @@ class Trainer:
             "augmentation": self._augmentation,
         }
 
+    @torch.no_grad()
+    def not_finite(self) -> list[str]:
+        """Names of the networks that have weights, or statistics, that are not finite. Waits for the device."""
+        networks = {"generator": self.generator, **{name: each.head for name, each in self.critics.items()}}
+        networks["ema"] = self.ema
+        whole = {
+            name: torch.stack([tensor.isfinite().all() for tensor in network.state_dict().values()]).all()
+            for name, network in networks.items()
+        }
+        return [name for name, is_finite in whole.items() if not is_finite]
+
     def state_dict(self) -> dict[str, Any]:
         return state_of(self._parts())
 

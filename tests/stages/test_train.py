@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +12,13 @@ import torch
 from click.testing import Result
 
 from facegen.data.dataset import new_dataset
+from facegen.locks import sole_use
 from facegen.stages.train import train
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.log import read_log
 from facegen.training.loop import LoopResult
 from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.stopping import Stopped
 
 Run = Callable[..., Result]
 #: What torch.compile raises has other classes from version to version, all of them RuntimeErrors of these packages.
@@ -251,7 +255,25 @@ def test_what_the_machine_lacks_is_said_with_the_remedy(
     assert outcome.exit_code == 2 and remedy in outcome.stderr
 
 
-def test_a_damaged_newest_checkpoint_is_said(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [b"", b"\0" * 100, None], ids=["empty", "zeros", "a bit"])
+def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_taken(
+    damage: bytes | None, facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run, words = tmp_path / "run", ("--recipe", recipe, "--checkpoint-every", "0.016", "--device", "cpu")
+    facegen("train", dataset, run, *words)
+    newest, before = checkpoint_files(run)
+    expected = load_checkpoint(newest)["trainer"]
+    data = newest.read_bytes()
+    newest.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:] if damage is None else damage)
+    outcome = facegen("train", dataset, run, *words)
+    assert outcome.exit_code == 0 and "warning: The checkpoint" in outcome.stderr
+    assert f"goes on from the one before it, {before.name}" in outcome.stderr.replace("\n", " ")
+    assert newest.with_name(f"{newest.name}.damaged").is_file()
+    torch.testing.assert_close(load_checkpoint(newest)["trainer"], expected, rtol=0, atol=0)
+    assert [tick["kimg"] for tick in read_log(run)] == [0.016, 0.032]
+
+
+def test_damaged_checkpoints_alone_are_one_sentence(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     facegen("train", dataset, run, "--recipe", recipe)
     checkpoint_files(run)[0].write_bytes(b"\0" * 100)
@@ -260,7 +282,7 @@ def test_a_damaged_newest_checkpoint_is_said(facegen: Run, dataset: Path, recipe
 
 
 def stop(*words: object, **options: object) -> None:
-    raise KeyboardInterrupt
+    raise Stopped
 
 
 def test_a_network_to_score_with_is_said_to_be_of_no_use_where_nothing_is_scored(
@@ -279,3 +301,65 @@ def test_the_command_to_go_on_has_the_options_that_no_recipe_holds(
     outcome = facegen("train", dataset, run, "--recipe", recipe, "--extractor", "effnet-lite0", "--score-every", "0")
     assert outcome.exit_code == 130
     assert f"facegen train {dataset} '{run}' --resume --extractor effnet-lite0 goes on from here." in outcome.stderr
+
+
+def test_one_process_trains_into_a_folder_by_whatever_name(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run, link = tmp_path / "run", tmp_path / "link"
+    run.mkdir()
+    link.symlink_to(run)
+    with sole_use(run, "trains"):
+        outcome = facegen("train", dataset, link, "--recipe", recipe)
+    assert outcome.exit_code == 2 and f"Another process (number {os.getpid()}) trains into" in outcome.stderr
+    assert not list(run.iterdir())
+
+
+def full(*words: object, **options: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("where", ["facegen.training.checkpoint.torch.save", "facegen.training.outputs.save_png"])
+def test_a_full_disk_at_a_checkpoint_ends_in_words_with_the_one_before_kept(
+    where: str, facegen: Run, dataset: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    facegen("train", dataset, run, "--recipe", recipe, "--kimg", "0.016")
+    monkeypatch.setattr(where, full)
+    outcome = facegen("train", dataset, run, "--recipe", recipe)
+    said = outcome.stderr.replace("\n", " ")
+    assert outcome.exit_code == 2 and "No space left on device" in said and "What is kept is the checkpoint" in said
+    assert load_checkpoint(checkpoint_files(run)[-1])["images_seen"] == 16
+
+
+def test_a_stop_before_the_first_checkpoint_says_that_none_was_saved(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken_off(*words: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facegen.stages.train.training_loop", broken_off)
+    outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe)
+    assert outcome.exit_code == 130 and "No checkpoint was saved yet" in outcome.stderr
+    assert "Saved" not in outcome.stderr and not (tmp_path / "run").exists()
+
+
+def test_checkpoints_that_cannot_be_read_are_not_trained_over(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.toml").write_bytes(recipe.read_bytes())
+    (run / "checkpoints").write_text("no folder")
+    outcome = facegen("train", dataset, run)
+    assert outcome.exit_code == 2 and "checkpoints" in outcome.stderr and not (run / "log.jsonl").exists()
+
+
+def test_what_a_killed_process_left_is_cleaned_up(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "recipe.toml").write_bytes(recipe.read_bytes())
+    (run / ".recipe.toml.ab.part").touch()
+    (run / "checkpoints" / ".kimg-000000.016.pt.ab.part").touch()
+    assert facegen("train", dataset, run).exit_code == 0
+    assert not list(run.rglob("*.part"))

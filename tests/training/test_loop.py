@@ -22,6 +22,7 @@ from facegen.training.log import read_log
 from facegen.training.loop import Diverged, LoopResult, training_loop
 from facegen.training.outputs import PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.stopping import Stopped
 
 PENALISED = {"discriminator_norm": "none", "loss": "relativistic", "r1_gamma": 2.0, "r2_gamma": 2.0}
 MEASURED = ("loss_d", "loss_g", "d_real", "d_fake", "spread")
@@ -315,3 +316,94 @@ def test_a_dataset_that_changes_in_place_ends_the_run_before_anything_is_written
     with pytest.raises(InputError, match=r"changed since it was prepared: images\.npy holds other pixels"):
         go(recipe, tiny_dataset, run, scorer=Changing([3.0]))
     assert [load_checkpoint(path)["images_seen"] for path in checkpoint_files(run)] == [48]
+
+
+def test_sigterm_breaks_a_score_off_and_saves(tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path) -> None:
+    class Endless(Scorer):
+        def features(self, images: np.ndarray) -> np.ndarray:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+            raise AssertionError("the score was waited for")
+
+    recipe = tiny_recipe.with_overrides({"score_every": 0.032})
+    with pytest.raises(Stopped):
+        go(recipe, tiny_dataset, tmp_path / "run", scorer=Endless([]))
+    assert load_checkpoint(checkpoint_files(tmp_path / "run")[0])["images_seen"] == 32
+    assert "score" not in read_log(tmp_path / "run")[-1]
+
+
+def test_a_request_before_the_first_step_leaves_nothing(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiling(*words: Any, **options: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+    monkeypatch.setattr(loop, "open_trainer", compiling)
+    with pytest.raises(KeyboardInterrupt) as told:
+        go(tiny_recipe, tiny_dataset, tmp_path / "run")
+    assert not isinstance(told.value, Stopped) and not list((tmp_path / "run").iterdir())
+
+
+def test_weights_that_are_not_finite_are_not_saved_in_the_place_of_good_ones(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last step's figures are of the weights before it, and finite."""
+
+    class Poisoned(loop.Trainer):
+        def __call__(self, step: int) -> Any:
+            figures = super().__call__(step)
+            if step == 11:
+                with torch.no_grad():
+                    next(self.generator.parameters()).fill_(float("nan"))
+            return figures
+
+    monkeypatch.setattr(loop, "Trainer", Poisoned)
+    run = tmp_path / "run"
+    with pytest.raises(Diverged, match=r"0\.096: the weights of generator are not finite.*000\.048\.pt is from before"):
+        go(tiny_recipe, tiny_dataset, run)
+    assert load_generator(run / "last.safetensors").kimg == 0.048
+    assert [path.name for path in checkpoint_files(run)] == ["kimg-000000.048.pt"]
+
+
+def test_a_score_that_is_no_number_is_null_and_never_the_best(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    recipe = tiny_recipe.with_overrides({"score_every": 0.032})
+    scorer = Scorer([float("nan"), 2.0, float("nan")])
+    assert go(recipe, tiny_dataset, tmp_path / "run", scorer=scorer).best == 2.0
+    assert [tick["score"] for tick in read_log(tmp_path / "run") if "score" in tick] == [None, 2.0, None]
+
+
+class Crash(BaseException):
+    """In the place of kill -9: nothing catches it, and nothing is cleaned up."""
+
+
+def test_a_crash_while_a_checkpoint_is_written_changes_nothing_of_the_run(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, crashed = tmp_path / "whole", tmp_path / "crashed"
+    recipe = tiny_recipe.with_overrides({"score_every": 0.032, "checkpoint_every": 0.032})
+    go(recipe, tiny_dataset, whole, scorer=Scorer([3.0, 1.0, 2.0]))
+    save, saves = torch.save, []
+
+    def crash(state: Any, file: Any) -> None:
+        saves.append(file)
+        if len(saves) == 2:
+            file.write(b"half of it")
+            raise Crash
+        save(state, file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", crash)
+        with pytest.raises(Crash):
+            go(recipe, tiny_dataset, crashed, scorer=Scorer([3.0, 1.0]))
+    checkpoint = load_checkpoint(checkpoint_files(crashed)[0])
+    assert checkpoint["images_seen"] == 32
+    assert go(recipe, tiny_dataset, crashed, checkpoint=checkpoint, scorer=Scorer([1.0, 2.0])) == LoopResult(96, 1.0)
+    ours, theirs = (load_checkpoint(checkpoint_files(run)[0])["trainer"] for run in (crashed, whole))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+    assert (crashed / "best.safetensors").read_bytes() == (whole / "best.safetensors").read_bytes()
+    kept = ("kimg", "score", *MEASURED)
+    mine, his = ([{key: tick.get(key) for key in kept} for tick in read_log(run)] for run in (crashed, whole))
+    assert mine == his
