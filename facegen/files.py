@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _CHUNK = 1 << 20
-#: How the hidden files and folders beside a target end: one that is being written, and a folder that holds the old one
-#: by this name.
+#: The ends of hidden names beside a target: of what is being written, and of a folder in which the old target lies,
+#: under the third name, until the new one has taken its place.
 _PART, _ASIDE, _OLD = ".part", ".old", "old"
-#: A write that finds no space names no file.
+#: The errors of a write for which there is no space. They name no file.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 #: What the stages take for a path.
@@ -128,13 +128,27 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def writing_told(cannot: str, remedy: str | None = None) -> Iterator[None]:
+    """EnvironmentProblem in place of an OSError of the block.
+
+    Args:
+        cannot: what is not written, as it begins a sentence that the system's reason ends.
+        remedy: what to do about it, a sentence.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise EnvironmentProblem(f"{cannot}: {problem.strerror or problem}.", remedy) from problem
+
+
 def require_whole_zip(path: Path) -> None:
     """Damaged unless every member of the zip at ``path`` has the CRC-32 that was written with it.
 
     ``.npz`` and what ``torch.save`` writes are zips, and torch does not compare.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except Exception as problem:  # a flipped bit may be of a size, an encoding or a method: there is no end of errors
         raise Damaged(in_words(problem)) from problem
@@ -150,8 +164,8 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     import numpy as np  # a command that reads no arrays need not wait for it
 
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except Exception as problem:  # as above
         raise Damaged(in_words(problem)) from problem
 
@@ -278,7 +292,7 @@ def _followed(target: Path) -> Path:
 
 @contextmanager
 def _told_as(given: Path, target: Path) -> Iterator[None]:
-    """What the system refuses of a temporary path is told of the target, by the name that the user gave it."""
+    """An OSError about a temporary path names the target instead, as the user named it."""
     try:
         yield
     except OSError as problem:
@@ -293,7 +307,7 @@ def _prefix(target: Path) -> str:
 
 
 def _new_part(target: Path) -> tuple[IO[bytes], Path]:
-    """A new hidden file beside ``target``, open; while it is, no other process takes it for one left behind."""
+    """A new hidden file beside ``target``, open. As long as it is open, no other process removes it."""
     while True:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_PART)
         file = os.fdopen(handle, "r+b")
@@ -310,17 +324,17 @@ def _left(target: Path, suffix: str) -> list[Path]:
 
 
 def _remove_parts(target: Path) -> None:
-    """Remove the temporary files of processes that are no more."""
+    """Remove the temporary files of killed processes."""
     try:
         for part in _left(target, _PART):
             if part.is_file() and not part.is_symlink():
                 remove_unclaimed(part)
     except OSError:
-        pass  # a folder that cannot be listed, or another process was quicker: what is left is in nobody's way
+        pass  # the folder cannot be listed, or another process was quicker; what is left does no harm
 
 
 def _settle(target: Path) -> None:
-    """Put right what processes that are no more have left of a folder; this one alone may write it."""
+    """Clear up what killed processes left of a folder. Only for the process that alone may write it."""
     for aside in _left(target, _ASIDE):
         if _put_back(aside, target):
             console.warn(f"{target} had been put aside by a process that was killed; it is back in its place.")
@@ -357,7 +371,8 @@ def write_sealed_json(path: Path, fields: Mapping[str, Any]) -> None:
 
 def read_sealed_json(path: Path) -> dict[str, Any]:
     """The fields that :func:`write_sealed_json` wrote. Damaged where they are others; OSError where it is not there."""
-    text = path.read_bytes()
+    with open_regular(path) as file:
+        text = file.read()
     try:
         fields = dict(json.loads(text))
         sha256 = fields.pop("sha256", None)

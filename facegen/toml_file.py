@@ -8,6 +8,7 @@ from typing import Any
 
 from facegen.errors import InputError
 from facegen.file_kinds import EMPTY, HEAD, TEXT, kind_of
+from facegen.files import open_regular
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -28,9 +29,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         InputError: it cannot be read, or is something else; it says what.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{what} is no plain file.", "Name a TOML file.")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(_LARGEST + 1)
     except OSError as problem:
         raise InputError(f"{what} cannot be read: {problem.strerror or problem}.") from problem

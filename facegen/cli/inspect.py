@@ -11,6 +11,7 @@ import click
 
 from facegen import console
 from facegen.cli.options import BATCHES, SIDES
+from facegen.training.hyperparameter import MOST_CHANNELS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +50,7 @@ class _Shape(click.ParamType):
 @click.option("--batch", type=BATCHES, default=1, help="Inputs whose activation memory is counted.")
 @click.option(
     "--width",
-    type=click.IntRange(1, 4096),
+    type=click.IntRange(1, MOST_CHANNELS),
     show_default="the published one",
     help="Channels after the first convolution; the others keep their proportion.",
 )

@@ -10,6 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from facegen.extractors.table import extractors
+from facegen.submission.rules import LARGEST_SIZE
+from facegen.training.hyperparameter import LARGEST_INTEGER, MOST_BATCH, MOST_KIMG
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -19,7 +21,7 @@ class ExtractorName(click.ParamType):
 
     name = "extractor"
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         return f"[{'|'.join(extractors())}|MODULE:CALLABLE]"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -43,14 +45,13 @@ class Number(click.FloatRange):
 
 
 #: What torch takes, and TOML can say.
-SEEDS = click.IntRange(0, 2**63 - 1)
+SEEDS = click.IntRange(0, LARGEST_INTEGER)
 #: Sides of images, in pixels.
-SIDES = click.IntRange(1, 4096)
+SIDES = click.IntRange(1, LARGEST_SIZE)
 #: Images or latents that are held in memory together.
-BATCHES = click.IntRange(1, 65_536)
-
-#: Thousands of images that are shown in training, as :mod:`facegen.training.hyperparameter` limits them.
-KIMG = Number(0, 100_000_000, min_open=True)
+BATCHES = click.IntRange(1, MOST_BATCH)
+#: Thousands of images that are shown in training.
+KIMG = Number(0, MOST_KIMG, min_open=True)
 
 device_option = click.option(
     "--device", type=click.Choice(DEVICES), default="auto", help="Where to compute; auto: a GPU where there is one."

@@ -36,9 +36,9 @@ from facegen.data.image_names import is_image_name, natural_key
 from facegen.data.listing import Listing, UnreadableMember
 from facegen.data.partition import is_partition_name
 from facegen.data.passed_over import PassedOver
-from facegen.errors import EnvironmentProblem, InputError
+from facegen.errors import InputError
 from facegen.file_kinds import HEAD
-from facegen.files import open_regular, sha256_file
+from facegen.files import open_regular, sha256_file, writing_told
 from facegen.printable import printable
 
 #: Attributes that a tar has of all its entries (pax global headers); git archive writes one.
@@ -370,13 +370,11 @@ class Tar:
                 piece = stream.read(1 << 20)
             if not piece:
                 return
-            try:
+            with writing_told(
+                f"No room in {tempfile.gettempdir()} to bring {self.path} in order",
+                "Make room there, or unpack the archive and name the folder.",
+            ):
                 spool.write(piece)
-            except OSError as problem:
-                raise EnvironmentProblem(
-                    f"No room in {tempfile.gettempdir()} to bring {self.path} in order: {problem.strerror}.",
-                    "Make room there, or unpack the archive and name the folder.",
-                ) from problem
 
     def _member(self, stream: IO[bytes], name: str, place: _Place) -> BytesMember | UnreadableMember:
         if place.size > LARGEST_IMAGE:

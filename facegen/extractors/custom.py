@@ -21,6 +21,7 @@ import numpy.typing as npt
 import torch
 
 from facegen.errors import InputError
+from facegen.files import sha256_file
 
 Images = npt.NDArray[np.uint8]
 
@@ -159,7 +160,7 @@ def _note_source(module_name: str) -> None:
         return
     spec = importlib.util.find_spec(module_name)
     if spec is not None and spec.origin is not None and spec.has_location:
-        _imported[Path(spec.origin)] = hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+        _imported[Path(spec.origin)] = sha256_file(Path(spec.origin))
 
 
 def _source_sha256(module: Any, function: Any, name: str) -> str:
@@ -169,7 +170,7 @@ def _source_sha256(module: Any, function: Any, name: str) -> str:
     files = {Path(file) for file in (getattr(module, "__file__", None), _source_file(function)) if file is not None}
     if not files:
         raise InputError(f"The extractor {name} has no file, so nothing tells one version of it from another.")
-    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(files)]
+    contents = [sha256_file(file) for file in sorted(files)]
     for file, sha256 in zip(sorted(files), contents, strict=True):
         if _imported.setdefault(file, sha256) != sha256:
             raise InputError(

@@ -7,8 +7,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +20,7 @@ from PIL import Image
 from facegen import console
 from facegen.code_hash import code_hash
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.files import atomic_path, read_arrays, read_sealed_json, write_sealed_json
+from facegen.files import atomic_path, read_arrays, read_sealed_json, write_sealed_json, writing_told
 from facegen.grading.fingerprints import Fingerprints, fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
 from facegen.pictures.contact_sheet import contact_sheet
@@ -197,19 +196,15 @@ def sheet_jpeg(images: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-@contextmanager
-def _kept(file: str, cache: Path) -> Iterator[None]:
+def _kept(file: str, cache: Path) -> AbstractContextManager[None]:
     """EnvironmentProblem where a result cannot be written.
 
-    A run that went on would be lost when it is interrupted, and fail where it writes the leaderboard, hours later.
+    A run that went on would lose what it grades when it is interrupted, and would fail hours later, at the leaderboard.
     """
-    try:
-        yield
-    except OSError as problem:
-        raise EnvironmentProblem(
-            f"Cannot keep the result of {file} in {cache}: {problem.strerror or problem}.",
-            "Make room there, or let it be written to, and run it again, to go on there; or name another --out.",
-        ) from problem
+    return writing_told(
+        f"Cannot keep the result of {file} in {cache}",
+        "Make room there, or let it be written to, and run it again, to go on there; or name another --out.",
+    )
 
 
 def _save(path: Path, graded: GradedSubmission) -> None:

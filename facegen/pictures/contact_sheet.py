@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from facegen.errors import InputError
-from facegen.files import atomic_path, require_place
+from facegen.files import atomic_path, open_regular, require_place
 from facegen.printable import printable
 
-#: What a drawing's file says, in a text chunk of a PNG or the comment of a GIF; and in how many bytes it stands.
+#: What a drawing's file says in a text chunk of a PNG or the comment of a GIF; and the first bytes, in which that is.
 DRAWN_BY, _HEAD = b"facegen", 4096
 
 
@@ -42,13 +42,13 @@ def save_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
 
 
 def require_ours(path: Path) -> None:
-    """What keeps a drawing from being written at ``path`` is told before the work.
+    """Check, before the work, that a drawing may be written at ``path``.
 
     Args:
         path: of a PNG or GIF that will be written; the file need not be there, nor the folders above it.
 
     Raises:
-        InputError: a file is there that facegen has not drawn, and so is not ours to replace. An empty one is.
+        InputError: a file is there that facegen has not drawn, and that is not empty: it is not ours to replace.
         OSError: as :func:`facegen.files.require_place`.
     """
     require_place(path)
@@ -60,7 +60,7 @@ def is_foreign(path: Path) -> bool:
     """Whether a file is at ``path`` that is not empty, nor says that facegen drew it."""
     if not path.exists():
         return False
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD)
     return bool(head) and b"tEXtSoftware\0" + DRAWN_BY not in head and b"!\xfe\x07" + DRAWN_BY not in head
 

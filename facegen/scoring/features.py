@@ -6,7 +6,7 @@ import queue
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from facegen import console
 from facegen.data.images import ImageCollection
-from facegen.errors import EnvironmentProblem, InputError
+from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.files import writing_told
 from facegen.metrics.frechet import FrechetStatistics, RunningStatistics
 from facegen.metrics.sampling import sample_rows
 from facegen.scoring.image_checks import ImageProperties, PropertyCollector
@@ -151,16 +152,12 @@ class FeaturePass:
             self._file.write(features.tobytes())
 
 
-@contextmanager
-def _full_disk_told() -> Iterator[None]:
+def _full_disk_told() -> AbstractContextManager[None]:
     """EnvironmentProblem where the temporary file cannot be written."""
-    try:
-        yield
-    except OSError as problem:
-        raise EnvironmentProblem(
-            f"The features cannot be written to a temporary file: {problem.strerror or problem}.",
-            "Make room there, or set TMPDIR to a folder on another disk.",
-        ) from problem
+    return writing_told(
+        "The features cannot be written to a temporary file",
+        "Make room there, or set TMPDIR to a folder on another disk.",
+    )
 
 
 def compute_features(

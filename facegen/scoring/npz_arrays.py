@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from facegen.data.caps import FREE_TOTAL, is_out_of_proportion
 from facegen.data.npy import NpyHeader, read_npy_header
 from facegen.errors import InputError
 from facegen.held_file import HeldFile
@@ -19,8 +20,6 @@ from facegen.held_file import HeldFile
 SMALL = 1 << 26
 #: A header of NumPy's is 128 bytes; one that claims to be longer than this is not read to its end.
 _HEADER = 1 << 14
-#: Zeros unpack to a thousand times their file. So may an array, until it is as large as this.
-_FREE, _RATIO = 1 << 28, 100
 
 
 class NpzArrays(Mapping[str, npt.NDArray[Any]]):
@@ -59,7 +58,7 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
         member = self._zip.getinfo(f"{name}.npy")
         if header.dtype.hasobject:
             raise no_npz(self._path, "an array of it holds pickled Python objects")
-        if claimed > most or claimed > max(_FREE, _RATIO * member.compress_size):
+        if claimed > most or is_out_of_proportion(claimed, member.compress_size, FREE_TOTAL):
             raise InputError(
                 f"{self._path} claims an array {name} {header.dtype} {list(header.shape)} of {claimed:,} bytes, "
                 f"in a file of {self._held.size:,}.",

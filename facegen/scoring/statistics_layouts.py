@@ -38,7 +38,6 @@ from facegen.file_kinds import (
     kind_of,
     kind_of_file,
 )
-from facegen.files import open_regular
 from facegen.held_file import HeldFile
 from facegen.scoring.npz_arrays import NpzArrays, no_npz, read_at_most
 from facegen.scoring.statistics_file import Arrays, StatisticsFile
@@ -75,20 +74,18 @@ def holds_statistics(path: Path) -> bool:
     if path.is_dir():
         return _pair_in(path) is not None
     named = path.suffix.lower() in _SUFFIXES
-    if not path.is_file():  # a pipe would block
-        return named
     try:
-        with open_regular(path) as file:
-            head = file.read(HEAD)
-            kind = kind_of(head)
-            if kind is NPY:
-                file.seek(0)
-                return len(read_npy_header(file).shape) < 3
+        held = HeldFile(path)
+        head = held.file.read(HEAD)
+        kind = kind_of(head)
+        if kind is NPY:
+            held.file.seek(0)
+            return len(read_npy_header(held.file).shape) < 3
         if kind not in _ZIPS:
             return kind in (PICKLE, LEGACY_PYTORCH) or (named and kind not in _CONTAINERS)
         if _begins_with_an_image(head):  # 200,000 names take seconds to list
             return False
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(held.file) as archive:
             names = [name for name in archive.namelist() if not is_litter(name)]
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
         return named
@@ -97,7 +94,7 @@ def holds_statistics(path: Path) -> bool:
     if not names or any(not name.endswith(".npy") for name in names):
         return named and not names
     try:
-        arrays = NpzArrays(HeldFile(path))
+        arrays = NpzArrays(held)
         if _twins(arrays):
             return True
         return all(len(arrays.shape(name)[0]) < 3 for name in arrays)
@@ -265,7 +262,7 @@ def _pair_in(folder: Path) -> tuple[Path, Path] | None:
 
 
 def _read_npy(held: HeldFile) -> npt.NDArray[Any]:
-    """The array, of which no more is read than is asked for."""
+    """The array, mapped: what is not looked at is not read."""
     path = held.path
     try:
         held.file.seek(0)

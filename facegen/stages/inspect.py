@@ -17,11 +17,12 @@ from facegen import console
 from facegen.cnn.architecture import FILTER, Architecture
 from facegen.cnn.inspect import LayerRow, find_layer, first_convolution, layer_table
 from facegen.cnn.registry import find_architecture
+from facegen.data.caps import LARGEST_IMAGE
 from facegen.data.decode import Unreadable, decode
 from facegen.data.rgb import AS_STORED
 from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
-from facegen.files import StrPath, optional_path
+from facegen.files import StrPath, optional_path, read_regular
 from facegen.pictures.contact_sheet import require_ours, save_png
 from facegen.pictures.layer_figure import layer_figure
 from facegen.weights.loading import network_from_file
@@ -213,10 +214,8 @@ def _pixels_for(architecture: Architecture, shape: tuple[int, ...], path: Path) 
         )
     if shape[0] not in (1, 3) or shape[1] != shape[2]:
         raise InputError(f"A picture cannot be an input of {times(shape)}.", "Use --input 3xNxN, or 1xNxN for grey.")
-    if path.exists() and not path.is_file():  # a pipe would never end
-        raise InputError(f"{path} is no plain file.", "Name a file with a picture.")
     try:
-        return resize_and_crop(decode(path.read_bytes(), AS_STORED).image, shape[1])
+        return resize_and_crop(decode(read_regular(path, LARGEST_IMAGE), AS_STORED).image, shape[1])
     except (Unreadable, OSError) as problem:
         reason = problem.reason if isinstance(problem, Unreadable) else problem.strerror
         raise InputError(f"Cannot read the image {path}: {reason}.") from problem

@@ -27,14 +27,12 @@ from facegen.data.sources import CHUNK, Source, StoredImages, open_source
 from facegen.data.unfinished import Preparation, resumed
 from facegen.data.workers import default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.files import StrPath, optional_path
+from facegen.files import StrPath, optional_path, writing_told
 from facegen.locks import sole_use
 from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
-from facegen.submission.rules import LIMITS
+from facegen.submission.rules import LARGEST_SIZE, LIMITS
 
 _SHOWN_SKIPS = 5
-#: Pixels of a side: a batch of larger images fits no GPU.
-_LARGEST = 4096
 _PREVIEW_COLUMNS, _PREVIEW_SIDE = 8, 4096
 
 
@@ -130,33 +128,28 @@ def prepare(
             prepared = PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
         else:
             _check_disk_space(dataset, len(selection.names) * size * size * 3)
-            try:
-                with resumed(dataset, size, key) as preparation:
-                    summary = _take(preparation, images, selection, size, crop, workers, strict)
-                    manifest = preparation.writer.finish(
-                        {
-                            "fingerprint": fingerprint,
-                            "source": {"kind": images.kind, "name": images.label, "identity": images.identity},
-                            "transform": _transform(size, crop, to_rgb),
-                            "crop": crop,
-                            "options": {
-                                "split": split,
-                                "limit": limit,
-                                "partition_sha256": selection.partition_sha256,
-                                "upright": upright,
-                                "srgb": srgb,
-                            },
-                            "converted": dict(sorted(summary.notes.items())),
-                            "skipped": summary.skipped,
-                            "not_in_partition": selection.left_out,
-                            "passed_over": images.passed_over.to_json(),
-                            "versions": _versions(),
-                        }
-                    )
-            except OSError as problem:
-                raise EnvironmentProblem(
-                    f"Cannot write the dataset {dataset}: {problem.strerror or problem}."
-                ) from problem
+            with writing_told(f"Cannot write the dataset {dataset}"), resumed(dataset, size, key) as preparation:
+                summary = _take(preparation, images, selection, size, crop, workers, strict)
+                manifest = preparation.writer.finish(
+                    {
+                        "fingerprint": fingerprint,
+                        "source": {"kind": images.kind, "name": images.label, "identity": images.identity},
+                        "transform": _transform(size, crop, to_rgb),
+                        "crop": crop,
+                        "options": {
+                            "split": split,
+                            "limit": limit,
+                            "partition_sha256": selection.partition_sha256,
+                            "upright": upright,
+                            "srgb": srgb,
+                        },
+                        "converted": dict(sorted(summary.notes.items())),
+                        "skipped": summary.skipped,
+                        "not_in_partition": selection.left_out,
+                        "passed_over": images.passed_over.to_json(),
+                        "versions": _versions(),
+                    }
+                )
             prepared = PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=False)
             _tell(prepared, manifest)
         if preview is not None:
@@ -181,7 +174,7 @@ def _take(
     workers: int | None,
     strict: bool,
 ) -> _Summary:
-    """Take the images through the transform, those aside that a former run took; the outcome is the same."""
+    """Transform the images and append them, all but those that an earlier run appended; the result is the same."""
     path = images.container.path if isinstance(images, StoredImages) else None
     total, summary, pixels = len(selection.names), _Summary(), PixelCount(path)
     done = 0
@@ -232,8 +225,8 @@ def _take(
 def _check_options(size: int, limit: int | None, split: str, crop: int | None, seed: int) -> None:
     if size < 1 or (limit is not None and limit < 1) or (crop is not None and crop < 1):
         raise InputError("The size, the crop and the limit must be at least 1.")
-    if size > _LARGEST:
-        raise InputError(f"The size {size:,} is more than {_LARGEST:,} pixels.", "Choose a smaller --size.")
+    if size > LARGEST_SIZE:
+        raise InputError(f"The size {size:,} is more than {LARGEST_SIZE:,} pixels.", "Choose a smaller --size.")
     if not 0 <= seed < 1 << 64:
         raise InputError(f"The seed {seed} is not from 0 to 2⁶⁴ − 1.", "Choose another --seed.")
     if split not in (*SPLITS, "all"):
@@ -273,10 +266,8 @@ def _save_preview(preview: Path, dataset: Path) -> None:
     images = FaceDataset.open(dataset).images
     columns = max(1, min(_PREVIEW_COLUMNS, _PREVIEW_SIDE // images.shape[1]))
     rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), columns**2)).round().astype(np.int64))
-    try:
+    with writing_told(f"Cannot write the preview {preview}"):
         save_png(preview, contact_sheet(images[rows]))
-    except OSError as problem:
-        raise EnvironmentProblem(f"Cannot write the preview {preview}: {problem.strerror or problem}.") from problem
     console.info(f"The preview {preview} shows {len(rows):,} of {len(images):,} images.")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facegen.data.walk import State, walk
-from facegen.files import read_regular
+from facegen.files import open_regular, read_regular
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, megabytes, shown
 
 #: zlib's default; pinned, for Python's has changed. Another zlib (zlib-ng) may still compress to other bytes.
@@ -88,7 +88,7 @@ def write_tarball(files: dict[str, Path], target: Path) -> None:
 def is_ours(path: Path) -> bool:
     """Whether the file at ``path`` begins as :func:`write_tarball` begins: without a date and an owner."""
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             if raw.read(8) != b"\x1f\x8b\x08" + bytes(5):
                 return False
             raw.seek(0)

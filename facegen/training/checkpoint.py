@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from facegen import console
 from facegen.errors import InputError, in_words
 from facegen.file_kinds import SAFETENSORS, FileKind, kind_of_file
-from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, require_whole_zip
+from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, open_regular, require_whole_zip
 from facegen.gan.generators import require_images
 from facegen.training.hyperparameter import MOST_KIMG
 from facegen.training.networks import generator_of_recipe
@@ -172,7 +172,7 @@ def _of_present_schema(state: Any, path: Path) -> dict[str, Any]:
 def _whole_checkpoint(path: Path) -> Any:
     """What the file holds. Damaged where it is not what was written; torch does not compare the zip's own sums."""
     try:
-        path.open("rb").close()
+        open_regular(path).close()
     except OSError as problem:  # which tells nothing of what it holds
         raise InputError(f"Cannot read the checkpoint {path}: {problem.strerror or problem}.") from problem
     require_whole_zip(path)

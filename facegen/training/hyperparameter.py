@@ -17,8 +17,10 @@ LARGEST_INTEGER = 2**63 - 1
 MOST_KIMG = 100_000_000
 #: Ten years.
 MOST_MINUTES = 5_256_000
-#: Channels of a layer that networks are multiples of; the widest published generator has 512 there.
+#: Channels of the layer whose width a network's other layers are multiples of; the widest published G has 512 there.
 MOST_CHANNELS = 4096
+#: Images or latents that are held in memory together.
+MOST_BATCH = 65_536
 #: Weights of penalties and of other losses.
 MOST_WEIGHT = 1_000_000
 #: How much is shown of a value that is wrong.

@@ -17,7 +17,7 @@ from typing import Any
 
 from facegen import console
 from facegen.errors import InputError
-from facegen.files import write_text
+from facegen.files import open_regular, write_text
 from facegen.training.board import Board
 from facegen.training.figures import Figures
 
@@ -61,7 +61,8 @@ def _written_ticks(run: Path) -> list[dict[str, Any]]:
 
 def _text(run: Path) -> bytes:
     try:
-        return (run / LOG).read_bytes()
+        with open_regular(run / LOG) as file:
+            return file.read()
     except FileNotFoundError:
         return b""
     except OSError as problem:

@@ -27,6 +27,7 @@ from facegen.toml_file import parse_toml, read_toml
 from facegen.training.former_recipes import by_present_names, by_present_values
 from facegen.training.hyperparameter import (
     LARGEST_INTEGER,
+    MOST_BATCH,
     MOST_CHANNELS,
     MOST_KIMG,
     MOST_MINUTES,
@@ -66,7 +67,7 @@ class Recipe:
     discriminator_width: int = hyperparameter("channels after D's first block", least=1, most=MOST_CHANNELS)
     discriminator_norm: str = hyperparameter("norm of D's activations, or what it was published with", choices=NORMS)
     loss: str = hyperparameter("adversarial loss", choices=tuple(LOSSES))
-    batch: int = hyperparameter("images a step, over all ranks together", least=2, most=65_536)
+    batch: int = hyperparameter("images a step, over all ranks together", least=2, most=MOST_BATCH)
     kimg: float = hyperparameter("length: thousands of real images shown to D", above=0, most=MOST_KIMG)
     generator_lr: Scheduled = hyperparameter("G's Adam learning rate", least=0, most=10)
     discriminator_lr: Scheduled = hyperparameter("D's Adam learning rate", least=0, most=10)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 from facegen import console
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import LEGACY_PYTORCH, PYTORCH, SAFETENSORS, kind_of_file
-from facegen.files import atomic_path, cache_folder, sha256_file
+from facegen.files import atomic_path, cache_folder, sha256_file, writing_told
 from facegen.locks import sole_use
 from facegen.weights.source import Installed
 
@@ -223,16 +222,9 @@ DINOV2 = Published(
 )
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _writing(path: Path) -> AbstractContextManager[None]:
     """EnvironmentProblem where ``path`` cannot be written; an OSError of the network is another matter."""
-    try:
-        yield
-    except OSError as problem:
-        raise EnvironmentProblem(
-            f"Cannot write {path}: {problem.strerror or problem}.",
-            "Make room there, or name another cache folder by FACEGEN_CACHE.",
-        ) from problem
+    return writing_told(f"Cannot write {path}", "Make room there, or name another cache folder by FACEGEN_CACHE.")
 
 
 def _write(file: FileIO, chunk: bytes) -> None:
