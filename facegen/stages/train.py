@@ -21,7 +21,7 @@ from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.opening import open_extractor
 from facegen.files import StrPath, optional_path
-from facegen.locks import sole_use
+from facegen.locks import remove_unclaimed, sole_use
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.acceleration import compiler_failed
 from facegen.training.checkpoint import BEST, CHECKPOINTS, LAST, RECIPE, SAMPLES, checkpoint_files, newest_checkpoint
@@ -103,15 +103,15 @@ def train(
 
 @contextmanager
 def _folder(run: Path) -> Iterator[None]:
-    """Inside, the run's folder is there, without what killed processes left in it; afterwards, unless it is empty."""
+    """Make the run's folder, without what killed processes left in it; afterwards, remove it if it is new and empty."""
     was_there = run.exists()
     if run.is_dir():
         for folder in (run, run / CHECKPOINTS, run / SAMPLES):
             for left in folder.glob(".*.part"):
                 if left.is_file():
-                    left.unlink(missing_ok=True)
+                    remove_unclaimed(left)
     elif not was_there:
-        run.mkdir(parents=True)  # before the work of hours: where it cannot be, it is said at once
+        run.mkdir(parents=True)  # now, and not after hours of work: where it cannot be made, that is said at once
     try:
         yield
     finally:
@@ -197,7 +197,7 @@ def _train(
 
 
 def _what_is_kept(run: Path, go_on: str) -> str:
-    """What there is to go on from, and how."""
+    """A sentence on the checkpoint that there is, and on the command that goes on from it."""
     kept = checkpoint_files(run)
     if not kept:
         return "No checkpoint was saved yet: the same command starts anew."

@@ -459,6 +459,12 @@ def test_a_second_preparation_of_one_dataset_is_refused(archive: Path, tmp_path:
         prepare(archive, tmp_path / "out")
 
 
+def test_a_destination_of_the_longest_name_is_written(archive: Path, tmp_path: Path) -> None:
+    name = "n" * 255
+    prepare(archive, tmp_path / name, limit=1, workers=0)
+    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith((".", "n"))] == [name]
+
+
 def test_a_destination_under_a_file_is_told(archive: Path, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentProblem, match="Cannot write the dataset"):
         prepare(archive, archive / "out", limit=1)
