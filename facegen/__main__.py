@@ -33,7 +33,7 @@ def start() -> None:
 
 
 def _fill_closed_streams() -> None:
-    """Put nothing where a standard stream was closed, as by ``2>&-``.
+    """Open the null device in place of a standard stream that was closed, as by ``2>&-``.
 
     The first file that is opened would take its number, and what a library in C writes to its stderr would go there.
     """
@@ -50,7 +50,7 @@ def _others() -> list[signal.Signals]:
 
 
 def _end_undisturbed() -> None:
-    """The work is done or given up: what Python does as it ends is nothing to interrupt with a traceback."""
+    """Ignore interruptions from here on: the work is over, and one as Python ends would print a traceback."""
     while True:
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)

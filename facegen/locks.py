@@ -28,9 +28,9 @@ def short_name(name: str) -> str:
 
 
 def claim(file: IO[bytes], path: Path) -> bool:
-    """Whether the open file is still the one at ``path``; no other process removes it by then, until it is closed.
+    """Claim an open file until it is closed: :func:`remove_unclaimed` of other processes leaves it.
 
-    Where the file system has no locks, none can be claimed, and :func:`remove_unclaimed` removes none.
+    False where it is not the one at ``path`` any more. Where the file system has no locks, no file is ever removed.
     """
     if os.name == "nt":  # an open file cannot be removed, and a locked one not be written
         return True
@@ -40,7 +40,7 @@ def claim(file: IO[bytes], path: Path) -> bool:
 
 
 def remove_unclaimed(path: Path) -> None:
-    """Remove a file that no process has claimed, as one has that is dead by now."""
+    """Remove a file unless a process that still runs has claimed it."""
     try:
         if os.name != "nt":
             with path.open("rb+") as file:
@@ -56,7 +56,7 @@ def remove_unclaimed(path: Path) -> None:
 def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
     """Hold the lock of ``path``, a file or folder that need not be there yet, until the block ends.
 
-    It yields whether it is held.
+    It yields whether the lock is held.
 
     The lock is the operating system's, on a hidden file beside ``path`` (``.NAME.lock``) that holds the process's
     number. The system lets go of it however the process ends, ``kill -9`` included, so that none is ever left locked.

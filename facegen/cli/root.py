@@ -43,7 +43,7 @@ WRONG_USAGE, INTERRUPTED = 2, 130
 DEFECT = 70
 #: What the system refuses is no defect, wherever it strikes: what cannot be done then, and what to do.
 _REFUSAL = ("read or write", "Mend that, or name another file or folder, and run it again.")
-#: The same where more can be said.
+#: The same, by error number, where more can be said.
 _REFUSALS = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), ("write", "Make room, or name another place.")

@@ -16,11 +16,13 @@ LARGEST_IMAGE = 640 << 20
 MOST_ENTRIES = 2_000_000
 #: Contents may be so many times as large as what they are packed in. Photographs are packed already.
 RATIO = 100
-#: Below so many bytes any ratio will do: of one image, and of all that an archive holds.
+#: Up to so many bytes any ratio is allowed: of one image, and of all that an archive holds.
 FREE_MEMBER, FREE_TOTAL = 1 << 20, 256 << 20
-#: Pixels, at their native size, of all images of a file, below which any number will do; and pixels a byte above.
-#: Photographs have 5 a byte.
-FREE_PIXELS = 300_000_000
+#: Up to so many pixels are allowed however few bytes they come from: of one image, and of all images of a file, before
+#: any resize. Above, :data:`RATIO` pixels a byte are allowed; photographs have 5.
+FREE_IMAGE_PIXELS, FREE_PIXELS = 9_000_000, 300_000_000
+#: A progressive JPEG is gone through once a scan; encoders write about ten.
+MOST_SCANS = 100
 #: Bytes of the attributes of one entry of a tar, and of the name of any.
 LONGEST_HEADER, LONGEST_NAME = 1 << 20, 4096
 
@@ -51,11 +53,11 @@ def require_proportion(what: str, claimed: int, held: int) -> None:
 class PixelCount:
     """The pixels that were decoded of the images of one file, so that they stay in proportion to its bytes.
 
-    It is what tells an archive in which any number of names stand for one image.
+    So an archive in which thousands of names stand for one image is refused.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        """``path`` is the file that holds the images; of a folder, and of none, any number of pixels will do."""
+        """``path``: the file that holds the images. In a folder, or without a path, any number of pixels is allowed."""
         self._path, self._pixels = path, 0
         self._held = None if path is None or path.is_dir() else path.stat().st_size
 

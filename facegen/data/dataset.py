@@ -48,8 +48,8 @@ Images = npt.NDArray[np.uint8]
 
 _AGAIN = "Prepare it again, or put the files back that it was prepared with."
 _CHUNK = 1 << 20
-#: Bytes of an index or manifest: 200 of each image are enough for 5 million.
-_MOST_TEXT = 1 << 30
+#: Bytes of an index, a manifest or a journal: enough for 5 million images at 200 each.
+MOST_TEXT = 1 << 30
 _OTHER_PIXELS = f"{IMAGES} holds other pixels"
 #: What changes whenever the content does: the hash that it should have, and what the file system says of its files.
 _State = tuple[str | tuple[int, ...], ...]
@@ -113,9 +113,9 @@ class FaceDataset:
         if not is_dataset(path):
             raise _no_dataset(path)
         try:
-            manifest = dict(json.loads(read_regular(path / MANIFEST, _MOST_TEXT).decode("utf-8")))
+            manifest = dict(json.loads(read_regular(path / MANIFEST, MOST_TEXT).decode("utf-8")))
             images = _mapped(path / IMAGES)
-            names, splits = _read_index(read_regular(path / INDEX, _MOST_TEXT))
+            names, splits = _read_index(read_regular(path / INDEX, MOST_TEXT))
         except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError, csv.Error) as problem:
             raise InputError(f"The dataset {path} is damaged: {str(problem).rstrip('.')}.", _AGAIN) from problem
         if manifest.get("schema") != SCHEMA:
@@ -174,7 +174,7 @@ class FaceDataset:
             pixels = hashlib.sha256()
             for block in _blocks(self.path / IMAGES, self._offset):
                 pixels.update(block)
-            index = read_regular(self.path / INDEX, _MOST_TEXT)
+            index = read_regular(self.path / INDEX, MOST_TEXT)
         except OSError as problem:
             raise InputError(
                 f"Cannot read the dataset {self.path}: {problem.strerror or problem}.", _AGAIN

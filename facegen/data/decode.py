@@ -15,16 +15,11 @@ from functools import cache
 
 from PIL import Image
 
-from facegen.data.caps import is_out_of_proportion
+from facegen.data.caps import FREE_IMAGE_PIXELS, MOST_SCANS, is_out_of_proportion
 from facegen.file_kinds import HEAD, kind_of
 
 #: More pixels than this are taken for a decompression bomb (Pillow's own warning level: 89 million).
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
-
-#: More pixels than this have to be in proportion to the image's bytes: flat colours alone pack more into one.
-_FREE_PIXELS = 9_000_000
-#: A progressive JPEG is gone through once a scan; encoders write about ten.
-_MOST_SCANS = 100
 
 #: The formats that photographs come in, the common ones first. Of those that Pillow reads besides, some take minutes
 #: over a small file, some are handed to another program (EPS to Ghostscript), and some are told by no first bytes.
@@ -112,9 +107,9 @@ def decode(data: bytes, to_rgb: Callable[[Image.Image], Decoded]) -> Decoded:
 def _check_proportion(image: Image.Image, data: bytes) -> None:
     """Unreadable where few bytes keep the decoder busy for long."""
     pixels = image.width * image.height
-    if is_out_of_proportion(pixels, len(data), _FREE_PIXELS):
+    if is_out_of_proportion(pixels, len(data), FREE_IMAGE_PIXELS):
         raise Unreadable(f"{pixels:,} pixels in {len(data):,} bytes, which looks like a decompression bomb")
-    if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > _MOST_SCANS:
+    if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MOST_SCANS:
         raise Unreadable(f"a JPEG of {scans:,} scans, which looks like a decompression bomb")
 
 

@@ -86,7 +86,7 @@ _UPRIGHT_BY = {
 #: Where Pillow keeps what :meth:`Image.Image.getexif` reads an orientation from.
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
 #: Formats whose frames are moments or pages. (A phone's JPEG has a second picture, with depths or brightnesses.)
-_ANIMATED = frozenset({"AVIF", "DCX", "FLI", "GIF", "PNG", "TIFF", "WEBP"})
+_ANIMATED = frozenset({"AVIF", "GIF", "PNG", "TIFF", "WEBP"})
 #: A profile whose colours are all within so many steps of sRGB's is sRGB.
 _SRGB_WITHIN = 3
 

@@ -1,7 +1,7 @@
 """A preparation that was broken off goes on from a folder beside the dataset, instead of from the first photograph.
 
 The folder has the pixels so far, and a journal: a line for each block of images, with the CRC-32 of the block's pixels.
-A line is written after its pixels. What a killed process left half-written fits no line, and is cut off.
+A line is written after its pixels. So pixels that a killed process wrote in part have no line, and are cut off.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from facegen.data.dataset import IMAGES, INDEX, MANIFEST, DatasetWriter, Images, require_replaceable
+from facegen.data.dataset import IMAGES, INDEX, MANIFEST, MOST_TEXT, DatasetWriter, Images, require_replaceable
 from facegen.errors import EnvironmentProblem
 from facegen.files import atomic_folder, read_regular
 from facegen.locks import short_name
 
 JOURNAL = "journal"
-_MOST = 1 << 30
 
 
 class Preparation:
@@ -112,7 +111,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a journal up to the first that is not whole; none where there is no journal."""
     lines: list[dict[str, Any]] = []
     try:
-        data = read_regular(path, _MOST)
+        data = read_regular(path, MOST_TEXT)
     except OSError:
         return lines
     for line in data.split(b"\n")[:-1]:

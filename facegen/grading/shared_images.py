@@ -16,13 +16,13 @@ from facegen.files import atomic_path, read_arrays
 from facegen.grading.fingerprints import Fingerprints, Matches
 from facegen.metrics.hash_index import PAIRS, HashIndex, Rows, spread
 
-#: A match as one number, the better the smaller: how good it is, then the row of the image that it is with.
-#: Good is 0 where the pixels are the same, else 1 + 2 × distance + mirrored.
+#: A match as one number, the smaller the better: its rank in the upper bits, and the row of the other image below them.
+#: The rank is 0 where the pixels are the same, else 1 + 2 × distance + mirrored.
 Best = npt.NDArray[np.uint32]
 _ROW_BITS = 26
 _NONE = np.uint32(2**32 - 1)
-#: Where a submission has more matches, as where all students submit the same images, they are found again each time: to
-#: store them would fill the disk, and take longer.
+#: A submission's matches are stored up to this number. There are more where all students submit the same images: to
+#: store those would fill the disk, and take longer than to find them again.
 _MOST_KEPT = 20_000
 
 

@@ -1,9 +1,9 @@
 """An index of perceptual hashes: all near-duplicates of many images among many, without comparing each with each.
 
 Multi-index hashing (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014):
-the 256 bits are dealt out to 11 bands. Two hashes that differ by 20 bits at most differ by one at most in a band: two
-in each would make 22. So each band of a hash, and that with each bit flipped, are looked up among those of the others,
-and what is found there is compared in full. Nothing is missed, and of other images hardly any are compared.
+the 256 bits are dealt out to 11 bands. Two hashes that differ by 20 bits at most differ by one at most in some band:
+two in each would make 22. So each band of a hash is looked up among those of the others, as it is and with each of its
+bits flipped, and what is found there is compared in full. Nothing is missed, and few other images are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Rows = npt.NDArray[np.int64]
 _BANDS = NEAR // 2 + 1
 #: Bits of a band's key: those of the largest band, in whole bytes.
 _KEY_BITS = 8 * -(-256 // (8 * _BANDS))
-#: Where each bit goes, all bands' keys one after another; and a byte's bits.
+#: Where each bit goes in the keys of all bands, one after another; and the bits of a byte.
 _PLACES = np.arange(256) % _BANDS * _KEY_BITS + np.arange(256) // _BANDS
 _BIT = np.uint8(1) << np.arange(8, dtype=np.uint8)
 #: Hashes whose bits are unpacked at once, and pairs that are compared at once: some tens of megabytes.
@@ -76,7 +76,7 @@ class HashIndex:
         yield from self._through_all(hashes, np.flatnonzero(heavy))
 
     def _candidates(self, hashes: Hashes) -> tuple[Rows, Rows, Rows]:
-        """Rows of ``hashes``, and where in all bands' rows those begin that share a band with each, and how many."""
+        """Rows of ``hashes`` that share a band with some of the index; where those begin in ``_rows``; how many."""
         found = []
         for band, keys in enumerate(_band_keys(hashes)):
             flips = _flips(band)
@@ -91,7 +91,7 @@ class HashIndex:
         return rows, starts, counts
 
     def _within(self, hashes: Hashes, rows: Rows, columns: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
-        """Those of these pairs that are near. Most are told by their first 64 bits."""
+        """Those of these pairs that are near. The first 64 bits tell most that are not."""
         distance = popcount(hashes[rows, 0] ^ self._words[0][columns]).astype(np.int64)
         for word in range(1, len(self._words)):
             near = np.flatnonzero(distance <= NEAR)
@@ -132,7 +132,7 @@ def spread(counts: Rows, most: int) -> Iterator[tuple[Rows, Rows]]:
 
 
 def _band_keys(hashes: Hashes) -> npt.NDArray[np.uint32]:
-    """Each band's bits as a number, uint32 [bands, N]: every 11th bit, as they stand by frequency."""
+    """Each band's bits as a number, uint32 [bands, N]: every 11th bit, since neighbours are of like frequency."""
     keys = np.empty((_BANDS, len(hashes)), dtype=np.uint32)
     for start in range(0, len(hashes), _BLOCK):
         block = np.ascontiguousarray(hashes[start : start + _BLOCK])

@@ -103,7 +103,7 @@ else:
     _BITS = np.array([bin(word).count("1") for word in range(1 << 16)], dtype=np.uint8)
 
     def popcount(words: Hashes) -> npt.NDArray[np.uint8]:
-        """As above."""
+        """The bits that are set in each of the words, 0 to 64."""
         halves = np.ascontiguousarray(words).view(np.uint16).reshape(*words.shape, 4)
         return _BITS[halves].sum(axis=-1, dtype=np.uint8)
 

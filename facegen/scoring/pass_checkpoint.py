@@ -48,7 +48,7 @@ class PassCheckpoint:
             self.save(so_far)
 
     def save(self, so_far: FeaturePass) -> bool:
-        """Save the pass; whether that was done. Where the folder cannot be written there is nothing to go on from."""
+        """Save the pass, and say whether that was done: it is not where the folder cannot be written."""
         if not so_far.whole or not so_far.n:
             return False
         is_saved = False

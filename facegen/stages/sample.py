@@ -289,7 +289,7 @@ def _shows(grid: Path, images: Path) -> bool:
     """Whether the PNG is the contact sheet of the first samples in the folder."""
     try:
         first = sorted(images.glob("*.png"), key=lambda path: (len(path.name), path.name))[:PREVIEW]
-        sheet = contact_sheet(np.stack([np.asarray(Image.open(path)) for path in first]))
-        return np.array_equal(np.asarray(Image.open(grid)), sheet)
+        sheet = contact_sheet(np.stack([np.asarray(Image.open(path, formats=["PNG"])) for path in first]))
+        return np.array_equal(np.asarray(Image.open(grid, formats=["PNG"])), sheet)
     except Exception:  # noqa: BLE001  anybody's files, which may be anything
         return False

@@ -19,15 +19,15 @@ from facegen.submission.rules import FORMATS, Code, Limits, Rejection, shown
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-#: Pillow loads these at its first image otherwise, and knows no format where a process may open no more files by then.
+#: Imported here, and not by Pillow at its first image: a process that may open no more files would know no format then.
 _READERS = {"PNG": PngImagePlugin.PngImageFile, "JPEG": JpegImagePlugin.JpegImageFile}
 #: PNG chunks that Pillow decompresses, or reads into a text that may be compressed.
 _METADATA = frozenset({b"iCCP", b"zTXt", b"iTXt"})
-#: A JPEG marker, behind what no segment holds.
+#: A JPEG marker. What stands before it, and in no segment, is skipped.
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
 #: JPEG markers that nothing follows: TEM, RST0 to RST7, SOI and EOI. The start of a scan, whose pixels follow it.
 _ALONE, _SCAN = frozenset((0x01, *range(0xD0, 0xDA))), 0xDA
-#: Segments that say how pixels are coded, among those that programs may write what they like into: JFIF's and Adobe's.
+#: Segments for any program's use, of which JFIF's and Adobe's say how pixels are coded; and that for comments.
 _APPLICATION, _OF_PIXELS, _COMMENT = range(0xE0, 0xF0), (0xE0, 0xEE), 0xFE
 #: Bytes of pixel data that an encoder may write beside twice the pixels: no data is made larger by being compressed.
 _SPARE = 4096

@@ -1,14 +1,13 @@
 """A run's figures for TensorBoard: its event file, written by this thread.
 
-torch's ``SummaryWriter`` writes from a thread of its own, and where that fails (a full disk) it prints a traceback and
-breaks off whoever trains. A run that cannot be looked at by TensorBoard is worth as much: so that is said once, and
-training goes on.
+torch's ``SummaryWriter`` writes from a thread of its own. Where that fails, as on a full disk, it prints a traceback
+and ends the training. A run needs no TensorBoard: so here a failure is said once, and training goes on.
 """
 
 from __future__ import annotations
 
 import os
-import socket
+import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +28,7 @@ class Board:
 
     Args:
         run: the folder.
-        purge_step: what earlier files say of this step and those after it is taken back.
+        purge_step: TensorBoard drops what earlier files have of this step and of later ones.
     """
 
     def __init__(self, run: Path, purge_step: int) -> None:
@@ -38,7 +37,7 @@ class Board:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._writer = None
-        self._path = run / f"{PREFIX}{_next_time(run):010d}.{socket.gethostname()}.{os.getpid()}"
+        self._path = run / f"{PREFIX}{_next_time(run):010d}.{platform.node()}.{os.getpid()}"
         try:
             self._writer = RecordWriter(self._path.open("wb", buffering=0))
         except OSError as problem:
@@ -53,7 +52,7 @@ class Board:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
-            self._writer.close()  # of which nothing is left to write
+            self._writer.close()  # it has no buffer, so nothing is left to write
 
     def add(self, step: int, values: Mapping[str, float | str]) -> None:
         """Write numbers as scalars, and words as text, by their names."""
@@ -67,7 +66,7 @@ class Board:
     def _write(self, event: Event) -> None:
         if self._writer is None:
             return
-        event.wall_time = time.time()  # a date, which nothing here reads
+        event.wall_time = time.time()  # for TensorBoard alone: facegen reads no date from it
         try:
             self._writer.write(event.SerializeToString())
         except OSError as problem:

@@ -23,7 +23,7 @@ class _BrokenOff(BaseException):
 
 
 class StopRequests:
-    """Requests to stop: ``is_asked`` says whether there was one. What one does depends on what it finds.
+    """Requests to stop: ``is_asked`` says whether there was one. What a request does depends on when it comes.
 
     - Until :meth:`begin` there is nothing to save, and the first breaks off at once: KeyboardInterrupt.
     - After it the first lets the step at hand end, so that it can be saved. A cluster that sends SIGTERM kills a few
@@ -65,7 +65,7 @@ class StopRequests:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """Inside, Ctrl-C and SIGTERM are requests to stop; in a thread that is not the main one they are not to be had."""
+    """Inside, Ctrl-C and SIGTERM are requests to stop. In a thread that is not the main one there are none."""
     requests = StopRequests()
     if threading.current_thread() is not threading.main_thread():
         yield requests  # only the main thread may handle signals

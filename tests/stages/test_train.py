@@ -12,7 +12,7 @@ import torch
 from click.testing import Result
 
 from facegen.data.dataset import new_dataset
-from facegen.locks import sole_use
+from facegen.locks import claim, sole_use
 from facegen.stages.train import train
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.log import read_log
@@ -141,7 +141,7 @@ def test_a_folder_that_is_no_run_is_left_alone(facegen: Run, dataset: Path, tmp_
     [
         (["--recipe", "dcgam"], "Did you mean 'dcgan'"),
         (["--batch", "1"], "batch = 1"),
-        (["--kimg", "-3"], "kimg = -3.0"),
+        (["--kimg", "-3"], "-3.0 is not in the range"),
     ],
 )
 def test_bad_options_are_one_sentence(facegen: Run, dataset: Path, tmp_path: Path, words: list[str], says: str) -> None:
@@ -361,5 +361,8 @@ def test_what_a_killed_process_left_is_cleaned_up(facegen: Run, dataset: Path, r
     (run / "recipe.toml").write_bytes(recipe.read_bytes())
     (run / ".recipe.toml.ab.part").touch()
     (run / "checkpoints" / ".kimg-000000.016.pt.ab.part").touch()
-    assert facegen("train", dataset, run).exit_code == 0
-    assert not list(run.rglob("*.part"))
+    in_use = run / ".grid.png.ab.part"
+    with in_use.open("wb") as file:
+        assert claim(file, in_use)  # as 'facegen sample run run/images' does meanwhile
+        assert facegen("train", dataset, run).exit_code == 0
+    assert list(run.rglob("*.part")) == [in_use]
