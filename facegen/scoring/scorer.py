@@ -20,6 +20,7 @@ from facegen.data.origin import Origin, summary
 from facegen.errors import InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.labels import is_fid, metric_label
+from facegen.files import writing_told
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
 from facegen.metrics.interval import Interval, confidence_interval
@@ -251,12 +252,10 @@ class Scorer:
     def save_reference(self, target: Path) -> None:
         """Write the reference's statistics as an ``.npz`` that can be given as a reference later.
 
-        InputError where ``target`` cannot be written.
+        EnvironmentProblem where ``target`` cannot be written.
         """
-        try:
+        with writing_told(f"Cannot write {target}", "Name another place for it."):
             save_reference(self.reference, self.extractor, target)
-        except OSError as problem:
-            raise InputError(f"Cannot write {target}: {problem.strerror or problem}.") from problem
 
 
 def open_scorer(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import time
@@ -241,11 +240,9 @@ def _check_destination(dataset: Path, images: Source) -> None:
 
 
 def _check_preview(preview: Path, dataset: Path, images: Source) -> None:
-    """What would keep the preview from being written, or make it an image of the source, is told before the work."""
+    """Check, before the work, that the preview can be written, and would be no part of the dataset or the source."""
     if preview.suffix.lower() != ".png":
         raise InputError(f"The preview {preview} does not end in .png.", "Call it preview.png, say.")
-    if preview.is_dir():
-        raise InputError(f"The preview {preview} is a folder.", "Name a file for it.")
     folders = preview.resolve().parents
     if dataset.resolve() in folders:
         raise InputError(f"The preview {preview} would lie in the dataset {dataset}.", "Name another folder for it.")
@@ -254,11 +251,8 @@ def _check_preview(preview: Path, dataset: Path, images: Source) -> None:
             f"The preview {preview} would be one of the images of {images.container.path}.",
             "Name another folder for it.",
         )
-    existing = next(folder for folder in folders if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        why = "no file can be made there" if existing.is_dir() else f"{existing} is a file, not a folder"
-        raise EnvironmentProblem(f"Cannot write the preview {preview}: {why}.", "Name another folder for it.")
-    require_ours(preview)
+    with writing_told(f"Cannot write the preview {preview}", "Name another file for it."):
+        require_ours(preview)
 
 
 def _save_preview(preview: Path, dataset: Path) -> None:

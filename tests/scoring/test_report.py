@@ -19,7 +19,7 @@ from PIL import Image
 
 from facegen.data.images import open_images
 from facegen.data.origin import Origin
-from facegen.errors import InputError
+from facegen.errors import EnvironmentProblem
 from facegen.metrics.extrapolation import Extrapolation
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
@@ -197,7 +197,7 @@ class TestPage:
 
     def test_a_folder_that_cannot_be_made_is_an_input_error(self, tmp_path: Path, evaluation: Evaluation) -> None:
         (tmp_path / "file").write_text("")
-        with pytest.raises(InputError, match=r"Cannot write .*index\.html"):
+        with pytest.raises(EnvironmentProblem, match=r"Cannot write .*index\.html"):
             write_report(evaluation, tmp_path / "file")
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from facegen.data.dataset import new_dataset
 from facegen.data.images import open_images
 from facegen.data.origin import Origin, png_info
-from facegen.errors import InputError
+from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
@@ -332,7 +332,7 @@ def test_targets_that_are_none(folder: Path, target: float) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(scorer: Scorer, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(InputError, match=r"Cannot write .*stats\.npz"):
+    with pytest.raises(EnvironmentProblem, match=r"Cannot write .*stats\.npz"):
         scorer.save_reference(tmp_path / "file" / "stats.npz")
 
 

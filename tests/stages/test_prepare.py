@@ -137,8 +137,8 @@ def test_preview_shows_images_of_the_dataset_evenly(archive: Path, tmp_path: Pat
         ("preview.jpg", "does not end in .png"),
         ("out/preview.png", "would lie in the dataset"),
         ("photos/inner/preview.png", "would be one of the images"),
-        ("folder.png", "is a folder"),
-        ("file.png/preview.png", "is a file, not a folder"),
+        ("folder.png", "Cannot write the preview .*: Is a directory"),
+        ("file.png/preview.png", "Cannot write the preview .*: Not a directory"),
     ],
 )
 def test_a_preview_that_cannot_be_is_told_before_the_work(

@@ -8,8 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from facegen import __version__
-from facegen.errors import InputError
-from facegen.files import write_text
+from facegen.files import write_text, writing_told
 from facegen.printable import printable_lines
 from facegen.scoring.evaluation import Evaluation
 from facegen.scoring.metric_table import FID_INFINITY
@@ -25,7 +24,8 @@ def write_report(evaluation: Evaluation, directory: Path) -> Path:
     it shows are read again. The same evaluation gives the same bytes.
 
     Raises:
-        InputError: the page cannot be written, or an image cannot be read any more.
+        InputError: an image cannot be read any more.
+        EnvironmentProblem: the page cannot be written.
     """
     templates = Environment(
         loader=PackageLoader("facegen.scoring.report"),
@@ -54,10 +54,8 @@ def write_report(evaluation: Evaluation, directory: Path) -> Path:
         version=__version__,
     )
     target = directory / "index.html"
-    try:
+    with writing_told(f"Cannot write {target}", "Name another folder for it."):
         write_text(target, page)
-    except OSError as problem:
-        raise InputError(f"Cannot write {target}: {problem.strerror or problem}.") from problem
     return target
 
 
