@@ -312,6 +312,16 @@ def test_a_library_stays_where_it_is_hidden(library: str) -> None:
     assert users_of(library) <= ONLY_IN[library]
 
 
+#: Opening a path for reading in other ways than :func:`facegen.files.open_regular` can wait for a pipe for ever.
+OPENED = re.compile(r"\.open\(\"rb\"|\.read_bytes\(|ZipFile\((self\.)?_?path")
+#: It itself; and facegen's own files, and its modules.
+MAY_OPEN = {"facegen.files", "facegen.pretrained", "facegen.code_hash"}
+
+
+def test_files_are_opened_in_one_way() -> None:
+    assert {module for module, source in SOURCES.items() if OPENED.search(source)} == MAY_OPEN
+
+
 def test_nothing_loads_a_pickle() -> None:
     for module, source in SOURCES.items():
         assert "weights_only=False" not in source and "allow_pickle=True" not in source, module
