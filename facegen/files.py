@@ -28,6 +28,8 @@ _CHUNK = 1 << 20
 #: How the hidden files and folders beside a target end: one that is being written, and a folder that holds the old one
 #: by this name.
 _PART, _ASIDE, _OLD = ".part", ".old", "old"
+#: The names of these hidden files and folders, of locks', and of a preparation that was broken off.
+_OURS = re.compile(r"\..+(\.[a-z0-9_]{8}\.(part|old)|\.part|\.lock)", re.DOTALL)
 #: A write that finds no space names no file.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -212,7 +214,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     given, target = target, _followed(target)
     _require_replaceable(target)
-    lock = target.with_name(f"{target.name}{_PART}")
+    lock = target.parent / f"{target.name}{_PART}"
     with sole_use(lock, f"writes {given}") as is_alone, _told_as(given, target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if is_alone:
@@ -286,6 +288,15 @@ def _told_as(given: Path, target: Path) -> Iterator[None]:
         if str(problem.filename).startswith(hidden) or (problem.filename is None and problem.errno in _FULL):
             problem.filename, problem.filename2 = str(given), None
         raise
+
+
+def is_left(name: str) -> bool:
+    """Whether a hidden file or folder, by its ``name``, is what facegen makes beside a target, and a killed one leaves.
+
+    Args:
+        name: without its folder.
+    """
+    return _OURS.fullmatch(name) is not None
 
 
 def _prefix(target: Path) -> str:

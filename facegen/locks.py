@@ -78,7 +78,7 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
     finally:
         if file is not None:
             # Unlinked while it is held: whoever has opened it meanwhile sees that it is another file by now.
-            lock.unlink(missing_ok=True)
+            _remove(lock)
             file.close()
 
 
@@ -88,7 +88,7 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            file = lock.open("a+b")
+            file = _opened(lock)
         except OSError:  # read-only, say: what has to be written there will fail by itself, in words
             return None
         try:
@@ -105,14 +105,39 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
             time.sleep(_EVERY)
             continue
         except OSError:  # a file system without locks
+            if not os.fstat(file.fileno()).st_size:
+                _remove(lock)  # it was made just now, and holds nothing
             file.close()
             return None
         if _is_still(file, lock):
-            file.truncate(0)
-            file.write(str(os.getpid()).encode())
-            file.flush()
+            with suppress(OSError):  # on a full disk it is held all the same; who is refused is told no number
+                if file.writable():
+                    file.truncate(0)
+                    file.write(str(os.getpid()).encode())
+                    file.flush()
             return file
         file.close()  # its last holder has unlinked it since it was opened
+
+
+def _opened(lock: Path) -> IO[bytes]:
+    """The lock file, open without a buffer: one that kept what a full disk refused would try again as it is closed.
+
+    A link is not followed: what it leads to is no lock of ours.
+    """
+    try:
+        return open(lock, "a+b", buffering=0, opener=_open_itself)  # noqa: PTH123 - a path's own has no opener
+    except PermissionError:  # another user's, which can be locked all the same
+        return open(lock, "rb", buffering=0, opener=_open_itself)  # noqa: PTH123
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def _remove(lock: Path) -> None:
+    """Remove a lock file; one in another user's folder, or in one that is read-only by now, is in nobody's way."""
+    with suppress(OSError):
+        lock.unlink(missing_ok=True)
 
 
 def _is_still(file: IO[bytes], lock: Path) -> bool:

@@ -9,7 +9,7 @@ from facegen import console
 from facegen.data.images import open_images
 from facegen.data.litter import came_by_itself, is_litter
 from facegen.errors import InputError
-from facegen.files import StrPath, optional_path, write_json, write_text
+from facegen.files import StrPath, is_left, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.grader import Grader, Outcome
@@ -142,6 +142,8 @@ def find_submissions(path: Path, out: Path | None = None) -> list[Path]:
             files.append(entry)
         elif came_by_itself(entry.name) or (out is not None and entry.resolve() == out.resolve()):
             ignored.append(entry.name)
+        elif is_left(entry.name):  # of a 'pack' that was killed, or runs now
+            continue
         elif entry.is_dir():
             folders.append(entry.name)
         elif is_litter(entry.name):
