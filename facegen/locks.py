@@ -125,9 +125,9 @@ def _opened(lock: Path) -> IO[bytes]:
     A link is not followed: what it leads to is no lock of ours.
     """
     try:
-        return open(lock, "a+b", buffering=0, opener=_open_itself)  # noqa: PTH123 - a path's own has no opener
+        return open(lock, "a+b", buffering=0, opener=_open_itself)
     except PermissionError:  # another user's, which can be locked all the same
-        return open(lock, "rb", buffering=0, opener=_open_itself)  # noqa: PTH123
+        return open(lock, "rb", buffering=0, opener=_open_itself)
 
 
 def _open_itself(path: str, flags: int) -> int:
