@@ -60,7 +60,8 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
 
     The lock is the operating system's, on a hidden file beside ``path`` (``.NAME.lock``) that holds the process's
     number. The system lets go of it however the process ends, ``kill -9`` included, so that none is ever left locked.
-    Where the file system has no locks, or the folder cannot be written to, the block runs without one.
+    Where the file system has no locks, or the folder cannot be written to, the block runs without one. Folders that
+    were made for it are removed afterwards if they are empty.
 
     Args:
         path: what one process alone may use.
@@ -72,14 +73,20 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
     """
     path = path.absolute()
     lock = path.parent / f".{short_name(path.name)}.lock"
-    file = _locked(lock, purpose, wait)
+    made = [folder for folder in (lock.parent, *lock.parent.parents) if not os.path.lexists(folder)]
     try:
-        yield file is not None
+        file = _locked(lock, purpose, wait)
+        try:
+            yield file is not None
+        finally:
+            if file is not None:
+                # Unlinked while it is held: whoever has opened it meanwhile sees that it is another file by now.
+                _remove(lock)
+                file.close()
     finally:
-        if file is not None:
-            # Unlinked while it is held: whoever has opened it meanwhile sees that it is another file by now.
-            _remove(lock)
-            file.close()
+        with suppress(OSError):  # the first in which something is
+            for folder in made:
+                folder.rmdir()
 
 
 def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:

@@ -52,6 +52,12 @@ def test_a_folder_that_cannot_be_written_to_has_no_lock(tmp_path: Path) -> None:
         pass
 
 
+def test_folders_that_nothing_came_into_are_not_left(tmp_path: Path) -> None:
+    with sole_use(tmp_path / "grades" / "cache", "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_within_a_process_it_is_held_until_the_block_ends(tmp_path: Path) -> None:
     with sole_use(tmp_path / "run", "x"), pytest.raises(EnvironmentProblem), sole_use(tmp_path / "run", "y"):
         pass
