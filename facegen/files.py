@@ -272,8 +272,15 @@ def _require_replaceable(target: Path) -> None:
 
 
 def _followed(target: Path) -> Path:
-    """Where ``target`` is, if it is a link; a path that ends in a name in any case, and not in .. or nothing."""
-    if target.is_symlink() or target.name in ("", ".."):
+    """Where ``target`` is, if it is a link or has .. in it; a path that ends in a name in any case.
+
+    OSError where .. follows a folder that is not there. Such a path is nowhere until that folder is made, and then
+    leads to something that no check has seen.
+    """
+    for at, part in enumerate(target.parts):
+        if part == ".." and not (before := Path(*target.parts[:at])).exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(before))
+    if target.is_symlink() or not target.name or ".." in target.parts:
         return Path(os.path.realpath(target))  # Path.resolve raises where links lead in a circle
     return target
 

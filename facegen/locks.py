@@ -71,7 +71,7 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
     Raises:
         EnvironmentProblem: another process holds the lock.
     """
-    path = path.absolute()
+    path = Path(os.path.realpath(path))  # by another name it is the same
     lock = path.parent / f".{short_name(path.name)}.lock"
     made = [folder for folder in (lock.parent, *lock.parent.parents) if not os.path.lexists(folder)]
     try:

@@ -47,6 +47,7 @@ PATHS = (
     "loop",
     "loop/x.png",
     "a\0b.png",
+    "missing/../photo.png",
 )
 
 
