@@ -12,7 +12,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -251,15 +251,34 @@ def require_place(target: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if target.exists() and not target.is_file():
         raise OSError(errno.EEXIST, "It is a device, pipe or socket", str(target))
-    existing = next(folder for folder in target.absolute().parents if folder.exists())
+    _require_way(target)
+
+
+def _require_way(target: Path) -> None:
+    """OSError where nothing can be made at ``target``, which is not there or may be replaced."""
+    for existing in (target.absolute(), *target.absolute().parents):
+        if existing.is_symlink() and not existing.exists():
+            raise OSError(errno.EEXIST, "It is a link that leads nowhere", str(existing))
+        if existing.exists() and existing != target.absolute():
+            break
     if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
     if not os.access(existing, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
+def require_folder_place(target: Path) -> None:
+    """OSError, which names what is at fault, where :func:`atomic_folder` cannot write: to be said before the work.
+
+    Args:
+        target: the folder that will be written or replaced; it need not be there, nor the folders above it.
+    """
+    _require_replaceable(_followed(target))
+
+
 def _require_replaceable(target: Path) -> None:
     """OSError for what no rename can replace, or should not: said before the work."""
+    _require_way(target)
     if not target.exists():
         return
     if not target.is_dir():
@@ -277,6 +296,8 @@ def _followed(target: Path) -> Path:
     OSError where .. follows a folder that is not there. Such a path is nowhere until that folder is made, and then
     leads to something that no check has seen.
     """
+    with suppress(OSError):
+        os.lstat(target)  # ValueError for a NUL, where Path says that it is not there
     for at, part in enumerate(target.parts):
         if part == ".." and not (before := Path(*target.parts[:at])).exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(before))
