@@ -12,7 +12,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -28,6 +28,8 @@ _CHUNK = 1 << 20
 #: The ends of hidden names beside a target: of what is being written, and of a folder in which the old target lies,
 #: under the third name, until the new one has taken its place.
 _PART, _ASIDE, _OLD = ".part", ".old", "old"
+#: The names of these hidden files and folders, of locks', and of a preparation that was broken off.
+_OURS = re.compile(r"\..+(\.[a-z0-9_]{8}\.(part|old)|\.part|\.lock)", re.DOTALL)
 #: The errors of a write for which there is no space. They name no file.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -226,7 +228,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     given, target = target, _followed(target)
     _require_replaceable(target)
-    lock = target.with_name(f"{target.name}{_PART}")
+    lock = target.parent / f"{target.name}{_PART}"
     with sole_use(lock, f"writes {given}") as is_alone, _told_as(given, target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if is_alone:
@@ -263,15 +265,34 @@ def require_place(target: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if target.exists() and not target.is_file():
         raise OSError(errno.EEXIST, "It is a device, pipe or socket", str(target))
-    existing = next(folder for folder in target.absolute().parents if folder.exists())
+    _require_way(target)
+
+
+def _require_way(target: Path) -> None:
+    """OSError where nothing can be made at ``target``, which is not there or may be replaced."""
+    for existing in (target.absolute(), *target.absolute().parents):
+        if existing.is_symlink() and not existing.exists():
+            raise OSError(errno.EEXIST, "It is a link that leads nowhere", str(existing))
+        if existing.exists() and existing != target.absolute():
+            break
     if not existing.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
     if not os.access(existing, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(existing))
 
 
+def require_folder_place(target: Path) -> None:
+    """OSError, which names what is at fault, where :func:`atomic_folder` cannot write: to be said before the work.
+
+    Args:
+        target: the folder that will be written or replaced; it need not be there, nor the folders above it.
+    """
+    _require_replaceable(_followed(target))
+
+
 def _require_replaceable(target: Path) -> None:
     """OSError for what no rename can replace, or should not: said before the work."""
+    _require_way(target)
     if not target.exists():
         return
     if not target.is_dir():
@@ -284,8 +305,17 @@ def _require_replaceable(target: Path) -> None:
 
 
 def _followed(target: Path) -> Path:
-    """Where ``target`` is, if it is a link; a path that ends in a name in any case, and not in .. or nothing."""
-    if target.is_symlink() or target.name in ("", ".."):
+    """Where ``target`` is, if it is a link or has .. in it; a path that ends in a name in any case.
+
+    OSError where .. follows a folder that is not there. Such a path is nowhere until that folder is made, and then
+    leads to something that no check has seen.
+    """
+    with suppress(OSError):
+        os.lstat(target)  # ValueError for a NUL, where Path says that it is not there
+    for at, part in enumerate(target.parts):
+        if part == ".." and not (before := Path(*target.parts[:at])).exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(before))
+    if target.is_symlink() or not target.name or ".." in target.parts:
         return Path(os.path.realpath(target))  # Path.resolve raises where links lead in a circle
     return target
 
@@ -300,6 +330,15 @@ def _told_as(given: Path, target: Path) -> Iterator[None]:
         if str(problem.filename).startswith(hidden) or (problem.filename is None and problem.errno in _FULL):
             problem.filename, problem.filename2 = str(given), None
         raise
+
+
+def is_left(name: str) -> bool:
+    """Whether a hidden file or folder, by its ``name``, is what facegen makes beside a target, and a killed one leaves.
+
+    Args:
+        name: without its folder.
+    """
+    return _OURS.fullmatch(name) is not None
 
 
 def _prefix(target: Path) -> str:

@@ -60,7 +60,8 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
 
     The lock is the operating system's, on a hidden file beside ``path`` (``.NAME.lock``) that holds the process's
     number. The system lets go of it however the process ends, ``kill -9`` included, so that none is ever left locked.
-    Where the file system has no locks, or the folder cannot be written to, the block runs without one.
+    Where the file system has no locks, or the folder cannot be written to, the block runs without one. Folders that
+    were made for it are removed afterwards if they are empty.
 
     Args:
         path: what one process alone may use.
@@ -70,16 +71,22 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
     Raises:
         EnvironmentProblem: another process holds the lock.
     """
-    path = path.absolute()
+    path = Path(os.path.realpath(path))  # by another name it is the same
     lock = path.parent / f".{short_name(path.name)}.lock"
-    file = _locked(lock, purpose, wait)
+    made = [folder for folder in (lock.parent, *lock.parent.parents) if not os.path.lexists(folder)]
     try:
-        yield file is not None
+        file = _locked(lock, purpose, wait)
+        try:
+            yield file is not None
+        finally:
+            if file is not None:
+                # Unlinked while it is held: whoever has opened it meanwhile sees that it is another file by now.
+                _remove(lock)
+                file.close()
     finally:
-        if file is not None:
-            # Unlinked while it is held: whoever has opened it meanwhile sees that it is another file by now.
-            lock.unlink(missing_ok=True)
-            file.close()
+        with suppress(OSError):  # the first in which something is
+            for folder in made:
+                folder.rmdir()
 
 
 def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
@@ -88,7 +95,7 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
-            file = lock.open("a+b")
+            file = _opened(lock)
         except OSError:  # read-only, say: what has to be written there will fail by itself, in words
             return None
         try:
@@ -105,14 +112,39 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
             time.sleep(_EVERY)
             continue
         except OSError:  # a file system without locks
+            if not os.fstat(file.fileno()).st_size:
+                _remove(lock)  # it was made just now, and holds nothing
             file.close()
             return None
         if _is_still(file, lock):
-            file.truncate(0)
-            file.write(str(os.getpid()).encode())
-            file.flush()
+            with suppress(OSError):  # on a full disk it is held all the same; who is refused is told no number
+                if file.writable():
+                    file.truncate(0)
+                    file.write(str(os.getpid()).encode())
+                    file.flush()
             return file
         file.close()  # its last holder has unlinked it since it was opened
+
+
+def _opened(lock: Path) -> IO[bytes]:
+    """The lock file, open without a buffer: one that kept what a full disk refused would try again as it is closed.
+
+    A link is not followed: what it leads to is no lock of ours.
+    """
+    try:
+        return open(lock, "a+b", buffering=0, opener=_open_itself)
+    except PermissionError:  # another user's, which can be locked all the same
+        return open(lock, "rb", buffering=0, opener=_open_itself)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def _remove(lock: Path) -> None:
+    """Remove a lock file; one in another user's folder, or in one that is read-only by now, is in nobody's way."""
+    with suppress(OSError):
+        lock.unlink(missing_ok=True)
 
 
 def _is_still(file: IO[bytes], lock: Path) -> bool:

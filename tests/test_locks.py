@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,48 @@ def test_a_folder_that_cannot_be_written_to_has_no_lock(tmp_path: Path) -> None:
         pass
 
 
+def test_folders_that_nothing_came_into_are_not_left(tmp_path: Path) -> None:
+    with sole_use(tmp_path / "grades" / "cache", "x"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_within_a_process_it_is_held_until_the_block_ends(tmp_path: Path) -> None:
     with sole_use(tmp_path / "run", "x"), pytest.raises(EnvironmentProblem), sole_use(tmp_path / "run", "y"):
         pass
+
+
+def test_the_root_of_a_file_system_has_a_lock_of_its_own() -> None:
+    with sole_use(Path("/"), "x"):  # or none, where it cannot be written to
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other locks and rights")
+class TestForeign:
+    def test_where_there_are_no_locks_nothing_is_left(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def none(*words: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr("fcntl.flock", none)
+        with sole_use(tmp_path / "run", "x") as is_held:
+            assert not is_held and list(tmp_path.iterdir()) == []
+
+    def test_another_users_lock_is_respected(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        opened = os.open
+
+        def open_others(path: str, flags: int, *mode: int) -> int:
+            if flags & os.O_RDWR:
+                raise PermissionError(errno.EACCES, "Permission denied", path)
+            return opened(path, flags, *mode)
+
+        with sole_use(tmp_path / "run", "x"):
+            monkeypatch.setattr(os, "open", open_others)
+            with pytest.raises(EnvironmentProblem, match=rf"number {os.getpid()}"), sole_use(tmp_path / "run", "y"):
+                pass
+
+    def test_a_link_in_its_place_is_not_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "mine").write_text("mine")
+        (tmp_path / ".run.lock").symlink_to("mine")
+        with sole_use(tmp_path / "run", "x"):
+            pass
+        assert (tmp_path / "mine").read_text() == "mine"

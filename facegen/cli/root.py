@@ -101,6 +101,9 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        for word in args[1:]:
+            if not word or re.fullmatch("--[a-z-]+=", word):  # "" is the working folder as a path, which nobody means
+                raise click.UsageError("An argument is empty, as is that of a shell's variable that is not set.", ctx)
         if args[0] in COMMANDS and args[0] not in WITHOUT_EXTENSIONS and not ctx.resilient_parsing:
             load_extensions()  # before the command's file, whose options may name what they add
         try:

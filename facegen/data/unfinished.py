@@ -104,7 +104,7 @@ def resumed(path: Path, size: int, key: str) -> Iterator[Preparation]:
 
 def folder_of(path: Path) -> Path:
     """Where an unfinished dataset lies that is to appear at ``path``."""
-    return path.with_name(f".{short_name(path.name)}.part")
+    return path.parent / f".{short_name(path.name)}.part"
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

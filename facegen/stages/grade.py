@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facegen import console
-from facegen.data.images import open_images
+from facegen.data.images import ImageCollection, open_images
 from facegen.data.litter import came_by_itself, is_litter
 from facegen.errors import InputError
-from facegen.files import StrPath, optional_path, write_json, write_text
+from facegen.files import StrPath, is_left, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.grader import Grader, Outcome
@@ -142,6 +142,8 @@ def find_submissions(path: Path, out: Path | None = None) -> list[Path]:
             files.append(entry)
         elif came_by_itself(entry.name) or (out is not None and entry.resolve() == out.resolve()):
             ignored.append(entry.name)
+        elif is_left(entry.name):  # of a 'pack' that was killed, or runs now
+            continue
         elif entry.is_dir():
             folders.append(entry.name)
         elif is_litter(entry.name):
@@ -167,21 +169,21 @@ def _some(names: list[str]) -> str:
 
 def _collections(reference: Path, train: Path | None, size: int, cache: Path) -> Collections:
     """The images in which copies are looked for."""
-    faces: KnownFaces | None = None
+    # Both are opened before the work, which one that cannot be used would waste.
+    training_images = None if train is None else open_images(train)
+    faces = training = None
     if holds_statistics(reference):
         console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for.")
     else:
-        faces = _known(reference, "reference", size, cache)
-    training = None
-    if train is not None:
-        for sentence in () if train.resolve() == reference.resolve() else open_images(train).warnings:
+        faces = _known(reference, open_images(reference), "reference", size, cache)
+    if train is not None and training_images is not None:
+        for sentence in () if train.resolve() == reference.resolve() else training_images.warnings:
             console.warn(sentence)
-        training = _known(train, "training", size, cache)
+        training = _known(train, training_images, "training", size, cache)
     return Collections(faces, training, fingerprints())
 
 
-def _known(path: Path, what: str, size: int, cache: Path) -> KnownFaces:
-    images = open_images(path)
+def _known(path: Path, images: ImageCollection, what: str, size: int, cache: Path) -> KnownFaces:
     console.detail(f"Looking at {len(images):,} {what} images to recognise copies.")
     return known_faces(path, images.sha256, size, cache)
 

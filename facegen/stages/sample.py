@@ -20,7 +20,7 @@ from facegen.data.litter import came_by_itself
 from facegen.data.origin import Origin, png_info
 from facegen.device import choose_device, placed
 from facegen.errors import InputError
-from facegen.files import StrPath, atomic_folder, require_place
+from facegen.files import StrPath, atomic_folder, require_folder_place, require_place
 from facegen.gan.generators import CHUNK, image_chunks, to_uint8
 from facegen.gan.latents import LATENTS
 from facegen.gan.losses import LOSSES
@@ -104,8 +104,9 @@ def sample(
     if latents not in LATENTS:
         raise InputError(f"There are no {latents!r} latents.", f"Use one of: {', '.join(LATENTS)}.")
     path = generator_of(run)
-    _require_replaceable(images)
+    require_folder_place(images)
     grid = images.absolute().parent / GRID if images.name in ("", "..") else images.with_name(GRID)
+    _require_replaceable(images, grid)
     _require_own_preview(grid, images)
     saved = load_generator(path)
     if run.is_dir() and path.name == BEST:
@@ -263,7 +264,7 @@ def _warn_of_another_run(best: Path, saved: SavedGenerator) -> None:
         )
 
 
-def _require_replaceable(images: Path) -> None:
+def _require_replaceable(images: Path, grid: Path) -> None:
     """Only a folder of earlier samples is replaced: anything else may be the user's own."""
     if not images.exists():
         return
@@ -273,6 +274,11 @@ def _require_replaceable(images: Path) -> None:
     foreign = next((name for name in names if not came_by_itself(name)), None)
     if foreign is not None:
         raise InputError(f"The folder {images} holds {foreign}, which is no sample.", "Name another folder.")
+    if not grid.exists() and any(images.glob("*.png")):  # photographs are called 000001.png too
+        raise InputError(
+            f"The folder {images} holds images, and no {GRID} beside it tells that they are samples.",
+            "Name another folder, or delete that one.",
+        )
 
 
 def _require_own_preview(grid: Path, images: Path) -> None:

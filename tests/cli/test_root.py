@@ -75,6 +75,12 @@ def test_a_misspelt_command_names_the_near_one(facegen: Run) -> None:
     assert outcome.exit_code == 2 and "prepare" in outcome.stderr
 
 
+@pytest.mark.parametrize("words", [["sample", "", "images"], ["grade", "in", "--out="], ["grade", "in", "--out", ""]])
+def test_an_empty_argument_is_not_the_working_folder(facegen: Run, words: list[str]) -> None:
+    outcome = facegen(*words)
+    assert outcome.exit_code == 2 and "An argument is empty" in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("failure", "code", "says"),
     [

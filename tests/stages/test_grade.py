@@ -311,6 +311,8 @@ def test_what_may_be_a_submission_and_is_passed_over_is_warned_of(
 ) -> None:
     (submissions / ".DS_Store").write_bytes(b"")
     (submissions / "__MACOSX").mkdir()
+    for ours in (".s1.tar.gz.abcdefg1.part", ".data.part", ".run.lock"):  # of processes that were killed
+        (submissions / ours).write_bytes(b"")
     stderr = facegen("grade", submissions, "--reference", reference, "--out", submissions / "grades").stderr
     warnings = [line for line in stderr.splitlines() if line.startswith("warning: ")]
     assert any("Hidden in " in line and "not graded: '.hidden'. Rename" in line for line in warnings)

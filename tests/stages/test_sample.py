@@ -247,3 +247,15 @@ class TestRejection:
         self.checkpoint(run, images_seen=5000)
         outcome = facegen("sample", run, tmp_path / "images", "-n", "1", "--rejection")
         assert "that of 5 kimg and the generator that of 0" in outcome.stderr
+
+
+def test_its_own_is_replaced(
+    generator: Path, facegen: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in ("0", "1"):
+        assert facegen("sample", generator, "images", "-n", "3", "--seed", seed).exit_code == 0
+        assert facegen("interpolate", generator, "w.gif", "--rows", "2", "--steps", "2").exit_code == 0
+    Image.open("grid.png").save("again.png")  # without its text, as a preview from before they said so
+    Path("again.png").replace("grid.png")
+    assert facegen("sample", generator, "images", "-n", "3").exit_code == 0

@@ -23,6 +23,7 @@ Run = Callable[..., Result]
 #: Audit events after which a path is there, gone or another; the number of their arguments that are paths.
 CHANGES = {"os.mkdir": 1, "os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.link": 2, "os.symlink": 2}
 CHANGES |= {"os.truncate": 1, "os.chmod": 1, "os.chown": 1, "os.utime": 1, "tempfile.mkstemp": 1, "tempfile.mkdtemp": 1}
+CHANGES |= {"shutil.rmtree": 1}
 #: Those that reach another machine, run another program, or build an object from a pickle.
 NEVER = {"socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
 NEVER |= {"os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "pickle.find_class", "urllib.Request"}
@@ -43,6 +44,8 @@ class Watch:
             return
         if event in NEVER:
             self.never.append(f"{event} {args[:2]}")
+        if event in ("os.remove", "os.rmdir") and args[1] != -1:  # within shutil.rmtree, which told its folder
+            return
         paths = args[: CHANGES.get(event, 0)]
         if event == "open" and isinstance(args[0], str | bytes | os.PathLike) and args[2] & WRITING:
             paths = args[:1]
