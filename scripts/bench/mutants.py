@@ -8,7 +8,8 @@
 A mutant has one comparison, operator, constant, condition or negation replaced; words of messages are left alone. Its
 tests are those of its own module's file, and then the subpackage's others; no file is written, for each mutant is
 compiled in a process of its own, forked from one that has imported torch already. A mutant that no test kills is shown
-with its line: either a test is missing, or the two programs do the same.
+with its line: either a test is missing, or the two programs do the same. Ctrl-C or SIGTERM ends the run, which
+then says what was tried until then.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import importlib.util
 import os
 import random
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -88,13 +90,19 @@ def mutants_of(path: Path) -> list[Mutant]:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     found = []
     for number, (node, alter) in enumerate(_alterations(tree)):
-        before = ast.unparse(node)
+        before = _in_one_line(node)
         restore = copy.deepcopy(node.__dict__)
         alter(node)
-        what = f"{before[:90]}  →  {ast.unparse(node)[:90]}"
+        what = f"{before}  →  {_in_one_line(node)}"
         node.__dict__.update(restore)
         found.append(Mutant(module, path, getattr(node, "lineno", 0), what, number))
     return found
+
+
+def _in_one_line(node: ast.AST) -> str:
+    """An expression in short; of a statement with a body, its condition."""
+    shown = node.test if isinstance(node, ast.If | ast.While) else node
+    return " ".join(ast.unparse(shown).split())[:90]
 
 
 def _alterations(tree: ast.AST) -> Iterator[tuple[Any, Callable[[Any], None]]]:
@@ -173,6 +181,7 @@ def passes(mutant: Mutant | None, tests: list[str]) -> bool:
         import pytest
 
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -184,7 +193,12 @@ def passes(mutant: Mutant | None, tests: list[str]) -> bool:
             code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
+    try:
+        _, status = os.waitpid(child, 0)
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
     return status == 0
 
 
@@ -216,21 +230,33 @@ def main() -> None:
     folder = Path("tests") / options.subpackage
     if not passes(None, [str(folder)]):
         sys.exit(f"The tests of {folder} do not pass as they are.")
-    began, survivors, tried = time.monotonic(), [], 0
-    for mutant in chosen:
-        if time.monotonic() - began > options.seconds:
-            break
-        tried += 1
-        own = folder / f"test_{mutant.path.stem}.py"
-        others = [str(path) for path in sorted(folder.glob("test_*.py")) if path != own]
-        tests = [[str(own)], *([] if options.own else [others])] if own.exists() else [others]
-        if all(passes(mutant, each) for each in tests):
-            survivors.append(mutant)
-            print(f"{mutant.path.name}:{mutant.line}  {mutant.what}", flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began, survivors, tried, interrupted = time.monotonic(), 0, 0, False
+    try:
+        for mutant in chosen:
+            if time.monotonic() - began > options.seconds:
+                break
+            survived = _survives(mutant, folder, own_alone=options.own)
+            tried += 1
+            if survived:
+                survivors += 1
+                print(f"{mutant.path.name}:{mutant.line}  {mutant.what}", flush=True)
+    except KeyboardInterrupt:
+        interrupted = True
     print(
-        f"facegen.{options.subpackage}: {len(every):,} mutants, {tried:,} tried, {tried - len(survivors):,} killed, "
-        f"{len(survivors):,} survived, in {time.monotonic() - began:,.0f} seconds."
+        f"facegen.{options.subpackage}: {len(every):,} mutants, {tried:,} tried, {tried - survivors:,} killed, "
+        f"{survivors:,} survived, in {time.monotonic() - began:,.0f} seconds{', interrupted' if interrupted else ''}."
     )
+    if interrupted:
+        sys.exit(130)
+
+
+def _survives(mutant: Mutant, folder: Path, *, own_alone: bool) -> bool:
+    """Whether a mutant's tests all pass: first those of its own module, where it has some, and then the others."""
+    own = folder / f"test_{mutant.path.stem}.py"
+    others = [str(path) for path in sorted(folder.glob("test_*.py")) if path != own]
+    tests = [[str(own)], *([] if own_alone else [others])] if own.exists() else [others]
+    return all(passes(mutant, each) for each in tests)
 
 
 if __name__ == "__main__":
