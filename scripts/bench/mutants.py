@@ -3,6 +3,7 @@
 
     python scripts/bench/mutants.py metrics --sample 150
     python scripts/bench/mutants.py submission --sample 100 --seed 3 --seconds 600
+    python scripts/bench/mutants.py metrics --again metrics.txt            # the survivors of an earlier run, its output
     python scripts/bench/mutants.py metrics --module frechet --list        # every alteration, and nothing is run
 
 A mutant has one comparison, operator, constant, condition or negation replaced; words of messages are left alone. Its
@@ -33,8 +34,9 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-#: A mutant whose tests take more processor time than this, in seconds, loops for ever.
-MOST = 120
+#: A mutant whose tests take more processor time than so many times what all take as they are, and so many seconds
+#: more, loops for ever.
+_TIMES, _MORE = 2, 10
 #: What every mutant's process needs, imported once, so long as none of it imports what is altered.
 _COMMON = (
     *(
@@ -174,8 +176,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(ast.fix_missing_locations(tree), str(self._mutant.path), "exec"), module.__dict__)
 
 
-def passes(mutant: Mutant | None, tests: list[str]) -> bool:
-    """Whether the tests pass in a forked process; False also where they take more than :data:`MOST` seconds."""
+def passes(mutant: Mutant | None, tests: list[str], most: int) -> bool:
+    """Whether the tests pass in a forked process; False also where they take more processor time than ``most``."""
     child = os.fork()
     if child == 0:
         import pytest
@@ -185,7 +187,7 @@ def passes(mutant: Mutant | None, tests: list[str]) -> bool:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (MOST, MOST))  # of its own: a busy machine kills no mutant
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))  # of its own: a busy machine kills no mutant
         if mutant is not None:
             sys.meta_path.insert(0, _Finder(mutant))
         code = 1
@@ -208,6 +210,7 @@ def main() -> None:
     parser.add_argument("--module", action="append", help="of these modules alone, for example frechet")
     parser.add_argument("--sample", type=int, help="so many mutants, drawn from all (all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
+    parser.add_argument("--again", type=Path, help="those alone that this file, an earlier run's output, says survived")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutant after so long")
     parser.add_argument("--own", action="store_true", help="run the tests of the mutant's own module alone: quicker")
     parser.add_argument("--list", action="store_true", help="show the mutants and run nothing")
@@ -215,7 +218,11 @@ def main() -> None:
     modules = sorted((ROOT / "facegen" / options.subpackage).glob("*.py"))
     every = [each for path in modules if not options.module or path.stem in options.module for each in mutants_of(path)]
     chosen = every
-    if options.sample is not None and options.sample < len(every):
+    if options.again is not None:
+        lines = options.again.read_text(encoding="utf-8").splitlines()
+        survived = {(line.partition(":")[0], line.partition("  ")[2]) for line in lines}
+        chosen = [each for each in every if (each.path.name, each.what) in survived]
+    elif options.sample is not None and options.sample < len(every):
         chosen = random.Random(options.seed).sample(every, options.sample)
     if options.list:
         for mutant in chosen:
@@ -228,15 +235,17 @@ def main() -> None:
     if f"facegen.{options.subpackage}" in sys.modules:
         sys.exit(f"What is imported beforehand imports facegen.{options.subpackage}, so that no mutant would be seen.")
     folder = Path("tests") / options.subpackage
-    if not passes(None, [str(folder)]):
+    if not passes(None, [str(folder)], most=600):
         sys.exit(f"The tests of {folder} do not pass as they are.")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    most = int(_TIMES * (used.ru_utime + used.ru_stime) + _MORE)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     began, survivors, tried, interrupted = time.monotonic(), 0, 0, False
     try:
         for mutant in chosen:
             if time.monotonic() - began > options.seconds:
                 break
-            survived = _survives(mutant, folder, own_alone=options.own)
+            survived = _survives(mutant, folder, most, own_alone=options.own)
             tried += 1
             if survived:
                 survivors += 1
@@ -251,12 +260,12 @@ def main() -> None:
         sys.exit(130)
 
 
-def _survives(mutant: Mutant, folder: Path, *, own_alone: bool) -> bool:
+def _survives(mutant: Mutant, folder: Path, most: int, *, own_alone: bool) -> bool:
     """Whether a mutant's tests all pass: first those of its own module, where it has some, and then the others."""
     own = folder / f"test_{mutant.path.stem}.py"
     others = [str(path) for path in sorted(folder.glob("test_*.py")) if path != own]
     tests = [[str(own)], *([] if own_alone else [others])] if own.exists() else [others]
-    return all(passes(mutant, each) for each in tests)
+    return all(passes(mutant, each, most) for each in tests)
 
 
 if __name__ == "__main__":
