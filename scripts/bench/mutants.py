@@ -56,7 +56,7 @@ _COMMON = (
         "facegen.cli.root",
         "facegen.data.synthetic",
     ),
-    *("facegen.extractors.feature_extractor",),
+    *("facegen.extractors.feature_extractor", "hypothesis.strategies", "_hypothesis_pytestplugin"),
 )
 _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
