@@ -85,6 +85,9 @@ class Mutant:
     what: str
     number: int
 
+    def __str__(self) -> str:
+        return f"{self.path.name}:{self.line}  {self.what}"
+
 
 def mutants_of(path: Path) -> list[Mutant]:
     """All mutants of a module."""
@@ -210,23 +213,29 @@ def main() -> None:
     parser.add_argument("--module", action="append", help="of these modules alone, for example frechet")
     parser.add_argument("--sample", type=int, help="so many mutants, drawn from all (all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
-    parser.add_argument("--again", type=Path, help="those alone that this file, an earlier run's output, says survived")
+    parser.add_argument("--again", type=Path, help="of these alone: what an earlier run printed, in a file")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutant after so long")
     parser.add_argument("--own", action="store_true", help="run the tests of the mutant's own module alone: quicker")
     parser.add_argument("--list", action="store_true", help="show the mutants and run nothing")
     options = parser.parse_args()
     modules = sorted((ROOT / "facegen" / options.subpackage).glob("*.py"))
+    unknown = {*(options.module or ())} - {path.stem for path in modules}
+    if not modules or unknown:
+        parser.error(f"facegen has no {options.subpackage}{'.' + min(unknown) if modules else ''}")
+    if options.sample is not None and options.sample < 1:
+        parser.error("--sample is 1 or more")
+    if options.again is not None and not options.again.is_file():
+        parser.error(f"there is no file {options.again}")
     every = [each for path in modules if not options.module or path.stem in options.module for each in mutants_of(path)]
     chosen = every
     if options.again is not None:
         lines = options.again.read_text(encoding="utf-8").splitlines()
-        survived = {(line.partition(":")[0], line.partition("  ")[2]) for line in lines}
-        chosen = [each for each in every if (each.path.name, each.what) in survived]
+        chosen = [each for each in every if str(each) in lines]
     elif options.sample is not None and options.sample < len(every):
         chosen = random.Random(options.seed).sample(every, options.sample)
     if options.list:
         for mutant in chosen:
-            print(f"{mutant.path.name}:{mutant.line}  {mutant.what}")
+            print(mutant)
         return
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
@@ -249,7 +258,7 @@ def main() -> None:
             tried += 1
             if survived:
                 survivors += 1
-                print(f"{mutant.path.name}:{mutant.line}  {mutant.what}", flush=True)
+                print(mutant, flush=True)
     except KeyboardInterrupt:
         interrupted = True
     print(
