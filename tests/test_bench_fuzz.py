@@ -6,12 +6,14 @@ import io
 import json
 import random
 import resource
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import Mock
 
 import pytest
 
@@ -24,6 +26,11 @@ def targets(bench: Callable[[str], ModuleType]) -> ModuleType:
 @pytest.fixture(scope="module")
 def mutations(bench: Callable[[str], ModuleType]) -> ModuleType:
     return bench("fuzz_mutations")
+
+
+@pytest.fixture(scope="module")
+def mutants(bench: Callable[[str], ModuleType]) -> ModuleType:
+    return bench("mutants")
 
 
 def npy(header: str, data: bytes = b"") -> bytes:
@@ -191,12 +198,30 @@ def share(a: int, b: int = 2) -> float:
 
 
 def test_a_mutant_has_one_place_altered_and_no_message(
-    bench: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mutants: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mutants = bench("mutants")
     monkeypatch.setattr(mutants, "ROOT", tmp_path)
     path = tmp_path / "shares.py"
     path.write_text(MODULE, encoding="utf-8")
     found = {mutant.what.partition("  →  ")[2] for mutant in mutants.mutants_of(path)}
     assert {"3", "a < b or not b", "a <= b", "not not b", "a / 0.5", "0.76"} <= found
     assert not any("of 2" in what and "ValueError(" not in what for what in found)
+
+
+def test_an_interrupted_run_of_mutants_says_what_was_tried(
+    mutants: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"ROOT": tmp_path, "_COMMON": (), "signal": Mock()}.items():
+        monkeypatch.setattr(mutants, name, value)
+    monkeypatch.setattr(mutants, "passes", Mock(side_effect=[True, True, False, KeyboardInterrupt]))
+    monkeypatch.setattr(sys, "argv", ["mutants.py", "part"])
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "facegen" / "part").mkdir(parents=True)
+    (tmp_path / "facegen" / "part" / "shares.py").write_text(MODULE, encoding="utf-8")
+    with pytest.raises(SystemExit) as ended:
+        mutants.main()
+    assert ended.value.code == 130
+    survivor, total = capsys.readouterr().out.splitlines()
+    assert survivor == "shares.py:2  2  →  3"
+    assert " 2 tried, 1 killed, 1 survived, in" in total and total.endswith("seconds, interrupted.")

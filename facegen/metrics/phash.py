@@ -17,6 +17,8 @@ from facegen.metrics.luma import LUMA_WEIGHTS
 NEAR = 20
 _SIDE, _LOW = 32, 16
 _BATCH = 4096
+#: Pairs that are compared at once.
+_PAIRS = 1 << 22
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -77,7 +79,7 @@ def nearest_within(
     """
     nearest = np.full(len(first), -1, dtype=np.int64)
     distances = np.full(len(first), limit + 1, dtype=np.int64)
-    step = max(1, (1 << 22) // max(1, len(first)))
+    step = max(1, _PAIRS // max(1, len(first)))
     for start in range(0, len(second), step):
         block = second[start : start + step]
         rows, columns = np.nonzero(popcount(first[:, 0, None] ^ block[None, :, 0]) <= limit)

@@ -351,6 +351,10 @@ def main() -> None:
         if name not in TARGETS:
             parser.error(f"there is no target {name}: {', '.join(TARGETS)}")
     if options.input is not None:
+        if len(options.target or ()) != 1:
+            parser.error("--input takes one --target")
+        if not options.input.is_file():
+            parser.error(f"there is no file {options.input}")
         with tempfile.TemporaryDirectory() as folder:
             target = TARGETS[options.target[0]]
             data = options.input.resolve().read_bytes()

@@ -3,12 +3,14 @@
 
     python scripts/bench/mutants.py metrics --sample 150
     python scripts/bench/mutants.py submission --sample 100 --seed 3 --seconds 600
+    python scripts/bench/mutants.py metrics --again metrics.txt            # the survivors of an earlier run, its output
     python scripts/bench/mutants.py metrics --module frechet --list        # every alteration, and nothing is run
 
 A mutant has one comparison, operator, constant, condition or negation replaced; words of messages are left alone. Its
 tests are those of its own module's file, and then the subpackage's others; no file is written, for each mutant is
 compiled in a process of its own, forked from one that has imported torch already. A mutant that no test kills is shown
-with its line: either a test is missing, or the two programs do the same.
+with its line: either a test is missing, or the two programs do the same. Ctrl-C or SIGTERM ends the run, which
+then says what was tried until then.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import importlib.util
 import os
 import random
 import resource
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,8 +34,9 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-#: A mutant whose tests take more processor time than this, in seconds, loops for ever.
-MOST = 120
+#: A mutant whose tests take more processor time than so many times what all take as they are, and so many seconds
+#: more, loops for ever.
+_TIMES, _MORE = 2, 10
 #: What every mutant's process needs, imported once, so long as none of it imports what is altered.
 _COMMON = (
     *(
@@ -52,7 +56,7 @@ _COMMON = (
         "facegen.cli.root",
         "facegen.data.synthetic",
     ),
-    *("facegen.extractors.feature_extractor",),
+    *("facegen.extractors.feature_extractor", "hypothesis.strategies", "_hypothesis_pytestplugin"),
 )
 _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     **{ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq},
@@ -81,6 +85,9 @@ class Mutant:
     what: str
     number: int
 
+    def __str__(self) -> str:
+        return f"{self.path.name}:{self.line}  {self.what}"
+
 
 def mutants_of(path: Path) -> list[Mutant]:
     """All mutants of a module."""
@@ -88,13 +95,19 @@ def mutants_of(path: Path) -> list[Mutant]:
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     found = []
     for number, (node, alter) in enumerate(_alterations(tree)):
-        before = ast.unparse(node)
+        before = _in_one_line(node)
         restore = copy.deepcopy(node.__dict__)
         alter(node)
-        what = f"{before[:90]}  →  {ast.unparse(node)[:90]}"
+        what = f"{before}  →  {_in_one_line(node)}"
         node.__dict__.update(restore)
         found.append(Mutant(module, path, getattr(node, "lineno", 0), what, number))
     return found
+
+
+def _in_one_line(node: ast.AST) -> str:
+    """An expression in short; of a statement with a body, its condition."""
+    shown = node.test if isinstance(node, ast.If | ast.While) else node
+    return " ".join(ast.unparse(shown).split())[:90]
 
 
 def _alterations(tree: ast.AST) -> Iterator[tuple[Any, Callable[[Any], None]]]:
@@ -166,17 +179,18 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(compile(ast.fix_missing_locations(tree), str(self._mutant.path), "exec"), module.__dict__)
 
 
-def passes(mutant: Mutant | None, tests: list[str]) -> bool:
-    """Whether the tests pass in a forked process; False also where they take more than :data:`MOST` seconds."""
+def passes(mutant: Mutant | None, tests: list[str], most: int) -> bool:
+    """Whether the tests pass in a forked process; False also where they take more processor time than ``most``."""
     child = os.fork()
     if child == 0:
         import pytest
 
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (MOST, MOST))  # of its own: a busy machine kills no mutant
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))  # of its own: a busy machine kills no mutant
         if mutant is not None:
             sys.meta_path.insert(0, _Finder(mutant))
         code = 1
@@ -184,7 +198,12 @@ def passes(mutant: Mutant | None, tests: list[str]) -> bool:
             code = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
+    try:
+        _, status = os.waitpid(child, 0)
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
     return status == 0
 
 
@@ -194,18 +213,29 @@ def main() -> None:
     parser.add_argument("--module", action="append", help="of these modules alone, for example frechet")
     parser.add_argument("--sample", type=int, help="so many mutants, drawn from all (all)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
+    parser.add_argument("--again", type=Path, help="of these alone: what an earlier run printed, in a file")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutant after so long")
     parser.add_argument("--own", action="store_true", help="run the tests of the mutant's own module alone: quicker")
     parser.add_argument("--list", action="store_true", help="show the mutants and run nothing")
     options = parser.parse_args()
     modules = sorted((ROOT / "facegen" / options.subpackage).glob("*.py"))
+    unknown = {*(options.module or ())} - {path.stem for path in modules}
+    if not modules or unknown:
+        parser.error(f"facegen has no {options.subpackage}{'.' + min(unknown) if modules else ''}")
+    if options.sample is not None and options.sample < 1:
+        parser.error("--sample is 1 or more")
+    if options.again is not None and not options.again.is_file():
+        parser.error(f"there is no file {options.again}")
     every = [each for path in modules if not options.module or path.stem in options.module for each in mutants_of(path)]
     chosen = every
-    if options.sample is not None and options.sample < len(every):
+    if options.again is not None:
+        lines = options.again.read_text(encoding="utf-8").splitlines()
+        chosen = [each for each in every if str(each) in lines]
+    elif options.sample is not None and options.sample < len(every):
         chosen = random.Random(options.seed).sample(every, options.sample)
     if options.list:
         for mutant in chosen:
-            print(f"{mutant.path.name}:{mutant.line}  {mutant.what}")
+            print(mutant)
         return
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
@@ -214,23 +244,37 @@ def main() -> None:
     if f"facegen.{options.subpackage}" in sys.modules:
         sys.exit(f"What is imported beforehand imports facegen.{options.subpackage}, so that no mutant would be seen.")
     folder = Path("tests") / options.subpackage
-    if not passes(None, [str(folder)]):
+    if not passes(None, [str(folder)], most=600):
         sys.exit(f"The tests of {folder} do not pass as they are.")
-    began, survivors, tried = time.monotonic(), [], 0
-    for mutant in chosen:
-        if time.monotonic() - began > options.seconds:
-            break
-        tried += 1
-        own = folder / f"test_{mutant.path.stem}.py"
-        others = [str(path) for path in sorted(folder.glob("test_*.py")) if path != own]
-        tests = [[str(own)], *([] if options.own else [others])] if own.exists() else [others]
-        if all(passes(mutant, each) for each in tests):
-            survivors.append(mutant)
-            print(f"{mutant.path.name}:{mutant.line}  {mutant.what}", flush=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    most = int(_TIMES * (used.ru_utime + used.ru_stime) + _MORE)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    began, survivors, tried, interrupted = time.monotonic(), 0, 0, False
+    try:
+        for mutant in chosen:
+            if time.monotonic() - began > options.seconds:
+                break
+            survived = _survives(mutant, folder, most, own_alone=options.own)
+            tried += 1
+            if survived:
+                survivors += 1
+                print(mutant, flush=True)
+    except KeyboardInterrupt:
+        interrupted = True
     print(
-        f"facegen.{options.subpackage}: {len(every):,} mutants, {tried:,} tried, {tried - len(survivors):,} killed, "
-        f"{len(survivors):,} survived, in {time.monotonic() - began:,.0f} seconds."
+        f"facegen.{options.subpackage}: {len(every):,} mutants, {tried:,} tried, {tried - survivors:,} killed, "
+        f"{survivors:,} survived, in {time.monotonic() - began:,.0f} seconds{', interrupted' if interrupted else ''}."
     )
+    if interrupted:
+        sys.exit(130)
+
+
+def _survives(mutant: Mutant, folder: Path, most: int, *, own_alone: bool) -> bool:
+    """Whether a mutant's tests all pass: first those of its own module, where it has some, and then the others."""
+    own = folder / f"test_{mutant.path.stem}.py"
+    others = [str(path) for path in sorted(folder.glob("test_*.py")) if path != own]
+    tests = [[str(own)], *([] if own_alone else [others])] if own.exists() else [others]
+    return all(passes(mutant, each, most) for each in tests)
 
 
 if __name__ == "__main__":

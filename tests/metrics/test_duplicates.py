@@ -55,6 +55,12 @@ def test_the_edge_is_among_all_pairs_of_the_reals_but_copies(nearer: float, foun
     assert len(near_duplicates(features, real)) == found
 
 
+def test_reals_that_are_all_alike_tell_only_of_copies() -> None:
+    x = normal(0, 60)
+    x[1], x[3] = x[0], x[2] + 1e-4
+    np.testing.assert_array_equal(near_duplicates(x, np.ones((60, 8))), [[0, 1]])
+
+
 def test_one_row_has_no_pair() -> None:
     with pytest.raises(ValueError, match="at least 2 generated"):
         near_duplicates(normal(0, 1), normal(1, 5))

@@ -103,6 +103,14 @@ def test_too_few_images_measure_nothing(m: int, reference_n: int, within: bool) 
     assert frechet_floor(real(0, m), frechet_statistics(real(0, reference_n)), 30, within=within) is None
 
 
+@pytest.mark.parametrize(
+    ("m", "n", "reference_n", "within"), [(30, 30, 500, False), (60, 30, 60, True), (9, 3, 9, True)]
+)
+def test_just_enough_images_measure_something(m: int, n: int, reference_n: int, within: bool) -> None:
+    floor = frechet_floor(real(0, m), frechet_statistics(real(0, reference_n)), n, within=within)
+    assert floor is not None and floor.reference_n == reference_n - n * within
+
+
 def test_unusable_arguments_are_refused() -> None:
     known = frechet_statistics(real(1, 500))
     unknown = FrechetStatistics(None, known.mu, known.sigma)
@@ -133,9 +141,14 @@ def test_images_that_are_all_the_same_expect_nothing_but_zero() -> None:
     assert expected_floor(np.ones((100, DIMS)), 80, 80) == 0
 
 
-@pytest.mark.parametrize(("m", "n", "reference_n"), [(59, 60, 60), (100, 6, 100)])
+@pytest.mark.parametrize(("m", "n", "reference_n"), [(59, 60, 60), (60, 23, 97)])
 def test_too_small_a_pool_expects_nothing(m: int, n: int, reference_n: int) -> None:
     assert expected_floor(real(0, m), n, reference_n) is None
+
+
+@pytest.mark.parametrize(("m", "n", "reference_n"), [(60, 60, 60), (60, 24, 96)])
+def test_half_of_the_images_and_12_of_either_kind_are_enough(m: int, n: int, reference_n: int) -> None:
+    assert expected_floor(real(0, m), n, reference_n) is not None
 
 
 @pytest.mark.parametrize(("m", "sizes"), [(500, {400, 200}), (120, {100, 50}), (80, {50}), (40, set())])

@@ -66,8 +66,9 @@ def test_one_feature_has_no_covariance() -> None:
 
 
 def test_features_of_another_width_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected features"):
-        RunningStatistics(4).update(np.zeros((2, 5)))
+    for shape in ((2, 5), (2, 4, 1)):
+        with pytest.raises(ValueError, match="expected features"):
+            RunningStatistics(4).update(np.zeros(shape))
 
 
 @pytest.mark.filterwarnings("ignore:Matrix is:RuntimeWarning")
@@ -96,6 +97,8 @@ def test_two_gaussians_of_known_distance() -> None:
 def test_identical_sets_are_at_distance_zero(n: int) -> None:
     x = frechet_statistics(features(0, n))
     assert 0 <= frechet_distance(x, x) < 1e-6
+    alike = frechet_statistics(np.ones((n, 24)))
+    assert frechet_distance(alike, alike) == 0
 
 
 @pytest.mark.parametrize("damage", ["constant column", "zero column", "repeated column"])
@@ -234,6 +237,28 @@ def test_a_covariance_of_features_has_no_flaw(n: int, dtype: type) -> None:
     assert flaw_of(np.zeros(24), sigma) is None and flaw_of(np.zeros(24), np.zeros((24, 24))) is None
 
 
+@pytest.mark.parametrize(
+    ("mu", "corner", "aside", "flaw"),
+    [
+        (1e38, 1.0, 0.0, None),
+        (1e39, 1.0, 0.0, "its mu reaches 1.0e+39"),
+        (np.nan, 1.0, 0.0, "its mu holds NaN"),
+        (0.0, np.inf, 0.0, "its sigma holds infinity"),
+        (0.0, 1e76, 0.0, None),
+        (0.0, 1e78, 0.0, "its sigma reaches 1.0e+78"),
+        (0.0, 1.0, 5e-7, None),
+        (0.0, 1.0, 2e-6, "not symmetric"),
+        (0.0, -5e-7, 0.0, None),
+        (0.0, -2e-6, 0.0, "negative variances on its diagonal, down to -2e-06"),
+    ],
+)
+def test_flaws_are_told_apart(mu: float, corner: float, aside: float, flaw: str | None) -> None:
+    sigma = np.eye(3)
+    sigma[0, 0], sigma[0, 1] = corner, aside
+    found = flaw_of(np.array([mu, 0.0, 0.0]), sigma)
+    assert found is None if flaw is None else flaw in str(found)
+
+
 def test_a_covariance_that_float32_computed_in_one_pass_has_no_flaw() -> None:
     features = np.maximum(np.random.default_rng(0).standard_normal((100, 200)), 0).astype(np.float32) + np.float32(1)
     mu = features.mean(axis=0)
@@ -286,7 +311,10 @@ def test_running_statistics_go_on_from_their_state_to_the_last_bit(first: int) -
     assert gone_on.n == 20
 
 
-@pytest.mark.parametrize("other", [{"mean": np.zeros(4)}, {"block": np.zeros((2, 4))}, {"scatter": np.zeros((4, 5))}])
+@pytest.mark.parametrize(
+    "other",
+    [{"mean": np.zeros(4)}, {"block": np.zeros((2, 4))}, {"block": np.zeros((6, 5))}, {"scatter": np.zeros((4, 5))}],
+)
 def test_the_state_of_other_dims_is_refused(other: dict[str, np.ndarray]) -> None:
     begun = RunningStatistics(5)
     begun.update(np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -48,6 +49,7 @@ CASES: dict[str, Callable[[np.random.Generator], tuple[Hashes, Hashes]]] = {
     "a hub": hub,
     "all identical": lambda rng: (np.repeat(randoms(rng, 1), 90, axis=0),) * 2,
     "flat images": lambda rng: (np.zeros((50, 4), np.uint64), np.concatenate([np.zeros((9, 4), np.uint64)] * 2)),
+    "flipped in the first word": lambda rng: (two_in_each_band(one := randoms(rng, 1)), np.repeat(one, 90, axis=0)),
     "all bits": lambda rng: (np.full((5, 4), 2**64 - 1, np.uint64), np.full((3, 4), 2**64 - 1, np.uint64)),
     "none asked": lambda rng: (randoms(rng, 0), randoms(rng, 9)),
     "none known": lambda rng: (randoms(rng, 9), randoms(rng, 0)),
@@ -55,9 +57,12 @@ CASES: dict[str, Callable[[np.random.Generator], tuple[Hashes, Hashes]]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("pairs", [hash_index.PAIRS, 700])
-def test_it_finds_what_a_full_comparison_finds(case: str, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("pairs", "heavy"), [(hash_index.PAIRS, hash_index._HEAVY), (700, 0.2), (700, 1e9)])
+def test_it_finds_what_a_full_comparison_finds(
+    case: str, pairs: int, heavy: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(hash_index, "PAIRS", pairs)
+    monkeypatch.setattr(hash_index, "_HEAVY", heavy)
     asked, known = CASES[case](np.random.default_rng(5))
     full = hamming_distances(asked, known).astype(int)
     truth = {(row, column, full[row, column]) for row, column in np.argwhere(full <= NEAR).tolist()}
@@ -75,14 +80,17 @@ def test_bits_that_are_dealt_out_evenly_miss_no_pair(monkeypatch: pytest.MonkeyP
     assert pairs == {(row, row) for row in range(200)}
 
 
-def test_few_of_other_images_are_compared() -> None:
+def test_few_of_other_images_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(7)
-    _, _, counts = HashIndex(randoms(rng, 5000))._candidates(randoms(rng, 100))
-    assert counts.sum() < 0.003 * 100 * 5000
+    index = HashIndex(randoms(rng, 5000))
+    within = Mock(return_value=())
+    monkeypatch.setattr(index, "_within", within)
+    assert not list(index.near(randoms(rng, 100)))
+    assert sum(len(rows) for (_, rows, _), _ in within.call_args_list) < 0.003 * 100 * 5000
 
 
 def test_rows_are_spread_in_parts() -> None:
-    counts = np.array([2, 0, 3, 7, 0, 1])
+    counts = np.array([2, 0, 3, 7, 1, 0])
     parts = list(spread(counts, most=5))
     rows, within = (np.concatenate(column) for column in zip(*parts, strict=True))
     assert rows.tolist() == np.repeat(np.arange(6), counts).tolist()

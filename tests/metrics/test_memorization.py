@@ -126,6 +126,16 @@ def test_with_too_few_real_rows_nothing_is_calibrated(
     np.testing.assert_allclose(panel.distances, 0, atol=1e-12)
 
 
+@pytest.mark.parametrize(("real", "training"), [(HELDOUT[:100], TRAINING), (None, TRAINING[:100])])
+def test_100_real_rows_calibrate(real: np.ndarray | None, training: np.ndarray) -> None:
+    panel = memorization(images(0, 50), training, real)
+    assert panel.uncalibrated is None and panel.expected == pytest.approx(50 / 101)
+
+
+def test_two_training_rows_are_enough() -> None:
+    np.testing.assert_allclose(memorization(images(0, 9), TRAINING[:2], HELDOUT).ratios.max(), 1, atol=0.5)
+
+
 def test_authenticity_by_hand() -> None:
     # Nearest others: 0 has 3 at 3, 3 has 4 at 1, 4 has 3, and 10 has 4 at 6. The copy of 10 is passed over.
     training = np.array([0.0, 3, 4, 10, 10])[:, None]

@@ -23,6 +23,11 @@ def test_equals_a_tree_however_the_points_are_cut(k: int, points: int, monkeypat
     np.testing.assert_array_equal(our_rows, rows)
 
 
+def test_one_query_and_one_point_are_enough() -> None:
+    distances, rows = nearest(np.array([[3.0, 4.0]]), np.zeros((1, 2)), 1)
+    assert (distances.tolist(), rows.tolist()) == ([[5.0]], [[0]])
+
+
 def test_a_copy_is_at_distance_zero() -> None:
     known = normal(0, 20) + 1000
     distances, rows = nearest(known[[7, 3]], known, 2)

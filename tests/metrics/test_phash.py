@@ -39,6 +39,13 @@ def test_bits_are_those_of_the_definition() -> None:
         np.testing.assert_array_equal(hashed, bits[phash._ORDER])
 
 
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (64, 64), (64, 96), (96, 32)])
+def test_luma_is_the_mean_of_equal_blocks(height: int, width: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
+    luma = (images @ np.array([0.299, 0.587, 0.114])).reshape(3, 32, height // 32, 32, width // 32).mean(axis=(2, 4))
+    np.testing.assert_allclose(phash._small_luma(images), luma, rtol=1e-5)
+
+
 def test_hashes_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     images = smooth(7)
     whole = perceptual_hashes(images)
@@ -72,8 +79,9 @@ def test_flat_images_have_an_empty_hash() -> None:
 
 
 def test_sides_must_be_multiples_of_32() -> None:
-    with pytest.raises(ValueError, match="multiples"):
-        perceptual_hashes(np.zeros((1, 60, 64, 3), np.uint8))
+    for shape in ((1, 60, 64, 3), (1, 64, 60, 3)):
+        with pytest.raises(ValueError, match="multiples"):
+            perceptual_hashes(np.zeros(shape, np.uint8))
 
 
 def test_distances_count_bits() -> None:
@@ -83,12 +91,16 @@ def test_distances_count_bits() -> None:
     np.testing.assert_array_equal(hamming_distances(first, second), truth)
 
 
-def test_nearest_within_equals_a_full_search() -> None:
+@pytest.mark.parametrize("pairs", [1, 300 * 30, phash._PAIRS])
+def test_nearest_within_equals_a_full_search(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phash, "_PAIRS", pairs)
     rng = np.random.default_rng(1)
     second = rng.integers(0, 2**63, (400, 4), dtype=np.uint64)
+    second[200:] = second[:200]  # each twice: the earlier wins
     first = second[rng.integers(0, 400, 300)]
     for _ in range(15):  # flips up to 15 bits of each
         first[np.arange(300), rng.integers(0, 4, 300)] ^= np.uint64(1) << rng.integers(0, 64, 300).astype(np.uint64)
+    first[:2] = second[0] ^ np.array([[0] * 4, [2**9 - 1, 0, 0, 0]], dtype=np.uint64)  # of all bits, the first word's
     rows, distances = nearest_within(first, second, limit=9)
     full = hamming_distances(first, second).astype(int)
     found = full.min(axis=1) <= 9

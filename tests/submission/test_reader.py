@@ -24,7 +24,7 @@ from facegen.data.origin import Origin, png_info
 from facegen.submission import decode, gzipped
 from facegen.submission.decode import decode_image
 from facegen.submission.reader import Submission, read_submission
-from facegen.submission.rules import Code, Limits, Rejection
+from facegen.submission.rules import Code, Limits, Rejection, student_number_of
 
 Packer = Callable[..., Path]
 Encoder = Callable[..., bytes]
@@ -84,6 +84,10 @@ def test_junk_is_ignored_with_a_note(three: dict[str, bytes], pack_members: Pack
     assert read_submission(path, limits=limits).notes == (
         "Ignored 5 files that systems and programs left in the archive.",
     )
+    path = pack_members({"Icon\r": b"junk", **three})
+    assert read_submission(path, limits=limits).notes == (
+        "Ignored 1 file that systems and programs left in the archive.",
+    )
 
 
 def test_folder_members_are_fine(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
@@ -117,12 +121,17 @@ def test_a_tar_without_its_closing_zeros_is_fine(three: dict[str, bytes], pack_m
     "name",
     [
         *("s 1.tar.gz", "s1.tgz", "s1.zip", ".tar.gz", "s1 (1).tar.gz", "-s1.tar.gz", "s1.tar.gz.part", "NUL.tar.gz"),
-        *("é.tar.gz", "a.b.tar.gz", "x" * 65 + ".tar.gz", "s1.TAR.GZ"),
+        *("é.tar.gz", "a.b.tar.gz", "x" * 65 + ".tar.gz", "s1.TAR.GZ", "Com1.tar.gz", "lpt9.tar.gz"),
     ],
 )
 def test_bad_name(name: str, three: dict[str, bytes], pack_members: Packer, limits: Limits, tmp_path: Path) -> None:
     path = pack_members(three).replace(tmp_path / name)
     assert code_of(path, limits) == "bad_name"
+
+
+@pytest.mark.parametrize("name", ["com0", "com10", "x" * 64])
+def test_names_that_are_almost_bad(name: str) -> None:
+    assert student_number_of(f"{name}.tar.gz") == name
 
 
 @pytest.mark.parametrize("data", [b"PK\3\4 zip", b"hello", b"\x1f", b"<html>", bytes(1024)])
@@ -328,7 +337,15 @@ def test_wrong_count(count: int, picture: Encoder, pack_members: Packer, limits:
 def test_the_archive_comes_before_its_images(three: dict[str, bytes], pack_members: Packer, limits: Limits) -> None:
     spoilt = {**three, "0.png": b""}
     assert code_of(pack_members({**spoilt, "notes.txt": b"x"}), limits) == "foreign_member"
-    assert code_of(pack_members({**spoilt, "3.png": b"x"}), limits) == "wrong_count"
+    with pytest.raises(Rejection, match=r"wrong_count.* 4 images, not 3\. Besides, '0\.png' is not an image"):
+        read_submission(pack_members({**spoilt, "3.png": b"x"}), limits=limits)
+    with pytest.raises(Rejection, match=r"bad_image.*'0\.png'"):  # the first of those that are wrong
+        read_submission(pack_members({**spoilt, "2.png": b""}), limits=limits)
+
+
+def test_why_an_image_cannot_be_decoded_is_told(picture: Encoder) -> None:
+    with pytest.raises(Rejection, match=r"cannot be decoded: image file is truncated"):
+        decode_image(picture(0, "JPEG")[:800], "0.jpg", Limits())
 
 
 # What is rejected: an image
@@ -353,10 +370,10 @@ def animated() -> bytes:
 
 
 def bomb() -> bytes:
-    """A PNG whose header promises 64x64 but for a text chunk that inflates to 80 MB."""
+    """A PNG whose header promises 64x64 but for a text chunk that inflates to 20 MB."""
     rows = zlib.compress(b"".join(b"\0" + bytes(64 * 3) for _ in range(64)))
     header = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
-    text = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(80 << 20), 9))
+    text = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(20 << 20), 9))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + text + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 

@@ -29,6 +29,12 @@ def test_caps_grow_with_the_area_of_larger_images(size: int, times: int) -> None
     assert (limits.size, limits.count, limits.members) == (size, LIMITS.count, LIMITS.members)
 
 
+def test_the_largest_size_is_4096() -> None:
+    assert limits_for(4096).size == 4096
+    with pytest.raises(InputError, match=r"4,128 pixels\. It is 4,096 at most\."):
+        limits_for(4128)
+
+
 @pytest.mark.parametrize("size", [0, -32, 16, 100])
 def test_a_size_that_hashes_cannot_take_is_an_error(size: int) -> None:
     with pytest.raises(InputError, match=rf"side of {size} pixels\. It must be a multiple of 32\."):

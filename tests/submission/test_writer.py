@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 from facegen.submission.rules import Limits, Rejection
-from facegen.submission.writer import find_files, write_tarball
+from facegen.submission.writer import find_files, is_ours, write_tarball
 
 
 def _folder(path: Path, names: list[str]) -> Path:
@@ -39,7 +41,25 @@ def test_headers_tell_nothing_of_the_machine(tmp_path: Path) -> None:
     for member in members:
         told = (member.mode, member.uid, member.gid, member.uname, member.gname, member.mtime)
         assert told == (0o644, 0, 0, "", "", 0)
-    assert (tmp_path / "x.tar.gz").read_bytes()[3:8] == bytes(5)  # no file name, no date
+    zipped = (tmp_path / "x.tar.gz").read_bytes()
+    assert zipped[3:8] == bytes(5)  # no file name, no date
+    deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    assert zipped[10:-8] == deflate.compress(gzip.decompress(zipped)) + deflate.flush()
+
+
+@pytest.mark.parametrize("other", ["", "mtime", "uid", "gid", "uname", "gname"])
+def test_a_tarball_with_a_date_or_an_owner_is_not_ours(other: str, tmp_path: Path) -> None:
+    header = tarfile.TarInfo("a.png")
+    if other:
+        setattr(header, other, "a" if other.endswith("name") else 1)
+    (tmp_path / "x").write_bytes(gzip.compress(header.tobuf() + bytes(1024), mtime=0))
+    assert is_ours(tmp_path / "x") is (not other)
+
+
+@pytest.mark.parametrize("data", [b"", b"a" * 99, gzip.compress(b"", mtime=0), gzip.compress(bytes(1024), mtime=1)])
+def test_nor_is_what_is_none_or_whose_stream_has_a_date(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(data)
+    assert not is_ours(tmp_path / "x")
 
 
 def test_plain_names_make_a_plain_ustar(tmp_path: Path) -> None:
@@ -84,7 +104,11 @@ def test_of_two_normal_forms_of_a_name_neither_swallows_the_other(tmp_path: Path
         find_files(_folder(tmp_path, ["e\u0301.png", "\u00e9.png"]))
 
 
-@pytest.mark.parametrize(("limits", "code"), [(Limits(members=2), "too_many_members"), (Limits(bytes=10), "too_large")])
+def test_a_folder_at_the_caps_is_taken(tmp_path: Path) -> None:
+    assert len(find_files(_folder(tmp_path, ["a.png", "b.png", "c.png"]), Limits(members=3, bytes=15)).files) == 3
+
+
+@pytest.mark.parametrize(("limits", "code"), [(Limits(members=2), "too_many_members"), (Limits(bytes=14), "too_large")])
 def test_a_huge_folder_is_refused_early(tmp_path: Path, limits: Limits, code: str) -> None:
     with pytest.raises(Rejection) as caught:
         find_files(_folder(tmp_path, ["a.png", "b.png", "c.png"]), limits)
