@@ -108,9 +108,9 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
             file.close()
             return None
         if _is_still(file, lock):
-            file.truncate(0)
-            file.write(str(os.getpid()).encode())
-            file.flush()
+            with suppress(OSError):  # a full disk: it is locked all the same
+                os.truncate(file.fileno(), 0)
+                os.write(file.fileno(), str(os.getpid()).encode())
             return file
         file.close()  # its last holder has unlinked it since it was opened
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -53,3 +55,13 @@ def test_a_folder_that_cannot_be_written_to_has_no_lock(tmp_path: Path) -> None:
 def test_within_a_process_it_is_held_until_the_block_ends(tmp_path: Path) -> None:
     with sole_use(tmp_path / "run", "x"), pytest.raises(EnvironmentProblem), sole_use(tmp_path / "run", "y"):
         pass
+
+
+def test_a_disk_without_room_for_the_number_has_a_lock_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.write", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    refused = pytest.raises(EnvironmentProblem, match=r"^Another process y\.")
+    with sole_use(tmp_path / "run", "x"), refused, sole_use(tmp_path / "run", "y"):
+        pass
+    assert list(tmp_path.iterdir()) == []
