@@ -112,12 +112,15 @@ def _grade_all(grader: Grader, files: list[Path], outcomes: list[Outcome]) -> No
                 outcomes.append(grader.grade(file))
                 console.info(_line(outcomes[-1]))
             except UnreadableTarball as problem:
+                if len(files) == 1:
+                    raise
                 console.warn(str(problem))
                 unread.append(file.name)
             task.advance()
     if unread:
         raise InputError(
-            f"Of {len(files):,} submissions {len(unread):,} could not be read, so no leaderboard is written: {_some(unread)}.",
+            f"Of {len(files):,} submissions {len(unread):,} could not be read: {_some(unread)}. "
+            "So there is no leaderboard.",
             "Let them be read, or take them out, and run it again: the others are graded.",
         )
 

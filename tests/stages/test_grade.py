@@ -246,7 +246,7 @@ def test_files_that_cannot_be_read_do_not_keep_the_others_from_being_graded(
     outcome = facegen(*words)
     stderr = " ".join(outcome.stderr.split())
     assert (outcome.exit_code, MeanScorer.calls) == (2, 1)
-    assert "Of 6 submissions 2 could not be read, so no leaderboard is written: 'r0.tar.gz', 'r9.tar.gz'." in stderr
+    assert "Of 6 submissions 2 could not be read: 'r0.tar.gz', 'r9.tar.gz'. So there is no leaderboard." in stderr
     assert [path.name for path in (tmp_path / "grades").iterdir() if path.suffix] == []
     for name in ("r0.tar.gz", "r9.tar.gz"):
         (submissions / name).unlink()
