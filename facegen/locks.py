@@ -119,9 +119,8 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
         if _is_still(file, lock):
             with suppress(OSError):  # on a full disk it is held all the same; who is refused is told no number
                 if file.writable():
-                    file.truncate(0)
-                    file.write(str(os.getpid()).encode())
-                    file.flush()
+                    os.truncate(file.fileno(), 0)
+                    os.write(file.fileno(), str(os.getpid()).encode())
             return file
         file.close()  # its last holder has unlinked it since it was opened
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -61,6 +62,16 @@ def test_folders_that_nothing_came_into_are_not_left(tmp_path: Path) -> None:
 def test_within_a_process_it_is_held_until_the_block_ends(tmp_path: Path) -> None:
     with sole_use(tmp_path / "run", "x"), pytest.raises(EnvironmentProblem), sole_use(tmp_path / "run", "y"):
         pass
+
+
+def test_a_disk_without_room_for_the_number_has_a_lock_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.write", Mock(side_effect=OSError(errno.ENOSPC, "No space left on device")))
+    refused = pytest.raises(EnvironmentProblem, match=r"^Another process y\.")
+    with sole_use(tmp_path / "run", "x"), refused, sole_use(tmp_path / "run", "y"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_root_of_a_file_system_has_a_lock_of_its_own() -> None:

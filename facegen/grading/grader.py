@@ -118,9 +118,10 @@ class Grader:
             path: the tarball.
 
         Raises:
-            InputError: it is not there, or changes while it is read; its score is no number.
+            UnreadableTarball: it is not there, cannot be read, or changes while it is read.
+            InputError: its score is no number.
             EnvironmentProblem: too little memory; a result that cannot be kept.
-            OSError: it cannot be opened or read.
+            OSError: the machine lacks something else.
         """
         file = path.name.encode("utf-8", "backslashreplace").decode()
         student_number = sha256 = None

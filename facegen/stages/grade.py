@@ -18,6 +18,7 @@ from facegen.locks import sole_use
 from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import open_scorer
 from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
+from facegen.submission.open_tarball import UnreadableTarball
 from facegen.submission.rules import LIMITS, SUFFIX, limits_for
 
 #: Beside tarballs in a folder these are no submissions.
@@ -66,8 +67,8 @@ def grade(
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
 
     Raises:
-        InputError: no submissions, an unusable reference, or a size that cannot be graded. What a submission holds
-            never raises.
+        InputError: no submissions, an unusable reference, or a size that cannot be graded; files that cannot be read,
+            after the others are graded, without a leaderboard. What a submission holds never raises.
         EnvironmentProblem: another process grades into ``out``.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
@@ -102,12 +103,26 @@ def grade(
 
 
 def _grade_all(grader: Grader, files: list[Path], outcomes: list[Outcome]) -> None:
+    """Append the outcome of each file. InputError at the end where some could not be read: nothing is known of them."""
+    unread = []
     with console.progress("Grading", total=len(files), unit="submissions") as task:
         for file in files:
             task.note(file.name[:40])
-            outcomes.append(grader.grade(file))
-            console.info(_line(outcomes[-1]))
+            try:
+                outcomes.append(grader.grade(file))
+                console.info(_line(outcomes[-1]))
+            except UnreadableTarball as problem:
+                if len(files) == 1:
+                    raise
+                console.warn(str(problem))
+                unread.append(file.name)
             task.advance()
+    if unread:
+        raise InputError(
+            f"Of {len(files):,} submissions {len(unread):,} could not be read: {_some(unread)}. "
+            "So there is no leaderboard.",
+            "Let them be read, or take them out, and run it again: the others are graded.",
+        )
 
 
 def _write(leaderboard: Leaderboard, out: Path) -> GradeResult:

@@ -5,6 +5,7 @@ Between two openings another file may take a name. And a file that is open may s
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -12,11 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from facegen.errors import InputError
+from facegen.errors import InputError, in_words
 from facegen.files import NoRegularFile, open_regular
 from facegen.submission.rules import Code, Limits, Rejection, megabytes
 
 _CHUNK = 1 << 20
+#: What the system refuses whatever the file is: too many are open, or memory is used up.
+_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+class UnreadableTarball(InputError):
+    """This file cannot be read, or not to its end, or changes meanwhile: nothing is known of it, and others may do."""
 
 
 class OpenTarball:
@@ -37,14 +44,13 @@ class OpenTarball:
         """The next ``size`` bytes of the file; fewer only at its end.
 
         Raises:
-            InputError: the file has grown past ``limits.compressed_bytes``.
-            OSError: they cannot be read; it has the file's name.
+            UnreadableTarball: they cannot be read, or the file has grown past ``limits.compressed_bytes``.
+            OSError: the machine lacks something, whatever the file is.
         """
         try:
             data = self._file.read(size)
         except OSError as problem:
-            problem.filename = problem.filename or str(self._path)
-            raise
+            raise _unreadable(self._path, problem) from problem
         self._digest.update(data)
         self._read += len(data)
         if self._read > self._largest:
@@ -52,7 +58,7 @@ class OpenTarball:
         return data
 
     def require_unchanged(self) -> None:
-        """InputError unless what was read, and the rest of the file, are what was hashed before."""
+        """UnreadableTarball unless what was read, and the rest of the file, are what was hashed before."""
         self._to_the_end()
         if self._digest.hexdigest() != self.sha256:
             raise self._changed()
@@ -65,8 +71,10 @@ class OpenTarball:
         while self.read(_CHUNK):
             pass
 
-    def _changed(self) -> InputError:
-        return InputError(f"{self._path} changed while it was read.", "Run it again when the file is there whole.")
+    def _changed(self) -> UnreadableTarball:
+        return UnreadableTarball(
+            f"{self._path} changed while it was read.", "Run it again when the file is there whole."
+        )
 
 
 @contextmanager
@@ -79,8 +87,8 @@ def open_tarball(path: Path, limits: Limits) -> Iterator[OpenTarball]:
 
     Raises:
         Rejection: ``not_gzip`` for a folder, a named pipe, a socket or a device, which are not opened; ``too_large``.
-        InputError: there is nothing, or the file changes meanwhile.
-        OSError: it cannot be opened or read.
+        UnreadableTarball: there is nothing, it cannot be opened or read, or it changes meanwhile.
+        OSError: the machine lacks something, whatever the file is.
     """
     try:
         opened = open_regular(path)
@@ -88,8 +96,21 @@ def open_tarball(path: Path, limits: Limits) -> Iterator[OpenTarball]:
         raise Rejection(Code.NOT_GZIP, "It is not a file.") from problem
     except FileNotFoundError as problem:
         what = "is a link that leads nowhere" if path.is_symlink() else "is not there any more"
-        raise InputError(f"{path} {what}.", "Put the file there, or remove the link, and run it again.") from problem
+        raise UnreadableTarball(
+            f"{path} {what}.", "Put the file there, or remove the link, and run it again."
+        ) from problem
+    except OSError as problem:
+        raise _unreadable(path, problem) from problem
     with opened as file:
         if os.fstat(file.fileno()).st_size > limits.compressed_bytes:
             raise Rejection(Code.TOO_LARGE, f"The file is larger than {megabytes(limits.compressed_bytes)}.", limits)
         yield OpenTarball(file, path, limits)
+
+
+def _unreadable(path: Path, problem: OSError) -> UnreadableTarball | OSError:
+    """What to raise for a file that the system does not read."""
+    if problem.errno in _OF_THE_MACHINE:
+        return problem
+    return UnreadableTarball(
+        f"Cannot read {path}: {problem.strerror or in_words(problem)}.", "Let it be read, and run it again."
+    )

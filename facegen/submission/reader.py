@@ -60,8 +60,8 @@ def read_submission(path: Path, *, file_name: str | None = None, limits: Limits 
 
     Raises:
         Rejection: it breaks a rule; whatever it holds, that is the only exception that its bytes raise.
-        InputError: it is not there, or changes while it is read.
-        OSError: it cannot be opened or read.
+        UnreadableTarball: it is not there, cannot be read, or changes while it is read.
+        OSError: the machine lacks something, whatever the file is.
         MemoryError: there is too little memory to read it.
     """
     student_number = student_number_of(path.name if file_name is None else file_name)

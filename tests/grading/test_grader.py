@@ -22,7 +22,8 @@ from facegen.grading import grader
 from facegen.grading.fingerprints import KnownFaces, fingerprint
 from facegen.grading.flags import Collections
 from facegen.grading.grader import Grader
-from facegen.submission.open_tarball import OpenTarball
+from facegen.submission import open_tarball as opening
+from facegen.submission.open_tarball import OpenTarball, UnreadableTarball, open_tarball
 from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
 
@@ -256,15 +257,35 @@ def test_a_file_that_vanishes_is_no_rejection(
     path = tmp_path / "s1.tar.gz"
     if link:
         path.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(UnreadableTarball, match=words):
         Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
 
 
-def test_a_file_that_cannot_be_read_on_is_named_and_no_rejection(
-    smooth: Smooth, submit: Submit, limits: Limits
+@pytest.mark.parametrize(
+    ("number", "of_the_file"),
+    [(errno.EIO, True), (errno.EACCES, True), (errno.EMFILE, False), (errno.ENFILE, False), (errno.ENOMEM, False)],
+)
+@pytest.mark.parametrize("during", ["open", "read"])
+def test_a_file_that_cannot_be_read_is_named_and_what_the_machine_lacks_is_not_of_the_file(
+    during: str,
+    number: int,
+    of_the_file: bool,
+    submit: Submit,
+    smooth: Smooth,
+    limits: Limits,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = Mock(**{"read.side_effect": OSError(errno.EIO, "Input/output error")})
-    path = submit("s1", smooth(40))
-    with pytest.raises(OSError, match="Input/output error") as raised:
-        OpenTarball(file, path, limits)
-    assert raised.value.filename == str(path)
+    path = submit("s1", smooth(2))
+    problem = OSError(number, "No")
+    file = Mock(**{"read.side_effect": problem})
+    monkeypatch.setattr(opening, "open_regular", Mock(side_effect=problem))
+    with pytest.raises(UnreadableTarball if of_the_file else OSError) as raised:
+        if during == "open":
+            with open_tarball(path, limits):
+                pass
+        else:
+            OpenTarball(file, path, limits)
+    if of_the_file:
+        assert str(raised.value) == f"Cannot read {path}: No. Let it be read, and run it again."
+    else:
+        assert raised.value is problem

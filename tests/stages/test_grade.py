@@ -237,6 +237,22 @@ def test_what_goes_wrong_in_grading_leaves_no_leaderboard_and_keeps_what_was_gra
     assert MeanScorer.calls == 1
 
 
+def test_files_that_cannot_be_read_do_not_keep_the_others_from_being_graded(
+    submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    (submissions / "r0.tar.gz").symlink_to("nowhere")
+    (submissions / "r9.tar.gz").symlink_to("r9.tar.gz")
+    words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades")
+    outcome = facegen(*words)
+    stderr = " ".join(outcome.stderr.split())
+    assert (outcome.exit_code, MeanScorer.calls) == (2, 1)
+    assert "Of 6 submissions 2 could not be read: 'r0.tar.gz', 'r9.tar.gz'. So there is no leaderboard." in stderr
+    assert [path.name for path in (tmp_path / "grades").iterdir() if path.suffix] == []
+    for name in ("r0.tar.gz", "r9.tar.gz"):
+        (submissions / name).unlink()
+    assert (facegen(*words).exit_code, MeanScorer.calls) == (0, 1)
+
+
 @pytest.fixture
 def two(packed: Path, tmp_path: Path) -> Path:
     """A folder of two good submissions."""

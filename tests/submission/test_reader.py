@@ -473,8 +473,9 @@ def test_pixel_data_that_falls_short_is_a_bad_image(
         b"\xff\xe2\0\x12ICC_PROFILE\0\1\1xx" * 500,
         b"\xff" * 5000,
         b"junk",
+        b"\xff\xfe\0\2",
     ],
-    ids=["exif", "profiles", "fill", "junk"],
+    ids=["exif", "profiles", "fill", "junk", "an empty comment"],
 )
 def test_what_stands_beside_a_jpegs_pixels_is_not_looked_at(segments: bytes, picture: Encoder) -> None:
     plain = picture(3, "JPEG", quality=100, subsampling=0)
