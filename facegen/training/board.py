@@ -8,7 +8,7 @@ training goes on.
 from __future__ import annotations
 
 import os
-import socket
+import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ class Board:
         from tensorboard.summary.writer.record_writer import RecordWriter
 
         self._writer = None
-        self._path = run / f"{PREFIX}{_next_time(run):010d}.{socket.gethostname()}.{os.getpid()}"
+        self._path = run / f"{PREFIX}{_next_time(run):010d}.{platform.node()}.{os.getpid()}"
         try:
             self._writer = RecordWriter(self._path.open("wb", buffering=0))
         except OSError as problem:
