@@ -158,7 +158,7 @@ class Bench:
 
     def _tests(self, python: Path, words: list[str], minutes: float) -> str:
         """pytest's last line, without what frames it; the log stays beside the environment."""
-        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+        command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *words]  # a second -q: no last line
         path = self.folder / f"{python.parents[1].name}.log"
         with path.open("w", encoding="utf-8") as log:
             try:
