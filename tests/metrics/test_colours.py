@@ -20,7 +20,7 @@ from torchvision.transforms.functional import adjust_gamma, normalize, rgb_to_gr
 from torchvision.utils import save_image
 
 from facegen.data.transform import resize_and_crop
-from facegen.metrics.colours import FAULTS, ColourCounts, Colours, wrong_colours
+from facegen.metrics.colours import FAULTS, ColourCounts, Colours, _ycbcr, wrong_colours
 
 Images = npt.NDArray[np.uint8]
 Pair = tuple[Images, Images]
@@ -196,3 +196,9 @@ def test_an_image_is_of_full_range_that_has_its_ends(lowest: int, highest: int, 
     image[0, 0, 0], image[1, 1, 1] = lowest, highest
     counts.update(image)
     assert counts.state()[-3:-1].tolist() == [1, full]
+
+
+def test_luma_and_chroma_are_those_of_jpeg() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 99, 3), dtype=np.uint8)
+    theirs = np.asarray(Image.fromarray(pixels).convert("YCbCr"))
+    np.testing.assert_allclose(_ycbcr(pixels[0].astype(float)), theirs[0], atol=1.2)

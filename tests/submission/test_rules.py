@@ -29,6 +29,18 @@ def test_caps_grow_with_the_area_of_larger_images(size: int, times: int) -> None
     assert (limits.size, limits.count, limits.members) == (size, LIMITS.count, LIMITS.members)
 
 
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_caps_are_those_of_the_page_on_grading(size: int) -> None:
+    page, limits = (Path(__file__).parents[2] / "docs" / "grading.md").read_text(encoding="utf-8"), limits_for(size)
+    assert limits.compressed_bytes == limits.bytes
+    assert (
+        f"| {limits.resolution} | {limits.bytes / 2**20:,g} MiB | {limits.gzip_members:,} "
+        f"| {limits.member_bytes / 2**20:g} MiB | {limits.members:,} | {limits.name_bytes} bytes | {limits.pieces:,} |"
+    ) in page
+    assert f"at most {limits.header_bytes / 2**10:g} KiB and {limits.header_records} records" in page
+    assert f"at most {limits.metadata} compressed texts and colour profiles" in page
+
+
 def test_the_largest_size_is_4096() -> None:
     assert limits_for(4096).size == 4096
     with pytest.raises(InputError, match=r"4,128 pixels\. It is 4,096 at most\."):
