@@ -103,5 +103,7 @@ def compiled_gradients(
         terms = evaluate_loss(discriminator, real, fake, mix, loss=loss, weights=weights, scale=scale)
         return (terms.loss + terms.penalty) * scale, terms
 
-    gradients: GradientFunction = torch.compile(torch.func.grad(scaled, has_aux=True), fullgraph=True)
+    # A critic sees one shape. After another critic, or another batch, torch would make sizes symbolic, with which
+    # the double backward of a grouped convolution fails in torch 2.6.
+    gradients: GradientFunction = torch.compile(torch.func.grad(scaled, has_aux=True), fullgraph=True, dynamic=False)
     return gradients
