@@ -121,7 +121,7 @@ def _grade_all(grader: Grader, files: list[Path], outcomes: list[Outcome]) -> No
         raise InputError(
             f"Of {len(files):,} submissions {len(unread):,} could not be read: {_some(unread)}. "
             "So there is no leaderboard.",
-            "Let them be read, or take them out, and run it again: the others are graded.",
+            "Let them be read, or take them out, and run it again: what is graded is kept.",
         )
 
 

@@ -107,10 +107,10 @@ def open_tarball(path: Path, limits: Limits) -> Iterator[OpenTarball]:
         yield OpenTarball(file, path, limits)
 
 
-def _unreadable(path: Path, problem: OSError) -> UnreadableTarball | OSError:
-    """What to raise for a file that the system does not read."""
+def _unreadable(path: Path, problem: OSError) -> UnreadableTarball:
+    """What to raise for a file that the system does not read; ``problem`` itself where it is not of the file."""
     if problem.errno in _OF_THE_MACHINE:
-        return problem
+        raise problem
     return UnreadableTarball(
         f"Cannot read {path}: {problem.strerror or in_words(problem)}.", "Let it be read, and run it again."
     )
