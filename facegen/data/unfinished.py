@@ -17,6 +17,7 @@ from typing import IO, Any
 from facegen.data.dataset import IMAGES, INDEX, MANIFEST, DatasetWriter, Images, require_replaceable
 from facegen.errors import EnvironmentProblem
 from facegen.files import atomic_folder, read_regular
+from facegen.locks import short_name
 
 JOURNAL = "journal"
 _MOST = 1 << 30
@@ -104,7 +105,15 @@ def resumed(path: Path, size: int, key: str) -> Iterator[Preparation]:
 
 def folder_of(path: Path) -> Path:
     """Where an unfinished dataset lies that is to appear at ``path``."""
-    return path.with_name(f".{path.name}.part")
+    return path.with_name(f".{short_name(path.name)}.part")
+
+
+def bytes_kept(path: Path) -> int:
+    """Bytes of the unfinished dataset's pixels, which need no more space on the disk."""
+    try:
+        return (folder_of(path) / IMAGES).stat().st_size
+    except OSError:
+        return 0
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
