@@ -339,7 +339,7 @@ def _check_disk_space(dataset: Path, needed: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise EnvironmentProblem(
-            f"The dataset {dataset} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free there.",
+            f"The dataset {dataset} needs {needed / 1e9:.3g} GB and {free / 1e9:.3g} GB are free there.",
             "Free some space, name another folder, or prepare fewer images with --limit.",
         )
 
