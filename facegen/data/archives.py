@@ -75,7 +75,13 @@ class ZipMember:
                     raise Unreadable("the zip is damaged where this file begins")
                 # The local header repeats name and extra field, of lengths that may differ from the directory's.
                 file.seek(sum(struct.unpack("<HH", header[26:30])), os.SEEK_CUR)
-                data = self._decompress(file.read(self.compressed_size))
+                packed = file.read(self.compressed_size)
+        except OSError as problem:  # of the zip, and so of all that is in it
+            raise EnvironmentProblem(
+                f"Cannot read {self.archive}: {problem.strerror or problem}.", "Run it again when it can be read."
+            ) from problem
+        try:
+            data = self._decompress(packed)
         except (OSError, zlib.error) as problem:
             raise Unreadable(f"cannot be read from the zip ({problem})") from problem
         if len(data) != self.size or zlib.crc32(data) != self.crc:

@@ -23,6 +23,8 @@ FREE_MEMBER, FREE_TOTAL = 1 << 20, 256 << 20
 FREE_IMAGE_PIXELS, FREE_PIXELS = 9_000_000, 300_000_000
 #: A progressive JPEG is gone through once a scan; encoders write about ten.
 MOST_SCANS = 100
+#: Of so many images, each takes at least so many bytes of the file they lie in, unless they are one image.
+FREE_IMAGES, SMALLEST_IMAGE = 10_000, 16
 #: Bytes of the attributes of one entry of a tar, and of the name of any.
 LONGEST_HEADER, LONGEST_NAME = 1 << 20, 4096
 
@@ -74,6 +76,22 @@ class PixelCount:
                 f"{RATIO} a byte: it looks like a decompression bomb.",
                 _NO_BOMB,
             )
+
+
+def require_images(what: str, count: int, held: int) -> None:
+    """InputError where ``held`` bytes claim more images than can be different ones: each takes some bytes.
+
+    Args:
+        what: the file, as it begins a sentence.
+        count: images that it claims.
+        held: its bytes.
+    """
+    if count > FREE_IMAGES and count * SMALLEST_IMAGE > held:
+        raise InputError(
+            f"{what} has {held:,} bytes and claims {count:,} images, which is less than {SMALLEST_IMAGE} bytes for "
+            "each: it looks like a decompression bomb.",
+            _NO_BOMB,
+        )
 
 
 def require_name(path: Path, name: str) -> None:

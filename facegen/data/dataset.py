@@ -133,6 +133,8 @@ class FaceDataset:
         if "sha256" not in manifest:
             raise dataset._changed(f"{MANIFEST} has no sha256")
         hashed = {"pixels_sha256", "index_sha256", "manifest_sha256"} & manifest.keys()
+        if hashed and len(hashed) < 3:
+            raise dataset._changed(f"{MANIFEST} lacks some of its hashes")
         if hashed and manifest.get("manifest_sha256") != _manifest_sha256(manifest):
             raise dataset._changed(f"{MANIFEST} is not as it was written")
         counted = {"images": (IMAGES, len(images)), "size": (IMAGES, dataset.size), "splits": (INDEX, _counted(splits))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ from facegen.data.image_names import count_twins, is_hidden_image, is_image_name
 from facegen.data.partition import is_partition_name
 from facegen.data.passed_over import PassedOver
 from facegen.data.walk import State, walk
+from facegen.errors import EnvironmentProblem
 from facegen.file_kinds import HEAD
-from facegen.files import open_regular, read_regular
+from facegen.files import NoRegularFile, open_regular, read_regular
+
+#: What keeps one file from being read. Of anything else, such as a disk that is gone, the photograph is not the cause.
+_OF_ONE_FILE = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EFBIG, errno.EIO})
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,13 @@ class FileMember:
         try:
             return read_regular(self.path, LARGEST_IMAGE)
         except OSError as problem:
-            raise Unreadable(f"cannot be read ({problem.strerror})") from problem
+            leads_nowhere = problem.errno == errno.ENOENT and self.path.is_symlink()
+            if leads_nowhere or problem.errno in _OF_ONE_FILE or isinstance(problem, NoRegularFile):
+                raise Unreadable(f"cannot be read ({problem.strerror})") from problem
+            raise EnvironmentProblem(
+                f"Cannot read {self.path}, which was there before: {problem.strerror or problem}.",
+                "Run it again when the photographs are all there.",
+            ) from problem
 
 
 class Folder:
@@ -83,6 +94,13 @@ class Folder:
     @cached_property
     def identity(self) -> str:
         """Of the names, sizes and modification times: reading every byte would cost as much as preparing them."""
+        return self._state()
+
+    def is_unchanged(self) -> bool:
+        """Whether the files have the sizes and times that :attr:`identity` is of."""
+        return self._state() == self.identity
+
+    def _state(self) -> str:
         digest = hashlib.sha256()
         for name in self.names:
             try:

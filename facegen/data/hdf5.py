@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from facegen import console
 from facegen.data.archives import BytesMember
 from facegen.data.arrays import Layout, choose, conversion, in_words, layout_of, looks_like_images, row_names
 from facegen.data.caps import LARGEST_IMAGE, require_few, require_proportion
+from facegen.data.hdf5_heaps import require_sound_heaps
 from facegen.data.image_names import as_utf8, natural_key
 from facegen.data.listing import UnreadableMember
 from facegen.data.passed_over import PassedOver
@@ -50,7 +51,7 @@ class Hdf5:
         self._one = ""  # the dataset that has all images; "" where each has one of its own
         self._layout: Layout | None = None
         with self._open() as file:
-            arrays, columns, single = _datasets(file)
+            arrays, columns, single = _datasets(file, partial(self._require_sound_heaps, file))
             self._tell_of_links(file, bool(arrays or columns or single))
             if len(columns) > 1:
                 raise InputError(
@@ -105,6 +106,10 @@ class Hdf5:
                 "Store it in smaller chunks, of 32 images for one, with h5repack.",
             )
 
+    def _require_sound_heaps(self, file: Any) -> None:
+        with open_regular(self.path) as stream:
+            require_sound_heaps(stream, file.id.get_create_plist().get_sizes()[1])
+
     @contextmanager
     def _open(self) -> Iterator[Any]:
         try:
@@ -151,9 +156,14 @@ class Hdf5:
             yield BytesMember(name, data)
 
 
-def _datasets(file: Any) -> tuple[Arrays, list[str], Arrays]:
-    """A file's datasets: the arrays, the columns of encoded images, and those that are one image each."""
+def _datasets(file: Any, require_sound_heaps: Callable[[], None]) -> tuple[Arrays, list[str], Arrays]:
+    """A file's datasets: the arrays, the columns of encoded images, and those that are one image each.
+
+    ``require_sound_heaps`` is called once, before the first value that lies in a heap is read.
+    """
     import h5py
+
+    sound = False
 
     arrays: Arrays = {}
     columns: list[str] = []
@@ -162,7 +172,11 @@ def _datasets(file: Any) -> tuple[Arrays, list[str], Arrays]:
     def look(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset) or item.shape is None or _other_file(item) is not None:
             return
+        nonlocal sound
         shape, dtype = item.shape, item.dtype
+        if not sound and dtype.hasobject:
+            require_sound_heaps()
+            sound = True
         if _is_column(item):
             columns.append(name)
         elif _is_single(item):

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from facegen import console
 from facegen.data.archives import BytesMember
 from facegen.data.arrays import row_names
-from facegen.data.caps import require_few, require_proportion
+from facegen.data.caps import require_few, require_images, require_proportion
 from facegen.data.image_names import natural_key
 from facegen.data.listing import UnreadableMember
 from facegen.data.passed_over import PassedOver
@@ -58,7 +58,7 @@ class Parquet:
     """Images in the rows of parquet files with the same column.
 
     ``splits`` gives the split of each name by its shard's: ``train-00000-of-00019.parquet``; None where a shard's name
-    says none.
+    says none. ``shards`` are the files, in their order.
     """
 
     kind = "parquet"
@@ -71,12 +71,12 @@ class Parquet:
             EnvironmentProblem: pyarrow is not installed.
         """
         self.path = path
-        self._shards = sorted(shards, key=lambda shard: natural_key(str(shard)))
+        self.shards = sorted(shards, key=lambda shard: natural_key(str(shard)))
         self._columns: list[_Column] = []
         rows: list[_Row] = []
         paths: list[str | None] = []
         said: list[str | None] = []
-        for number, shard in enumerate(self._shards):
+        for number, shard in enumerate(self.shards):
             with self._open(shard) as table:
                 column = _image_column(table.schema_arrow, shard)
                 self._columns.append(column)
@@ -98,18 +98,18 @@ class Parquet:
         """InputError where a shard claims far more rows or bytes than it has."""
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
         # A dictionary of values stands for any number of rows, and each row is an image to decode.
-        require_few(str(shard), max(metadata.num_rows, sum(group.num_rows for group in groups)))
-        claimed = sum(
-            group.column(number).total_uncompressed_size for group in groups for number in range(group.num_columns)
-        )
-        require_proportion(str(shard), claimed, shard.stat().st_size)
+        rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
+        require_few(str(shard), rows)
+        require_images(str(shard), rows, shard.stat().st_size)
+        # What the columns claim is not asked: of a damaged one pyarrow ends the process.
+        require_proportion(str(shard), sum(group.total_byte_size for group in groups), shard.stat().st_size)
 
     def _tell(self, splits: Counter[str | None]) -> None:
         columns = ", ".join(sorted({column.name for column in self._columns}))
-        files = f"{len(self._shards)} parquet files" if len(self._shards) > 1 else "a parquet file"
+        files = f"{len(self.shards)} parquet files" if len(self.shards) > 1 else "a parquet file"
         by_split = ", ".join(f"{count:,} {split}" for split, count in splits.items()) if self.splits else "no splits"
         console.info(f"{self.path}: {len(self.names):,} images ({by_split}) in {files}, column {columns}.")
-        self.passed_over.incomplete += _missing_shards(self._shards)
+        self.passed_over.incomplete += _missing_shards(self.shards)
 
     def _relative(self, shard: Path) -> PurePosixPath:
         return PurePosixPath(shard.name if shard == self.path else shard.relative_to(self.path).as_posix())
@@ -141,10 +141,10 @@ class Parquet:
 
     @cached_property
     def identity(self) -> str:
-        if self._shards == [self.path]:
+        if self.shards == [self.path]:
             return sha256_file(self.path)
         digest = hashlib.sha256()
-        for shard in self._shards:
+        for shard in self.shards:
             digest.update(f"{self._relative(shard)}\0{sha256_file(shard)}\0".encode())
         return digest.hexdigest()
 
@@ -191,7 +191,7 @@ class Parquet:
         """The members at these rising rows of one row group."""
         shard, group, _ = asked[0][1]
         column, begin, at = self._columns[shard], 0, 0
-        with self._open(self._shards[shard]) as table:
+        with self._open(self.shards[shard]) as table:
             selected = [f"{column.name}.bytes" if column.in_struct else column.name]
             for batch in table.iter_batches(_ROWS, row_groups=[group], columns=selected, use_threads=False):
                 cells = batch.column(0).field(0) if column.in_struct else batch.column(0)

@@ -14,10 +14,13 @@ from PIL import Image
 from facegen.data.containers import Container, Member
 from facegen.data.dataset import is_dataset
 from facegen.data.decode import Decoded, Unreadable, decode
+from facegen.data.folders import Folder
+from facegen.data.joined import Joined
 from facegen.data.opening import open_container
+from facegen.data.parquet import Parquet
 from facegen.data.passed_over import PassedOver
 from facegen.data.rgb import AS_STORED, PreparedRgb
-from facegen.errors import InputError
+from facegen.errors import EnvironmentProblem, InputError
 
 #: Images a worker is handed at a time: enough to outweigh the hand-over, few enough to keep memory small.
 CHUNK = 32
@@ -83,6 +86,7 @@ class StoredImages:
         self.passed_over = container.passed_over
         self.kind = container.kind
         self.label = container.path.resolve().name
+        self._state = _state(container)
 
     @property
     def names(self) -> Sequence[str]:
@@ -96,6 +100,33 @@ class StoredImages:
         members = self.container.members(names)
         while chunk := tuple(islice(members, CHUNK)):
             yield _EncodedChunk(chunk, self._to_rgb)
+
+    def require_unchanged(self) -> None:
+        """What was listed and hashed, and what was read, are the same files: InputError where they are not.
+
+        EnvironmentProblem where they are not there any more.
+        """
+        container = self.container
+        try:
+            same = container.is_unchanged() if isinstance(container, Folder) else _state(container) == self._state
+        except OSError as problem:
+            raise EnvironmentProblem(
+                f"Cannot read {container.path}: {problem.strerror or problem}.", "Run it again when it can be read."
+            ) from problem
+        if not same:
+            raise InputError(
+                f"{container.path} changed while it was read.", "Run it again when all of it is there and stays so."
+            )
+
+
+def _state(container: Container) -> list[tuple[int, int]]:
+    """Size and modification time of each file that a container is read from; of a folder, it tells by itself."""
+    if isinstance(container, Folder):
+        return []
+    if isinstance(container, Joined):
+        return [state for part in container.parts for state in _state(part)]
+    files = container.shards if isinstance(container, Parquet) else [container.path]
+    return [(status.st_size, status.st_mtime_ns) for status in (file.stat() for file in files)]
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,14 @@ def folder_of(path: Path) -> Path:
     return path.parent / f".{short_name(path.name)}.part"
 
 
+def bytes_kept(path: Path) -> int:
+    """Bytes of the unfinished dataset's pixels, which need no more space on the disk."""
+    try:
+        return (folder_of(path) / IMAGES).stat().st_size
+    except OSError:
+        return 0
+
+
 def _lines(path: Path) -> list[dict[str, Any]]:
     """The lines of a journal up to the first that is not whole; none where there is no journal."""
     lines: list[dict[str, Any]] = []

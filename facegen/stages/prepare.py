@@ -23,7 +23,7 @@ from facegen.data.dataset import SPLITS, FaceDataset, is_dataset
 from facegen.data.rgb import AS_STORED, REMEDIES, PreparedRgb
 from facegen.data.selection import Selection, select
 from facegen.data.sources import CHUNK, Source, StoredImages, open_source
-from facegen.data.unfinished import Preparation, resumed
+from facegen.data.unfinished import Preparation, bytes_kept, resumed
 from facegen.data.workers import default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import StrPath, optional_path, writing_told
@@ -126,7 +126,7 @@ def prepare(
             console.info(f"{dataset} is already prepared from {images.label}: {_counts(manifest)}.")
             prepared = PrepareResult.from_manifest(dataset, manifest, time.perf_counter() - began, reused=True)
         else:
-            _check_disk_space(dataset, len(selection.names) * size * size * 3)
+            _check_disk_space(dataset, len(selection.names) * size * size * 3 - bytes_kept(dataset))
             with writing_told(f"Cannot write the dataset {dataset}"), resumed(dataset, size, key) as preparation:
                 summary = _take(preparation, images, selection, size, crop, workers, strict)
                 manifest = preparation.writer.finish(
@@ -212,6 +212,8 @@ def _take(
         if done:
             console.info(f"Stopped after {done:,} of {total:,} images. The same command goes on from there.")
         raise
+    if isinstance(images, StoredImages):
+        images.require_unchanged()
     if not preparation.writer.count:
         raise InputError(
             f"None of the {len(summary.skipped):,} images in {path or images.label} could be used; "
@@ -322,7 +324,7 @@ def _check_disk_space(dataset: Path, needed: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise EnvironmentProblem(
-            f"The dataset {dataset} needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free there.",
+            f"The dataset {dataset} needs {needed / 1e9:.3g} GB and {free / 1e9:.3g} GB are free there.",
             "Free some space, name another folder, or prepare fewer images with --limit.",
         )
 

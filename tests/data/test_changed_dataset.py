@@ -18,6 +18,7 @@ from facegen.data import dataset as format
 from facegen.data.dataset import FaceDataset, new_dataset
 from facegen.data.images import open_images
 from facegen.errors import InputError
+from facegen.files import fields_sha256
 
 PIXELS = np.random.default_rng(3).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 NAMES = tuple(f"{at}2, with a comma.jpg" for at in range(6))
@@ -47,6 +48,14 @@ def edit_manifest(**changes: object) -> Callable[[Path], None]:
         (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}), encoding="utf-8")
 
     return edit
+
+
+def lose_a_hash(folder: Path) -> None:
+    fields = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    del fields["index_sha256"], fields["manifest_sha256"]
+    (folder / "manifest.json").write_text(json.dumps({**fields, "manifest_sha256": fields_sha256(fields)}))
+    sorted_index = sorted_rows((folder / "index.csv").read_bytes())
+    (folder / "index.csv").write_bytes(sorted_index)
 
 
 def save_images(pixels: np.ndarray) -> Callable[[Path], None]:
@@ -97,6 +106,7 @@ CHANGES = {
     "another hash in the manifest": (edit_manifest(sha256="0" * 64), "manifest.json is not as it was written"),
     "another count in the manifest": (edit_manifest(images=7), "manifest.json is not as it was written"),
     "another crop in the manifest": (edit_manifest(crop=148), "manifest.json is not as it was written"),
+    "one hash of three gone": (lose_a_hash, "manifest.json lacks some of its hashes"),
     "images of another dataset": (swap("images.npy"), "images.npy holds other pixels"),
     "an index of another dataset": (swap("index.csv"), "index.csv has other names or splits"),
     "a manifest of another dataset": (swap("manifest.json"), "images.npy holds other pixels, and index.csv has other"),

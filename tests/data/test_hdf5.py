@@ -133,3 +133,18 @@ def test_each_chunk_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(h5py.Dataset, "__getitem__", count)
     assert len(list(images)) == 5
     assert asked == [slice(0, 2), slice(2, 4), slice(4, 6)]
+
+
+def test_a_heap_whose_objects_lead_nowhere_is_damaged_and_not_gone_round_for_ever(tmp_path: Path, png: Png) -> None:
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        column = file.create_dataset("x", (1,), h5py.vlen_dtype(np.uint8))
+        column[0] = np.frombuffer(png(1), np.uint8)
+    whole = path.read_bytes()
+    first = whole.index(b"GCOL") + 16
+    length = int.from_bytes(whole[first + 8 : first + 16], "little")
+    free = first + 16 + -(-length // 8) * 8  # the free space follows the one object
+    assert whole[free : free + 2] == b"\0\0"
+    path.write_bytes(whole[: free + 8] + bytes(8) + whole[free + 16 :])
+    with pytest.raises(InputError, match="damaged HDF5 file: the heap at byte"):
+        open_container(path)

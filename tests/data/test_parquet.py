@@ -54,6 +54,13 @@ def test_rows_out_of_order_are_brought_in_order(tmp_path: Path, png: Png, group:
     assert list(read(path).items()) == [(f"{at}.png", png(at)) for at in range(20)]
 
 
+def test_a_dictionary_cannot_stand_for_any_number_of_images(tmp_path: Path, png: Png) -> None:
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array([png(1)], pa.binary()))
+    pq.write_table(pa.table({"image": column}), tmp_path / "x.parquet", store_schema=False)
+    with pytest.raises(InputError, match="claims 20,000 images"):
+        open_container(tmp_path / "x.parquet")
+
+
 def test_shards_are_one_source_and_tell_the_splits(tmp_path: Path, png: Png) -> None:
     for at, (shard, number) in enumerate({"train": 0, "train ": 1, "validation": 0, "test": 0}.items()):
         name = f"{shard.strip()}-{number:05d}-of-0000{2 if 'train' in shard else 1}.parquet"

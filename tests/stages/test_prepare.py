@@ -24,7 +24,7 @@ from torchvision.transforms import CenterCrop, Compose, Resize
 
 from facegen.data import dataset as format
 from facegen.data.dataset import FaceDataset
-from facegen.errors import EnvironmentProblem, InputError
+from facegen.errors import EnvironmentProblem, FacegenError, InputError
 from facegen.locks import sole_use
 from facegen.stages.prepare import prepare
 
@@ -459,10 +459,60 @@ def test_a_second_preparation_of_one_dataset_is_refused(archive: Path, tmp_path:
         prepare(archive, tmp_path / "out")
 
 
-def test_a_destination_of_the_longest_name_is_written(archive: Path, tmp_path: Path) -> None:
-    name = "n" * 255
-    prepare(archive, tmp_path / name, limit=1, workers=0)
-    assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith((".", "n"))] == [name]
+def changed(path: Path) -> None:
+    os.utime(path, (1, 1))
+
+
+def removed(path: Path) -> None:
+    path.rename(path.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("source", "happens", "said", "goes_on"),
+    [
+        ("archive", removed, r"Cannot read .*faces\.zip: No such file", True),
+        ("archive", changed, r"faces\.zip changed while it was read", False),
+        ("damaged", removed, r"Cannot read .*photos.*, which was there before: No such file", True),
+        ("damaged", changed, r"photos changed while it was read", False),
+    ],
+)
+def test_a_source_that_goes_or_changes_meanwhile_makes_no_dataset(
+    source: str,
+    happens: Callable[[Path], None],
+    said: str,
+    goes_on: bool,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = request.getfixturevalue(source)
+    monkeypatch.setattr("facegen.data.sources.CHUNK", 1)
+    append, left = format.DatasetWriter.append, iter([path if path.is_file() or happens is removed else path / "3.png"])
+
+    def then(*arguments: Any) -> None:
+        append(*arguments)
+        for one in left:
+            happens(one)
+
+    monkeypatch.setattr(format.DatasetWriter, "append", then)
+    with pytest.raises(FacegenError, match=said):
+        prepare(path, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / ".out.part").exists() == goes_on
+
+
+@pytest.mark.parametrize("name", ["d" * 255, "얼" * 85])
+def test_a_dataset_may_have_the_longest_name_there_is(archive: Path, tmp_path: Path, name: str) -> None:
+    prepare(archive, tmp_path / name, limit=1, workers=1)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted([name, "faces.zip"])
+
+
+def test_what_is_there_of_a_killed_preparation_needs_no_more_room(
+    broken_off: Path, damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = (broken_off / "images.npy").stat().st_size
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=3 * 64 * 64 * 3 - kept))
+    assert prepare(damaged, tmp_path / "out", workers=1).images == 2
 
 
 def test_a_destination_under_a_file_is_told(archive: Path, tmp_path: Path) -> None:
