@@ -128,8 +128,8 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def require_whole_zip(path: Path) -> None:
-    """Damaged unless every member of the zip at ``path`` has the CRC-32 that was written with it.
+def require_whole_zip(path: Path | IO[bytes]) -> None:
+    """Damaged unless every member of the zip at ``path``, or of the open file, has the CRC-32 written with it.
 
     ``.npz`` and what ``torch.save`` writes are zips, and torch does not compare.
     """
