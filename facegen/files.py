@@ -144,13 +144,13 @@ def writing_told(cannot: str, remedy: str | None = None) -> Iterator[None]:
         raise EnvironmentProblem(f"{cannot}: {problem.strerror or problem}.", remedy) from problem
 
 
-def require_whole_zip(path: Path) -> None:
-    """Damaged unless every member of the zip at ``path`` has the CRC-32 that was written with it.
+def require_whole_zip(file: IO[bytes]) -> None:
+    """Damaged unless every member of the zip in the open ``file`` has the CRC-32 that was written with it.
 
     ``.npz`` and what ``torch.save`` writes are zips, and torch does not compare.
     """
     try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(file) as archive:
             damaged = archive.testzip()
     except Exception as problem:  # a flipped bit may be of a size, an encoding or a method: there is no end of errors
         raise Damaged(in_words(problem)) from problem

@@ -139,7 +139,8 @@ def test_arrays_are_those_that_were_written(tmp_path: Path) -> None:
     for data in flipped(path.read_bytes()):
         path.write_bytes(data)
         try:
-            require_whole_zip(path)
+            with path.open("rb") as file:
+                require_whole_zip(file)
             found = read_arrays(path)
         except Damaged:
             damaged += 1

@@ -36,7 +36,7 @@ from facegen.data.image_names import is_image_name, natural_key
 from facegen.data.listing import Listing, UnreadableMember
 from facegen.data.partition import is_partition_name
 from facegen.data.passed_over import PassedOver
-from facegen.errors import InputError
+from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import HEAD
 from facegen.files import open_regular, sha256_file, writing_told
 from facegen.printable import printable

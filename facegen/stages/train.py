@@ -291,8 +291,9 @@ def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> 
         ):
             raise InputError(f"{run} exists and is not a run.", "Name another folder for the run.")
         return None
-    checkpoint = newest_checkpoint(run)
-    assert checkpoint is not None, "there are files"
+    checkpoint = newest_checkpoint(run, is_writer=is_writing_process())
+    if checkpoint is None:  # they vanished in the meantime
+        return None
     then = recipe_from_dict(checkpoint["recipe"], f"The checkpoint {files[0]}").learned_fields()
     now = _settled(recipe, checkpoint).learned_fields()
     other = [f"{key} {then[key]!r} (now {now[key]!r})" for key in now if then[key] != now[key]]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -17,12 +18,15 @@ from torch import Tensor, nn
 from facegen import console
 from facegen.errors import InputError, in_words
 from facegen.file_kinds import SAFETENSORS, FileKind, kind_of_file
-from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, open_regular, require_whole_zip
+from facegen.files import OTHER_CONTENTS, Damaged, atomic_path, require_whole_zip
 from facegen.gan.generators import require_images
+from facegen.held_file import HeldFile
+from facegen.printable import printable
 from facegen.training.hyperparameter import MOST_KIMG
-from facegen.training.networks import generator_of_recipe
+from facegen.training.networks import FEATURES, PIXELS, generator_of_recipe
 from facegen.training.recipe import Recipe, recipe_from_dict
 from facegen.weights.content import contents_sha256, read_safetensors, write_safetensors
+from facegen.weights.state_dicts import require_honest_zip
 
 #: The versions of the two file formats that a run leaves. A number grows when a file of before would be misread.
 #:
@@ -128,16 +132,19 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             before it that is whole.
     """
     try:
-        return _of_present_schema(_whole_checkpoint(path), path)
+        return _whole_checkpoint(path)
     except Damaged as problem:
         raise InputError(f"The checkpoint {path} is damaged: {problem}.", _instead_of(path)) from problem
 
 
-def newest_checkpoint(run: Path) -> dict[str, Any] | None:
+def newest_checkpoint(run: Path, *, is_writer: bool = True) -> dict[str, Any] | None:
     """The state of a run's newest checkpoint that is whole, None where there is none at all.
 
-    For whoever alone uses the run: a damaged one is said, and gets another name. It stays, for it may tell of a disk
-    that fails.
+    A damaged one is said, and gets another name. It stays, for it may tell of a disk that fails.
+
+    Args:
+        run: its folder.
+        is_writer: this process alone writes to the run. Others, its ranks, say and rename nothing.
 
     Raises:
         InputError: all are damaged, or the newest whole one is of another schema.
@@ -145,11 +152,13 @@ def newest_checkpoint(run: Path) -> dict[str, Any] | None:
     damaged: dict[Path, Damaged] = {}
     for path in checkpoint_files(run):
         try:
-            state = _of_present_schema(_whole_checkpoint(path), path)
+            state = _whole_checkpoint(path)
         except Damaged as problem:
             damaged[path] = problem
             continue
-        for each, how in damaged.items():
+        except _Gone:  # it was damaged, and the writer was quicker
+            continue
+        for each, how in damaged.items() if is_writer else ():
             each.replace(each.with_name(f"{each.name}.damaged"))
             console.warn(
                 f"The checkpoint {each} is damaged: {how}. It is called {each.name}.damaged now, and training goes "
@@ -161,29 +170,76 @@ def newest_checkpoint(run: Path) -> dict[str, Any] | None:
     return None
 
 
-def _of_present_schema(state: Any, path: Path) -> dict[str, Any]:
-    if not isinstance(state, dict) or not _can_go_on(state):
-        raise InputError(f"The checkpoint {path} is not one of this version of facegen.", "Start a new run.")
-    if FORMER_TRAINER in state:
-        state[TRAINER] = state.pop(FORMER_TRAINER)
-    return state
+class _Gone(InputError):
+    """A checkpoint that was there a moment ago."""
 
 
-def _whole_checkpoint(path: Path) -> Any:
-    """What the file holds. Damaged where it is not what was written; torch does not compare the zip's own sums."""
+def _whole_checkpoint(path: Path) -> dict[str, Any]:
+    """What the file holds, by present names.
+
+    Raises:
+        Damaged: it is not what was written, or not what training writes.
+        InputError: it cannot be opened, or is of another schema.
+    """
     try:
-        open_regular(path).close()
+        held = HeldFile(path)
     except OSError as problem:  # which tells nothing of what it holds
-        raise InputError(f"Cannot read the checkpoint {path}: {problem.strerror or problem}.") from problem
-    require_whole_zip(path)
+        kind = _Gone if isinstance(problem, FileNotFoundError) else InputError
+        raise kind(
+            f"Cannot read the checkpoint {path}: {problem.strerror or problem}.",
+            "Mend that, or move it out of the run to go on without it.",
+        ) from problem
+    require_honest_zip(held)
+    require_whole_zip(held.file)  # torch does not compare the zip's own sums
+    held.file.seek(0)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(held.file, map_location="cpu", weights_only=True)
+    except MemoryError:  # no flaw of the file
+        raise
     except Exception as problem:  # whatever its zip and pickle readers raise
+        if "allocate memory" in str(problem):  # torch's own error of the kind
+            raise
         raise Damaged(str(problem).partition("\n")[0].rstrip(".") or in_words(problem)) from problem
     sha256 = state.pop(TRAINER_SHA256, None) if isinstance(state, dict) else None
     if sha256 is not None and sha256 != _trainer_sha256(state):
         raise Damaged(OTHER_CONTENTS)
+    if not isinstance(state, dict) or not _can_go_on(state):
+        raise InputError(f"The checkpoint {path} is not one of this version of facegen.", "Start a new run.")
+    if FORMER_TRAINER in state:
+        state[TRAINER] = state.pop(FORMER_TRAINER)
+    _require_fields(state)
     return state
+
+
+def _require_fields(state: dict[str, Any]) -> None:
+    """Damaged where a checkpoint lacks what training goes on from, or where that is of another type or range."""
+    wanted: dict[str, Callable[[Any], bool]] = {
+        TRAINER: lambda value: isinstance(value, dict),
+        "images_seen": lambda value: type(value) is int and 0 <= value <= 1000 * MOST_KIMG,
+        "recipe": lambda value: isinstance(value, dict),
+        "dataset_sha256": lambda value: isinstance(value, str),
+        "seconds": _is_time,
+        "aside_seconds": _is_time,
+        "best": lambda value: value is None or (type(value) in (int, float) and math.isfinite(value)),
+        "best_by": lambda value: value is None or isinstance(value, str),
+    }
+    for name, fits in wanted.items():
+        if name not in state and name not in ("aside_seconds", "best_by"):  # older ones lack these
+            raise Damaged(f"it lacks {name}")
+        if name in state and not fits(state[name]):
+            raise Damaged(f"its {name} cannot be {printable(repr(state[name]))[:40]}")
+    for network in ("generator", "ema", PIXELS, FEATURES):
+        weights = state[TRAINER].get(network)
+        if isinstance(weights, dict) and not all(map(_is_finite, weights.values())):
+            raise Damaged(f"the weights of {network} hold NaN or infinity, as of a training that diverged")
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, Tensor) or bool(value.isfinite().all())
 
 
 def _trainer_sha256(state: dict[str, Any]) -> str:
@@ -199,7 +255,7 @@ def _instead_of(damaged: Path) -> str:
             except (Damaged, InputError):
                 continue
             return f"Delete it to go on from the one before it, {path.name}, which is whole."
-    return "Delete it; no checkpoint before it is whole, so that training starts anew."
+    return "Delete it; no checkpoint before it is whole: delete all of them, and training starts anew."
 
 
 def _can_go_on(state: dict[str, Any]) -> bool:

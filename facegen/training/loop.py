@@ -13,7 +13,7 @@ import torch
 
 from facegen import console
 from facegen.data.dataset import FaceDataset
-from facegen.errors import FacegenError, InputError
+from facegen.errors import FacegenError, InputError, in_words
 from facegen.training.acceleration import open_trainer
 from facegen.training.batches import RealImages
 from facegen.training.checkpoint import BEST, TRAINER, checkpoint_files
@@ -69,6 +69,10 @@ def training_loop(
         raise InputError(f"A batch of {recipe.batch} does not divide into {ranks.world} ranks.", "Change --batch.")
     before = checkpoint or {"images_seen": 0, "best": None, "seconds": 0.0}
     seen, best, best_by = before["images_seen"], before["best"], before.get("best_by")
+    if ranks.any(ranks.agree(seen) != seen):
+        raise InputError(
+            f"The ranks do not find the same checkpoint in {run}.", "Put the run where every machine sees it."
+        )
     clock = Clock(before["seconds"], before.get("aside_seconds", 0.0))
     length = Length(recipe, clock, settled=checkpoint is not None)
     rows = dataset.training_rows()
@@ -77,7 +81,15 @@ def training_loop(
     def build(recipe: Recipe) -> Trainer:
         trainer = Trainer(recipe, real, dataset.size, device, precision, ranks)
         if checkpoint is not None:
-            trainer.load_state_dict(checkpoint[TRAINER])
+            try:
+                trainer.load_state_dict(checkpoint[TRAINER])
+            except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as problem:
+                if isinstance(problem, torch.cuda.OutOfMemoryError):
+                    raise
+                raise InputError(
+                    f"The checkpoint of kimg {seen / 1000:g} in {run} does not fit its recipe: {in_words(problem)}.",
+                    "Another program changed it: delete it to go on from the one before it, or start a new run.",
+                ) from problem
         return trainer
 
     saved, health = Outputs(run, dataset.size, dataset.sha256), Health()

@@ -338,7 +338,8 @@ def _is_generator(data: bytes, folder: Path) -> None:
 
 def _checkpoint(folder: Path) -> list[bytes]:
     state = {"images_seen": 1000, "recipe": _recipe().to_dict(), "trainer": {"g": {"w": torch.ones(3)}, "step": 4}}
-    return [save_checkpoint(folder, state).read_bytes()]
+    of_the_run = {"dataset_sha256": "", "seconds": 0.0, "best": None}
+    return [save_checkpoint(folder, {**state, **of_the_run}).read_bytes()]
 
 
 def _is_checkpoint(data: bytes, folder: Path) -> None:

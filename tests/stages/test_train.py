@@ -141,7 +141,7 @@ def test_a_folder_that_is_no_run_is_left_alone(facegen: Run, dataset: Path, tmp_
     [
         (["--recipe", "dcgam"], "Did you mean 'dcgan'"),
         (["--batch", "1"], "batch = 1"),
-        (["--kimg", "-3"], "-3.0 is not in the range"),
+        (["--kimg", "-3"], "-3.0 is not in the range 0<x"),
     ],
 )
 def test_bad_options_are_one_sentence(facegen: Run, dataset: Path, tmp_path: Path, words: list[str], says: str) -> None:

@@ -6,6 +6,7 @@ import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from facegen.training.checkpoint import (
     checkpoint_files,
     load_checkpoint,
     load_generator,
+    newest_checkpoint,
     save_checkpoint,
     save_generator,
 )
@@ -33,9 +35,20 @@ from facegen.weights.content import CONTENTS_SHA256, read_safetensors, write_saf
 Tensors, Metadata = dict[str, Tensor], dict[str, str]
 
 
+#: What training goes on from, beside what a test says.
+FIELDS: dict[str, Any] = {
+    "trainer": {},
+    "images_seen": 1,
+    "recipe": {},
+    "dataset_sha256": "",
+    "seconds": 0.0,
+    "best": None,
+}
+
+
 def test_only_the_newest_few_stay(tmp_path: Path) -> None:
     for images in (1000, 2000, 100_000):
-        save_checkpoint(tmp_path, {"images_seen": images})
+        save_checkpoint(tmp_path, {**FIELDS, "images_seen": images})
     assert [load_checkpoint(path)["images_seen"] for path in checkpoint_files(tmp_path)] == [100_000, 2000][:KEPT]
 
 
@@ -64,7 +77,7 @@ def test_a_former_checkpoint_goes_on_unless_its_critic_of_features_was_another(
     tmp_path: Path, features: str, goes_on: bool
 ) -> None:
     path = tmp_path / "kimg-1.pt"
-    torch.save({"schema": 2, "images_seen": 1, "recipe": {"features": features}}, path)
+    torch.save({**FIELDS, "schema": 2, "recipe": {"features": features}}, path)
     if goes_on:
         assert load_checkpoint(path)["images_seen"] == 1
     else:
@@ -74,7 +87,8 @@ def test_a_former_checkpoint_goes_on_unless_its_critic_of_features_was_another(
 
 def test_a_checkpoint_of_before_schema_4_is_read_by_present_names(tmp_path: Path) -> None:
     path = tmp_path / "kimg-1.pt"
-    torch.save({"schema": 3, "images_seen": 1, "recipe": {"fid_every": 1.0}, "game": {"generator": {}}}, path)
+    former = {key: value for key, value in FIELDS.items() if key != "trainer"}
+    torch.save({**former, "schema": 3, "recipe": {"fid_every": 1.0}, "game": {"generator": {}}}, path)
     state = load_checkpoint(path)
     assert state["trainer"] == {"generator": {}} and "game" not in state
 
@@ -180,7 +194,7 @@ def checkpoint(run: Path, kimg: int) -> Path:
     generator = {"weight": WEIGHTS.half(), "bias": torch.zeros(0), "steps": torch.tensor(kimg)}
     layout = torch.arange(24.0).reshape(1, 2, 3, 4).to(memory_format=torch.channels_last)
     trainer = {"generator": generator, "d": {"weight": layout}, "optimizer_g": adam, "scaler": {}, "none": None}
-    return save_checkpoint(run, {"trainer": trainer, "images_seen": 1000 * kimg, "recipe": {}})
+    return save_checkpoint(run, {**FIELDS, "trainer": trainer, "images_seen": 1000 * kimg})
 
 
 def flip_a_weight(path: Path) -> None:
@@ -227,6 +241,42 @@ def test_a_checkpoint_from_before_there_was_a_hash_is_compared_with_its_zips_sum
     flip_a_weight(path)
     with pytest.raises(InputError, match=OTHER):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "how"),
+    [
+        ("seconds", None, "it lacks seconds"),
+        ("images_seen", -8, "its images_seen cannot be -8"),
+        ("recipe", [1], r"its recipe cannot be \[1\]"),
+        ("trainer", {"ema": {"w": torch.tensor(math.nan)}}, "the weights of ema hold NaN or infinity"),
+    ],
+)
+def test_a_checkpoint_that_training_cannot_go_on_from_is_damaged(
+    key: str, value: object, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = save_checkpoint(tmp_path, FIELDS)
+    state = {**FIELDS, "images_seen": 2, "schema": 4, key: value}
+    damaged = before.with_name("kimg-000000.002.pt")
+    torch.save({name: each for name, each in state.items() if each is not None or name == "best"}, damaged)
+    with pytest.raises(InputError, match=f"002.pt is damaged: {how}.*go on from the one before it, {before.name}"):
+        load_checkpoint(damaged)
+    for is_writer in (False, True):  # other ranks leave it to the writer, whichever is the first
+        state = newest_checkpoint(tmp_path, is_writer=is_writer) or {}
+        assert state["images_seen"] == 1 and damaged.exists() != is_writer
+    assert capsys.readouterr().err.count("warning") == 1
+
+
+def test_too_little_memory_is_no_damage_of_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_checkpoint(tmp_path, FIELDS)
+
+    def load(*words: object, **options: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 400 bytes.")
+
+    monkeypatch.setattr(torch, "load", load)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        newest_checkpoint(tmp_path)
+    assert len(checkpoint_files(tmp_path)) == 1
 
 
 def saved(path: Path, recipe: Recipe, **changes: object) -> Path:
