@@ -19,7 +19,7 @@ from facegen.data import archives, damage
 from facegen.data.decode import Unreadable
 from facegen.data.images import open_images
 from facegen.data.opening import open_container
-from facegen.errors import InputError
+from facegen.errors import EnvironmentProblem, InputError
 
 FORMS = ["faces", "faces.zip", "faces.tar", "faces.tar.gz", "faces.tgz", "faces.tar.bz2", "faces.tar.xz"]
 Store = Callable[..., Path]
@@ -111,11 +111,11 @@ def test_damaged_zip_member_is_unreadable_and_its_neighbour_is_not(tmp_path: Pat
     assert second.read() == png(2)
 
 
-def test_vanished_file_is_unreadable(store: Store, png: Png) -> None:
+def test_a_vanished_file_ends_the_reading(store: Store, png: Png) -> None:
     path = store("faces", {"1.png": png(1)})
     (member,) = open_container(path).members(["1.png"])
     (path / "1.png").unlink()
-    with pytest.raises(Unreadable, match="cannot be read"):
+    with pytest.raises(EnvironmentProblem, match=r"1\.png, which was there before: No such file"):
         member.read()
 
 

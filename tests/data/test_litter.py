@@ -126,10 +126,12 @@ def test_what_somebody_put_beside_a_dataset_is_not_deleted_though_it_be_hidden(n
 
 @pytest.mark.parametrize(("name", "replaceable"), [(".DS_Store", True), ("Thumbs.db", True), (".git", False)])
 def test_a_sample_with_it_is_replaced_all_the_same(name: str, replaceable: bool, tmp_path: Path) -> None:
-    (tmp_path / "0001.png").touch()
-    (tmp_path / name).touch()
+    images, grid = tmp_path / "images", tmp_path / "grid.png"
+    images.mkdir()
+    for path in (grid, images / "0001.png", images / name):
+        path.touch()
     with nullcontext() if replaceable else pytest.raises(InputError, match="no sample"):
-        _require_replaceable(tmp_path)
+        _require_replaceable(images, grid)
 
 
 def test_a_folder_of_litter_alone_is_free_for_a_run(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from facegen.errors import InputError
 from facegen.submission.decode import _coded_pixels, decode_image
 from facegen.submission.gzipped import GzipStream
 from facegen.submission.members import BLOCK, TarMember, read_members
-from facegen.submission.open_tarball import OpenTarball, open_tarball
+from facegen.submission.open_tarball import OpenTarball, UnreadableTarball, open_tarball
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, check_depth, plain_path
 
 Encoder = Callable[..., bytes]
@@ -93,7 +93,7 @@ def test_a_file_as_large_as_the_cap_says_is_hashed_whole(tmp_path: Path) -> None
 
 
 def test_what_cannot_be_read_has_its_name(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="Input/output error: 's1'"):
+    with pytest.raises(UnreadableTarball, match=r"^Cannot read s1: Input/output error\."):
         OpenTarball(Mock(**{"read.side_effect": OSError(errno.EIO, "Input/output error")}), Path("s1"), LIMITS)
     with pytest.raises(InputError, match="not there any more"), open_tarball(tmp_path / "s1", LIMITS):
         pass
