@@ -80,8 +80,9 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {**os.environ, "UV_CACHE_DIR": str(folder / "cache"), "FACEGEN_OFFLINE": "1"}
-        self.environment |= {"FACEGEN_CACHE": str(folder / "facegen"), "PYTHONDONTWRITEBYTECODE": "1"}
-        for name in ("PYTHONPATH", "VIRTUAL_ENV"):  # else another facegen, or environment, would be taken
+        self.environment |= {"FACEGEN_CACHE": str(folder / "facegen"), "OMP_NUM_THREADS": "1"}
+        # Else another facegen, or environment, would be taken; and each process would compile all that it imports.
+        for name in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE"):
             self.environment.pop(name, None)
         self.uv = folder / "tools" / "bin" / "uv"
         if not self.uv.exists():
@@ -158,7 +159,8 @@ class Bench:
 
     def _tests(self, python: Path, words: list[str], minutes: float) -> str:
         """pytest's last line, without what frames it; the log stays beside the environment."""
-        command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", *words]  # a second -q: no last line
+        # As scripts/test has it; with a second -q there would be no last line.
+        command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", "--numprocesses", "auto", *words]
         path = self.folder / f"{python.parents[1].name}.log"
         with path.open("w", encoding="utf-8") as log:
             try:

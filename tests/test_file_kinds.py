@@ -78,7 +78,7 @@ KINDS: dict[str, list[bytes]] = {
     "a RAR archive": [b"Rar!\x1a\x07\x01\x00more", b"Rar!\x1a\x07\x00more"],
     "a zip archive": [zipped("a.png"), zipped(), zipped("images/1.npy"), b"PK00PK\3\4" + bytes(30)],
     "a volume of a split zip": [b"PK\7\x08PK\3\4" + bytes(30)],
-    "a gzip file": [gzip.compress(b"x")],
+    "a gzip file": [gzip.compress(b"x", mtime=0)],
     "a bzip2 file": [bz2.compress(b"x")],
     "an xz file": [lzma.compress(b"x")],
     "an lzma file": [lzma.compress(b"x", format=lzma.FORMAT_ALONE)],

@@ -6,7 +6,6 @@ Meehan, Chaudhuri and Dasgupta, "A Non-Parametric Test to Detect Data-Copying in
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from facegen.metrics.neighbours import Features, Rows, nearest
 from facegen.metrics.pairs import Floats, feature_rows
@@ -55,6 +54,8 @@ def mann_whitney_z(first: Floats, second: Floats) -> float:
 
     Ties count half; the error is that without ties, so that they make it smaller.
     """
+    from scipy.stats import rankdata  # importing it takes most of a second: not at every start
+
     n, m = len(first), len(second)
     u = rankdata(np.concatenate([first, second]))[:n].sum() - n * (n + 1) / 2
     return float((u - n * m / 2) / np.sqrt(n * m * (n + m + 1) / 12))

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg, stats
+from scipy import linalg, special
 
 from facegen.metrics.frechet import FrechetStatistics, frechet_statistics, require_finite
 
@@ -76,7 +76,7 @@ def confidence_interval(
     deviations = np.ldexp(deviations, -np.frexp(np.abs(deviations).max())[1])
     kurtosis = (deviations**4).mean() / (deviations**2).mean() ** 2
     freedom = 2 * n / max(kurtosis - 1, 2 * n / (n - 1))
-    margin = float(stats.t.ppf((1 + level) / 2, freedom)) * standard_error
+    margin = float(special.stdtrit(freedom, (1 + level) / 2)) * standard_error
     ratio = margin / value if value > 0 else np.inf
     growth = min(ratio, 1.0)
     return Interval(value * float(np.exp(-ratio)), value + margin * float(np.expm1(growth)) / growth, standard_error)

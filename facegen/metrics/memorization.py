@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.stats import betabinom
 
 from facegen.metrics.data_copying import data_copying
 from facegen.metrics.duplicates import near_duplicates
@@ -120,6 +119,8 @@ def memorization(generated: Features, training: Features, heldout: Features | No
     order = np.argsort(panel.ratios, kind="stable")
     flagged = order[panel.ratios[order] < threshold]
     expected = n * rank / (h + 1)
+    from scipy.stats import betabinom  # importing it takes most of a second: not at every start
+
     # Not by sf, which is 1 − cdf: of a small chance it keeps no digit.
     p_value = min(float(betabinom.pmf(np.arange(len(flagged), n + 1), n, rank, h + 1 - rank).sum()), 1.0)
     return replace(

@@ -333,12 +333,16 @@ def test_weights_in_place_of_images_are_called_what_they_are(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("form", "inside", "words"),
     [
-        ("a.gz", gzip.compress(b"\x93NUMPY\1\0v"), "a gzip file that holds a NumPy array"),
-        ("a.tar.gz", gzip.compress(gzip.compress(b"x" * 999)), "a gzip file that holds a gzip file, not a tar"),
+        ("a.gz", gzip.compress(b"\x93NUMPY\1\0v", mtime=0), "a gzip file that holds a NumPy array"),
+        (
+            "a.tar.gz",
+            gzip.compress(gzip.compress(b"x" * 999, mtime=0), mtime=0),
+            "a gzip file that holds a gzip file, not a tar",
+        ),
         ("a.tar.bz2", bz2.compress(b"<html>quota"), "a bzip2 file that holds an HTML page"),
         ("a.tar.xz", lzma.compress(b"\xff\xd8\xff\xe0" * 99), " an xz file that holds a JPEG image"),
-        ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999), "a gzip file that holds something that is no tar"),
-        ("a.tar.gz.aa", gzip.compress(b"ustar" * 999)[:-20], "a volume of a split archive"),
+        ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999, mtime=0), "a gzip file that holds something that is no tar"),
+        ("a.tar.gz.aa", gzip.compress(b"ustar" * 999, mtime=0)[:-20], "a volume of a split archive"),
     ],
 )
 def test_what_is_compressed_and_no_tar_is_named(tmp_path: Path, form: str, inside: bytes, words: str) -> None:
