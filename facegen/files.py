@@ -122,11 +122,16 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def sha256_file(path: Path) -> str:
-    """The sha256 of a regular file's bytes, as 64 hex digits; reads in chunks of 1 MiB."""
-    digest = hashlib.sha256()
+    """The sha256 of a regular file's bytes, as 64 hex digits."""
     with open_regular(path) as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+        return sha256_of(file)
+
+
+def sha256_of(file: IO[bytes]) -> str:
+    """The sha256 of an open file's bytes from where it stands, as 64 hex digits; reads 1 MiB at a time."""
+    digest = hashlib.sha256()
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
     return digest.hexdigest()
 
 

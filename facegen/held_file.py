@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import weakref
 from pathlib import Path
 
-from facegen.files import Damaged, open_regular
-
-_CHUNK = 1 << 20
+from facegen.files import Damaged, open_regular, sha256_of
 
 
 class HeldFile:
@@ -47,13 +44,11 @@ class HeldFile:
 
     def sha256(self) -> str:
         """The sha256 of its bytes, as 64 hex digits. Damaged where it was written to since it was opened."""
-        digest = hashlib.sha256()
         self.file.seek(0)
-        while chunk := self.file.read(_CHUNK):
-            digest.update(chunk)
+        sha256 = sha256_of(self.file)
         self.file.seek(0)
         self.require_unchanged()
-        return digest.hexdigest()
+        return sha256
 
     def require_unchanged(self) -> None:
         """Damaged where the file was written to since it was opened."""

@@ -104,7 +104,7 @@ def require_name(path: Path, name: str) -> None:
     if len(name) > LONGEST_NAME:
         raise InputError(
             f"{path} has an entry whose name is {len(name):,} characters long, {printable(name[:40])}….",
-            "Make the archive again: no system takes names of more than 4,096.",
+            f"Make the archive again: no system takes names of more than {LONGEST_NAME:,}.",
         )
 
 
