@@ -7,6 +7,7 @@ has ``fid`` too only where it is FID: of the published Inception's 2,048 feature
 from __future__ import annotations
 
 import errno
+import io
 import json
 import math
 import os
@@ -106,8 +107,8 @@ class TrainingLog:
                 "broke off there."
             )
         write_text(run / LOG, "".join(_line(tick) for tick in kept))
-        # Without a buffer, which would be written once more, and fail once more, as the file is closed.
-        self._file = (run / LOG).open("ab", buffering=0)
+        self._path, self._folder = run / LOG, run.stat()
+        self._file = _open(self._path)
         self._board = Board(run, purge_step=round(kimg * 1000) + 1)
 
     def __enter__(self) -> TrainingLog:
@@ -119,6 +120,26 @@ class TrainingLog:
         with self._board:
             self._file.close()
 
+    def require_in_place(self) -> None:
+        """Begin a new log where somebody took this one out of its run, and say so.
+
+        Raises:
+            InputError: the run's whole folder was moved or deleted. What is written under its old name would be a run
+                without a recipe and without a past.
+        """
+        if _is_there(self._path, os.fstat(self._file.fileno())):
+            return
+        if not _is_there(self._path.parent, self._folder):
+            raise InputError(
+                f"The run {self._path.parent} was moved or deleted while it trained.",
+                "If it was moved, name where it is now, to go on from its last checkpoint.",
+            )
+        console.warn(
+            f"{self._path} was moved, replaced or deleted while the run trained: what follows goes to its place."
+        )
+        self._file.close()
+        self._file = _open(self._path)
+
     def tick(self, tick: Tick) -> None:
         """Write one tick: what is not finite as null. TensorBoard has its numbers, and its ``metric`` as text."""
         line = _line(tick).encode()
@@ -129,6 +150,19 @@ class TrainingLog:
         finite = null_where_not_finite(tick)
         told = {name: value for name, value in finite.items() if name != "kimg" and value is not None}
         self._board.add(round(kimg * 1000), told)
+
+
+def _open(path: Path) -> io.FileIO:
+    """The log, to append to: without a buffer, which would be written, and fail, once more as the file is closed."""
+    return path.open("ab", buffering=0)
+
+
+def _is_there(path: Path, known: os.stat_result) -> bool:
+    """Whether a path still is the file or folder that it was."""
+    try:
+        return os.path.samestat(path.stat(), known)
+    except FileNotFoundError:
+        return False
 
 
 def _line(tick: Tick) -> str:

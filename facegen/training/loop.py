@@ -57,7 +57,8 @@ def training_loop(
         must_compile: the recipe's ``compile`` is not to be given up where it fails.
 
     Raises:
-        InputError: a batch that does not divide into the ranks; a dataset whose pixels change while they are read.
+        InputError: a batch that does not divide into the ranks; a dataset whose pixels change while they are read; a
+            run that is moved or deleted.
         EnvironmentProblem: the compiler fails, and must not.
         Diverged: a figure or a weight is not finite; the last checkpoint is from before.
         Stopped: after Ctrl-C or SIGTERM, with a checkpoint written.
@@ -158,6 +159,7 @@ def training_loop(
                 stopping = ranks.any(stop.is_asked)
                 due = due | {"checkpoint"} if stopping else due
             if ranks.is_writer:
+                log.require_in_place()
                 health.check(figures)
                 scored: dict[str, float | str] = {}
                 if score is not None:

@@ -15,7 +15,7 @@ from facegen.data.dataset import new_dataset
 from facegen.locks import claim, sole_use
 from facegen.stages.train import train
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint
-from facegen.training.log import read_log
+from facegen.training.log import LOG, Tick, describe_tick, read_log
 from facegen.training.loop import LoopResult
 from facegen.training.recipe import Recipe, load_recipe
 from facegen.training.stopping import Stopped
@@ -330,6 +330,42 @@ def test_a_full_disk_at_a_checkpoint_ends_in_words_with_the_one_before_kept(
     said = outcome.stderr.replace("\n", " ")
     assert outcome.exit_code == 2 and "No space left on device" in said and "What is kept is the checkpoint" in said
     assert load_checkpoint(checkpoint_files(run)[-1])["images_seen"] == 16
+
+
+def moving(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the path will be once the first tick of a run is told, by another hand."""
+    elsewhere = path.with_name(f"{path.name} elsewhere")
+
+    def told(tick: Tick) -> str:
+        if path.exists() and not elsewhere.exists():
+            path.rename(elsewhere)
+        return describe_tick(tick)
+
+    monkeypatch.setattr("facegen.training.loop.describe_tick", told)
+    return elsewhere
+
+
+def test_a_run_that_is_moved_while_it_trains_ends_in_words_and_goes_on_where_it_is(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    facegen("train", dataset, run, "--recipe", recipe, "--kimg", "0.016")
+    elsewhere = moving(run, monkeypatch)
+    outcome = facegen("train", dataset, run, "--kimg", "0.064")
+    assert outcome.exit_code == 2 and f"The run {run} was moved or deleted" in outcome.stderr.replace("\n", " ")
+    assert not (run / "last.safetensors").exists() and not checkpoint_files(run)
+    assert facegen("train", dataset, elsewhere, "--kimg", "0.064").exit_code == 0
+    assert [tick["kimg"] for tick in read_log(elsewhere)] == [0.016, 0.032, 0.048, 0.064]
+
+
+def test_a_log_that_is_moved_while_the_run_trains_is_begun_anew_and_said(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    elsewhere = moving(run / LOG, monkeypatch)
+    outcome = facegen("train", dataset, run, "--recipe", recipe)
+    assert outcome.exit_code == 0 and "was moved, replaced or deleted" in outcome.stderr.replace("\n", " ")
+    assert [json.loads(path.read_text())["kimg"] for path in (elsewhere, run / LOG)] == [0.016, 0.032]
 
 
 def test_a_stop_before_the_first_checkpoint_says_that_none_was_saved(
