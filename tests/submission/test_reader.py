@@ -457,6 +457,26 @@ def test_bad_images(
     assert code_of(path, Limits(count=3)) == code
 
 
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        ("L", "8-bit grey"),
+        ("P", "8-bit palette"),
+        ("LA", "8-bit grey with transparency"),
+        ("RGBA", "8-bit RGB with transparency"),
+        ("1", "1-bit grey"),
+    ],
+)
+def test_what_a_png_holds_in_place_of_rgb_is_told(mode: str, what: str, picture: Encoder, limits: Limits) -> None:
+    with pytest.raises(Rejection, match=f"is {what}, not 8-bit RGB"):
+        decode_image(picture(mode=mode), "0.png", limits)
+
+
+def test_a_png_of_16_bits_is_told(limits: Limits) -> None:
+    with pytest.raises(Rejection, match="is 16-bit RGB, not 8-bit RGB"):
+        decode_image(png16(), "0.png", limits)
+
+
 def test_pixel_data_that_falls_short_is_a_bad_image(
     three: dict[str, bytes], pack_members: Packer, limits: Limits
 ) -> None:
