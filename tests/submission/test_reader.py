@@ -477,6 +477,16 @@ def test_a_png_of_16_bits_is_told(limits: Limits) -> None:
         decode_image(png16(), "0.png", limits)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_an_image_cut_anywhere_is_a_bad_image(kind: str, picture: Encoder, limits: Limits) -> None:
+    """Between two parts too, where no length and no checksum is wrong. A JPEG's last marker may be missing."""
+    data = picture(kind=kind)
+    for end in [*range(4, 700), *range(len(data) - 700, len(data) - 2 * (kind == "JPEG"))]:
+        with pytest.raises(Rejection) as caught:
+            decode_image(data[:end], f"0.{kind.lower()}", limits)
+        assert caught.value.code == "bad_image", end
+
+
 def test_pixel_data_that_falls_short_is_a_bad_image(
     three: dict[str, bytes], pack_members: Packer, limits: Limits
 ) -> None:
