@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrizations import spectral_norm
-from torchvision.models import densenet121, resnet18
+from torchvision.models import mobilenet_v2, resnet18
 
 from facegen.cnn.fuse import fold_batch_norm, fuse
 from facegen.cnn.layers import CONVOLUTIONS, TRANSPOSED, ConvNormAct, make_norm
@@ -118,7 +118,7 @@ class TestRegisteredNetworks:
 
 
 class TestOtherNetworks:
-    @pytest.mark.parametrize("theirs", [resnet18, densenet121])
+    @pytest.mark.parametrize("theirs", [resnet18, mobilenet_v2])
     def test_torchvisions_keep_their_outputs(self, randomise: Randomise, theirs: Callable[..., nn.Module]) -> None:
         torch.manual_seed(0)
         network, x = randomise(theirs(num_classes=10)), torch.randn(1, 3, 32, 32)
