@@ -66,6 +66,20 @@ def test_a_name_as_long_as_the_cap_says(form: int) -> None:
     assert code_of(tar_of(longest + "x", form=form), LIMITS) is Code.UNSAFE_MEMBER
 
 
+def test_a_headers_checksum_may_have_six_digits() -> None:
+    """As that of a long Korean path: its bytes add up to more than 32,767."""
+    path = f"{'나' * 51}/{'가' * 30}.png"
+    tar = tar_of(path, form=tarfile.USTAR_FORMAT)
+    assert tar[148:149] != b"0"
+    assert [member.path for member in read(tar, LIMITS)] == [plain_path(path)] == [path]
+
+
+def test_a_records_length_may_have_one_digit() -> None:
+    tar = tar_of("1", pax_headers={"a": "b"})
+    assert b"\x006 a=b\n\0" in tar
+    assert [member.path for member in read(tar, LIMITS)] == ["1"]
+
+
 def test_as_many_parts_as_the_cap_says() -> None:
     tar = tar_of("1")
     zipped = b"".join(gzip.compress(tar[start : start + BLOCK], 1) for start in range(0, len(tar), BLOCK))
