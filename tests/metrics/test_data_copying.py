@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
@@ -39,13 +41,17 @@ def test_below_200_rows_everything_is_one_cell() -> None:
     assert c_t(generated, training, heldout) == pytest.approx(mann_whitney_z(*distances))
 
 
-def test_two_cells_weigh_as_their_heldout_rows() -> None:
+@pytest.mark.parametrize(("generated", "heldout"), [((120, 90), (50, 170)), ((190, 20), (20, 190))])  # 20 are enough
+def test_two_cells_weigh_as_their_heldout_rows(generated: tuple[int, int], heldout: tuple[int, int]) -> None:
     # Two blobs, 200 rows at least, so two cells: any start ends with one each.
-    generated, training, heldout = blobs(0, (120, 0, 0, 90)), blobs(1, (60, 0, 0, 60)), blobs(2, (50, 0, 0, 170))
-    distances = [cdist(x, training).min(axis=1) for x in (generated, heldout)]
-    near = mann_whitney_z(distances[0][:120], distances[1][:50])
-    far = mann_whitney_z(distances[0][120:], distances[1][50:])
-    assert c_t(generated, training, heldout) == pytest.approx((50 * near + 170 * far) / 220)
+    training = blobs(1, (60, 0, 0, 60))
+    rows = [blobs(seed, (first, 0, 0, last)) for seed, (first, last) in ((0, generated), (2, heldout))]
+    distances = [cdist(x, training).min(axis=1) for x in rows]
+    near = mann_whitney_z(distances[0][: generated[0]], distances[1][: heldout[0]])
+    far = mann_whitney_z(distances[0][generated[0] :], distances[1][heldout[0] :])
+    weighted = heldout[0] * near + heldout[1] * far
+    found = [c_t(rows[0], training, rows[1], seed=seed) for seed in range(8)]  # some start with both in one blob
+    np.testing.assert_allclose(found, weighted / sum(heldout))
 
 
 def test_a_cell_with_few_rows_does_not_count() -> None:
@@ -71,3 +77,15 @@ def test_the_seed_decides() -> None:
     random = np.random.default_rng(0)
     generated, training, heldout = random.normal(size=(3, 400, 5))
     assert c_t(generated, training, heldout, seed=3) == c_t(generated, training, heldout, seed=3)
+
+
+@pytest.mark.parametrize(("n", "cells"), [(199, 1), (200, 2), (950, 9), (1300, 10)])
+def test_there_is_a_cell_for_every_hundred_rows_but_ten_at_most(
+    n: int, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z = Mock(return_value=0.0)
+    monkeypatch.setattr("facegen.metrics.data_copying.mann_whitney_z", z)
+    generated, training, heldout = (np.random.default_rng(seed).random((n + 50 * seed, 2)) for seed in range(3))
+    c_t(generated, training, heldout)
+    assert z.call_count == cells
+    assert sum(len(inside) for (inside, _), _ in z.call_args_list) == n

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image
+from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms.functional import center_crop, resize
 
 from facegen.data.transform import resize_and_crop
@@ -74,6 +76,7 @@ def test_images_that_are_turned_or_mixed_up_are_told(
 ) -> None:
     found = framing(mean_of(arrange(course(drawn[1]))), reference)
     assert found is not None and found.arrangement == code
+    assert (found.height, found.width, found.down, found.right) == (1, 1, 0, 0)
 
 
 def test_the_same_crop_is_not_told_whatever_its_size(drawn: Pair, reference: MeanImage) -> None:
@@ -112,6 +115,25 @@ def test_the_mean_image_is_that_of_areas(shape: tuple[int, int]) -> None:
 def test_a_row_beyond_the_outermost_centres_is_the_outermost(zoom: float) -> None:
     weights, seen = _zooming(zoom, 0.004)
     assert seen.any() and weights.min() >= 0 and weights.sum(axis=1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("zoom", [1.0, 1.06**-10, 1.6])
+@pytest.mark.parametrize("shift", [0.0, -1 / 64, 0.11])  # the second puts the first row onto the very edge
+def test_rows_are_zoomed_and_shifted_as_torch_does_it(zoom: float, shift: float) -> None:
+    luma = np.random.default_rng(0).normal(size=(32, 32))
+    # torch's grid runs from −1 to 1: a shift by a part of the side is twice as much there.
+    theta = torch.tensor([[[1.0, 0, 0], [0, 1 / zoom, 2 * shift]]], dtype=torch.float64)
+    grid = affine_grid(theta, [1, 1, 32, 32], align_corners=False)
+    theirs = grid_sample(torch.from_numpy(luma)[None, None], grid, padding_mode="border", align_corners=False)
+    weights, seen = _zooming(zoom, shift)
+    np.testing.assert_array_equal(seen, (grid[0, :, 0, 1].abs() <= 1).numpy())
+    np.testing.assert_allclose(weights @ luma, theirs[0, 0].numpy()[seen], atol=1e-12)
+
+
+@pytest.mark.parametrize("state", [np.zeros(32 * 32), np.zeros(32 * 32 + 1, np.int64)])
+def test_the_state_of_something_else_is_refused(state: npt.NDArray[np.float64]) -> None:
+    with pytest.raises(ValueError, match=r"expected sums float64 \[1025\]"):
+        MeanImageSum().restore(state)
 
 
 def test_a_sum_of_images_goes_on_from_its_state(drawn: Pair) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import kurtosis, t
 
 from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
 from facegen.metrics.interval import confidence_interval, leave_one_out
@@ -139,6 +140,28 @@ def test_float32_is_computed_in_float64() -> None:
 def test_features_without_an_interval_are_refused(x: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         confidence_interval(x, REFERENCE)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+@pytest.mark.parametrize(("rows", "freedom"), [("of two kinds", 13), ("one apart", None)])
+def test_the_interval_is_students(rows: str, freedom: float | None, level: float) -> None:
+    """On the logarithm below. Where half of the rows are of either kind the freedom is the textbook's, n − 1; where one
+    row makes up the error it is Satterthwaite's, 2n over the kurtosis less 1."""
+    random = np.random.default_rng(0)
+    if rows == "of two kinds":
+        x = np.repeat(features(random, 2), 7, axis=0)
+    else:
+        x = np.vstack([1e-3 * features(random, 13), np.full((1, DIMS), 2.0)])
+    value, left_out = leave_one_out(x, REFERENCE)
+    of_tails = kurtosis(left_out, fisher=False)
+    if freedom is None:
+        assert of_tails > 12
+        freedom = 2 * 14 / (of_tails - 1)
+    margin = t.ppf((1 + level) / 2, freedom) * np.sqrt(13 * left_out.var())
+    interval = confidence_interval(x, REFERENCE, level=level)
+    assert interval.low == pytest.approx(value * np.exp(-margin / value), rel=1e-9)
+    above = value * np.exp(margin / value) if margin < value else value + margin * (np.e - 1)
+    assert interval.high == pytest.approx(above, rel=1e-9)
 
 
 @pytest.mark.parametrize("level", [0, 1, 95])

@@ -136,6 +136,14 @@ def test_two_training_rows_are_enough() -> None:
     np.testing.assert_allclose(memorization(images(0, 9), TRAINING[:2], HELDOUT).ratios.max(), 1, atol=0.5)
 
 
+def test_two_copies_of_two_rows_are_as_likely_as_two_ranks() -> None:
+    # Among 100 held-out ratios the least is the edge: both new ones come first with a chance of 2/102 · 1/101.
+    panel = memorization(TRAINING[[3, 9]], TRAINING, HELDOUT[:100])
+    assert panel.flagged.tolist() == [0, 1] and panel.red
+    assert panel.expected == pytest.approx(2 / 101)
+    assert panel.p_value == pytest.approx(2 / (102 * 101))
+
+
 def test_authenticity_by_hand() -> None:
     # Nearest others: 0 has 3 at 3, 3 has 4 at 1, 4 has 3, and 10 has 4 at 6. The copy of 10 is passed over.
     training = np.array([0.0, 3, 4, 10, 10])[:, None]
