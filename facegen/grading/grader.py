@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+import os
 from contextlib import AbstractContextManager
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ class Grader:
             EnvironmentProblem: too little memory; a result that cannot be kept.
             OSError: the machine lacks something else.
         """
-        file = path.name.encode("utf-8", "backslashreplace").decode()
+        file = _file_name(path)
         student_number = sha256 = None
         try:
             student_number = student_number_of(file)
@@ -179,13 +180,19 @@ class Grader:
         return GradedSubmission(score, tuple(flags), prints, names, notes, sheet_jpeg(images)), broken
 
 
-def _collections_key(collections: Collections) -> list[str | None]:
-    """Hashes of what copies are looked for in."""
-    known = [
-        None if faces is None else faces.fingerprints.pixels for faces in (collections.reference, collections.training)
-    ]
-    arrays = (*known, collections.shipped)
-    return [None if array is None else hashlib.sha256(array.tobytes()).hexdigest() for array in arrays]
+def _file_name(path: Path) -> str:
+    """The name of a file in whatever locale it was listed: its bytes as UTF-8, and as escapes what is none."""
+    name = os.fsencode(path.name).decode("utf-8", "surrogateescape")
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _collections_key(collections: Collections) -> list[Any]:
+    """Hashes of what copies are looked for in, and of the names by which a flag calls it."""
+    known = (collections.reference, collections.training)
+    names = [None if faces is None else json.dumps(faces.names).encode() for faces in known]
+    arrays = (*(None if faces is None else faces.fingerprints.pixels for faces in known), collections.shipped)
+    contents = (*names, *(None if array is None else array.tobytes() for array in arrays))
+    return [None if each is None else hashlib.sha256(each).hexdigest() for each in contents]
 
 
 def sheet_jpeg(images: npt.NDArray[np.uint8]) -> bytes:
@@ -255,5 +262,5 @@ def _load_rejection(path: Path, limits: Limits) -> Rejection | None:
     try:
         stored = read_sealed_json(path)
         return Rejection(Code[stored["code"]], stored["message"], limits)
-    except (ValueError, KeyError):
+    except (OSError, ValueError, KeyError):  # another user's may not be readable, and can be replaced all the same
         return None

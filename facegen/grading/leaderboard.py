@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,8 @@ _COLUMNS = (
 _ALL_EXAMPLES = 200
 #: A cell that starts so is run as a formula by spreadsheets; East Asian ones know the wide signs too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+#: Where cells are split at semicolons, as in much of Europe, another cell begins behind each.
+_FORMULA_BEHIND = re.compile(rf';(?=[\s"]*[{re.escape("".join(_FORMULA))}])')
 
 
 @dataclass(frozen=True)
@@ -266,5 +269,6 @@ def _shared_images(
 
 
 def _guarded(cell: str) -> str:
-    """``cell`` fit to be seen, and behind a ' where a spreadsheet would run it."""
+    """``cell`` fit to be seen, and behind a ' where a spreadsheet would run it, or what follows a semicolon in it."""
+    cell = _FORMULA_BEHIND.sub(";'", cell)
     return f"'{printable(cell)}" if cell.lstrip().startswith(_FORMULA) or cell.startswith(_FORMULA) else printable(cell)

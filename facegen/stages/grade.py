@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -151,11 +152,12 @@ def find_submissions(path: Path, out: Path | None = None) -> list[Path]:
     if not path.is_dir():
         what = "is no folder and no regular file" if path.exists() else "does not exist"
         raise InputError(f"{path} {what}.", "Name the folder with the tarballs.")
+    own = None if out is None else os.path.realpath(out)
     files, ignored, hidden, folders = [], [], [], []
     for entry in sorted(path.iterdir()):
         if entry.name.endswith(SUFFIX) and not is_litter(entry.name):  # a folder too: its row says what is wrong
             files.append(entry)
-        elif came_by_itself(entry.name) or (out is not None and entry.resolve() == out.resolve()):
+        elif came_by_itself(entry.name) or os.path.realpath(entry) == own:
             ignored.append(entry.name)
         elif is_left(entry.name):  # of a 'pack' that was killed, or runs now
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -55,6 +56,20 @@ def test_the_cache_goes_by_contents_not_by_name(
     grader.grade(path)
     outcome = grader.grade(Path(shutil.copy(path, path.with_name("s2.tar.gz"))))
     assert (scorer.calls, outcome.student_number, outcome.file) == (1, "s2", "s2.tar.gz")
+
+
+def test_copies_are_called_by_the_names_of_this_run(
+    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    images = smooth(40)
+    path, prints = submit("s1", images), fingerprint(images)
+    matches = []
+    for letter in "ab":
+        known = Collections(training=KnownFaces(tuple(f"{letter}{i}.png" for i in range(40)), prints))
+        graded = Grader(scorer, known, tmp_path / "cache", limits=limits).grade(path).graded
+        assert graded is not None
+        matches.append(graded.flags[0].details["examples"][0]["match"])
+    assert matches == ["a0.png", "b0.png"]
 
 
 @pytest.mark.parametrize("change", ["force", "scorer", "known", "damaged", "flipped"])
@@ -137,6 +152,34 @@ def test_a_rejection_is_cached_as_a_score_is(
         file.write_bytes(file.read_bytes()[:-9])
     Grader(scorer, Collections(), cache, limits=limits).grade(path)
     assert reads.call_count == 3
+
+
+def test_a_cached_rejection_that_cannot_be_read_is_made_again(
+    scorer: Any, limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s1.tar.gz"
+    path.write_bytes(b"\x1f\x8b nonsense")
+    first = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path).rejection
+    monkeypatch.setattr(
+        grader, "read_sealed_json", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+    )
+    second = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path).rejection
+    assert first is not None and second is not None
+    assert (first.code, first.message) == (second.code, second.message)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps names as Unicode")
+@pytest.mark.parametrize("raw", [b"\xc3\xa9.zip", b"x\xe9.zip"], ids=["utf8", "other"])
+def test_a_file_has_one_name_in_every_locale(
+    raw: bytes, scorer: Any, limits: Limits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    for encoding in ("utf-8", "ascii", "latin-1"):
+        with monkeypatch.context() as changed:
+            changed.setattr(grader.os, "fsencode", lambda name, by=encoding: name.encode(by, "surrogateescape"))
+            path = Path(raw.decode(encoding, "surrogateescape"))
+            names.append(Grader(scorer, Collections(), tmp_path, limits=limits).grade(path).file)
+    assert names == [raw.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()] * 3
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -132,6 +132,13 @@ def test_no_csv_cell_runs_as_a_formula(start: str) -> None:
     assert not [cell for row in rows for cell in row if cell.startswith(start)]
 
 
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", " =", '"=', "＝", "＋", "－", "＠"])
+def test_no_part_of_a_csv_cell_runs_where_cells_are_split_at_semicolons(start: str) -> None:
+    text = board(rejected("s1.tar.gz", message=f"'a;{start}1+1;{start}2.txt' is not an image.")).to_csv()
+    cells = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=";") for cell in row]
+    assert [cell[0] for cell in cells if "1+1" in cell or "2.txt" in cell] == ["'", "'"]
+
+
 class _Tags(HTMLParser):
     def __init__(self) -> None:
         super().__init__()

@@ -253,6 +253,12 @@ def test_files_that_cannot_be_read_do_not_keep_the_others_from_being_graded(
     assert (facegen(*words).exit_code, MeanScorer.calls) == (0, 1)
 
 
+def test_a_link_in_a_circle_under_any_name_stops_no_other_file(submissions: Path) -> None:
+    (submissions / "circle").symlink_to("circle")
+    found = stage.find_submissions(submissions, submissions / "grades")
+    assert submissions / "circle" in found and len(found) > 1
+
+
 @pytest.fixture
 def two(packed: Path, tmp_path: Path) -> Path:
     """A folder of two good submissions."""
