@@ -95,7 +95,15 @@ def _require_apple_gpu() -> None:
 
 
 def _is_a_rank() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return world_size() > 1
+
+
+def world_size() -> int:
+    """How many ranks torchrun started, by its variable; 1 without one. EnvironmentProblem where it is no number."""
+    told = os.environ.get("WORLD_SIZE", "1")
+    if not told.isdecimal() or int(told) < 1:
+        raise EnvironmentProblem(f"WORLD_SIZE is {told!r}, and no number of ranks.", "Unset it to train alone.")
+    return int(told)
 
 
 @cache

@@ -33,6 +33,9 @@ _OURS = re.compile(r"\..+(\.[a-z0-9_]{8}\.(part|old)|\.part|\.lock)", re.DOTALL)
 #: The errors of a write for which there is no space. They name no file.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+#: The errors of opening a file that tell nothing of the file: too many are open, or memory is used up.
+OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
 #: What the stages take for a path.
 StrPath = str | os.PathLike[str]
 

@@ -34,7 +34,7 @@ from facegen.data.litter import came_by_itself
 from facegen.data.npy import read_npy_header
 from facegen.errors import InputError, in_words
 from facegen.file_kinds import kind_of_file
-from facegen.files import atomic_folder, fields_sha256, open_regular, read_regular, write_json
+from facegen.files import OF_THE_MACHINE, atomic_folder, fields_sha256, open_regular, read_regular, write_json
 from facegen.printable import printable
 
 if TYPE_CHECKING:
@@ -116,7 +116,11 @@ class FaceDataset:
             manifest = dict(json.loads(read_regular(path / MANIFEST, MOST_TEXT).decode("utf-8")))
             images = _mapped(path / IMAGES)
             names, splits = _read_index(read_regular(path / INDEX, MOST_TEXT))
-        except (OSError, EOFError, ValueError, TypeError, KeyError, RecursionError, csv.Error) as problem:
+        except OSError as problem:
+            if problem.errno in OF_THE_MACHINE:
+                raise
+            raise InputError(f"The dataset {path} is damaged: {str(problem).rstrip('.')}.", _AGAIN) from problem
+        except (EOFError, ValueError, TypeError, KeyError, RecursionError, csv.Error) as problem:
             raise InputError(f"The dataset {path} is damaged: {str(problem).rstrip('.')}.", _AGAIN) from problem
         if manifest.get("schema") != SCHEMA:
             raise InputError(

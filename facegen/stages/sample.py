@@ -140,7 +140,8 @@ def sample(
             Image.fromarray(image).save(folder / f"{number:0{digits}d}.png", pnginfo=info)
             bar.advance()
             preview += [image] * (len(preview) < PREVIEW)
-    save_png(grid, contact_sheet(np.stack(preview)))
+        # Before the folder has its name: images without a preview beside them could be photographs, and would stay.
+        save_png(grid, contact_sheet(np.stack(preview)))
     how = "" if origin.sampling is None else f" by {origin.sampling}"
     against = "" if origin.trained_against is None else f", trained against {origin.trained_against}"
     console.info(

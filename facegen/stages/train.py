@@ -24,7 +24,17 @@ from facegen.files import StrPath, optional_path
 from facegen.locks import remove_unclaimed, sole_use
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.acceleration import compiler_failed
-from facegen.training.checkpoint import BEST, CHECKPOINTS, LAST, RECIPE, SAMPLES, checkpoint_files, newest_checkpoint
+from facegen.training.checkpoint import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    RECIPE,
+    SAMPLES,
+    checkpoint_files,
+    is_last,
+    newest_checkpoint,
+    owes_score,
+)
 from facegen.training.distributed import Ranks, is_writing_process, joined_ranks
 from facegen.training.loop import training_loop
 from facegen.training.outputs import PeriodicScore
@@ -83,7 +93,7 @@ def train(
             must be one, or a recipe with features whose network's weights are not installed; another process trains
             into the same folder; a file of the run cannot be written.
         Diverged: a figure or a weight is no longer finite.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM. It is said whether a checkpoint was written.
+        KeyboardInterrupt: stopped by Ctrl-C, SIGTERM or SIGHUP. It is said whether a checkpoint was written.
     """
     dataset, run = Path(dataset), Path(run)
     weights = optional_path(weights)
@@ -134,10 +144,10 @@ def _train(
     if checkpoint is None and resume:
         raise InputError(f"There is no checkpoint in {run} to resume from.", "Leave --resume out to start.")
     if checkpoint is not None:
-        chosen = _settled(chosen, checkpoint)
-        if _is_done(chosen, checkpoint):
-            console.info(f"Already trained: {run} stands at {checkpoint['images_seen'] / 1000:g} kimg.")
-            return _result(run, checkpoint["images_seen"], checkpoint["best"], reused=True)
+        chosen, seen = _settled(chosen, checkpoint), checkpoint["images_seen"]
+        if _is_done(chosen, checkpoint) and not owes_score(checkpoint, chosen) and is_last(run, seen):
+            console.info(f"Already trained: {run} stands at {seen / 1000:g} kimg.")
+            return _result(run, seen, checkpoint["best"], reused=True)
 
     chosen_device = choose_device(device)
     precision = choose_precision(chosen.precision, chosen_device, double_backward=chosen.is_penalised)
@@ -268,7 +278,11 @@ def _choose_recipe(recipe: str | Path | None, run: Path) -> Recipe:
         return load_recipe(recipe)
     started_with = run / RECIPE
     if not started_with.is_file():
-        return load_recipe(DEFAULT_RECIPE)
+        checkpoint = newest_checkpoint(run, is_writer=False)
+        if checkpoint is None:
+            return load_recipe(DEFAULT_RECIPE)
+        console.warn(f"{started_with} is no longer there: the recipe is that of the newest checkpoint.")
+        return recipe_from_dict(checkpoint["recipe"], f"The checkpoint of {run}")
     try:
         return load_recipe(started_with)
     except InputError as problem:

@@ -5,7 +5,6 @@ Between two openings another file may take a name. And a file that is open may s
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -14,12 +13,10 @@ from pathlib import Path
 from typing import IO
 
 from facegen.errors import InputError, in_words
-from facegen.files import NoRegularFile, open_regular
+from facegen.files import OF_THE_MACHINE, NoRegularFile, open_regular
 from facegen.submission.rules import Code, Limits, Rejection, megabytes
 
 _CHUNK = 1 << 20
-#: What the system refuses whatever the file is: too many are open, or memory is used up.
-_OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class UnreadableTarball(InputError):
@@ -109,7 +106,7 @@ def open_tarball(path: Path, limits: Limits) -> Iterator[OpenTarball]:
 
 def _unreadable(path: Path, problem: OSError) -> UnreadableTarball:
     """What to raise for a file that the system does not read; ``problem`` itself where it is not of the file."""
-    if problem.errno in _OF_THE_MACHINE:
+    if problem.errno in OF_THE_MACHINE:
         raise problem
     return UnreadableTarball(
         f"Cannot read {path}: {problem.strerror or in_words(problem)}.", "Let it be read, and run it again."

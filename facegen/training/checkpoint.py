@@ -46,6 +46,8 @@ RECIPE, CHECKPOINTS, SAMPLES = "recipe.toml", "checkpoints", "samples"
 BEST, LAST = "best.safetensors", "last.safetensors"
 #: The largest side of a generator's images: larger ones fill the memory before they fill a screen.
 MOST_SIZE = 2048
+#: What older checkpoints lack.
+_LATER = frozenset({"aside_seconds", "best_by", "is_settled", "owes_score"})
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
 KEPT = 2
 
@@ -222,9 +224,11 @@ def _require_fields(state: dict[str, Any]) -> None:
         "aside_seconds": _is_time,
         "best": lambda value: value is None or (type(value) in (int, float) and math.isfinite(value)),
         "best_by": lambda value: value is None or isinstance(value, str),
+        "is_settled": lambda value: isinstance(value, bool),
+        "owes_score": lambda value: isinstance(value, bool),
     }
     for name, fits in wanted.items():
-        if name not in state and name not in ("aside_seconds", "best_by"):  # older ones lack these
+        if name not in state and name not in _LATER:
             raise Damaged(f"it lacks {name}")
         if name in state and not fits(state[name]):
             raise Damaged(f"its {name} cannot be {printable(repr(state[name]))[:40]}")
@@ -232,6 +236,27 @@ def _require_fields(state: dict[str, Any]) -> None:
         weights = state[TRAINER].get(network)
         if isinstance(weights, dict) and not all(map(_is_finite, weights.values())):
             raise Damaged(f"the weights of {network} hold NaN or infinity, as of a training that diverged")
+
+
+def owes_score(checkpoint: Mapping[str, Any], recipe: Recipe) -> bool:
+    """Whether a score was due as the checkpoint was saved, and was broken off; and the recipe still scores."""
+    return bool(checkpoint.get("owes_score") and recipe.score_every)
+
+
+def is_last(run: Path, images_seen: int) -> bool:
+    """Whether a run's last generator is there, whole, and of so many images.
+
+    It is written after the checkpoint, so a process that was killed in between left that of the one before.
+    """
+    try:
+        _, metadata = read_safetensors(run / LAST)
+    except (Damaged, OSError):
+        return False
+    return metadata.get("kimg") == _kimg(images_seen)
+
+
+def _kimg(images_seen: int) -> str:
+    return f"{images_seen / 1000:g}"
 
 
 def _is_time(value: Any) -> bool:
@@ -278,7 +303,7 @@ def save_generator(
         "recipe": json.dumps(recipe.to_dict()),
         "size": str(size),
         "dataset_sha256": dataset,
-        "kimg": f"{images_seen / 1000:g}",
+        "kimg": _kimg(images_seen),
     }
     if recipe.trained_against is not None:
         metadata["trained_against"] = recipe.trained_against

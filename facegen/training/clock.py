@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from facegen.training.hyperparameter import MOST_KIMG
 from facegen.training.recipe import Recipe
 
 #: Seconds at the start in which a machine is not at its pace yet, and seconds in which the pace is then measured: as
@@ -11,6 +12,10 @@ from facegen.training.recipe import Recipe
 WARM_UP, MEASURED = (0.01, 5.0), (0.03, 20.0)
 #: What is left of the time for training, beside scores and files that are still to come.
 TRAINING_SHARE = 0.97
+
+
+#: What a clock that stood still, or went back, is taken to have measured.
+LEAST_SECONDS = 1e-6
 
 
 class Clock:
@@ -64,12 +69,12 @@ class Length:
     def _next_look(self) -> float:
         """When the clock is read next, on the way to the pace."""
         share, most = WARM_UP if self._warm is None else MEASURED
-        since = self._started if self._warm is None else self._warm[1]
+        since = (self._warm or self._start)[1]
         return since + min(share * self._seconds, most)
 
-    def start(self) -> None:
-        """The first step begins now."""
-        self._started = self._clock.now
+    def start(self, seen: int = 0) -> None:
+        """The first step begins now, with ``seen`` images shown before."""
+        self._start = (seen, self._clock.now)
 
     def wants_to_look(self) -> bool:
         """Whether the device should be waited for, so that :meth:`look` finds how many images were really shown."""
@@ -82,14 +87,16 @@ class Length:
         if before is None:
             if not last:
                 return None
-            before = (0, self._started)
-        pace = (seen - before[0]) / (now - before[1])
+            before = self._start
+        pace = (seen - before[0]) / max(now - before[1], LEAST_SECONDS)
         step = self.recipe.images_per_step
-        return (seen + round(pace * max(0.0, self._seconds - now) * TRAINING_SHARE / step) * step) / 1000
+        kimg = (seen + round(pace * max(0.0, self._seconds - now) * TRAINING_SHARE / step) * step) / 1000
+        return min(kimg, MOST_KIMG)
 
     def settle(self, kimg: float) -> Recipe:
         """The recipe with a length of ``kimg``, its schedules stretched alike."""
         longer = kimg / self.recipe.kimg
-        stretched = {"kimg": kimg, "schedule_kimg": self.recipe.schedule_kimg * longer}
+        schedule_kimg = self.recipe.schedule_kimg and min(self.recipe.schedule_kimg * longer, MOST_KIMG)
+        stretched = {"kimg": kimg, "schedule_kimg": schedule_kimg}
         self.recipe, self.is_settled = self.recipe.with_overrides(stretched), True
         return self.recipe

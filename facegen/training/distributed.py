@@ -14,7 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from facegen.errors import EnvironmentProblem
+from facegen.device import world_size
+from facegen.errors import EnvironmentProblem, in_words
 
 #: How long ranks wait for one another: the writer may have to take the features of a whole reference first. A rank
 #: that died is noticed at once, not by this.
@@ -76,19 +77,28 @@ class Ranks:
 
 def is_writing_process() -> bool:
     """Whether this process is the writer: what torchrun's variables say, before the ranks have joined."""
-    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
+    return os.environ.get("RANK", "0") == "0" or world_size() == 1
 
 
 @contextmanager
 def joined_ranks(device: torch.device) -> Iterator[Ranks]:
-    """The ranks torchrun started (from its environment variables), joined for the block; else this process alone."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    """The ranks torchrun started (from its environment variables), joined for the block; else this process alone.
+
+    EnvironmentProblem where the variables are not torchrun's, the ranks do not find each other, or one is lost.
+    """
+    world = world_size()
     if world == 1:
         yield Ranks()
         return
     if not dist.is_available():
         raise EnvironmentProblem("This build of torch has no torch.distributed.", "Train without torchrun.")
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    try:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+    except (ValueError, RuntimeError) as problem:  # torch's, of variables and of sockets
+        raise EnvironmentProblem(
+            f"The {world} ranks of WORLD_SIZE cannot join: {in_words(problem)}.",
+            "Start them by torchrun, or unset WORLD_SIZE to train alone.",
+        ) from problem
     try:
         yield Ranks(dist.get_rank(), world)
     except RuntimeError as problem:

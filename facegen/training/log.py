@@ -140,6 +140,17 @@ class TrainingLog:
         self._file.close()
         self._file = _open(self._path)
 
+    def complete(self, kimg: float, figures: Mapping[str, float | str]) -> None:
+        """Add figures to the tick of ``kimg``, the last one, which a stop kept from having them."""
+        ticks = _written_ticks(self._path.parent)
+        if not ticks or ticks[-1]["kimg"] < kimg - 1e-9:
+            ticks.append({"kimg": kimg})  # it was cut out since
+        ticks[-1].update(figures)
+        self._file.close()
+        write_text(self._path, "".join(map(_line, ticks)))
+        self._file = _open(self._path)
+        self._tell_board(kimg, figures)
+
     def tick(self, tick: Tick) -> None:
         """Write one tick: what is not finite as null. TensorBoard has its numbers, and its ``metric`` as text."""
         line = _line(tick).encode()
@@ -147,7 +158,10 @@ class TrainingLog:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         kimg = tick["kimg"]
         assert isinstance(kimg, (int, float)), "every tick has its kimg"
-        finite = null_where_not_finite(tick)
+        self._tell_board(kimg, tick)
+
+    def _tell_board(self, kimg: float, figures: Tick) -> None:
+        finite = null_where_not_finite(figures)
         told = {name: value for name, value in finite.items() if name != "kimg" and value is not None}
         self._board.add(round(kimg * 1000), told)
 

@@ -16,7 +16,7 @@ from facegen.data.dataset import FaceDataset
 from facegen.errors import FacegenError, InputError, in_words
 from facegen.training.acceleration import open_trainer
 from facegen.training.batches import RealImages
-from facegen.training.checkpoint import BEST, TRAINER, checkpoint_files
+from facegen.training.checkpoint import BEST, TRAINER, checkpoint_files, is_last, owes_score
 from facegen.training.clock import Clock, Length
 from facegen.training.distributed import Ranks
 from facegen.training.figures import Figures
@@ -52,6 +52,8 @@ def training_loop(
 ) -> LoopResult:
     """Train as long as the recipe says, from the start or from a checkpoint's state.
 
+    What a stop or a kill kept from being written beside the checkpoint, its samples and its score, comes first.
+
     Args:
         scorer: scores the averaged generator now and then.
         must_compile: the recipe's ``compile`` is not to be given up where it fails.
@@ -61,7 +63,7 @@ def training_loop(
             run that is moved or deleted.
         EnvironmentProblem: the compiler fails, and must not.
         Diverged: a figure or a weight is not finite; the last checkpoint is from before.
-        Stopped: after Ctrl-C or SIGTERM, with a checkpoint written.
+        Stopped: after Ctrl-C, SIGTERM or SIGHUP, with a checkpoint written.
         KeyboardInterrupt: the same before the first step, or for a second time; nothing is saved then.
         OSError: a file cannot be written; what was written before is whole.
         Exception: whatever ``scorer`` raises, with a checkpoint written.
@@ -69,13 +71,13 @@ def training_loop(
     if recipe.batch % ranks.world:
         raise InputError(f"A batch of {recipe.batch} does not divide into {ranks.world} ranks.", "Change --batch.")
     before = checkpoint or {"images_seen": 0, "best": None, "seconds": 0.0}
-    seen, best, best_by = before["images_seen"], before["best"], before.get("best_by")
+    seen, best = before["images_seen"], _Best(before["best"], before.get("best_by"))
     if ranks.any(ranks.agree(seen) != seen):
         raise InputError(
             f"The ranks do not find the same checkpoint in {run}.", "Put the run where every machine sees it."
         )
     clock = Clock(before["seconds"], before.get("aside_seconds", 0.0))
-    length = Length(recipe, clock, settled=checkpoint is not None)
+    length = Length(recipe, clock, settled=checkpoint is not None and before.get("is_settled", True))
     rows = dataset.training_rows()
     real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=device, ranks=ranks)
 
@@ -106,8 +108,19 @@ def training_loop(
             bar = stack.enter_context(console.progress(f"Training {recipe.name}", total, done=seen))
             memory = "the device's" if real.on_device else "main"
             console.detail(f"{device}, {precision}: {len(rows):,} images are in {memory} memory.")
+            if checkpoint is not None and not is_last(run, seen):
+                take_standing_statistics(trainer)
+                saved.samples(trainer, seen)
+        if owes_score(before, recipe) and scorer is not None:
+            take_standing_statistics(trainer)
+            score = _score(trainer, scorer, ranks, stop)
+            if ranks.is_writer and score is not None:
+                log.complete(seen / 1000, score.for_log())
+                if best.is_beaten(score, seen):
+                    saved.generator(BEST, trainer, seen, score.details)
+                saved.checkpoint(trainer, seen, _progress(best, clock, length))
         clock.lap(training=False)
-        length.start()
+        length.start(seen)
         tick_seen, last = seen, {"score": clock.now, "checkpoint": clock.now}
         stop.begin()
 
@@ -135,6 +148,7 @@ def training_loop(
                         saved.recipe(trainer.recipe)
                         console.info(f"At this pace {recipe.minutes:g} minutes reach {trainer.recipe.kimg:,.4g} kimg.")
             due = {"score", "checkpoint"} if over else _in_time(due, recipe, clock, last, ranks)
+            wants_score = scorer is not None and "score" in due
             due = due - {"score"} | {"checkpoint"} if stopping else due
             figures["images_per_sec"] = (seen - tick_seen) / elapsed if elapsed else None
             figures["sec_per_kimg"] = 1000 * elapsed / (seen - tick_seen)
@@ -153,7 +167,7 @@ def training_loop(
                     score = _score(trainer, scorer, ranks, stop)
                 except Exception:  # what is trained is not lost because it cannot be scored
                     if ranks.is_writer:
-                        saved.checkpoint(trainer, seen, _progress(best, best_by, clock))
+                        saved.checkpoint(trainer, seen, _progress(best, clock, length, owes_score=True))
                         saved.samples(trainer, seen)
                     raise
                 stopping = ranks.any(stop.is_asked)
@@ -164,15 +178,7 @@ def training_loop(
                 scored: dict[str, float | str] = {}
                 if score is not None:
                     scored = score.for_log()
-                    if not math.isfinite(score.value):
-                        console.warn(f"The score at kimg {seen / 1000:g} is {score.value}: it is null in the log.")
-                    elif best_by not in (None, score.metric):
-                        console.warn(
-                            f"The best so far was found by {best_by}, not by {score.metric}: it is sought anew."
-                        )
-                        best = None
-                    if math.isfinite(score.value) and (best is None or score.value < best):
-                        best, best_by = score.value, score.metric
+                    if best.is_beaten(score, seen):
                         saved.generator(BEST, trainer, seen, score.details)
                 clock.lap(training=False)
                 tick = {**figures, **scored, "seconds": clock.trained, "aside_seconds": clock.aside}
@@ -181,7 +187,8 @@ def training_loop(
             if "checkpoint" in due:
                 # Where somebody may soon kill, what training goes on from comes first; it takes the statistics anew.
                 if ranks.is_writer:
-                    saved.checkpoint(trainer, seen, _progress(best, best_by, clock))
+                    owing = wants_score and score is None
+                    saved.checkpoint(trainer, seen, _progress(best, clock, length, owes_score=owing))
                 if not has_statistics:
                     take_standing_statistics(trainer)
                 if ranks.is_writer:
@@ -191,12 +198,39 @@ def training_loop(
             clock.lap(training=False)
             last.update(dict.fromkeys(due, clock.now))
             tick_seen = seen
-    return LoopResult(seen, best)
+    return LoopResult(seen, best.value)
 
 
-def _progress(best: float | None, best_by: str | None, clock: Clock) -> dict[str, float | str | None]:
-    """What a checkpoint tells of the run beside its networks. ``best_by`` is the metric of the best score."""
-    return {"best": best, "best_by": best_by, "seconds": clock.trained, "aside_seconds": clock.aside}
+class _Best:
+    """The best score of a run so far, and the metric that it is of."""
+
+    def __init__(self, value: float | None, metric: str | None) -> None:
+        self.value, self.metric = value, metric
+
+    def is_beaten(self, score: PeriodicScore, seen: int) -> bool:
+        """Whether ``score`` is the best from now on. One that is no number never is, and that is said."""
+        if not math.isfinite(score.value):
+            console.warn(f"The score at kimg {seen / 1000:g} is {score.value}: it is null in the log.")
+            return False
+        if self.metric not in (None, score.metric):
+            console.warn(f"The best so far was found by {self.metric}, not by {score.metric}: it is sought anew.")
+            self.value = None
+        if self.value is not None and score.value >= self.value:
+            return False
+        self.value, self.metric = score.value, score.metric
+        return True
+
+
+def _progress(best: _Best, clock: Clock, length: Length, *, owes_score: bool = False) -> dict[str, float | str | None]:
+    """What a checkpoint tells of the run beside its networks.
+
+    ``best_by`` is the metric of the best score; ``is_settled``, whether a length by the clock is one in kimg too;
+    ``owes_score``, that a score was due, and was broken off.
+    """
+    return {
+        **{"best": best.value, "best_by": best.metric, "seconds": clock.trained, "aside_seconds": clock.aside},
+        **{"is_settled": length.is_settled, "owes_score": owes_score},
+    }
 
 
 def _whole_steps(recipe: Recipe) -> int:

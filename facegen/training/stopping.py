@@ -1,17 +1,22 @@
-"""Ctrl-C and SIGTERM while a run trains."""
+"""Ctrl-C, SIGTERM and a terminal that is closed, while a run trains."""
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TypeVar
 
 from facegen import console
 
 Result = TypeVar("Result")
+
+#: Seconds in which a second request is the first one: torchrun passes on what the terminal has sent to all, and a
+#: terminal that is closed tells its programs as the shell does.
+SAME_REQUEST = 1.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -28,12 +33,13 @@ class StopRequests:
     - Until :meth:`begin` there is nothing to save, and the first breaks off at once: KeyboardInterrupt.
     - After it the first lets the step at hand end, so that it can be saved. A cluster that sends SIGTERM kills a few
       seconds later, so it does not wait for what is done in :meth:`unless_asked`, which is given up.
-    - The second breaks off at once, whatever goes on.
+    - The second breaks off at once, whatever goes on, unless it comes with the first.
     """
 
     def __init__(self) -> None:
         self.is_asked = False
         self._has_begun = self._may_give_up = False
+        self._asked_at = 0.0
 
     def begin(self) -> None:
         """From here on there is something to save."""
@@ -41,12 +47,15 @@ class StopRequests:
 
     def request(self, number: int = 0, frame: FrameType | None = None) -> None:
         """Take a request to stop, as the handler of a signal does."""
+        if self.is_asked and time.monotonic() - self._asked_at < SAME_REQUEST:
+            return
         if self.is_asked or not self._has_begun:
             raise KeyboardInterrupt
-        self.is_asked = True
+        self.is_asked, self._asked_at = True, time.monotonic()
         # By another thread: this one may be in the middle of a message, and a stream is not to be entered twice.
         words = "Stopping after this step, to save; once more breaks it off at once."
-        threading.Thread(target=console.info, args=(words,)).start()
+        with suppress(RuntimeError):  # there may be no more threads, and the words are worth less than the run
+            threading.Thread(target=console.info, args=(words,)).start()
         if self._may_give_up:
             raise _BrokenOff
 
@@ -65,12 +74,18 @@ class StopRequests:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """Inside, Ctrl-C and SIGTERM are requests to stop. In a thread that is not the main one there are none."""
+    """Inside, Ctrl-C, SIGTERM and SIGHUP are requests to stop. In a thread that is not the main one there are none.
+
+    SIGHUP, of a terminal that is closed, stays ignored where it is, as under nohup; Windows has none.
+    """
     requests = StopRequests()
     if threading.current_thread() is not threading.main_thread():
         yield requests  # only the main thread may handle signals
         return
-    before = {number: signal.signal(number, requests.request) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, requests.request) for number in numbers}
     try:
         yield requests
     finally:

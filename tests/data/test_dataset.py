@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 
@@ -182,3 +183,14 @@ def test_a_file_in_place_of_a_dataset_is_called_what_it_is(tmp_path: Path, conte
     (tmp_path / "faces.zip").write_bytes(content)
     with pytest.raises(InputError, match=words):
         FaceDataset.open(tmp_path / "faces.zip")
+
+
+def test_too_many_open_files_are_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "faces")
+
+    def refused(path: Path, most: int) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr("facegen.data.dataset.read_regular", refused)
+    with pytest.raises(OSError, match="Too many open files"):
+        FaceDataset.open(tmp_path / "faces")

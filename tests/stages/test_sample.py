@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -105,6 +106,21 @@ def test_earlier_samples_are_replaced_and_nothing_else(facegen: Run, generator: 
     refused = facegen("sample", generator, tmp_path / "images", "-n", "2")
     assert refused.exit_code == 2 and "holiday.png" in refused.stderr
     assert (tmp_path / "images" / "holiday.png").read_bytes() == b"mine"
+
+
+def test_images_whose_preview_finds_no_room_are_not_left_where_the_next_ones_go(
+    facegen: Run, generator: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a preview beside them they would be taken for photographs, and not replaced."""
+
+    def full(*words: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "save_png", full)
+        assert facegen("sample", generator, tmp_path / "images", "-n", "2").exit_code == 2
+    assert not list(tmp_path.glob("images*"))
+    assert facegen("sample", generator, tmp_path / "images", "-n", "2").exit_code == 0
 
 
 def test_a_run_without_a_generator_is_said(facegen: Run, tmp_path: Path) -> None:

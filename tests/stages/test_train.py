@@ -14,7 +14,7 @@ from click.testing import Result
 from facegen.data.dataset import new_dataset
 from facegen.locks import claim, sole_use
 from facegen.stages.train import train
-from facegen.training.checkpoint import checkpoint_files, load_checkpoint
+from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_generator
 from facegen.training.log import LOG, Tick, describe_tick, read_log
 from facegen.training.loop import LoopResult
 from facegen.training.recipe import Recipe, load_recipe
@@ -402,3 +402,26 @@ def test_what_a_killed_process_left_is_cleaned_up(facegen: Run, dataset: Path, r
         assert claim(file, in_use)  # as 'facegen sample run run/images' does meanwhile
         assert facegen("train", dataset, run).exit_code == 0
     assert list(run.rglob("*.part")) == [in_use]
+
+
+def test_a_finished_run_whose_last_generator_is_of_before_is_not_done(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(dataset, run, recipe=recipe, device="cpu")
+    (run / "last.safetensors").unlink()  # as where a process was killed after the checkpoint
+    again = facegen("train", dataset, run, "--device", "cpu")
+    assert again.exit_code == 0 and "Already trained" not in again.stderr
+    assert load_generator(run / "last.safetensors").kimg == 0.032
+
+
+def test_a_run_without_its_recipe_goes_on_by_its_checkpoints(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(dataset, run, recipe=recipe, device="cpu")
+    written = (run / "recipe.toml").read_text(encoding="utf-8")
+    (run / "recipe.toml").unlink()
+    again = facegen("train", dataset, run, "--kimg", "0.048", "--device", "cpu")
+    assert again.exit_code == 0 and "recipe.toml is no longer there" in again.stderr
+    assert (run / "recipe.toml").read_text(encoding="utf-8") == written.replace("kimg = 0.032", "kimg = 0.048", 1)

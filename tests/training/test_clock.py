@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facegen.training.clock import Clock, Length
+from facegen.training.hyperparameter import MOST_KIMG, MOST_MINUTES
 from facegen.training.recipe import Recipe
 
 
@@ -76,6 +77,37 @@ def test_a_run_that_stops_before_its_pace_is_known_takes_what_it_has(hand: Hand,
     length.start()
     hand.at += 0.1
     assert length.look(80, last=True) == pytest.approx((80 + 0.97 * 59.9 * 800) / 1000, abs=0.008)
+
+
+def test_a_run_that_goes_on_before_its_pace_is_known_takes_its_own(hand: Hand, tiny_recipe: Recipe) -> None:
+    recipe = tiny_recipe.with_overrides({"minutes": 1.0})
+    length = Length(recipe, Clock(trained=1.0), settled=False)
+    length.start(8000)
+    hand.at += 1
+    assert length.look(8080, last=True) == pytest.approx((8080 + 0.97 * 58 * 80) / 1000, abs=0.008)
+
+
+@pytest.mark.parametrize(("kimg", "schedule_kimg"), [(1.0, 1e8), (1e-320, 1.0), (1e-320, 0.0)])
+def test_a_length_of_any_proportion_is_within_the_limits(
+    tiny_recipe: Recipe, kimg: float, schedule_kimg: float
+) -> None:
+    recipe = tiny_recipe.with_overrides({"minutes": 1.0, "kimg": kimg, "schedule_kimg": schedule_kimg})
+    settled = Length(recipe, Clock(), settled=False).settle(2.0)
+    assert (settled.kimg, settled.schedule_kimg) == (2.0, min(schedule_kimg * 1e9, MOST_KIMG))
+
+
+def test_ten_years_of_a_quick_machine_are_within_the_limits(hand: Hand, tiny_recipe: Recipe) -> None:
+    length = Length(tiny_recipe.with_overrides({"minutes": float(MOST_MINUTES)}), Clock(), settled=False)
+    length.start()
+    hand.at += 1
+    reached = length.look(8_000_000, last=True)
+    assert reached == MOST_KIMG and length.settle(reached).kimg == MOST_KIMG
+
+
+def test_a_clock_that_stands_still_is_no_division_by_zero(hand: Hand, tiny_recipe: Recipe) -> None:
+    length = Length(tiny_recipe.with_overrides({"minutes": 1.0}), Clock(), settled=False)
+    length.start()
+    assert length.look(8, last=True) is not None
 
 
 def test_a_run_that_goes_on_keeps_its_length_and_its_time(hand: Hand, tiny_recipe: Recipe) -> None:

@@ -20,9 +20,10 @@ from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_
 from facegen.training.distributed import Ranks
 from facegen.training.log import read_log
 from facegen.training.loop import Diverged, LoopResult, training_loop
-from facegen.training.outputs import PeriodicScore
+from facegen.training.outputs import Outputs, PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe
 from facegen.training.stopping import Stopped
+from facegen.training.trainer import Trainer
 
 PENALISED = {"discriminator_norm": "none", "loss": "relativistic", "r1_gamma": 2.0, "r2_gamma": 2.0}
 MEASURED = ("loss_d", "loss_g", "d_real", "d_fake", "spread")
@@ -407,3 +408,80 @@ def test_a_crash_while_a_checkpoint_is_written_changes_nothing_of_the_run(
     kept = ("kimg", "score", *MEASURED)
     mine, his = ([{key: tick.get(key) for key in kept} for tick in read_log(run)] for run in (crashed, whole))
     assert mine == his
+
+
+def test_what_a_kill_kept_from_being_written_beside_the_last_checkpoint_is_written_then(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, crashed = tmp_path / "whole", tmp_path / "crashed"
+    go(tiny_recipe, tiny_dataset, whole)
+
+    def crash(saved: Outputs, trainer: Trainer, seen: int) -> None:
+        if seen == 96:
+            raise Crash
+        samples(saved, trainer, seen)
+
+    samples = Outputs.samples
+    with monkeypatch.context() as patch:
+        patch.setattr(Outputs, "samples", crash)
+        with pytest.raises(Crash):
+            go(tiny_recipe, tiny_dataset, crashed)
+    go(tiny_recipe, tiny_dataset, crashed, checkpoint=load_checkpoint(checkpoint_files(crashed)[0]))
+    for name in ("last.safetensors", "samples/kimg-000000.096.png"):
+        assert (crashed / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_score_that_a_stop_broke_off_is_made_up_for(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path
+) -> None:
+    class Asked(Scorer):
+        def score(self, images: np.ndarray, features: np.ndarray) -> PeriodicScore:
+            score = super().score(images, features)
+            if score.value == 1.0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return score
+
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    recipe = tiny_recipe.with_overrides({"score_every": 0.048})
+    go(recipe, tiny_dataset, whole, scorer=Scorer([2.0, 1.0]))
+    with pytest.raises(Stopped):
+        go(recipe, tiny_dataset, stopped, scorer=Asked([2.0, 1.0]))
+    checkpoint = load_checkpoint(checkpoint_files(stopped)[0])
+    assert checkpoint["owes_score"] and checkpoint["best"] == 2.0
+    assert go(recipe, tiny_dataset, stopped, checkpoint=checkpoint, scorer=Scorer([1.0])) == LoopResult(96, 1.0)
+    assert not load_checkpoint(checkpoint_files(stopped)[0])["owes_score"]
+    assert (stopped / "best.safetensors").read_bytes() == (whole / "best.safetensors").read_bytes()
+    mine, his = ([(tick["kimg"], tick.get("score")) for tick in read_log(run)] for run in (stopped, whole))
+    assert mine == his
+
+
+def test_a_run_by_the_clock_that_goes_on_before_its_pace_is_known_finds_it_then(
+    tiny_recipe: Recipe, tiny_dataset: FaceDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    recipe = tiny_recipe.with_overrides({"minutes": 1.0, "tick_kimg": 0.008, "checkpoint_every": 0.008})
+    save = Outputs.checkpoint
+
+    def crash(saved: Outputs, *words: Any) -> None:
+        save(saved, *words)
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Outputs, "checkpoint", crash)
+        with pytest.raises(Crash):
+            go(recipe, tiny_dataset, run)
+    checkpoint = load_checkpoint(checkpoint_files(run)[0])
+    assert not checkpoint["is_settled"]
+    lengths = []
+
+    def settled(saved: Outputs, recipe: Recipe) -> None:
+        lengths.append(recipe.kimg)
+        if len(lengths) == 2:
+            raise Crash
+
+    monkeypatch.setattr(Outputs, "recipe", settled)
+    monkeypatch.setattr("facegen.training.clock.WARM_UP", (0.0, 0.0))
+    monkeypatch.setattr("facegen.training.clock.MEASURED", (0.0, 0.0))
+    with pytest.raises(Crash):
+        go(recipe, tiny_dataset, run, checkpoint=checkpoint)
+    assert lengths[0] == recipe.kimg != lengths[1]
