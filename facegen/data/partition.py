@@ -12,8 +12,10 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from facegen.data.caps import require_few
 from facegen.data.dataset import SPLITS
 from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
@@ -37,6 +39,11 @@ _SPLIT_HEADS = frozenset({"partition", "eval_partition", "split"})
 _NAME_HEADS = frozenset({"image_id", "image_name", "image", "file_name", "filename", "file", "name"})
 #: CelebA's has 2.6 million bytes.
 MOST_BYTES = 100_000_000
+#: Of the folders that an image lies in so many tell one name from another.
+_FOLDERS = 4
+#: What :meth:`str.splitlines` takes for an end of a line, besides \r and \n.
+_OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_LINE = re.compile(f"[^\r\n{_OTHER_ENDS}]+")
 #: Lines that are looked at to tell what stands between the columns.
 _SAMPLE = 50
 
@@ -115,11 +122,11 @@ def _plain(name: str) -> str:
 
 
 def _tails(name: str) -> Iterator[str]:
-    """``a/b/c.jpg``, ``b/c.jpg``, ``c.jpg``."""
+    """``a/b/c.jpg``, ``b/c.jpg``, ``c.jpg``; of many folders the last few, for all tails of a long path are long."""
     yield name
-    while "/" in name:
-        name = name.partition("/")[2]
-        yield name
+    near = name.rsplit("/", _FOLDERS + 1)
+    for first in range(1, len(near)):
+        yield "/".join(near[first:])
 
 
 def _loose_keys(name: str) -> Iterator[str]:
@@ -148,29 +155,44 @@ def parse_partition(data: bytes, label: str) -> Partition:
     text = _text(data)
     if text is None:
         raise _no_partition(data, label, f"The partition {label} is not a text file in UTF-8 or UTF-16.")
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    split_line = _splitter([line for _, line in lines[:_SAMPLE]])
+    sample = [line for _, line in islice(_lines(text, label), _SAMPLE)]
+    split_line = _splitter(sample)
     columns: _Columns | None = None
     partition: dict[str, str] = {}
-    for at, (number, line) in enumerate(lines):
+    for at, (place, line) in enumerate(_lines(text, label)):
         cells = split_line(line)
         if at == 0 and _is_header(cells):
-            columns = _named_columns(cells, split_line(lines[1][1])) if len(lines) > 1 else None
+            columns = _named_columns(cells, split_line(sample[1])) if len(sample) > 1 else None
             continue
         columns = columns or _columns(cells)
         if columns is None or not columns.fit(cells):
             said = f"is {line.strip()[:60]!r}, not an image name and 0, 1 or 2."
-            problem = f"Line {number} of the partition {label} {said}"
+            problem = f"Line {_number(text, place)} of the partition {label} {said}"
             raise _no_partition(data, label, problem) if at == 0 else InputError(problem, _REMEDY)
         name, split = _plain(cells[columns.name]), _CODES[cells[columns.split].casefold()]
         if partition.setdefault(name, split) != split:
             raise InputError(
-                f"The partition {label} puts {name!r} into {partition[name]} and, in line {number}, into {split}.",
+                f"The partition {label} puts {name!r} into {partition[name]} and, in line {_number(text, place)}, "
+                f"into {split}.",
                 "Keep one of its lines.",
             )
     if not partition:
         raise InputError(f"The partition {label} is empty.", _REMEDY)
     return Partition(label, partition, hashlib.sha256(data).hexdigest())
+
+
+def _lines(text: str, label: str) -> Iterator[tuple[int, str]]:
+    """The lines that are not empty, each with where it begins. InputError where there are far too many."""
+    for count, line in enumerate(_LINE.finditer(text), 1):
+        require_few(f"The partition {label}", count)
+        if line[0].strip():
+            yield line.start(), line[0]
+
+
+def _number(text: str, place: int) -> int:
+    """The number, from 1, of the line that begins at ``place``."""
+    ends = sum(text.count(end, 0, place) for end in ("\r", "\n", *_OTHER_ENDS))
+    return 1 + ends - text.count("\r\n", 0, place)
 
 
 def _text(data: bytes) -> str | None:

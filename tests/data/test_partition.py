@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facegen.data import caps
 from facegen.data.partition import Partition, is_partition_name, parse_partition, read_partition
 from facegen.errors import InputError
 
@@ -188,3 +189,20 @@ def test_is_called_so(name: str) -> None:
 )
 def test_is_not_called_so(name: str) -> None:
     assert not is_partition_name(name)
+
+
+def test_a_path_of_many_folders_is_kept_in_few_words() -> None:
+    partition = parse_partition(("a/" * 20_000 + "x.jpg 1\n").encode(), "p.txt")
+    assert partition.match(["a/x.png", "b/x.jpg"]).splits == ["valid", "valid"]
+    assert sum(map(len, partition._loose)) < 100_000
+
+
+def test_lines_are_counted_by_whatever_ends_them() -> None:
+    with pytest.raises(InputError, match="Line 6 of the partition"):
+        parse_partition(b"1.jpg 0\r\n\n2.jpg 1\x0b\x0c3.jpg 0\r4.jpg 5\n", "p.txt")
+
+
+def test_more_lines_than_images_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caps, "MOST_ENTRIES", 9)
+    with pytest.raises(InputError, match=r"The partition p\.txt claims more than 9 entries"):
+        parse_partition(b" \n" * 10, "p.txt")
