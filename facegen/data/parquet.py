@@ -132,7 +132,7 @@ class Parquet:
                 ) as table,
             ):
                 yield table
-        except (pyarrow.ArrowException, OSError) as problem:
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as problem:
             kind = kind_of_file(shard)
             if kind is not None and kind is not PARQUET:
                 raise InputError(f"{shard} is {kind.name}, not a parquet file.", kind.remedy) from problem

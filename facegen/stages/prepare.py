@@ -310,6 +310,8 @@ def _already_there(dataset: Path, fingerprint: str, strict: bool) -> dict[str, A
         manifest = there.manifest
         if manifest.get("fingerprint") == fingerprint:
             there.verify()
+            if not isinstance(manifest.get("skipped"), list) or not {"images", "splits"} <= manifest.keys():
+                raise InputError(f"The manifest of {dataset} lacks what a preparation writes.")
     except InputError as problem:
         console.warn(f"{problem.message} It is replaced.")
         return None

@@ -179,3 +179,12 @@ def test_one_row_group_is_not_read_whole(tmp_path: Path) -> None:
     for _ in container.members(container.names):
         most = max(most, pa.total_allocated_bytes() - base)
     assert most < 8e6
+
+
+def test_a_name_that_is_no_text_is_damage(tmp_path: Path, png: Png) -> None:
+    offsets = pa.array([0, 1], pa.int32()).buffers()[1]
+    paths = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff"))
+    images = pa.StructArray.from_arrays([pa.array([png(1)]), paths], ["bytes", "path"])
+    pq.write_table(pa.table({"image": images}), tmp_path / "x.parquet")
+    with pytest.raises(InputError, match=r"x\.parquet is a truncated or damaged parquet file: 'utf-?8' codec"):
+        open_container(tmp_path / "x.parquet")

@@ -601,3 +601,17 @@ def test_a_folder_is_prepared_anew_where_a_file_has_another_name_size_or_time(
     assert prepare(damaged, tmp_path / "out", size=8).reused
     change(damaged)
     assert not prepare(damaged, tmp_path / "out", size=8).reused
+
+
+@pytest.mark.parametrize(
+    "fields", [{"skipped": 1}, {"images": None}, {"splits": None}], ids=["skipped", "images", "splits"]
+)
+def test_a_manifest_that_lacks_fields_is_made_anew(archive: Path, tmp_path: Path, fields: dict[str, Any]) -> None:
+    """Manifests from before there were hashes of them are read by their fields alone."""
+    prepare(archive, tmp_path / "out", size=8, limit=3)
+    path = tmp_path / "out" / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8")) | fields
+    lacking = {"pixels_sha256", "index_sha256", "manifest_sha256"}
+    kept = {name: value for name, value in manifest.items() if name not in lacking and value is not None}
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    assert not prepare(archive, tmp_path / "out", size=8, limit=3).reused
