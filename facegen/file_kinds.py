@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from facegen.files import open_regular
+from facegen.plain_zip import PlainZip
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,7 @@ def _zip_by_first_member(head: bytes) -> FileKind:
 def _is_torchscript(path: Path) -> bool:
     """Whether a zip that PyTorch wrote has code in it."""
     try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, PlainZip(file) as archive:
             return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):  # not implemented: a version to come
         return False

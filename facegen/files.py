@@ -10,7 +10,6 @@ import re
 import shutil
 import stat
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from facegen import console
 from facegen.errors import EnvironmentProblem, in_words
 from facegen.locks import claim, remove_unclaimed, short_name, sole_use
+from facegen.plain_zip import PlainZip
 from facegen.printable import json_text
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def require_whole_zip(file: IO[bytes]) -> None:
     ``.npz`` and what ``torch.save`` writes are zips, and torch does not compare.
     """
     try:
-        with zipfile.ZipFile(file) as archive:
+        with PlainZip(file) as archive:
             damaged = archive.testzip()
     except Exception as problem:  # a flipped bit may be of a size, an encoding or a method: there is no end of errors
         raise Damaged(in_words(problem)) from problem

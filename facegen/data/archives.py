@@ -39,6 +39,7 @@ from facegen.data.passed_over import PassedOver
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.file_kinds import HEAD
 from facegen.files import open_regular, sha256_file, writing_told
+from facegen.plain_zip import PlainZip
 from facegen.printable import printable
 
 #: Attributes that a tar has of all its entries (pax global headers); git archive writes one.
@@ -108,7 +109,7 @@ class Zip:
         listing = Listing[ZipMember](self.passed_over)
         with zip_damage_told(path):
             require_own_offsets(path)
-            with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            with open_regular(path) as file, PlainZip(file) as archive:
                 entries = archive.infolist()
                 require_few(str(path), len(entries))
                 self._check_start(min((entry.header_offset for entry in entries), default=0))
@@ -270,13 +271,16 @@ class TarHeaders:
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+        self._stream, self._left = stream, LONGEST_HEADER
         self._archive = tarfile.TarFile(fileobj=cast(IO[bytes], self), encoding="utf-8", errors="surrogateescape")
 
     def read(self, size: int) -> bytes:
         """What :mod:`tarfile` asks for: a block, or names and attributes."""
-        if size > LONGEST_HEADER:
-            raise tarfile.ReadError(f"an entry has {size:,} bytes of names and attributes")
+        self._left -= size
+        if self._left < 0:
+            raise tarfile.ReadError(
+                f"an entry has more than {LONGEST_HEADER:,} bytes of names, attributes and a sparse file's map"
+            )
         return self._stream.read(size)
 
     def seek(self, offset: int) -> int:
@@ -287,11 +291,15 @@ class TarHeaders:
 
     def __iter__(self) -> Iterator[tarfile.TarInfo]:
         """The entries; between two of them ``stream`` may be used."""
-        while (entry := self._archive.next()) is not None:
+        while (entry := self._next()) is not None:
             self._archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
             if len(self._archive.pax_headers) > _MOST_GLOBAL:
                 raise tarfile.ReadError(f"it has more than {_MOST_GLOBAL:,} attributes of all entries")
             yield entry
+
+    def _next(self) -> tarfile.TarInfo | None:
+        self._left = LONGEST_HEADER
+        return self._archive.next()
 
     @property
     def end(self) -> int:
@@ -318,7 +326,7 @@ class Tar:
                 stream.seek(start)
                 headers = TarHeaders(stream)
                 for entry in headers:
-                    entries += 1
+                    entries += 1 + len(entry.sparse or ())  # a map can have a million parts
                     require_few(str(path), entries)
                     require_name(path, entry.name)
                     self._add(entry, stream, listing)
@@ -362,8 +370,10 @@ class Tar:
         places = [self._partitions.get(name) or self._places[name] for name in names]
         with tar_stream(self.path, self.compression) as tar, tempfile.TemporaryFile() as spool:
             stream: IO[bytes] = tar
-            offsets = [place.offset for place in places if isinstance(place, _Place)]
-            if self.compression and offsets != sorted(offsets):
+            real = [place for place in places if isinstance(place, _Place)]
+            # Of one image with several names, the second is a step back.
+            steps_back = any(after.offset < before.offset + before.held for before, after in pairwise(real))
+            if self.compression and steps_back:
                 # Each step back in a compressed stream starts it anew: go through it once, to a nameless file.
                 self._spool(stream, spool)
                 stream = spool
@@ -423,7 +433,7 @@ def _next_tar(stream: IO[bytes], offset: int) -> int | None:
     if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
         raise tarfile.ReadError("it is cut short or damaged in the middle")
     offset += tarfile.BLOCKSIZE
-    while piece := stream.read(tarfile.BLOCKSIZE << 8):
+    while piece := stream.read(tarfile.BLOCKSIZE << 3):
         zeros = len(piece) - len(piece.lstrip(b"\0"))
         if zeros == len(piece):
             offset += zeros

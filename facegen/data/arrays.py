@@ -30,6 +30,7 @@ from facegen.data.passed_over import PassedOver
 from facegen.data.places import Window
 from facegen.errors import InputError
 from facegen.files import open_regular, sha256_file
+from facegen.plain_zip import PlainZip
 
 #: What arrays of images are called, the surest first: ADM's name, and those that people choose.
 _NAMES = ("arr_0", "images", "image", "imgs", "img", "samples", "faces", "data", "x", "x_train")
@@ -337,7 +338,7 @@ def stored(path: Path, entry: zipfile.ZipInfo) -> Window:
 
 @contextmanager
 def _npz(path: Path) -> Iterator[zipfile.ZipFile]:
-    with zip_damage_told(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+    with zip_damage_told(path), open_regular(path) as file, PlainZip(file) as archive:
         yield archive
 
 

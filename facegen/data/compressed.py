@@ -19,6 +19,8 @@ from facegen.data.caps import require_proportion
 from facegen.files import open_regular
 
 _CHUNK = 1 << 17
+#: So many of the last bytes are kept, for a step back: as far as a buffered reader, and who looks ahead in it, go.
+_KEPT = 1 << 19
 
 
 class TrailingDataError(Exception):
@@ -68,7 +70,7 @@ MAGIC = {"gz": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\0"}
 
 
 class Decompressed(io.RawIOBase):
-    """What a gzip, bzip2 or xz file holds, of one stream or several; a step back starts anew from its beginning.
+    """What a gzip, bzip2 or xz file holds, of one stream or several; a long step back starts anew from its beginning.
 
     Reading raises EOFError where the file ends early, :class:`TrailingDataError` where other data than zeros follow its
     last stream, what zlib, ``bz2`` and ``lzma`` raise for damage, and InputError for a decompression bomb.
@@ -83,7 +85,8 @@ class Decompressed(io.RawIOBase):
 
     def _start(self) -> None:
         self._file.seek(0)
-        self._position = 0
+        self._unpacked = 0
+        self._kept, self._again = b"", 0  # the last bytes, and how many of them are to be read again
         self._raw = b""
         self._stream: _Decompressor | None = _decompressor(self._compression)
 
@@ -94,19 +97,23 @@ class Decompressed(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        return self._position
+        return self._unpacked - self._again
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to ``offset``, or to the end where that comes first. Only from the beginning or from here."""
         if whence == os.SEEK_CUR:
-            offset += self._position
+            offset += self.tell()
         elif whence != os.SEEK_SET:
             raise io.UnsupportedOperation("a compressed file's end is not known")
-        if offset < self._position:
+        if self._unpacked - len(self._kept) <= offset < self._unpacked:
+            self._again = self._unpacked - offset
+        elif offset < self._unpacked:
             self._start()
-        while self._position < offset and self._read(min(_CHUNK, offset - self._position)):
+        else:
+            self._again = 0
+        while self.tell() < offset and self._read(min(_CHUNK, offset - self.tell())):
             pass
-        return self._position
+        return self.tell()
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed's has no 3.10 name
         data = self._read(len(buffer))
@@ -115,6 +122,18 @@ class Decompressed(io.RawIOBase):
 
     def _read(self, most: int) -> bytes:
         """The next bytes; none at the end, which has then been seen."""
+        if self._again:
+            begin = len(self._kept) - self._again
+            data = self._kept[begin : begin + most]
+            self._again -= len(data)
+            return data
+        data = self._unpack(most)
+        self._unpacked += len(data)
+        self._kept = (self._kept + data)[-_KEPT:]
+        require_proportion(str(self._path), self._unpacked, self._held)
+        return data
+
+    def _unpack(self, most: int) -> bytes:
         while self._stream is not None:
             ended = False
             if self._stream.needs_input and not self._raw:
@@ -128,8 +147,6 @@ class Decompressed(io.RawIOBase):
             elif ended and not data:
                 raise EOFError("it ends early")
             if data:
-                self._position += len(data)
-                require_proportion(str(self._path), self._position, self._held)
                 return data
         return b""
 

@@ -16,6 +16,7 @@ from functools import cache
 from PIL import Image
 
 from facegen.data.caps import FREE_IMAGE_PIXELS, MOST_SCANS, is_out_of_proportion
+from facegen.data.jpeg2000 import MOST_PARTS, most_parts
 from facegen.file_kinds import HEAD, kind_of
 
 #: More pixels than this are taken for a decompression bomb (Pillow's own warning level: 89 million).
@@ -24,6 +25,9 @@ MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 #: The formats that photographs come in, the common ones first. Of those that Pillow reads besides, some take minutes
 #: over a small file, some are handed to another program (EPS to Ghostscript), and some are told by no first bytes.
 _PHOTOGRAPHS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
+
+#: Tags of a TIFF.
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 
 #: What Pillow's readers raise on damaged data; each of them was met by damaging files at random.
 DAMAGE = (
@@ -92,8 +96,6 @@ def decode(data: bytes, to_rgb: Callable[[Image.Image], Decoded]) -> Decoded:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=formats()) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise Image.DecompressionBombError
                 _check_proportion(image, data)
                 return to_rgb(image)
     except Image.UnidentifiedImageError:
@@ -106,11 +108,21 @@ def decode(data: bytes, to_rgb: Callable[[Image.Image], Decoded]) -> Decoded:
 
 def _check_proportion(image: Image.Image, data: bytes) -> None:
     """Unreadable where few bytes keep the decoder busy for long."""
-    pixels = image.width * image.height
+    pixels = max(image.width * image.height, _pixels_of_a_tile(image))
+    if pixels > MAX_PIXELS:
+        raise Image.DecompressionBombError
     if is_out_of_proportion(pixels, len(data), FREE_IMAGE_PIXELS):
         raise Unreadable(f"{pixels:,} pixels in {len(data):,} bytes, which looks like a decompression bomb")
     if image.format in ("JPEG", "MPO") and (scans := data.count(b"\xff\xda")) > MOST_SCANS:
         raise Unreadable(f"a JPEG of {scans:,} scans, which looks like a decompression bomb")
+    if image.format == "JPEG2000" and (parts := most_parts(data)) > MOST_PARTS:
+        raise Unreadable(f"a JPEG 2000 divided into {parts:,} parts, which looks like a decompression bomb")
+
+
+def _pixels_of_a_tile(image: Image.Image) -> int:
+    """Pixels of a TIFF's tile, which is unpacked as a whole, and may be larger than the picture; else 0."""
+    tags = getattr(image, "tag_v2", {})
+    return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))
 
 
 def _unidentified(data: bytes) -> str:

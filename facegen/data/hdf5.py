@@ -15,6 +15,7 @@ from facegen import console
 from facegen.data.archives import BytesMember
 from facegen.data.arrays import Layout, choose, conversion, in_words, layout_of, looks_like_images, row_names
 from facegen.data.caps import LARGEST_IMAGE, require_few, require_proportion
+from facegen.data.hdf5_chunks import require_honest_chunks
 from facegen.data.hdf5_heaps import require_sound_heaps
 from facegen.data.image_names import as_utf8, natural_key
 from facegen.data.listing import UnreadableMember
@@ -26,6 +27,9 @@ from facegen.printable import printable as shown
 
 #: Rows that are read at a time where the file is not in chunks.
 _ROWS = 32
+
+#: Groups within each other, at most: HDF5's time goes with their number squared.
+_DEEPEST = 64
 
 #: Datasets by name: shape and type.
 Arrays = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
@@ -51,7 +55,7 @@ class Hdf5:
         self._one = ""  # the dataset that has all images; "" where each has one of its own
         self._layout: Layout | None = None
         with self._open() as file:
-            arrays, columns, single = _datasets(file, partial(self._require_sound_heaps, file))
+            arrays, columns, single = _datasets(file, path, partial(self._require_sound_heaps, file))
             self._tell_of_links(file, bool(arrays or columns or single))
             if len(columns) > 1:
                 raise InputError(
@@ -156,15 +160,24 @@ class Hdf5:
             yield BytesMember(name, data)
 
 
-def _datasets(file: Any, require_sound_heaps: Callable[[], None]) -> tuple[Arrays, list[str], Arrays]:
+def _datasets(file: Any, path: Path, require_sound_heaps: Callable[[], None]) -> tuple[Arrays, list[str], Arrays]:
     """A file's datasets: the arrays, the columns of encoded images, and those that are one image each.
 
+    Before any value is read, the chunks are looked at, of all of them: one can stand for others.
     ``require_sound_heaps`` is called once, before the first value that lies in a heap is read.
     """
     import h5py
 
-    sound = False
+    def look_at_chunks(name: str, item: Any) -> None:
+        if name.count("/") > _DEEPEST:
+            raise InputError(
+                f"{path} has more than {_DEEPEST} groups within each other.", "Keep the images in one group."
+            )
+        if isinstance(item, h5py.Dataset):
+            require_honest_chunks(item, path)
 
+    file.visititems(look_at_chunks)
+    sound = False
     arrays: Arrays = {}
     columns: list[str] = []
     single: Arrays = {}

@@ -21,6 +21,7 @@ from facegen.data.places import Spooled, Window
 from facegen.errors import InputError
 from facegen.file_kinds import HEAD
 from facegen.files import open_regular, sha256_file
+from facegen.plain_zip import PlainZip
 
 if TYPE_CHECKING:
     from facegen.data.containers import Container, Member
@@ -113,7 +114,7 @@ def _looked_at(names: Sequence[str]) -> set[str]:
 
 def _in_zip(path: Path, wanted: Callable[[bytes], bool]) -> list[Inner]:
     found = []
-    with zip_damage_told(path), open_regular(path) as file, zipfile.ZipFile(file) as archive:
+    with zip_damage_told(path), open_regular(path) as file, PlainZip(file) as archive:
         entries = [entry for entry in archive.infolist() if entry.filename and not entry.is_dir()]
         names = _looked_at([entry.filename for entry in entries])
         for entry in entries:
@@ -145,7 +146,7 @@ class _ZipBringer:
         with (
             zip_damage_told(self.path),
             open_regular(self.path) as file,
-            zipfile.ZipFile(file) as archive,
+            PlainZip(file) as archive,
             archive.open(self.entry) as source,
         ):
             spooled = Spooled(self.entry.filename, self.path, source, self.entry.file_size)

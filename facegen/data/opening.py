@@ -39,6 +39,7 @@ from facegen.file_kinds import (
     kind_of_file,
 )
 from facegen.files import open_regular
+from facegen.plain_zip import PlainZip
 from facegen.printable import printable
 
 #: Zips of images may begin with a member like an .npz's or PyTorch's.
@@ -137,7 +138,7 @@ def _open_zip(path: Path, depth: int) -> Container:
     archive = Zip(path)
     if archive.names:
         return archive
-    with open_regular(path) as file, zipfile.ZipFile(file) as content:
+    with open_regular(path) as file, PlainZip(file) as content:
         if array_entries(content.namelist()):
             return ArrayArchive(path)
     found = _or_inside(archive, path, depth)

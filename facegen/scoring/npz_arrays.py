@@ -15,6 +15,7 @@ from facegen.data.caps import FREE_TOTAL, is_out_of_proportion
 from facegen.data.npy import NpyHeader, read_npy_header
 from facegen.errors import InputError
 from facegen.held_file import HeldFile
+from facegen.plain_zip import PlainZip
 
 #: What lies beside a mean and covariance is small: names, counts, a picture's mean.
 SMALL = 1 << 26
@@ -33,7 +34,7 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
         self._held = file
         self._path = file.path
         try:
-            self._zip = zipfile.ZipFile(file.file)
+            self._zip = PlainZip(file.file)
         except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as problem:
             raise no_npz(self._path, problem) from problem
         self._names = tuple(name.removesuffix(".npy") for name in self._zip.namelist() if name.endswith(".npy"))

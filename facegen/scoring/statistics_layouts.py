@@ -39,6 +39,7 @@ from facegen.file_kinds import (
     kind_of_file,
 )
 from facegen.held_file import HeldFile
+from facegen.plain_zip import PlainZip
 from facegen.scoring.npz_arrays import NpzArrays, no_npz, read_at_most
 from facegen.scoring.statistics_file import Arrays, StatisticsFile
 from facegen.weights.state_dicts import is_plain, is_whole, require_honest_zip
@@ -85,7 +86,7 @@ def holds_statistics(path: Path) -> bool:
             return kind in (PICKLE, LEGACY_PYTORCH) or (named and kind not in _CONTAINERS)
         if _begins_with_an_image(head):  # 200,000 names take seconds to list
             return False
-        with zipfile.ZipFile(held.file) as archive:
+        with PlainZip(held.file) as archive:
             names = [name for name in archive.namelist() if not is_litter(name)]
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile):
         return named
@@ -121,7 +122,7 @@ def open_statistics(path: Path) -> StatisticsFile:
         kind = kind_of(held.file.read(HEAD))
         names = []
         if kind in _ZIPS:
-            with zipfile.ZipFile(held.file) as archive:
+            with PlainZip(held.file) as archive:
                 names = archive.namelist()
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as problem:
         raise no_npz(path, problem) from problem

@@ -25,6 +25,7 @@ from facegen.file_kinds import (
 )
 from facegen.files import Damaged
 from facegen.held_file import HeldFile
+from facegen.plain_zip import PlainZip
 from facegen.printable import printable
 from facegen.weights.content import read_safetensors
 
@@ -98,9 +99,9 @@ def require_honest_zip(held: HeldFile) -> None:
     held.file.seek(0)
     if held.file.read(2) == b"PK":
         try:
-            with zipfile.ZipFile(held.file) as archive:
+            with PlainZip(held.file) as archive:
                 claimed = sum(member.file_size for member in archive.infolist())
-        except zipfile.BadZipFile as problem:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as problem:  # the last of a name's encoding
             raise Damaged(in_words(problem)) from problem
         if claimed > held.size:
             raise Damaged(f"its parts claim {claimed:,} bytes, and it has {held.size:,}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
+from facegen.data import hdf5_chunks
 from facegen.data.images import open_images
 from facegen.data.opening import open_container
 from facegen.errors import EnvironmentProblem, InputError
@@ -147,4 +149,43 @@ def test_a_heap_whose_objects_lead_nowhere_is_damaged_and_not_gone_round_for_eve
     assert whole[free : free + 2] == b"\0\0"
     path.write_bytes(whole[: free + 8] + bytes(8) + whole[free + 16 :])
     with pytest.raises(InputError, match="damaged HDF5 file: the heap at byte"):
+        open_container(path)
+
+
+def packed(path: Path, chunk: bytes, **options: Any) -> Path:
+    """Four images in one chunk that is packed as it is given."""
+    with h5py.File(path, "w") as file:
+        images = file.create_dataset("images", (4, 8, 6, 3), np.uint8, chunks=(4, 8, 6, 3), **options)
+        images.id.write_direct_chunk((0, 0, 0, 0), chunk)
+    return path
+
+
+def test_a_chunk_of_more_bytes_than_its_shape_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_chunks, "LARGEST_IMAGE", 1 << 20)  # quicker than the real one
+    path = packed(tmp_path / "x.h5", zlib.compress(bytes(2 << 20)), compression="gzip")
+    with pytest.raises(InputError, match=r"A chunk of /images in .* has more bytes than its shape \[4, 8, 6, 3\]"):
+        open_container(path)
+
+
+def test_a_chunk_of_its_own_length_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_chunks, "LARGEST_IMAGE", 1)  # so that each is compared
+    path = packed(tmp_path / "x.h5", zlib.compress(BYTES[:4].tobytes()), compression="gzip", fletcher32=False)
+    np.testing.assert_array_equal([pixels for _, pixels in open_images(path)], BYTES[:4])
+
+
+def test_a_chunk_that_is_packed_twice_is_refused(tmp_path: Path) -> None:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((4, 8, 6, 3))
+    properties.set_deflate(1)
+    properties.set_shuffle()
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        space = h5py.h5s.create_simple((4, 8, 6, 3))
+        h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, space, properties)
+    with pytest.raises(InputError, match="packed by deflate and then by something else"):
+        open_container(tmp_path / "x.h5")
+
+
+def test_groups_are_no_deeper_than_anybody_makes_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.h5", {"g/" * 70 + "images": BYTES})
+    with pytest.raises(InputError, match="more than 64 groups within each other"):
         open_container(path)

@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from facegen.errors import InputError
+from facegen.files import Damaged
+from facegen.held_file import HeldFile
 from facegen.weights.content import write_safetensors
-from facegen.weights.state_dicts import read_hashed_state_dict, read_state_dict
+from facegen.weights.state_dicts import read_hashed_state_dict, read_state_dict, require_honest_zip
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3)}
 
@@ -137,3 +139,15 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path, m
     monkeypatch.setattr(torch, "load", touched)
     with pytest.raises(InputError, match="are damaged: it changed while it was read"):
         read_hashed_state_dict(path)
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 196), (8, 0)], ids=["version", "flags"])
+def test_a_directory_that_cannot_be_read_is_damage(tmp_path: Path, at: int, value: int) -> None:
+    torch.save(TENSORS, tmp_path / "x.pth")
+    data = bytearray((tmp_path / "x.pth").read_bytes())
+    entry = data.index(b"PK\1\2")
+    data[entry + at] = value
+    data[entry + 9], data[entry + 46] = 8, 0x80  # a name in UTF-8 that is none
+    (tmp_path / "x.pth").write_bytes(data)
+    with pytest.raises(Damaged):
+        require_honest_zip(HeldFile(tmp_path / "x.pth"))
