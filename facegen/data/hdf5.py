@@ -168,7 +168,11 @@ def _datasets(file: Any, path: Path, require_sound_heaps: Callable[[], None]) ->
     """
     import h5py
 
-    def look_at_chunks(name: str, item: Any) -> None:
+    def look_at_chunks(name: str | bytes, item: Any) -> None:
+        if isinstance(name, bytes):  # what h5py cannot decode it gives as it is
+            raise InputError(
+                f"{path} has a name that is no UTF-8, {shown(repr(name))[:80]}.", "Give its groups and datasets others."
+            )
         if name.count("/") > _DEEPEST:
             raise InputError(
                 f"{path} has more than {_DEEPEST} groups within each other.", "Keep the images in one group."

@@ -189,3 +189,10 @@ def test_groups_are_no_deeper_than_anybody_makes_them(tmp_path: Path) -> None:
     path = write(tmp_path / "x.h5", {"g/" * 70 + "images": BYTES})
     with pytest.raises(InputError, match="more than 64 groups within each other"):
         open_container(path)
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset(b"\xfaces", data=BYTES)
+    with pytest.raises(InputError, match=r"x\.h5 has a name that is no UTF-8"):
+        open_container(tmp_path / "x.h5")
