@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 import math
-import os
 from contextlib import AbstractContextManager
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image
 
 from facegen import console
 from facegen.code_hash import code_hash
@@ -24,13 +20,12 @@ from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import atomic_path, read_arrays, read_sealed_json, write_sealed_json, writing_told
 from facegen.grading.fingerprints import Fingerprints, fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
-from facegen.pictures.contact_sheet import contact_sheet
+from facegen.grading.found import Found
+from facegen.grading.outcome import GradedSubmission, Outcome, pictures_jpeg, sheet_jpeg
 from facegen.scoring.score import Score
 from facegen.submission.open_tarball import OpenTarball, open_tarball
 from facegen.submission.reader import Submission, read_tarball
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
-
-_SHEET_COLUMNS, _SHEET_ROWS = 12, 2
 
 
 class Scores(Protocol):
@@ -40,49 +35,6 @@ class Scores(Protocol):
     def key(self) -> str: ...
 
     def score(self, images: npt.NDArray[np.uint8]) -> Score: ...
-
-
-@dataclass(frozen=True)
-class GradedSubmission:
-    """What grading a valid submission found, apart from other submissions.
-
-    Attributes:
-        score: its distance to the reference.
-        flags: what it earned by itself.
-        fingerprints: of its images.
-        names: its images' names.
-        notes: what was passed over on reading, and flags whose check broke, in sentences.
-        sheet: a contact sheet, JPEG.
-    """
-
-    score: Score
-    flags: tuple[Flag, ...]
-    fingerprints: Fingerprints
-    names: tuple[str, ...]
-    notes: tuple[str, ...]
-    sheet: bytes
-
-    @property
-    def sheet_uri(self) -> str:
-        return "data:image/jpeg;base64," + base64.b64encode(self.sheet).decode()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One tarball and either what grading it found or why it is rejected.
-
-    Attributes:
-        file: its file name.
-        student_number: None where the file name has none.
-        sha256: of its bytes; None where they were not read.
-        graded, rejection: exactly one of them is there.
-    """
-
-    file: str
-    student_number: str | None
-    sha256: str | None
-    graded: GradedSubmission | None = None
-    rejection: Rejection | None = None
 
 
 class Grader:
@@ -109,14 +61,14 @@ class Grader:
         # Another Pillow may decode what this one cannot.
         self._rules_key = json.dumps([code_hash("facegen.submission.reader"), caps, PIL.__version__])
 
-    def grade(self, path: Path) -> Outcome:
-        """Grade the tarball at ``path``.
+    def grade(self, found: Found) -> Outcome:
+        """Grade a tarball.
 
         Only what its name and its bytes say rejects it. Everything else is raised, for it is no student's fault: what
         was graded before is kept, and another run goes on from there.
 
         Args:
-            path: the tarball.
+            found: the tarball.
 
         Raises:
             UnreadableTarball: it is not there, cannot be read, or changes while it is read.
@@ -124,15 +76,16 @@ class Grader:
             EnvironmentProblem: too little memory; a result that cannot be kept.
             OSError: the machine lacks something else.
         """
-        file = _file_name(path)
+        file, at = found.file, found.submitted_at
         student_number = sha256 = None
         try:
-            student_number = student_number_of(file)
-            with open_tarball(path, self._limits) as tarball:
+            student_number = found.student_number or student_number_of(file)
+            with open_tarball(found.path, self._limits) as tarball:
                 sha256 = tarball.sha256
-                return Outcome(file, student_number, sha256, graded=self._grade(file, student_number, tarball))
+                graded = self._grade(file, student_number, tarball)
+                return Outcome(file, student_number, sha256, graded=graded, submitted_at=at)
         except Rejection as rejection:
-            return Outcome(file, student_number, sha256, rejection=rejection)
+            return Outcome(file, student_number, sha256, rejection=rejection, submitted_at=at)
         except MemoryError as problem:
             raise EnvironmentProblem(
                 f"There is too little memory to grade {file}.", "Close other programs and run it again, to go on there."
@@ -177,13 +130,8 @@ class Grader:
         prints = fingerprint(images)
         flags, broken = flags_of(SubmittedImages(images, names, prints, score, self._collections))
         notes = (*submission.notes, *broken)
-        return GradedSubmission(score, tuple(flags), prints, names, notes, sheet_jpeg(images)), broken
-
-
-def _file_name(path: Path) -> str:
-    """The name of a file in whatever locale it was listed: its bytes as UTF-8, and as escapes what is none."""
-    name = os.fsencode(path.name).decode("utf-8", "surrogateescape")
-    return name.encode("utf-8", "backslashreplace").decode()
+        sheets = sheet_jpeg(images), pictures_jpeg(images)
+        return GradedSubmission(score, tuple(flags), prints, names, notes, *sheets), broken
 
 
 def _collections_key(collections: Collections) -> list[Any]:
@@ -193,15 +141,6 @@ def _collections_key(collections: Collections) -> list[Any]:
     arrays = (*(None if faces is None else faces.fingerprints.pixels for faces in known), collections.shipped)
     contents = (*names, *(None if array is None else array.tobytes() for array in arrays))
     return [None if each is None else hashlib.sha256(each).hexdigest() for each in contents]
-
-
-def sheet_jpeg(images: npt.NDArray[np.uint8]) -> bytes:
-    """A JPEG of 12 x 2 images taken at equal steps from uint8 [N, S, S, 3]."""
-    rows = np.linspace(0, len(images) - 1, min(len(images), _SHEET_COLUMNS * _SHEET_ROWS)).astype(int)
-    buffer = io.BytesIO()
-    sheet = contact_sheet(images[rows], columns=_SHEET_COLUMNS, gap=0)
-    Image.fromarray(sheet).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
 
 
 def _kept(file: str, cache: Path) -> AbstractContextManager[None]:
@@ -230,6 +169,7 @@ def _save(path: Path, graded: GradedSubmission) -> None:
             file,
             text=np.frombuffer(text.encode(), dtype=np.uint8),
             sheet=np.frombuffer(graded.sheet, dtype=np.uint8),
+            pictures=np.frombuffer(graded.pictures, dtype=np.uint8),
             pixels=prints.pixels,
             hashes=prints.hashes,
             mirrored=prints.mirrored,
@@ -250,6 +190,7 @@ def _load(path: Path) -> GradedSubmission | None:
             tuple(text["names"]),
             tuple(text["notes"]),
             stored["sheet"].tobytes(),
+            stored["pictures"].tobytes(),
         )
     except (ValueError, KeyError, TypeError):
         return None

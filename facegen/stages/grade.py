@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
-from facegen.data.litter import came_by_itself, is_litter
 from facegen.errors import InputError
-from facegen.files import StrPath, is_left, optional_path, write_json, write_text
+from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
-from facegen.grading.grader import Grader, Outcome
-from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.grading.found import Found, find_submissions, some
+from facegen.grading.grader import Grader
+from facegen.grading.leaderboard import Leaderboard
+from facegen.grading.outcome import Outcome
+from facegen.grading.ranking import rank
 from facegen.locks import sole_use
 from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import open_scorer
 from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
 from facegen.submission.open_tarball import UnreadableTarball
-from facegen.submission.rules import LIMITS, SUFFIX, limits_for
-
-#: Beside tarballs in a folder these are no submissions.
-_NOT_SUBMISSIONS = frozenset({".md", ".txt", ".csv", ".json", ".html", ".pdf", ".log"})
+from facegen.submission.rules import LIMITS, limits_for
 
 
 @dataclass(frozen=True)
@@ -103,12 +101,12 @@ def grade(
             raise
 
 
-def _grade_all(grader: Grader, files: list[Path], outcomes: list[Outcome]) -> None:
+def _grade_all(grader: Grader, files: list[Found], outcomes: list[Outcome]) -> None:
     """Append the outcome of each file. InputError at the end where some could not be read: nothing is known of them."""
     unread = []
     with console.progress("Grading", total=len(files), unit="submissions") as task:
         for file in files:
-            task.note(file.name[:40])
+            task.note(file.file[:40])
             try:
                 outcomes.append(grader.grade(file))
                 console.info(_line(outcomes[-1]))
@@ -116,11 +114,11 @@ def _grade_all(grader: Grader, files: list[Path], outcomes: list[Outcome]) -> No
                 if len(files) == 1:
                     raise
                 console.warn(str(problem))
-                unread.append(file.name)
+                unread.append(file.file)
             task.advance()
     if unread:
         raise InputError(
-            f"Of {len(files):,} submissions {len(unread):,} could not be read: {_some(unread)}. "
+            f"Of {len(files):,} submissions {len(unread):,} could not be read: {some(unread)}. "
             "So there is no leaderboard.",
             "Let them be read, or take them out, and run it again: what is graded is kept.",
         )
@@ -133,55 +131,6 @@ def _write(leaderboard: Leaderboard, out: Path) -> GradeResult:
     write_text(result.html, leaderboard.to_html())
     console.info(f"Wrote {result.html}, .csv and .json.")
     return result
-
-
-def find_submissions(path: Path, out: Path | None = None) -> list[Path]:
-    """The files to grade, by name. Whatever could be meant as a submission is one: a .zip earns a row that says why.
-
-    What is passed over is told: a hidden file or a folder, in which a submission may be, by a warning.
-
-    Args:
-        path: the folder to look in, or one file.
-        out: the folder that is graded into; it is none of theirs.
-
-    Raises:
-        InputError: there is none.
-    """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        what = "is no folder and no regular file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}.", "Name the folder with the tarballs.")
-    own = None if out is None else os.path.realpath(out)
-    files, ignored, hidden, folders = [], [], [], []
-    for entry in sorted(path.iterdir()):
-        if entry.name.endswith(SUFFIX) and not is_litter(entry.name):  # a folder too: its row says what is wrong
-            files.append(entry)
-        elif came_by_itself(entry.name) or os.path.realpath(entry) == own:
-            ignored.append(entry.name)
-        elif is_left(entry.name):  # of a 'pack' that was killed, or runs now
-            continue
-        elif entry.is_dir():
-            folders.append(entry.name)
-        elif is_litter(entry.name):
-            hidden.append(entry.name)
-        elif entry.suffix.lower() in _NOT_SUBMISSIONS:
-            ignored.append(entry.name)
-        else:
-            files.append(entry)
-    if ignored:
-        console.info(f"Not submissions, ignored: {_some(ignored)}.")
-    if hidden:
-        console.warn(f"Hidden in {path}, and not graded: {_some(hidden)}. Rename what is a submission.")
-    if folders:
-        console.warn(f"Folders in {path} are not looked into: {_some(folders)}. Move the submissions out of them.")
-    if not files:
-        raise InputError(f"There is no submission in {path}.", "Submissions are files called <student_number>.tar.gz.")
-    return files
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _collections(reference: Path, train: Path | None, size: int, cache: Path) -> Collections:

@@ -27,8 +27,9 @@ from facegen import console
 from facegen.data.dataset import FaceDataset
 from facegen.grading.fingerprints import Fingerprints, find_matches, fingerprint
 from facegen.grading.flags import Flag
-from facegen.grading.grader import GradedSubmission, Outcome
-from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.grading.leaderboard import Leaderboard
+from facegen.grading.outcome import GradedSubmission, Outcome
+from facegen.grading.ranking import rank
 from facegen.grading.shared_images import shared_images
 from facegen.metrics.phash import NEAR, Hashes
 from facegen.printable import json_text

@@ -15,7 +15,7 @@ from facegen.data.dataset import new_dataset
 from facegen.data.litter import came_by_itself, is_litter
 from facegen.data.opening import open_container
 from facegen.errors import InputError
-from facegen.stages.grade import find_submissions
+from facegen.grading.found import find_submissions
 from facegen.stages.sample import _require_replaceable
 from facegen.stages.train import _checkpoint_to_continue
 from facegen.submission.reader import read_submission
@@ -103,7 +103,7 @@ def test_pack_leaves_it_out_and_grade_ignores_it(folder: Path, tmp_path: Path) -
 def test_it_is_no_submission(name: str, tmp_path: Path) -> None:
     for each in ("s1.tar.gz", name):
         (tmp_path / each).touch()
-    assert [path.name for path in find_submissions(tmp_path)] == ["s1.tar.gz"]
+    assert [found.file for found in find_submissions(tmp_path)] == ["s1.tar.gz"]
 
 
 @pytest.mark.parametrize(

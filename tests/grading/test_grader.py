@@ -19,9 +19,10 @@ from PIL import Image
 from facegen.data.origin import Origin, png_info
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import sha256_file
-from facegen.grading import grader
+from facegen.grading import found, grader
 from facegen.grading.fingerprints import KnownFaces, fingerprint
 from facegen.grading.flags import Collections
+from facegen.grading.found import Found
 from facegen.grading.grader import Grader
 from facegen.submission import open_tarball as opening
 from facegen.submission.open_tarball import OpenTarball, UnreadableTarball, open_tarball
@@ -38,7 +39,9 @@ def test_a_submission_is_scored_and_cached(
 ) -> None:
     images = smooth(40)
     path = submit("s1", images)
-    outcomes = [Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path) for _ in range(2)]
+    outcomes = [
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path)) for _ in range(2)
+    ]
     assert scorer.calls == 1
     first, second = (outcome.graded for outcome in outcomes)
     assert first is not None and second is not None
@@ -53,8 +56,8 @@ def test_the_cache_goes_by_contents_not_by_name(
 ) -> None:
     grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
     path = submit("s1", smooth(40))
-    grader.grade(path)
-    outcome = grader.grade(Path(shutil.copy(path, path.with_name("s2.tar.gz"))))
+    grader.grade(Found.at(path))
+    outcome = grader.grade(Found.at(Path(shutil.copy(path, path.with_name("s2.tar.gz")))))
     assert (scorer.calls, outcome.student_number, outcome.file) == (1, "s2", "s2.tar.gz")
 
 
@@ -66,7 +69,7 @@ def test_copies_are_called_by_the_names_of_this_run(
     matches = []
     for letter in "ab":
         known = Collections(training=KnownFaces(tuple(f"{letter}{i}.png" for i in range(40)), prints))
-        graded = Grader(scorer, known, tmp_path / "cache", limits=limits).grade(path).graded
+        graded = Grader(scorer, known, tmp_path / "cache", limits=limits).grade(Found.at(path)).graded
         assert graded is not None
         matches.append(graded.flags[0].details["examples"][0]["match"])
     assert matches == ["a0.png", "b0.png"]
@@ -77,7 +80,7 @@ def test_what_could_change_a_result_has_it_made_again(
     change: str, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
 ) -> None:
     path, cache = submit("s1", smooth(40)), tmp_path / "cache"
-    Grader(scorer, Collections(), cache, limits=limits).grade(path)
+    Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path))
     collections = Collections()
     if change == "scorer":
         scorer.key = "another"
@@ -91,7 +94,7 @@ def test_what_could_change_a_result_has_it_made_again(
             data = file.read_bytes()
             at = data.index(b'"value": ') + 10
             file.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
-    assert Grader(scorer, collections, cache, force=change == "force", limits=limits).grade(path).graded
+    assert Grader(scorer, collections, cache, force=change == "force", limits=limits).grade(Found.at(path)).graded
     assert scorer.calls == 2
 
 
@@ -102,7 +105,7 @@ def test_copies_are_looked_for_in_each_collection(
     images[3] = known[7]
     faces = KnownFaces(tuple("abcdefghij"), fingerprint(known))
     grader = Grader(scorer, Collections(reference=faces), tmp_path / "cache", limits=limits)
-    graded = grader.grade(submit("s1", images)).graded
+    graded = grader.grade(Found.at(submit("s1", images))).graded
     assert graded is not None
     assert [flag.name for flag in graded.flags] == ["copied_from_reference"]
 
@@ -116,7 +119,7 @@ def test_images_that_say_where_they_come_from_earn_flags_and_name_it_in_the_scor
         Image.open(file).save(file, pnginfo=png_info(Origin("discriminator rejection, 31% accepted", "mean")))
     write_tarball(files, path)
     for _ in range(2):  # graded, and read from the cache
-        graded = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path).graded
+        graded = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path)).graded
         assert graded is not None
         assert graded.score.sampling == "discriminator rejection, 31% accepted"
         assert (graded.score.trained_against, graded.score.warnings) == ("mean", (graded.score.flattery,))
@@ -128,7 +131,7 @@ def test_images_that_say_where_they_come_from_earn_flags_and_name_it_in_the_scor
 def test_a_broken_tarball_is_a_rejected_outcome(scorer: Any, limits: Limits, tmp_path: Path) -> None:
     path = tmp_path / "s1.tar.gz"
     path.write_bytes(b"\x1f\x8b nonsense")
-    outcome = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+    outcome = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path))
     assert outcome.rejection is not None
     assert (outcome.rejection.code.value, outcome.student_number) == ("damaged", "s1")
     assert outcome.sha256 is not None and len(outcome.sha256) == 64
@@ -139,18 +142,18 @@ def test_a_rejection_is_cached_as_a_score_is(
 ) -> None:
     path, cache = tmp_path / "s1.tar.gz", tmp_path / "cache"
     path.write_bytes(b"\x1f\x8b nonsense")
-    first = Grader(scorer, Collections(), cache, limits=limits).grade(path).rejection
+    first = Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path)).rejection
     reads = Mock(side_effect=grader.read_tarball)
     monkeypatch.setattr(grader, "read_tarball", reads)
     scorer.key = "another"  # of which it does not depend
-    second = Grader(scorer, Collections(), cache, limits=limits).grade(path).rejection
+    second = Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path)).rejection
     assert first is not None and second is not None and not reads.called
     assert (first.code, first.message, first.remedy) == (second.code, second.message, second.remedy)
-    Grader(scorer, Collections(), cache, limits=replace(limits, count=3)).grade(path)
-    Grader(scorer, Collections(), cache, limits=limits, force=True).grade(path)
+    Grader(scorer, Collections(), cache, limits=replace(limits, count=3)).grade(Found.at(path))
+    Grader(scorer, Collections(), cache, limits=limits, force=True).grade(Found.at(path))
     for file in cache.iterdir():
         file.write_bytes(file.read_bytes()[:-9])
-    Grader(scorer, Collections(), cache, limits=limits).grade(path)
+    Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path))
     assert reads.call_count == 3
 
 
@@ -159,11 +162,11 @@ def test_a_cached_rejection_that_cannot_be_read_is_made_again(
 ) -> None:
     path = tmp_path / "s1.tar.gz"
     path.write_bytes(b"\x1f\x8b nonsense")
-    first = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path).rejection
+    first = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path)).rejection
     monkeypatch.setattr(
         grader, "read_sealed_json", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
     )
-    second = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path).rejection
+    second = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path)).rejection
     assert first is not None and second is not None
     assert (first.code, first.message) == (second.code, second.message)
 
@@ -176,9 +179,9 @@ def test_a_file_has_one_name_in_every_locale(
     names = []
     for encoding in ("utf-8", "ascii", "latin-1"):
         with monkeypatch.context() as changed:
-            changed.setattr(grader.os, "fsencode", lambda name, by=encoding: name.encode(by, "surrogateescape"))
+            changed.setattr(found.os, "fsencode", lambda name, by=encoding: name.encode(by, "surrogateescape"))
             path = Path(raw.decode(encoding, "surrogateescape"))
-            names.append(Grader(scorer, Collections(), tmp_path, limits=limits).grade(path).file)
+            names.append(Grader(scorer, Collections(), tmp_path, limits=limits).grade(Found.at(path)).file)
     assert names == [raw.decode("utf-8", "surrogateescape").encode("utf-8", "backslashreplace").decode()] * 3
 
 
@@ -188,7 +191,7 @@ def test_a_score_that_is_no_number_rejects_nobody(
 ) -> None:
     scorer.score = lambda images: replace(type(scorer)().score(images), value=value)
     with pytest.raises(InputError, match=r"The score of s1\.tar\.gz is (nan|inf), which is no number\. The images are"):
-        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(submit("s1", smooth(40)))
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(submit("s1", smooth(40))))
 
 
 @pytest.mark.parametrize(
@@ -200,10 +203,10 @@ def test_what_nobody_foresaw_is_raised_as_it_is(
     path, grader = submit("s1", smooth(40)), Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
     scorer.score = Mock(side_effect=problem)
     with pytest.raises(type(problem)) as raised:
-        grader.grade(path)
+        grader.grade(Found.at(path))
     assert raised.value is problem
     del scorer.score
-    assert grader.grade(path).graded is not None
+    assert grader.grade(Found.at(path)).graded is not None
 
 
 @pytest.mark.parametrize("valid", [True, False])
@@ -213,7 +216,7 @@ def test_a_result_that_cannot_be_kept_stops_the_run(
     path, cache = submit("s1", smooth(40 if valid else 3)), tmp_path / "cache"
     cache.write_bytes(b"")  # a file in the folder's place: no user, root neither, writes below it
     with pytest.raises(EnvironmentProblem, match=r"Cannot keep the result of s1\.tar\.gz in .*cache"):
-        Grader(scorer, Collections(), cache, limits=limits).grade(path)
+        Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +236,7 @@ def test_what_the_machine_lacks_is_raised(
 
     monkeypatch.setattr(scorer, "score", fail)
     with pytest.raises(EnvironmentProblem):
-        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(submit("s1", smooth(40)))
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(submit("s1", smooth(40))))
 
 
 # One opening of the file: what is hashed is what is read
@@ -253,10 +256,10 @@ def test_a_file_that_takes_the_name_meanwhile_poisons_no_result(
     read_tarball = grader.read_tarball
     with monkeypatch.context() as patch:
         patch.setattr(grader, "read_tarball", renamed_over)
-        outcome = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+        outcome = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path))
     assert outcome.graded is not None and outcome.sha256 == sha256
     assert outcome.graded.score.value == pytest.approx(mine.mean())
-    again = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+    again = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path))
     assert again.graded is not None and again.graded.score.value == pytest.approx(other.mean())
 
 
@@ -289,7 +292,7 @@ def test_a_file_that_changes_meanwhile_is_said_and_neither_graded_nor_rejected(
     read_tarball = grader.read_tarball
     monkeypatch.setattr(grader, "read_tarball", written_to)
     with pytest.raises(InputError, match=r"s1\.tar\.gz changed while it was read\. Run it again"):
-        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path))
     assert not (tmp_path / "cache").exists()
 
 
@@ -301,7 +304,7 @@ def test_a_file_that_vanishes_is_no_rejection(
     if link:
         path.symlink_to(tmp_path / "nowhere")
     with pytest.raises(UnreadableTarball, match=words):
-        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(path)
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path))
 
 
 @pytest.mark.parametrize(

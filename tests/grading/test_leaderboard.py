@@ -18,8 +18,9 @@ import pytest
 
 from facegen.data.origin import Origin
 from facegen.grading.fingerprints import Fingerprints, fingerprint
-from facegen.grading.grader import GradedSubmission, Outcome, sheet_jpeg
-from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.grading.leaderboard import Leaderboard
+from facegen.grading.outcome import GradedSubmission, Outcome, sheet_jpeg
+from facegen.grading.ranking import rank
 from facegen.printable import json_text, printable
 from facegen.scoring.score import Score
 from facegen.submission.rules import Code, Rejection

@@ -17,8 +17,10 @@ import pytest
 
 from facegen.errors import EnvironmentProblem
 from facegen.grading.flags import FLAGS, Collections, Finding, FlagRule, register_flag
+from facegen.grading.found import Found
 from facegen.grading.grader import Grader
-from facegen.grading.leaderboard import Leaderboard, rank
+from facegen.grading.leaderboard import Leaderboard
+from facegen.grading.ranking import rank
 from facegen.submission.rules import Limits
 
 Images = npt.NDArray[np.uint8]
@@ -66,7 +68,7 @@ def test_it_is_in_json_csv_and_html(
     toy: Callable[[str], None], red: Path, scorer: Any, limits: Limits, tmp_path: Path
 ) -> None:
     toy(TOY)
-    outcomes = [Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(red) for _ in range(2)]
+    outcomes = [Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(red)) for _ in range(2)]
     assert scorer.calls == 1  # the second is from the cache
     for outcome in outcomes:
         board = Leaderboard(rank([outcome]), {"name": "real", "n": 9, "sha256": "1" * 64}, "mean", None)
@@ -82,7 +84,7 @@ def test_another_check_has_submissions_graded_again(
     for text in (TOY, TOY.replace("red <= 200", "red <= 255")):
         FLAGS.pop("too_red", None)
         toy(text)
-        graded = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(red).graded
+        graded = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(red)).graded
         assert graded is not None
         assert [flag.name for flag in graded.flags] == ["too_red"] * (text == TOY)
 
@@ -102,7 +104,7 @@ def examples_of_its_own(submission: Any) -> Finding:
 def test_a_check_that_gets_no_memory_costs_no_flag(red: Path, scorer: Any, limits: Limits, tmp_path: Path) -> None:
     register_flag(FlagRule("odd", "The images are odd.", {}, "Always.", check=needs_memory))
     with pytest.raises(EnvironmentProblem, match=r"too little memory to grade s1\.tar\.gz"):
-        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(red)
+        Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(red))
 
 
 def needs_memory(submission: Any) -> Finding:
@@ -115,11 +117,11 @@ def test_a_check_that_breaks_costs_its_flag_and_no_more(
 ) -> None:
     register_flag(FlagRule("odd", "The images are odd.", {}, "Always.", check=check))
     grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
-    (row,) = rank([grader.grade(red)])
+    (row,) = rank([grader.grade(Found.at(red))])
     (note,) = row.notes
     assert row.rank == 1 and not row.flags and note.startswith("The flag odd could not be looked for (")
     assert f"s1.tar.gz: {note}" in capsys.readouterr().err
-    grader.grade(red)
+    grader.grade(Found.at(red))
     assert scorer.calls == 2  # it was not stored as if the flag had been looked for
 
 
@@ -133,7 +135,7 @@ def test_a_comparison_that_breaks_costs_its_flag_and_no_more(
     images = smooth(40)
     images[..., 0] = 255
     grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
-    rows = rank([grader.grade(path) for path in (red, submit("s2", images))])
+    rows = rank([grader.grade(Found.at(path)) for path in (red, submit("s2", images))])
     assert [[flag.name for flag in row.flags] for row in rows] == [["shared_with:s2"], ["shared_with:s1"]]
     assert [row.notes[0][:20] for row in rows] == ["The flag odd:s2 coul", "The flag odd:s1 coul"]
 

@@ -26,6 +26,7 @@ from facegen.gan.generators import build_generator, draw_images
 from facegen.gan.latents import normal_latents
 from facegen.grading.fingerprints import fingerprint
 from facegen.grading.flags import Collections, Flag, SubmittedImages, flags_of
+from facegen.grading.found import Found
 from facegen.grading.grader import Grader
 from facegen.metrics.phash import NEAR, Hashes, hamming_distances, perceptual_hashes
 from facegen.pretrained import FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, card, fingerprints, generator_path
@@ -137,7 +138,7 @@ def test_a_submission_of_its_images_is_graded_and_flagged(faces: Images, tmp_pat
     cache, limits = tmp_path / "cache", Limits(count=len(faces))
     for shipped, flags in ((fingerprints(), ["pretrained_generator"]), (fingerprints()[1000:], [])):
         outcome = Grader(ConstantScorer(), Collections(shipped=shipped), cache, limits=limits).grade(
-            tmp_path / "s1.tar.gz"
+            Found.at(tmp_path / "s1.tar.gz")
         )
         assert outcome.graded is not None
         assert [flag.name for flag in outcome.graded.flags if flag.name == "pretrained_generator"] == flags

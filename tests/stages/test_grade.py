@@ -25,6 +25,7 @@ from facegen.data.origin import Origin, png_info
 from facegen.data.rgb import ALPHA_DROPPED
 from facegen.errors import InputError
 from facegen.grading import grader
+from facegen.grading.found import Found
 from facegen.locks import sole_use
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.image_checks import ImageProperties
@@ -205,10 +206,10 @@ def test_an_interrupted_run_keeps_its_rows(
     with monkeypatch.context() as patch:
         grade = stage.Grader.grade
 
-        def interrupted(self: stage.Grader, path: Path) -> object:
-            if path.name == "s2.tar.gz":
+        def interrupted(self: stage.Grader, found: Found) -> object:
+            if found.file == "s2.tar.gz":
                 raise KeyboardInterrupt
-            return grade(self, path)
+            return grade(self, found)
 
         patch.setattr(stage.Grader, "grade", interrupted)
         outcome = facegen(*words)
@@ -255,7 +256,7 @@ def test_files_that_cannot_be_read_do_not_keep_the_others_from_being_graded(
 
 def test_a_link_in_a_circle_under_any_name_stops_no_other_file(submissions: Path) -> None:
     (submissions / "circle").symlink_to("circle")
-    found = stage.find_submissions(submissions, submissions / "grades")
+    found = [each.path for each in stage.find_submissions(submissions, submissions / "grades")]
     assert submissions / "circle" in found and len(found) > 1
 
 
@@ -278,7 +279,7 @@ def test_a_killed_run_keeps_what_was_graded(two: Path, reference: Path, tmp_path
         former = getattr(owner, name)
 
         def killed(*words: Any) -> object:
-            if during != "grade" or words[1].name == "s2.tar.gz":
+            if during != "grade" or words[1].file == "s2.tar.gz":
                 os.kill(os.getpid(), signal.SIGKILL)
             return former(*words)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -58,6 +58,7 @@ class SubmittedImages:
         fingerprints: of the images.
         score: their score, which also has what they say of where they come from.
         collections: in which copies are looked for.
+        measured: by a flag's code, what its rule's ``measure`` says of the images.
     """
 
     images: npt.NDArray[np.uint8]
@@ -65,6 +66,7 @@ class SubmittedImages:
     fingerprints: Fingerprints
     score: Score
     collections: Collections = Collections()
+    measured: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     @cached_property
     def distances(self) -> npt.NDArray[np.int64]:
@@ -119,6 +121,8 @@ class FlagRule:
         evidence: the keys of the details, and what each is. ``examples``, where there is one, is a list of objects with
             ``image``, ``match``, ``distance`` in bits and ``mirrored``, which the page shows as a table.
         threshold: from where the flag is raised, a sentence.
+        measure: of images uint8 [N, S, S, 3] what takes long and no threshold changes, as float64 of any shape. It is
+            kept by the submission's content, and ``check`` finds it in ``measured``.
     """
 
     code: str
@@ -127,6 +131,7 @@ class FlagRule:
     threshold: str
     check: Callable[[SubmittedImages], Finding | None] | None = None
     compare: Callable[[SharedImages], Finding | None] | None = None
+    measure: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]] | None = None
 
     @property
     def module(self) -> str:
