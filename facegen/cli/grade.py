@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from facegen import console
-from facegen.cli.options import Number, device_option, dims_option, extractor_option, weights_option
+from facegen.cli.options import ExtractorName, Number, device_option, dims_option, extractor_option, weights_option
 from facegen.submission.rules import LIMITS
 
 if TYPE_CHECKING:
@@ -17,9 +18,33 @@ if TYPE_CHECKING:
     from facegen.grading.leaderboard import Leaderboard
 
 
+class ShardType(click.ParamType):
+    """``I/N``, as the pair (I, N)."""
+
+    name = "shard"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "I/N"
+
+    def convert(
+        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", value)
+        if found is None or int(found[1]) > int(found[2]):
+            self.fail(f"{value!r} is no shard. Say 3/8 for the third of eight.", param, ctx)
+        return int(found[1]), int(found[2])
+
+
 @click.command()
 @click.argument("submissions", type=click.Path(path_type=Path))
 @click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or their statistics.")
+@click.option("--private", type=click.Path(path_type=Path), help="A second reference, unknown to the class.")
+@click.option("--private-extractor", type=ExtractorName(), help="Extractor of the private value, if another.")
+@click.option("--private-weights", type=click.Path(path_type=Path), help="Weights of that extractor.")
+@click.option("--rank-by", type=click.Choice(["public", "private"]), default="public", help="The value that ranks.")
+@click.option("--strict-order", is_flag=True, help="Rank by value alone, whatever its error.")
 @click.option("--train", type=click.Path(path_type=Path), help="Training images: look for copies of them.")
 @click.option(
     "--target",
@@ -35,6 +60,14 @@ if TYPE_CHECKING:
     help="Folder for the leaderboard and for what lets an interrupted run go on.",
 )
 @click.option("--force", is_flag=True, help="Grade again what has been graded before.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 1024),
+    show_default="by cores and submissions",
+    help="Processes that read tarballs ahead of the network; 1 for none.",
+)
+@click.option("--shard", type=ShardType(), help="Grade the I-th of N parts alone, for --merge to join them.")
+@click.option("--merge", is_flag=True, help="Grade nothing; write the leaderboard of what shards have graded.")
 @extractor_option
 @weights_option
 @dims_option
@@ -46,11 +79,19 @@ def grade(
     ctx: click.Context,
     submissions: Path,
     reference: Path,
+    private: Path | None,
+    private_extractor: str | None,
+    private_weights: Path | None,
+    rank_by: str,
+    strict_order: bool,
     train: Path | None,
     target: float | None,
     size: int,
     out: Path,
     force: bool,
+    workers: int | None,
+    shard: tuple[int, int] | None,
+    merge: bool,
     extractor: str | None,
     weights: Path | None,
     dims: int | None,
@@ -70,11 +111,19 @@ def grade(
     leaderboard = grade_stage(
         submissions,
         reference=reference,
+        private=private,
+        private_extractor=private_extractor,
+        private_weights=private_weights,
+        rank_by=rank_by,
+        strict_order=strict_order,
         train=train,
         target=target,
         size=size,
         out=out,
         force=force,
+        workers=workers,
+        shard=shard,
+        merge=merge,
         extractor=extractor,
         weights=weights,
         dims=dims,

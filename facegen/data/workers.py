@@ -6,12 +6,15 @@ import os
 import signal
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import connection, parent_process
+from functools import partial
+from itertools import islice
+from multiprocessing import connection, get_context, parent_process
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +24,8 @@ from facegen.data.sources import Chunk
 from facegen.data.transform import resize_and_crop
 from facegen.errors import EnvironmentProblem
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 #: More than Windows can wait for, and more than any disk keeps busy.
 MAX_WORKERS = 61
 #: Chunks in flight per worker: one in hand, one waiting, one on its way back.
@@ -72,34 +77,50 @@ def transform_chunk(chunk: Chunk, size: int, crop: int | None = None) -> Block:
 def transform_chunks(
     chunks: Iterator[Chunk], size: int, workers: int, crop: int | None = None
 ) -> Generator[Block, None, None]:
-    """A block for each chunk, in order; ``workers`` below 2 does it in this process.
+    """A block for each chunk, in order; see :func:`in_order`."""
+    return in_order(partial(transform_chunk, size=size, crop=crop), chunks, workers)
+
+
+def in_order(
+    function: Callable[[Item], Made], items: Iterable[Item], workers: int, *, method: str | None = None
+) -> Generator[Made, None, None]:
+    """What a function makes of each item, in order, in processes that work ahead of who asks.
+
+    Both must be fit to be sent to another process. ``workers`` below 2 means none: the function runs here.
+
+    Args:
+        function: what to call.
+        items: what to call it with, taken as far ahead as three for each worker.
+        workers: processes.
+        method: how they start, as for :func:`multiprocessing.get_context`; None is the system's own way. Where this
+            process has threads that hold locks, as torch's do, it must be ``"spawn"``.
 
     Close the generator to end the workers. EnvironmentProblem when they cannot start or one of them dies.
     """
     if workers < 2:
-        yield from (transform_chunk(chunk, size, crop) for chunk in chunks)
+        yield from map(function, items)
         return
     try:
-        pool = ProcessPoolExecutor(min(workers, MAX_WORKERS), initializer=_start_worker)
+        context = get_context(method)
+        pool = ProcessPoolExecutor(min(workers, MAX_WORKERS), mp_context=context, initializer=_start_worker)
     except OSError as problem:
         raise _workers_failed("could not be started", problem) from problem
-    pending: deque[Future[Block]] = deque()
+    pending: deque[Future[Made]] = deque()
+    rest, in_flight = iter(items), _IN_FLIGHT * workers
     try:
-        with _interrupts_held_back() as raise_interrupt:
-
-            def next_block() -> Block:
+        while True:
+            # Between two items it is the caller's time: a Ctrl-C is answered at once there.
+            with _interrupts_held_back() as raise_interrupt:
+                for item in islice(rest, in_flight - len(pending)):
+                    raise_interrupt()
+                    pending.append(pool.submit(function, item))
+                if not pending:
+                    return
                 while not wait([pending[0]], _PATIENCE).done:
                     raise_interrupt()
-                return pending.popleft().result()
-
-            for chunk in chunks:
+                made = pending.popleft().result()
                 raise_interrupt()
-                pending.append(pool.submit(transform_chunk, chunk, size, crop))
-                if len(pending) >= _IN_FLIGHT * workers:
-                    yield next_block()
-            while pending:
-                raise_interrupt()
-                yield next_block()
+            yield made
     except BrokenProcessPool as problem:
         raise _workers_failed("ended unexpectedly, perhaps for lack of memory", problem) from problem
     finally:

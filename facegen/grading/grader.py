@@ -1,31 +1,41 @@
-"""Grades one tarball at a time, and caches the result by the tarball's contents."""
+"""Grades tarballs, and keeps what it finds of each by the tarball's contents, in pieces that depend on as little as
+they can: what the images are, their features, their scores, their flags."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
-from contextlib import AbstractContextManager
-from dataclasses import astuple
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import PIL
 
 from facegen import console
 from facegen.code_hash import code_hash
+from facegen.data.origin import Origin
+from facegen.data.workers import in_order
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.files import atomic_path, read_arrays, read_sealed_json, write_sealed_json, writing_told
-from facegen.grading.fingerprints import Fingerprints, fingerprint
-from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
+from facegen.grading.examine import Examined, Examiner, Reader, Rejected, TarballReader, Unread
+from facegen.grading.flags import FLAGS, Collections, Flag, SubmittedImages, code_of_checks, flags_of
 from facegen.grading.found import Found
-from facegen.grading.outcome import GradedSubmission, Outcome, pictures_jpeg, sheet_jpeg
+from facegen.grading.outcome import GradedSubmission, Outcome
+from facegen.grading.store import Store
+from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.score import Score
-from facegen.submission.open_tarball import OpenTarball, open_tarball
-from facegen.submission.reader import Submission, read_tarball
-from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
+from facegen.scoring.scorer import Measured
+from facegen.submission.open_tarball import UnreadableTarball
+from facegen.submission.rules import LIMITS, Limits, Rejection
+
+Features = npt.NDArray[np.float32]
+PUBLIC, PRIVATE = "public", "private"
 
 
 class Scores(Protocol):
@@ -34,15 +44,28 @@ class Scores(Protocol):
     @property
     def key(self) -> str: ...
 
-    def score(self, images: npt.NDArray[np.uint8]) -> Score: ...
+    @property
+    def features_key(self) -> str: ...
+
+    def features_of(self, images: npt.NDArray[np.uint8], description: str) -> Features: ...
+
+    def measure(
+        self, features: Features, properties: ImageProperties, origin: Origin, *, judge: bool = True
+    ) -> Measured: ...
+
+    def metrics_of(self, features: Features) -> Mapping[str, Any]: ...
+
+    def judged(self, score: Score) -> Score: ...
 
 
 class Grader:
-    """Grades tarballs against one reference.
+    """Grades tarballs against one reference, or a public and a private one.
 
-    Copies are looked for in ``collections``. Results are stored in the folder ``cache`` and used again for the same
-    tarball, scorer, collections, limits and code, unless ``force``. So are rejections, for which the tarball, the
-    limits, the code and Pillow's version count.
+    Copies are looked for in ``collections``. What is found is kept in the folder ``cache`` and used again, unless
+    ``force``, in pieces: of the images of a tarball, which the limits, the reader and the code decide on; of their
+    features, which the extractor decides on; of their scores, on which the reference does; and of their flags, on which
+    the collections and the checks' code do. So another target changes no piece, and another reference costs no network.
+    A rejection depends on the tarball, the limits and the reader.
     """
 
     def __init__(
@@ -51,15 +74,18 @@ class Grader:
         collections: Collections,
         cache: Path,
         *,
+        private: Scores | None = None,
         force: bool = False,
         limits: Limits = LIMITS,
+        reader: Reader | None = None,
     ) -> None:
-        self._scorer, self._collections, self._cache = scorer, collections, cache
-        self._force, self._limits = force, limits
-        caps = astuple(limits)
-        self._key = json.dumps([code_of_checks(__name__), scorer.key, caps, _collections_key(collections)])
-        # Another Pillow may decode what this one cannot.
-        self._rules_key = json.dumps([code_hash("facegen.submission.reader"), caps, PIL.__version__])
+        self._scorers = {PUBLIC: scorer} if private is None else {PUBLIC: scorer, PRIVATE: private}
+        self._collections, self._limits = collections, limits
+        self._store = Store(cache, force)
+        keys = tuple(dict.fromkeys(each.features_key for each in self._scorers.values()))
+        self._examiner = Examiner(self._store, limits, TarballReader() if reader is None else reader, keys)
+        self._score_key = code_hash(__name__)
+        self._flags_key = json.dumps([code_of_checks(__name__), scorer.key, _collections_key(collections)])
 
     def grade(self, found: Found) -> Outcome:
         """Grade a tarball.
@@ -76,62 +102,191 @@ class Grader:
             EnvironmentProblem: too little memory; a result that cannot be kept.
             OSError: the machine lacks something else.
         """
-        file, at = found.file, found.submitted_at
-        student_number = sha256 = None
+        ((_, outcome),) = self.grade_all([found])
+        if isinstance(outcome, UnreadableTarball):
+            raise outcome
+        return outcome
+
+    def grade_all(
+        self, found: Sequence[Found], workers: int = 1
+    ) -> Generator[tuple[Found, Outcome | UnreadableTarball], None, None]:
+        """Grade tarballs, and yield the outcome of each in their order; UnreadableTarball where one is not read.
+
+        With ``workers`` of two or more, so many processes read tarballs ahead of the network, and a thread scores and
+        compares behind it. What :meth:`grade` raises of other than one file is raised.
+        """
+        # A measure from outside the package may be known to this process alone.
+        foreign = any(rule.measure is not None and not rule.module.startswith("facegen.") for rule in FLAGS.values())
+        examined = in_order(self._examiner.examine, found, 1 if foreign else workers, method="spawn")
+        yield from self._behind(zip(found, _enough_memory(examined, found), strict=True), workers > 1)
+
+    def kept(self, found: Sequence[Found]) -> Iterator[tuple[Found, Outcome | UnreadableTarball | None]]:
+        """The outcomes of tarballs that were graded before; None where the network would have to be taken over one."""
+        again = copy.copy(self)
+        again._store = Store(self._store.folder)
+        again._examiner = replace(self._examiner, store=again._store)
+        for each in found:
+            examined = again._examiner.examine(each)
+            if isinstance(examined, Examined) and examined.images is not None:
+                yield each, None
+            else:
+                yield from again._behind([(each, examined)], ahead=False)
+
+    def _behind(
+        self, examined: Iterable[tuple[Found, Examined | Rejected | Unread]], ahead: bool
+    ) -> Generator[tuple[Found, Outcome | UnreadableTarball], None, None]:
+        """Take the network over each, and finish it, in a thread while the next is in the network where ``ahead``."""
+        waiting: deque[tuple[Found, Future[tuple[Outcome | UnreadableTarball, list[str]]]]] = deque()
+
+        def done() -> tuple[Found, Outcome | UnreadableTarball]:
+            found, future = waiting.popleft()
+            with _memory_told(found):
+                outcome, broken = future.result()
+            for sentence in broken:
+                console.warn(f"{found.file}: {sentence}")
+            return found, outcome
+
+        with ThreadPoolExecutor(1) as thread:
+            for each, so_far in examined:
+                features: Mapping[str, Features] = {}
+                try:
+                    with _memory_told(each):
+                        features = self._features(each, so_far) if isinstance(so_far, Examined) else {}
+                except UnreadableTarball as problem:  # it has changed since it was examined
+                    so_far = Unread(problem.message, problem.remedy)
+                future: Future[tuple[Outcome | UnreadableTarball, list[str]]]
+                if ahead:
+                    future = thread.submit(self._finish, each, so_far, features)
+                else:
+                    future = Future()
+                    with _memory_told(each):
+                        future.set_result(self._finish(each, so_far, features))
+                waiting.append((each, future))
+                while len(waiting) > int(ahead):
+                    yield done()
+            while waiting:
+                yield done()
+
+    def _features(self, found: Found, examined: Examined) -> dict[str, Features]:
+        """By an extractor's key, the features of a submission's images, from the store or by the network."""
+        features = {}
+        for scorer in self._scorers.values():
+            key = scorer.features_key
+            if key in features:
+                continue
+            path = self._examiner.features_path(examined, key)
+            piece = self._store.arrays(path)
+            if piece is not None and "features" in piece[0]:
+                features[key] = piece[0]["features"]
+                console.detail(f"{found.file}: features from {path.name}.")
+                continue
+            features[key] = scorer.features_of(self._examiner.images(found, examined), found.file)
+            self._store.keep_arrays(path, {"features": features[key]}, {}, found.file)
+        return features
+
+    def _finish(
+        self, found: Found, examined: Examined | Rejected | Unread, features: Mapping[str, Features]
+    ) -> tuple[Outcome | UnreadableTarball, list[str]]:
+        """The outcome, and a sentence for each flag whose check broke, which is among the notes too."""
+        if isinstance(examined, Unread):
+            return examined.problem(), []
+        about, at = (found.file, examined.student_number, examined.sha256), found.submitted_at
+        if isinstance(examined, Rejected):
+            rejection = Rejection(examined.code, examined.message, self._limits)
+            return Outcome(*about, rejection=rejection, submitted_at=at), []
+        measured = {
+            which: self._measured(found.file, examined, scorer, features[scorer.features_key])
+            for which, scorer in self._scorers.items()
+        }
         try:
-            student_number = found.student_number or student_number_of(file)
-            with open_tarball(found.path, self._limits) as tarball:
-                sha256 = tarball.sha256
-                graded = self._grade(file, student_number, tarball)
-                return Outcome(file, student_number, sha256, graded=graded, submitted_at=at)
-        except Rejection as rejection:
-            return Outcome(file, student_number, sha256, rejection=rejection, submitted_at=at)
-        except MemoryError as problem:
-            raise EnvironmentProblem(
-                f"There is too little memory to grade {file}.", "Close other programs and run it again, to go on there."
-            ) from problem
+            flags, broken = self._flags(found, examined, measured[PUBLIC].score)
+        except UnreadableTarball as problem:  # it has changed since it was examined
+            return problem, []
+        private = self._scorers[PRIVATE].judged(measured[PRIVATE].score) if PRIVATE in measured else None
+        graded = GradedSubmission(
+            score=self._scorers[PUBLIC].judged(measured[PUBLIC].score),
+            flags=tuple(flags),
+            fingerprints=examined.fingerprints,
+            names=examined.names,
+            notes=(*examined.notes, *broken),
+            sheet=examined.sheet,
+            pictures=examined.pictures,
+            private=private,
+            left_out={which: each.left_out for which, each in measured.items()},
+        )
+        return Outcome(*about, graded=graded, submitted_at=at), broken
 
-    def _grade(self, file: str, student_number: str, tarball: OpenTarball) -> GradedSubmission:
-        cached = self._cached(self._key, tarball, ".npz")
-        refused = self._cached(self._rules_key, tarball, ".json")
-        if not self._force and (graded := _load(cached)) is not None:
-            console.detail(f"{file}: graded before.")
-            return graded
-        if not self._force and (rejection := _load_rejection(refused, self._limits)) is not None:
-            console.detail(f"{file}: rejected before.")
-            raise rejection
-        try:
-            submission = read_tarball(tarball, student_number, self._limits)
-        except Rejection as rejection:
-            with _kept(file, self._cache):
-                write_sealed_json(refused, {"code": rejection.code.name, "message": rejection.message})
-            raise
-        graded, broken = self._examine(file, submission)
-        for sentence in broken:
-            console.warn(f"{file}: {sentence}")
-        if not broken:
-            with _kept(file, self._cache):
-                _save(cached, graded)
-        return graded
-
-    def _cached(self, key: str, tarball: OpenTarball, suffix: str) -> Path:
-        name = hashlib.sha256(f"{key} {tarball.sha256}".encode()).hexdigest()[:40]
-        return self._cache / f"{name}{suffix}"
-
-    def _examine(self, file: str, submission: Submission) -> tuple[GradedSubmission, list[str]]:
-        """What grading finds, and a sentence for each flag whose check broke, which is among the notes too."""
-        images, names = submission.images, submission.names
-        score = self._scorer.score(images).with_origin(submission.origin)
-        if not math.isfinite(score.value):
+    def _measured(self, file: str, examined: Examined, scorer: Scores, features: Features) -> Measured:
+        path = self._store.path("score", self._score_key, scorer.key, examined.key)
+        known = _measured_in(self._store, path)
+        if known is not None:
+            return known
+        measured = scorer.measure(features, examined.properties, examined.origin, judge=False)
+        if not math.isfinite(measured.score.value):
             raise InputError(
-                f"The score of {file} is {score.value}, which is no number.",
+                f"The score of {file} is {measured.score.value}, which is no number.",
                 "The images are sound: look at the reference and at the extractor's weights.",
             )
-        prints = fingerprint(images)
-        flags, broken = flags_of(SubmittedImages(images, names, prints, score, self._collections))
-        notes = (*submission.notes, *broken)
-        sheets = sheet_jpeg(images), pictures_jpeg(images)
-        return GradedSubmission(score, tuple(flags), prints, names, notes, *sheets), broken
+        score = replace(measured.score, metrics=dict(scorer.metrics_of(features)))
+        self._store.keep_arrays(path, {"left_out": measured.left_out}, {"score": score.to_json()}, file)
+        return replace(measured, score=score)
+
+    def _flags(self, found: Found, examined: Examined, score: Score) -> tuple[list[Flag], list[str]]:
+        path = self._store.path("flags", self._flags_key, examined.key)
+        known = _flags_in(self._store, path)
+        if known is not None:
+            return known, []
+        images = self._examiner.images(found, examined)
+        submitted = SubmittedImages(
+            images, examined.names, examined.fingerprints, score, self._collections, examined.measured
+        )
+        flags, broken = flags_of(submitted)
+        if not broken:
+            fields = {"flags": [[flag.name, flag.message, flag.details] for flag in flags]}
+            self._store.keep_fields(path, fields, found.file)
+        return flags, broken
+
+
+@contextmanager
+def _memory_told(found: Found) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as problem:
+        raise EnvironmentProblem(
+            f"There is too little memory to grade {found.file}.",
+            "Close other programs and run it again, to go on there.",
+        ) from problem
+
+
+def _enough_memory(
+    examined: Generator[Examined | Rejected | Unread, None, None], found: Sequence[Found]
+) -> Generator[Examined | Rejected | Unread, None, None]:
+    """The same; EnvironmentProblem, which names the file, where there is too little memory for the next."""
+    try:
+        for each in found:
+            with _memory_told(each):
+                so_far = next(examined)
+            yield so_far
+    finally:
+        examined.close()
+
+
+def _measured_in(store: Store, path: Path) -> Measured | None:
+    """A score that was kept; None where there is nothing whole."""
+    piece = store.arrays(path)
+    try:
+        return None if piece is None else Measured(Score.from_json(piece[1]["score"]), piece[0]["left_out"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _flags_in(store: Store, path: Path) -> list[Flag] | None:
+    """Flags that were kept; None likewise."""
+    fields = store.fields(path)
+    try:
+        return None if fields is None else [Flag(*flag) for flag in fields["flags"]]
+    except (KeyError, TypeError):
+        return None
 
 
 def _collections_key(collections: Collections) -> list[Any]:
@@ -141,67 +296,3 @@ def _collections_key(collections: Collections) -> list[Any]:
     arrays = (*(None if faces is None else faces.fingerprints.pixels for faces in known), collections.shipped)
     contents = (*names, *(None if array is None else array.tobytes() for array in arrays))
     return [None if each is None else hashlib.sha256(each).hexdigest() for each in contents]
-
-
-def _kept(file: str, cache: Path) -> AbstractContextManager[None]:
-    """EnvironmentProblem where a result cannot be written.
-
-    A run that went on would lose what it grades when it is interrupted, and would fail hours later, at the leaderboard.
-    """
-    return writing_told(
-        f"Cannot keep the result of {file} in {cache}",
-        "Make room there, or let it be written to, and run it again, to go on there; or name another --out.",
-    )
-
-
-def _save(path: Path, graded: GradedSubmission) -> None:
-    text = json.dumps(
-        {
-            "score": graded.score.to_json(),
-            "flags": [[flag.name, flag.message, flag.details] for flag in graded.flags],
-            "names": graded.names,
-            "notes": graded.notes,
-        }
-    )
-    prints = graded.fingerprints
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            text=np.frombuffer(text.encode(), dtype=np.uint8),
-            sheet=np.frombuffer(graded.sheet, dtype=np.uint8),
-            pictures=np.frombuffer(graded.pictures, dtype=np.uint8),
-            pixels=prints.pixels,
-            hashes=prints.hashes,
-            mirrored=prints.mirrored,
-        )
-
-
-def _load(path: Path) -> GradedSubmission | None:
-    """What ``_save`` wrote; None where there is nothing whole: it is only a cache, and is made again."""
-    if not path.is_file():
-        return None
-    try:
-        stored: dict[str, npt.NDArray[Any]] = read_arrays(path)
-        text: dict[str, Any] = json.loads(stored["text"].tobytes())
-        return GradedSubmission(
-            Score.from_json(text["score"]),
-            tuple(Flag(*flag) for flag in text["flags"]),
-            Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"]),
-            tuple(text["names"]),
-            tuple(text["notes"]),
-            stored["sheet"].tobytes(),
-            stored["pictures"].tobytes(),
-        )
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def _load_rejection(path: Path, limits: Limits) -> Rejection | None:
-    """A rejection that was stored; None as for ``_load``."""
-    if not path.is_file():
-        return None
-    try:
-        stored = read_sealed_json(path)
-        return Rejection(Code[stored["code"]], stored["message"], limits)
-    except (OSError, ValueError, KeyError):  # another user's may not be readable, and can be replaced all the same
-        return None

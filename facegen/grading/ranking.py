@@ -11,8 +11,9 @@ import numpy as np
 from facegen import console
 from facegen.grading.flags import EXAMPLES, SharedImages, shared_flags_of
 from facegen.grading.outcome import GradedSubmission, Outcome
-from facegen.grading.rows import LeaderboardRow, printed
+from facegen.grading.rows import LeaderboardRow
 from facegen.grading.shared_images import shared_images
+from facegen.grading.ties import compare, disagreements
 from facegen.scoring.score import Score
 
 #: Pairs that a submission's flags for shared images list at most in all, and at least one each: where a whole class
@@ -20,51 +21,82 @@ from facegen.scoring.score import Score
 _ALL_EXAMPLES = 200
 
 
-def rank(outcomes: Sequence[Outcome], cache: Path | None = None) -> tuple[LeaderboardRow, ...]:
-    """Rows in the leaderboard's order: the graded by rising value, ties sharing a rank, then the rejected by name.
+def rank(
+    outcomes: Sequence[Outcome], cache: Path | None = None, *, by: str = "public", strict: bool = False
+) -> tuple[LeaderboardRow, ...]:
+    """Rows in the leaderboard's order: the graded by rising value, then the rejected by name.
 
+    A submission's rank is 1 and the number of those that are better by more than the error of the difference
+    (:func:`facegen.metrics.paired.margins_of_difference`), so that chance alone costs nobody a place.
     Values that are equal as printed tie, and submissions of the same images, in whatever order, have one value: sums in
     another order differ in the last bits. The rows do not depend on the order of the outcomes.
 
     Args:
         outcomes: all that were graded and rejected, each of another file.
         cache: the folder to keep shared images in, which are then not looked for again; None keeps nothing.
+        by: the value that ranks, ``"public"`` or ``"private"``.
+        strict: rank by value alone, whatever its error.
     """
-    graded = sorted(_with_one_value(outcomes), key=lambda pair: (pair[1].score.value, pair[0].file))
+    pairs = _with_one_value(outcomes)
+    graded = sorted(pairs, key=lambda pair: (_value(pair[1], by), pair[0].file))
+    found = [each for _, each in graded]
+    comparison = compare(found, by)
+    ranks = comparison.strict_ranks() if strict else comparison.ranks()
+    has_private = bool(found) and all(each.private is not None for each in found)
+    names = [_called(outcome) for outcome, _ in graded]
+    sentences: list[str | None] = [None] * len(graded)
+    if has_private:
+        sentences = disagreements(compare(found, "public"), compare(found, "private"), names)
     twice = _told_twice(outcomes)
     rows: list[LeaderboardRow] = []
     with console.progress("Looking for shared images", total=len(graded), unit="submissions") as task:
-        for place, ((outcome, found), shared) in enumerate(zip(graded, _shared_images(graded, cache), strict=True), 1):
+        for row, ((outcome, each), shared) in enumerate(zip(graded, _shared_images(graded, cache), strict=True)):
             flags, broken = shared_flags_of(shared)
             for sentence in broken:
                 console.warn(f"{outcome.file}: {sentence}")
-            before = rows[-1] if rows else None
-            tied = before is not None and before.score is not None and printed(before.score) == printed(found.score)
-            notes = (*found.notes, *broken, *twice.get(outcome.file, ()))
-            rows.append(
-                LeaderboardRow(outcome, (*found.flags, *flags), before.rank if before and tied else place, notes)
-            )
+            said = sentences[row]
+            notes = (*each.notes, *([] if said is None else [said]), *broken, *twice.get(outcome.file, ()))
+            tied_with = () if strict else tuple(names[other] for other in comparison.tied(row))
+            rows.append(LeaderboardRow(outcome, (*each.flags, *flags), ranks[row], notes, tied_with))
             task.advance()
     rejected = sorted((outcome for outcome in outcomes if outcome.rejection), key=lambda outcome: outcome.file)
     return (*rows, *(LeaderboardRow(outcome, notes=twice.get(outcome.file, ())) for outcome in rejected))
 
 
+def _called(outcome: Outcome) -> str:
+    return outcome.student_number or outcome.file
+
+
+def _value(found: GradedSubmission, by: str) -> float:
+    score = found.score if by == "public" else found.private
+    assert score is not None
+    return score.value
+
+
 def _with_one_value(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, GradedSubmission]]:
     """The graded. Those of the same images have the smallest of their values, and the verdict on it."""
-    lowest: dict[bytes, Score] = {}
+    lowest: dict[tuple[bytes, str], Score] = {}
     graded = []
     for outcome in outcomes:
         if outcome.graded is not None:
             images = np.sort(outcome.graded.fingerprints.pixels).tobytes()
-            score = outcome.graded.score
-            lowest[images] = min(lowest.get(images, score), score, key=lambda score: score.value)
+            for which in ("score", "private"):
+                score: Score | None = getattr(outcome.graded, which)
+                if score is not None:
+                    known = lowest.get((images, which), score)
+                    lowest[images, which] = min(known, score, key=lambda score: score.value)
             graded.append((outcome, outcome.graded, images))
     pairs = []
     for outcome, found, images in graded:
-        score = replace(found.score, value=lowest[images].value, passed=lowest[images].passed)
-        found = replace(found, score=score)
+        found = replace(found, score=_as_low(found.score, lowest[images, "score"]))
+        if found.private is not None:
+            found = replace(found, private=_as_low(found.private, lowest[images, "private"]))
         pairs.append((replace(outcome, graded=found), found))
     return pairs
+
+
+def _as_low(score: Score, least: Score) -> Score:
+    return replace(score, value=least.value, passed=least.passed)
 
 
 def _told_twice(outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:

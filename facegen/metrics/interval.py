@@ -63,23 +63,51 @@ def confidence_interval(
         ValueError: fewer than 3 rows, another width than the reference's, NaN or infinity, or a level outside (0, 1).
         NoDistance: the distance does not fit float64.
     """
+    return interval_of(*leave_one_out(features, reference), level=level)
+
+
+def interval_of(value: float, left_out: Floats, *, level: float = 0.95) -> Interval:
+    """The same from what :func:`leave_one_out` gives: the distance, and those of the n sets that lack one row, [n]."""
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not at {level}")
-    value, left_out = leave_one_out(features, reference)
-    n = len(left_out)
-    deviations = left_out - left_out.mean()
-    standard_error = float(np.sqrt((n - 1) / n * (deviations @ deviations)))
-    if standard_error == 0:  # all rows the same
+    error = jackknife(left_out)
+    if error.standard_error == 0:  # all rows the same
         return Interval(value, value, 0.0)
-    require_finite(value, standard_error)
-    # A power of two changes no digit, and keeps fourth powers within float64.
-    deviations = np.ldexp(deviations, -np.frexp(np.abs(deviations).max())[1])
-    kurtosis = (deviations**4).mean() / (deviations**2).mean() ** 2
-    freedom = 2 * n / max(kurtosis - 1, 2 * n / (n - 1))
-    margin = float(special.stdtrit(freedom, (1 + level) / 2)) * standard_error
+    require_finite(value, error.standard_error)
+    standard_error = error.standard_error
+    margin = float(special.stdtrit(error.freedom, (1 + level) / 2)) * standard_error
     ratio = margin / value if value > 0 else np.inf
     growth = min(ratio, 1.0)
     return Interval(value * float(np.exp(-ratio)), value + margin * float(np.expm1(growth)) / growth, standard_error)
+
+
+@dataclass(frozen=True)
+class JackknifeError:
+    """The error of a distance of n images.
+
+    Attributes:
+        deviations: of the values of the sets that lack one image each from their mean, float64 [n].
+        standard_error: of the distance.
+        freedom: Satterthwaite's degrees of freedom of that; few where a few images make up the error.
+    """
+
+    deviations: Floats
+    standard_error: float
+    freedom: float
+
+
+def jackknife(left_out: Floats) -> JackknifeError:
+    """The delete-one jackknife's error from the values of the n sets that lack one row each, [n], n ≥ 2."""
+    n = len(left_out)
+    deviations = left_out - left_out.mean()
+    standard_error = float(np.sqrt((n - 1) / n * (deviations @ deviations)))
+    largest = np.abs(deviations).max()
+    if standard_error == 0 or not np.isfinite(largest):
+        return JackknifeError(deviations, standard_error, float(n - 1))
+    # A power of two changes no digit, and keeps fourth powers within float64.
+    scaled = np.ldexp(deviations, -np.frexp(largest)[1])
+    kurtosis = (scaled**4).mean() / (scaled**2).mean() ** 2
+    return JackknifeError(deviations, standard_error, float(2 * n / max(kurtosis - 1, 2 * n / (n - 1))))
 
 
 def leave_one_out(features: npt.NDArray[np.floating], reference: FrechetStatistics) -> tuple[float, Floats]:

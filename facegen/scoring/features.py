@@ -188,12 +188,7 @@ def complete(
     """
     with console.progress(f"Taking features of {description}", so_far.total, done=so_far.n) as task:
         for batch, notes in ahead(_batches(rest, extractor.batch)):
-            features = extractor(batch)
-            if not np.isfinite(features).all():
-                raise InputError(
-                    f"{extractor.name} gives features that are not finite for {description}.",
-                    "Its weights are damaged.",
-                )
+            features = _finite(extractor(batch), extractor, description)
             so_far.add(batch, features, notes)
             task.advance(len(batch))
             after_batch(so_far)
@@ -201,12 +196,41 @@ def complete(
     return so_far.finish()
 
 
+def features_of(images: Images, extractor: FeatureExtractor, description: str) -> Features:
+    """The features [N, D] of images uint8 [N, H, W, 3], and nothing else of them.
+
+    Raises:
+        InputError: features that are not finite, which are said to be those of ``description``.
+    """
+    starts = range(0, len(images), extractor.batch)
+    parts = (extractor(list(images[start : start + extractor.batch])) for start in starts)
+    return np.concatenate([_finite(part, extractor, description) for part in parts])
+
+
+def _finite(features: Features, extractor: FeatureExtractor, description: str) -> Features:
+    if not np.isfinite(features).all():
+        raise InputError(
+            f"{extractor.name} gives features that are not finite for {description}.", "Its weights are damaged."
+        )
+    return features
+
+
 def summarise(images: Images, features: Features) -> SetFeatures:
     """What :func:`compute_features` leaves of images [N, H, W, 3] whose features [N, D] there are already."""
-    running, properties = RunningStatistics(features.shape[1]), PropertyCollector()
-    running.update(features)
+    properties = PropertyCollector()
     properties.update(images)
-    return SetFeatures(running.finish(), features[stored_rows(len(features))], properties.properties())
+    return summarise_features(features, properties.properties(), len(features))
+
+
+def summarise_features(features: Features, properties: ImageProperties, batch: int) -> SetFeatures:
+    """The same of images of which only features [N, D] and properties are there.
+
+    Features are summed up in batches, as where they were taken in such ones: the last digits depend on it.
+    """
+    running = RunningStatistics(features.shape[1])
+    for start in range(0, len(features), batch):
+        running.update(features[start : start + batch])
+    return SetFeatures(running.finish(), features[stored_rows(len(features))], properties)
 
 
 def require_enough(n: int, description: str) -> None:

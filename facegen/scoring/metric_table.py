@@ -7,7 +7,7 @@ that calls :func:`register_metric`. It is then in the JSON, in the lines for peo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,8 @@ from facegen.scoring.metric import Compared, Metric, MetricInputs, Result, Row, 
 
 #: KID compares with at most so many real images: more would cost minutes and add nothing to its precision.
 _KERNEL_REALS = 10_000
+#: Those that compare features with the reference's alone, in seconds, and look for no copies.
+FEATURE_METRICS = ("kid", "precision", "recall", "density", "coverage")
 _TABLE: dict[str, Metric[Any]] = {}
 
 
@@ -41,11 +43,13 @@ def metrics() -> tuple[Metric[Any], ...]:
     return tuple(_TABLE.values())
 
 
-def measure(inputs: MetricInputs) -> dict[str, Any]:
-    """The results of all metrics by key. EnvironmentProblem, which names it, where one raises."""
+def measure(inputs: MetricInputs, keys: Collection[str] | None = None) -> dict[str, Any]:
+    """The results of all metrics by key, or of those ``keys``. EnvironmentProblem, which names it, where one raises."""
     results: dict[str, Any] = {}
     computed: dict[Callable[[MetricInputs], Any], Any] = {}
     for metric in metrics():
+        if keys is not None and metric.key not in keys:
+            continue
         if metric.compute not in computed:
             try:
                 computed[metric.compute] = metric.compute(inputs)

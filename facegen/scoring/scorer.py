@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from facegen.extractors.labels import is_fid, metric_label
 from facegen.files import writing_told
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
-from facegen.metrics.interval import Interval, confidence_interval
+from facegen.metrics.interval import Interval, interval_of, leave_one_out
 from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate
 from facegen.scoring.feature_cache import cached_features
 from facegen.scoring.features import (
@@ -33,11 +34,15 @@ from facegen.scoring.features import (
     SetFeatures,
     complete,
     compute_features,
+    features_of,
     stored_rows,
     summarise,
+    summarise_features,
 )
-from facegen.scoring.image_checks import warnings_of
+from facegen.scoring.image_checks import ImageProperties, warnings_of
 from facegen.scoring.margin import margin_warning
+from facegen.scoring.metric import MetricInputs
+from facegen.scoring.metric_table import FEATURE_METRICS, measure, results_to_json
 from facegen.scoring.reference import (
     Reference,
     floor_of,
@@ -51,6 +56,20 @@ from facegen.scoring.score import FID_TARGET, Score
 from facegen.scoring.statistics_extractor import open_extractor_for
 from facegen.scoring.statistics_file import StatisticsFile
 from facegen.scoring.statistics_layouts import holds_statistics, open_statistics
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A score, and what differences to other scores are judged by.
+
+    Attributes:
+        score: the value, and what it is worth.
+        left_out: the values of the n sets that lack one image each, float64 [n]
+            (:func:`facegen.metrics.interval.leave_one_out`); empty where they cannot be measured.
+    """
+
+    score: Score
+    left_out: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -70,10 +89,16 @@ class Scorer:
 
     @property
     def key(self) -> str:
-        """A hash that changes whenever a score of the same images could: for caches of scores."""
+        """A hash that changes whenever a score of the same images could, but for the verdict on the target."""
         network = [self.extractor.name, self.extractor.weights_sha256, self.extractor.dims, self.extractor.code]
-        everything = json.dumps([code_hash(__name__), *network, self.reference.sha256, self.target])
+        everything = json.dumps([code_hash(__name__), *network, self.reference.sha256])
         return hashlib.sha256(everything.encode()).hexdigest()
+
+    @property
+    def features_key(self) -> str:
+        """A hash that changes whenever :meth:`features_of` the same images could."""
+        network = [self.extractor.name, self.extractor.weights_sha256, self.extractor.dims, self.extractor.code]
+        return hashlib.sha256(json.dumps([code_hash("facegen.scoring.features"), *network]).encode()).hexdigest()
 
     @property
     def label(self) -> str:
@@ -113,6 +138,45 @@ class Scorer:
     ) -> Score:
         """The score of images [N, H, W, 3] whose features [N, D] were taken elsewhere, with the same extractor."""
         return self._scored(summarise(images, features), Origin(trained_against=trained_against))[0]
+
+    def features_of(self, images: npt.NDArray[np.uint8], description: str) -> npt.NDArray[np.float32]:
+        """The features [N, D] of images uint8 [N, H, W, 3]: all that takes the network; :meth:`measure` needs no more.
+
+        Raises:
+            InputError: features that are not finite, which are said to be those of ``description``.
+        """
+        return features_of(images, self.extractor, description)
+
+    def measure(
+        self, features: npt.NDArray[np.float32], properties: ImageProperties, origin: Origin, *, judge: bool = True
+    ) -> Measured:
+        """The score of images from their features [N, D], their properties and where they say they come from.
+
+        It is that of :meth:`score_collection` to the last digit. Without ``judge`` the target counts for nothing.
+        """
+        found = summarise_features(features, properties, self.extractor.batch)
+        return self._measured(found, origin, judge=judge)[0]
+
+    def metrics_of(self, features: npt.NDArray[np.float32]) -> dict[str, Any]:
+        """KID, precision, recall, density and coverage of images from their features [N, D], as JSON by key.
+
+        They are those of :meth:`evaluate`. Empty where the reference is statistics alone, or there are fewer than 50
+        images of either.
+        """
+        real = self.reference.real
+        if real is None or min(len(real), len(features)) < FEWEST:
+            return {}
+        inputs = MetricInputs(features, real.features, real.features, None, self.reference.statistics)
+        return results_to_json(measure(inputs, FEATURE_METRICS))
+
+    def judged(self, score: Score) -> Score:
+        """A score that was measured without the target, with the verdict on it."""
+        if self.target is None:
+            return score
+        margin = None if score.n is None else self.margin_warning(score.n)
+        warnings = score.warnings if margin is None else (*score.warnings, margin)
+        passed = score.value < self.target
+        return replace(score, target=self.target, passed=passed, warnings=tuple(dict.fromkeys(warnings)))
 
     def score_statistics(self, file: StatisticsFile) -> Score:
         """The score of images that are there as statistics, or as features.
@@ -187,12 +251,22 @@ class Scorer:
         self, found: SetFeatures, origin: Origin, left_out: tuple[str, ...] = ()
     ) -> tuple[Score, Floor | None, Interval | None]:
         """The value, and what it is worth; ``left_out``: what was left out of the images, in whole sentences."""
+        measured, floor, interval = self._measured(found, origin, left_out)
+        return measured.score, floor, interval
+
+    def _measured(
+        self, found: SetFeatures, origin: Origin, left_out: tuple[str, ...] = (), *, judge: bool = True
+    ) -> tuple[Measured, Floor | None, Interval | None]:
         statistics, reference = found.statistics, self.reference
         n = statistics.n
         value = frechet_distance(statistics, reference.statistics)
         # The features of more images than are stored say nothing of the spread at that number; of two, nothing at all.
         measurable = n is not None and 2 < n == len(found.features)
-        interval = confidence_interval(found.features, reference.statistics) if measurable else None
+        without_one = np.empty(0)
+        interval = None
+        if measurable:
+            centre, without_one = leave_one_out(found.features, reference.statistics)
+            interval = interval_of(centre, without_one)
         floor = None if n is None else floor_of(reference, self.extractor, n)
         score = Score(
             metric="fid" if is_fid(self.extractor.name, self.extractor.dims) else "fd",
@@ -203,15 +277,14 @@ class Scorer:
             weights_sha256=self.extractor.weights_sha256,
             reference_n=reference.statistics.n,
             reference_sha256=reference.sha256,
-            target=self.target,
-            passed=None if self.target is None else value < self.target,
             floor=None if floor is None else floor.value,
             floor_spread=None if floor is None else floor.spread,
             floor_draws=() if floor is None else floor.draws,
             interval95=None if interval is None else (interval.low, interval.high),
             warnings=tuple(dict.fromkeys([*left_out, *self.reference.warnings, *self._warnings(found, floor, origin)])),
         )
-        return score.with_origin(origin), floor, interval
+        score = (self.judged(score) if judge else score).with_origin(origin)
+        return Measured(score, without_one), floor, interval
 
     def _warnings(self, found: SetFeatures, floor: Floor | None, origin: Origin) -> list[str]:
         n, dims = found.statistics.n, self.extractor.dims
@@ -237,8 +310,7 @@ class Scorer:
                 f"The floor is that of {floor.reference_n:,} of the {self.reference.statistics.n:,} reference images, "
                 "for each draw was left out of them: against all it is lower."
             )
-        margin = self.margin_warning(n)
-        return warnings if margin is None else [*warnings, margin]
+        return warnings
 
     def margin_warning(self, n: int) -> str | None:
         """What to know where n real images score so much that the target leaves a generator no margin; else None."""

@@ -105,4 +105,5 @@ def scorer_key(
     reference: StrPath, *, extractor: str | None = None, weights: StrPath | None = None, device: str = "auto"
 ) -> str:
     """A hash that changes whenever :func:`fid` of the same images against ``reference`` could, with these options."""
-    return open_scorer(Path(reference), extractor=extractor, weights=optional_path(weights), device=device).key
+    scorer = open_scorer(Path(reference), extractor=extractor, weights=optional_path(weights), device=device)
+    return f"{scorer.key} {scorer.target}"

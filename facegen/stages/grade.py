@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
@@ -11,17 +14,17 @@ from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
-from facegen.grading.found import Found, find_submissions, some
+from facegen.grading.found import find_submissions
 from facegen.grading.grader import Grader
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.outcome import Outcome
 from facegen.grading.ranking import rank
-from facegen.locks import sole_use
+from facegen.grading.shares import alone_in, grade_share, merged, shard_folder, share_of
 from facegen.pretrained import fingerprints
-from facegen.scoring.scorer import open_scorer
+from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
-from facegen.submission.open_tarball import UnreadableTarball
 from facegen.submission.rules import LIMITS, limits_for
+from facegen.training.distributed import Ranks, joined_ranks
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,19 @@ def grade(
     submissions: StrPath,
     *,
     reference: StrPath,
+    private: StrPath | None = None,
+    private_extractor: str | None = None,
+    private_weights: StrPath | None = None,
+    rank_by: str = "public",
+    strict_order: bool = False,
     train: StrPath | None = None,
     target: float | None = None,
     size: int = LIMITS.size,
     out: StrPath = Path("grades"),
     force: bool = False,
+    workers: int | None = None,
+    shard: tuple[int, int] | None = None,
+    merge: bool = False,
     extractor: str | None = None,
     weights: StrPath | None = None,
     dims: int | None = None,
@@ -55,31 +66,57 @@ def grade(
 ) -> GradeResult:
     """Grade every tarball in the folder ``submissions`` (or that one file) into ``out/leaderboard.{csv,json,html}``.
 
+    Under torchrun each rank grades a part of the tarballs, and all have the same leaderboard, which rank 0 writes.
+
     Args:
         submissions: a folder of ``<student_number>.tar.gz``, or one such file.
         reference: real images, or their statistics; where it has images, copies of them are looked for.
+        private: another reference, which the class does not know: every submission has a second value against it.
+        private_extractor, private_weights: what to measure that value with, if not as the public one; without
+            ``private``, against the same reference.
+        rank_by: ``"public"`` or ``"private"``: the value that ranks.
+        strict_order: rank by value alone. Otherwise submissions whose values do not differ by more than their errors
+            do not outrank one another.
         train: images the generators were trained on, to look for copies.
         target: pass below this value.
         size: width and height in pixels of the images that are asked for, a multiple of 32; others are ``wrong_size``.
         out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
         force: grade again what has been graded before.
+        workers: processes that read tarballs ahead of the network; 1 for none. None chooses by their number and the
+            cores.
+        shard: ``(i, n)``: grade the i-th of n parts alone, i from 1 to n, and write ``out/shard-i-of-n.json``, for
+            other processes and machines to grade the others into the same folder.
+        merge: grade nothing, and write the leaderboard of what the shards have graded.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
 
     Raises:
         InputError: no submissions, an unusable reference, or a size that cannot be graded; files that cannot be read,
-            after the others are graded, without a leaderboard. What a submission holds never raises.
+            after the others are graded, without a leaderboard; ``merge`` where some are not graded. What a submission
+            holds never raises.
         EnvironmentProblem: another process grades into ``out``.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
-    train, weights = optional_path(train), optional_path(weights)
+    train, weights, private = optional_path(train), optional_path(weights), optional_path(private)
+    has_private = private is not None or private_extractor is not None
+    if rank_by not in ("public", "private") or (rank_by == "private" and not has_private):
+        raise InputError(f"The submissions cannot be ranked by {rank_by!r} values.", "Name a private reference.")
     limits = limits_for(size)
-    files = find_submissions(submissions, out)
+    found = find_submissions(submissions, out)
+    share = share_of(found, shard)
     if train is not None:
         refuse_statistics(train, "--train")
     cache = out / "cache"
-    with sole_use(cache, f"grades into {out}"):
+    with joined_ranks(torch.device("cpu")) as ranks, alone_in(out, ranks, shard):
+        if not ranks.is_writer:
+            console.set_verbosity(console.QUIET)
         scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
-        console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
+        other = None
+        if private is not None or private_extractor is not None:
+            network: dict[str, Any] = {"extractor": extractor, "weights": weights, "dims": dims}
+            if private_extractor is not None:
+                network = {"extractor": private_extractor, "weights": optional_path(private_weights)}
+            other = open_scorer(private or reference, device=device, target=target, **network)
+        console.info(f"Grading {len(share):,} submission{'s' * (len(share) != 1)} by {scorer.description}.")
         properties = scorer.reference.properties
         losses = [] if properties is None else properties.losses_in("the reference")
         for sentence in (*scorer.reference.warnings, *losses):
@@ -88,48 +125,36 @@ def grade(
         if notice is not None:
             console.warn(notice)
         collections = replace(_collections(reference, train, size, cache), properties=properties)
-        grader = Grader(scorer, collections, cache, force=force, limits=limits)
+        grader = Grader(scorer, collections, cache, private=other, force=force, limits=limits)
         outcomes: list[Outcome] = []
         try:
-            _grade_all(grader, files, outcomes)
-            measured = scorer.reference
-            source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
-            rows = rank(outcomes, cache)
-            return _write(Leaderboard(rows, source, scorer.description, scorer.target, notice), out)
+            if not merge:
+                grade_share(grader, share, ranks, workers, outcomes)
+            if merge or ranks.world > 1:
+                outcomes = merged(grader, share, out)
+            rows = rank(outcomes, cache, by=rank_by, strict=strict_order)
+            board = Leaderboard(rows, _about(reference, scorer), scorer.description, scorer.target, notice)
+            if other is not None:
+                about = {**_about(private or reference, other), "measure": other.description}
+                board = replace(board, private=about, ranked_by=rank_by)
+            return _write(board, out if shard is None else shard_folder(out, shard), ranks)
         except BaseException:  # interrupted, or a full disk: what was graded is in the cache
-            console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
+            console.warn(f"Stopped after {len(outcomes)} of {len(share)}: run it again to go on from there.")
             raise
 
 
-def _grade_all(grader: Grader, files: list[Found], outcomes: list[Outcome]) -> None:
-    """Append the outcome of each file. InputError at the end where some could not be read: nothing is known of them."""
-    unread = []
-    with console.progress("Grading", total=len(files), unit="submissions") as task:
-        for file in files:
-            task.note(file.file[:40])
-            try:
-                outcomes.append(grader.grade(file))
-                console.info(_line(outcomes[-1]))
-            except UnreadableTarball as problem:
-                if len(files) == 1:
-                    raise
-                console.warn(str(problem))
-                unread.append(file.file)
-            task.advance()
-    if unread:
-        raise InputError(
-            f"Of {len(files):,} submissions {len(unread):,} could not be read: {some(unread)}. "
-            "So there is no leaderboard.",
-            "Let them be read, or take them out, and run it again: what is graded is kept.",
-        )
+def _about(reference: Path, scorer: Scorer) -> dict[str, Any]:
+    measured = scorer.reference
+    return {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
 
 
-def _write(leaderboard: Leaderboard, out: Path) -> GradeResult:
+def _write(leaderboard: Leaderboard, out: Path, ranks: Ranks) -> GradeResult:
     result = GradeResult(leaderboard, *(out / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
-    write_text(result.csv, leaderboard.to_csv())
-    write_json(result.json, leaderboard.to_json())
-    write_text(result.html, leaderboard.to_html())
-    console.info(f"Wrote {result.html}, .csv and .json.")
+    if ranks.is_writer:
+        write_text(result.csv, leaderboard.to_csv())
+        write_json(result.json, leaderboard.to_json())
+        write_text(result.html, leaderboard.to_html())
+        console.info(f"Wrote {result.html}, .csv and .json.")
     return result
 
 
@@ -152,11 +177,3 @@ def _collections(reference: Path, train: Path | None, size: int, cache: Path) ->
 def _known(path: Path, images: ImageCollection, what: str, size: int, cache: Path) -> KnownFaces:
     console.detail(f"Looking at {len(images):,} {what} images to recognise copies.")
     return known_faces(path, images.sha256, size, cache)
-
-
-def _line(outcome: Outcome) -> str:
-    if outcome.rejection is not None:
-        return f"{outcome.file}: rejected ({outcome.rejection.code.value}). {outcome.rejection.message}"
-    assert outcome.graded is not None
-    score, flags = outcome.graded.score, ", ".join(flag.name for flag in outcome.graded.flags)
-    return f"{outcome.file}: {score.label} {score.value:.2f}{'; ' + flags if flags else ''}."

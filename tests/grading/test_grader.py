@@ -19,11 +19,12 @@ from PIL import Image
 from facegen.data.origin import Origin, png_info
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import sha256_file
-from facegen.grading import found, grader
+from facegen.grading import examine, found, store
 from facegen.grading.fingerprints import KnownFaces, fingerprint
 from facegen.grading.flags import Collections
 from facegen.grading.found import Found
 from facegen.grading.grader import Grader
+from facegen.scoring.scorer import Measured
 from facegen.submission import open_tarball as opening
 from facegen.submission.open_tarball import OpenTarball, UnreadableTarball, open_tarball
 from facegen.submission.rules import Limits
@@ -75,9 +76,27 @@ def test_copies_are_called_by_the_names_of_this_run(
     assert matches == ["a0.png", "b0.png"]
 
 
-@pytest.mark.parametrize("change", ["force", "scorer", "known", "damaged", "flipped"])
+@pytest.mark.parametrize(
+    ("change", "features", "scores", "flags"),
+    [
+        ("nothing", 1, 1, 1),
+        ("force", 2, 2, 1),
+        ("scorer", 1, 2, 2),
+        ("known", 1, 1, 2),
+        ("damaged", 2, 2, 1),
+        ("flipped", 1, 2, 1),
+    ],
+)
 def test_what_could_change_a_result_has_it_made_again(
-    change: str, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+    change: str,
+    features: int,
+    scores: int,
+    flags: int,
+    smooth: Smooth,
+    submit: Submit,
+    scorer: Any,
+    limits: Limits,
+    tmp_path: Path,
 ) -> None:
     path, cache = submit("s1", smooth(40)), tmp_path / "cache"
     Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path))
@@ -90,12 +109,25 @@ def test_what_could_change_a_result_has_it_made_again(
         for file in cache.iterdir():
             file.write_bytes(file.read_bytes()[:-50])
     if change == "flipped":  # a digit of the score
-        for file in cache.iterdir():
+        for file in cache.glob("score-*"):
             data = file.read_bytes()
             at = data.index(b'"value": ') + 10
             file.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     assert Grader(scorer, collections, cache, force=change == "force", limits=limits).grade(Found.at(path)).graded
-    assert scorer.calls == 2
+    assert (scorer.calls, scorer.scores, len(list(cache.glob("flags-*")))) == (features, scores, flags)
+
+
+def test_another_target_makes_nothing_again(
+    smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    path, verdicts = submit("s1", smooth(40)), []
+    for target in (1.0, 255.0):
+        scorer.judged = lambda score, target=target: replace(score, target=target, passed=score.value < target)
+        graded = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path)).graded
+        assert graded is not None
+        verdicts.append(graded.score.passed)
+    assert verdicts == [False, True]
+    assert (scorer.calls, scorer.scores, len(list((tmp_path / "cache").glob("flags-*")))) == (1, 1, 1)
 
 
 def test_copies_are_looked_for_in_each_collection(
@@ -143,8 +175,8 @@ def test_a_rejection_is_cached_as_a_score_is(
     path, cache = tmp_path / "s1.tar.gz", tmp_path / "cache"
     path.write_bytes(b"\x1f\x8b nonsense")
     first = Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path)).rejection
-    reads = Mock(side_effect=grader.read_tarball)
-    monkeypatch.setattr(grader, "read_tarball", reads)
+    reads = Mock(side_effect=examine.read_tarball)
+    monkeypatch.setattr(examine, "read_tarball", reads)
     scorer.key = "another"  # of which it does not depend
     second = Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path)).rejection
     assert first is not None and second is not None and not reads.called
@@ -163,9 +195,7 @@ def test_a_cached_rejection_that_cannot_be_read_is_made_again(
     path = tmp_path / "s1.tar.gz"
     path.write_bytes(b"\x1f\x8b nonsense")
     first = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path)).rejection
-    monkeypatch.setattr(
-        grader, "read_sealed_json", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
-    )
+    monkeypatch.setattr(store, "read_sealed_json", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
     second = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path)).rejection
     assert first is not None and second is not None
     assert (first.code, first.message) == (second.code, second.message)
@@ -189,7 +219,13 @@ def test_a_file_has_one_name_in_every_locale(
 def test_a_score_that_is_no_number_rejects_nobody(
     value: float, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
 ) -> None:
-    scorer.score = lambda images: replace(type(scorer)().score(images), value=value)
+    measure = scorer.measure
+
+    def no_number(*words: Any, **options: Any) -> Measured:
+        measured: Measured = measure(*words, **options)
+        return replace(measured, score=replace(measured.score, value=value))
+
+    scorer.measure = no_number
     with pytest.raises(InputError, match=r"The score of s1\.tar\.gz is (nan|inf), which is no number\. The images are"):
         Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(submit("s1", smooth(40))))
 
@@ -201,11 +237,11 @@ def test_what_nobody_foresaw_is_raised_as_it_is(
     problem: Exception, smooth: Smooth, submit: Submit, scorer: Any, limits: Limits, tmp_path: Path
 ) -> None:
     path, grader = submit("s1", smooth(40)), Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
-    scorer.score = Mock(side_effect=problem)
+    scorer.features_of = Mock(side_effect=problem)
     with pytest.raises(type(problem)) as raised:
         grader.grade(Found.at(path))
     assert raised.value is problem
-    del scorer.score
+    del scorer.features_of
     assert grader.grade(Found.at(path)).graded is not None
 
 
@@ -231,10 +267,7 @@ def test_what_the_machine_lacks_is_raised(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(images: Images) -> Any:
-        raise problem
-
-    monkeypatch.setattr(scorer, "score", fail)
+    monkeypatch.setattr(scorer, "features_of", Mock(side_effect=problem))
     with pytest.raises(EnvironmentProblem):
         Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(submit("s1", smooth(40))))
 
@@ -253,9 +286,9 @@ def test_a_file_that_takes_the_name_meanwhile_poisons_no_result(
         another.replace(path)
         return read_tarball(*words)
 
-    read_tarball = grader.read_tarball
+    read_tarball = examine.read_tarball
     with monkeypatch.context() as patch:
-        patch.setattr(grader, "read_tarball", renamed_over)
+        patch.setattr(examine, "read_tarball", renamed_over)
         outcome = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path))
     assert outcome.graded is not None and outcome.sha256 == sha256
     assert outcome.graded.score.value == pytest.approx(mine.mean())
@@ -289,8 +322,8 @@ def test_a_file_that_changes_meanwhile_is_said_and_neither_graded_nor_rejected(
         path.write_bytes(changed)
         return read_tarball(*words)
 
-    read_tarball = grader.read_tarball
-    monkeypatch.setattr(grader, "read_tarball", written_to)
+    read_tarball = examine.read_tarball
+    monkeypatch.setattr(examine, "read_tarball", written_to)
     with pytest.raises(InputError, match=r"s1\.tar\.gz changed while it was read\. Run it again"):
         Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(path))
     assert not (tmp_path / "cache").exists()

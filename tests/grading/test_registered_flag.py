@@ -121,8 +121,7 @@ def test_a_check_that_breaks_costs_its_flag_and_no_more(
     (note,) = row.notes
     assert row.rank == 1 and not row.flags and note.startswith("The flag odd could not be looked for (")
     assert f"s1.tar.gz: {note}" in capsys.readouterr().err
-    grader.grade(Found.at(red))
-    assert scorer.calls == 2  # it was not stored as if the flag had been looked for
+    assert not list((tmp_path / "cache").glob("flags-*"))  # as if the flag had been looked for
 
 
 def test_a_comparison_that_breaks_costs_its_flag_and_no_more(

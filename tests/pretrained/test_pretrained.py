@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,7 @@ from facegen.grading.grader import Grader
 from facegen.metrics.phash import NEAR, Hashes, hamming_distances, perceptual_hashes
 from facegen.pretrained import FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, card, fingerprints, generator_path
 from facegen.scoring.score import Score
+from facegen.scoring.scorer import Measured
 from facegen.stages.sample import generator_of
 from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
@@ -98,7 +100,7 @@ def jpeg(image: Images) -> Images:
 
 
 def pretrained_flags(images: Images, shipped: Hashes) -> list[Flag]:
-    score, names = ConstantScorer().score(images), [f"{i}.png" for i in range(len(images))]
+    score, names = SCORE, [f"{i}.png" for i in range(len(images))]
     flags, _ = flags_of(SubmittedImages(images, names, fingerprint(images), score, Collections(shipped=shipped)))
     return [flag for flag in flags if flag.name == "pretrained_generator"]
 
@@ -123,11 +125,23 @@ class TestFlag:
         assert pretrained_flags(images, fingerprints()) == []
 
 
-class ConstantScorer:
-    key = "constant"
+SCORE = Score("fd", 1.0, 9, 1, "constant", "0" * 64, 9, "1" * 64)
 
-    def score(self, images: Images) -> Score:
-        return Score("fd", 1.0, len(images), 1, "constant", "0" * 64, 9, "1" * 64)
+
+class ConstantScorer:
+    key = features_key = "constant"
+
+    def features_of(self, images: Images, description: str) -> npt.NDArray[np.float32]:
+        return np.ones((len(images), 1), np.float32)
+
+    def measure(self, *words: Any, **options: Any) -> Measured:
+        return Measured(SCORE, np.empty(0))
+
+    def metrics_of(self, features: npt.NDArray[np.float32]) -> dict[str, Any]:
+        return {}
+
+    def judged(self, score: Score) -> Score:
+        return score
 
 
 def test_a_submission_of_its_images_is_graded_and_flagged(faces: Images, tmp_path: Path) -> None:

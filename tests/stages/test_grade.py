@@ -24,13 +24,14 @@ from facegen.data.dataset import new_dataset
 from facegen.data.origin import Origin, png_info
 from facegen.data.rgb import ALPHA_DROPPED
 from facegen.errors import InputError
-from facegen.grading import grader
+from facegen.grading import examine
 from facegen.grading.found import Found
 from facegen.locks import sole_use
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
+from facegen.scoring.scorer import Measured
 from facegen.stages import grade as stage
 from facegen.submission.open_tarball import OpenTarball
 from facegen.submission.reader import Submission
@@ -46,17 +47,28 @@ COUNT = 40
 class MeanScorer:
     """Scores images by their mean value, and counts how often it was asked."""
 
-    key, description, target = "mean", "mean against 3 images", 128.0
+    key, features_key, description, target = "mean", "mean", "mean against 3 images", 128.0
     reference = Reference(Path("reference"), FrechetStatistics(3, np.zeros(1), np.eye(1)), "1" * 64, "3 images")
     calls, crowded = 0, False
 
     def margin_warning(self, n: int) -> str | None:
         return f"{n:,} real images score 127.00." if MeanScorer.crowded else None
 
-    def score(self, images: Images) -> Score:
+    def features_of(self, images: Images, description: str) -> npt.NDArray[np.float32]:
         MeanScorer.calls += 1
-        value = float(images.mean())
-        return Score("fd", value, len(images), 1, "mean", "0" * 64, 3, "1" * 64, 128.0, value < 128.0)
+        return images.mean(axis=(1, 2, 3), dtype=np.float64)[:, None].astype(np.float32)
+
+    def measure(
+        self, features: npt.NDArray[np.float32], properties: ImageProperties, origin: Origin, *, judge: bool = True
+    ) -> Measured:
+        score = Score("fd", float(features.mean()), len(features), 1, "mean", "0" * 64, 3, "1" * 64)
+        return Measured(score.with_origin(origin), np.empty(0))
+
+    def metrics_of(self, features: npt.NDArray[np.float32]) -> dict[str, Any]:
+        return {}
+
+    def judged(self, score: Score) -> Score:
+        return replace(score, target=128.0, passed=score.value < 128.0)
 
 
 @pytest.fixture(autouse=True)
@@ -204,14 +216,14 @@ def test_an_interrupted_run_keeps_its_rows(
 ) -> None:
     words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades")
     with monkeypatch.context() as patch:
-        grade = stage.Grader.grade
+        looks = examine.Examiner.examine
 
-        def interrupted(self: stage.Grader, found: Found) -> object:
+        def interrupted(self: examine.Examiner, found: Found) -> object:
             if found.file == "s2.tar.gz":
                 raise KeyboardInterrupt
-            return grade(self, found)
+            return looks(self, found)
 
-        patch.setattr(stage.Grader, "grade", interrupted)
+        patch.setattr(examine.Examiner, "examine", interrupted)
         outcome = facegen(*words)
     assert outcome.exit_code == 130
     assert "after 1 of 4" in outcome.stderr
@@ -224,14 +236,14 @@ def test_what_goes_wrong_in_grading_leaves_no_leaderboard_and_keeps_what_was_gra
 ) -> None:
     words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades")
     with monkeypatch.context() as patch:
-        read = grader.read_tarball
+        read = examine.read_tarball
 
         def broken(tarball: OpenTarball, student_number: str, limits: Limits) -> Submission:
             if student_number == "s2":
                 raise OSError(errno.EIO, "Input/output error")
             return read(tarball, student_number, limits)
 
-        patch.setattr(grader, "read_tarball", broken)
+        patch.setattr(examine, "read_tarball", broken)
         assert facegen(*words).exit_code == 2
     assert [path.name for path in (tmp_path / "grades").iterdir() if path.suffix] == []
     assert facegen(*words).exit_code == 0
@@ -275,7 +287,7 @@ def test_a_killed_run_keeps_what_was_graded(two: Path, reference: Path, tmp_path
     """Killed by the kernel: at the second submission, and between two files of the leaderboard."""
     child = os.fork()
     if child == 0:
-        owner, name = (stage.Grader, "grade") if during == "grade" else (stage, during)
+        owner, name = (examine.Examiner, "examine") if during == "grade" else (stage, during)
         former = getattr(owner, name)
 
         def killed(*words: Any) -> object:
@@ -296,11 +308,11 @@ def test_a_killed_run_keeps_what_was_graded(two: Path, reference: Path, tmp_path
         assert getattr(result, kind).read_bytes() == getattr(fresh, kind).read_bytes()
 
 
-@pytest.mark.parametrize("during", ["Grader.grade", "rank", "write_text"])
+@pytest.mark.parametrize("during", ["Grader.grade_all", "rank", "write_text"])
 def test_a_full_disk_ends_in_a_sentence_and_keeps_what_was_graded(
     two: Path, reference: Path, tmp_path: Path, during: str, monkeypatch: pytest.MonkeyPatch, facegen: CommandLine
 ) -> None:
-    def full(*words: object) -> None:
+    def full(*words: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "grades")
 
     words = ("grade", two, "--reference", reference, "--out", tmp_path / "grades")
@@ -309,7 +321,7 @@ def test_a_full_disk_ends_in_a_sentence_and_keeps_what_was_graded(
         outcome = facegen(*words)
     assert (outcome.exit_code, "Traceback" in outcome.stderr) == (2, False)
     assert "Cannot write grades: No space left on device. Make room, or name another place." in outcome.stderr
-    assert f"Stopped after {0 if during == 'Grader.grade' else 2} of 2: run it again" in " ".join(
+    assert f"Stopped after {0 if during == 'Grader.grade_all' else 2} of 2: run it again" in " ".join(
         outcome.stderr.split()
     )
     graded = MeanScorer.calls

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from facegen.code_hash import code_hash
 from facegen.errors import in_words
 from facegen.grading.flags import colours, copies, origin, pixel_values
@@ -43,6 +46,17 @@ def register_flag(rule: FlagRule) -> FlagRule:
         raise ValueError(f"there is a flag {rule.code} already")
     FLAGS[rule.code] = rule
     return rule
+
+
+def measured_of(images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float64]]:
+    """By a flag's code, what its rule's ``measure`` says of images uint8 [N, S, S, 3]."""
+    return {rule.code: rule.measure(images) for rule in FLAGS.values() if rule.measure is not None}
+
+
+def code_of_measures() -> str:
+    """A hash that changes whenever :func:`measured_of` the same images could: of all measures' code."""
+    measures = [rule.measure for rule in FLAGS.values() if rule.measure is not None]
+    return code_hash(*sorted({measure.__module__ for measure in measures})) if measures else ""
 
 
 def flags_of(submission: SubmittedImages) -> tuple[list[Flag], list[str]]:

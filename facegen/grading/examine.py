@@ -1,0 +1,246 @@
+"""Reads a submission and looks at its images: all of grading that needs neither the network nor a reference.
+
+It is one process's work on one tarball, so that processes can do it ahead of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+
+from facegen.code_hash import code_hash
+from facegen.data.origin import Origin
+from facegen.grading.fingerprints import Fingerprints, fingerprint
+from facegen.grading.flags import code_of_measures, measured_of
+from facegen.grading.found import Found
+from facegen.grading.outcome import pictures_jpeg, sheet_jpeg
+from facegen.grading.store import Store
+from facegen.scoring.image_checks import ImageProperties, PropertyCollector
+from facegen.submission.open_tarball import OpenTarball, UnreadableTarball, open_tarball
+from facegen.submission.reader import Submission, read_tarball
+from facegen.submission.rules import LIMITS, Code, Limits, Rejection, student_number_of
+
+Images = npt.NDArray[np.uint8]
+
+
+class Reader(Protocol):
+    """Turns the open file of a submission into its images; it can be sent to another process."""
+
+    @property
+    def key(self) -> str:
+        """Changes whenever the images of the same file, or its rejection, could."""
+
+    def read(self, file: OpenTarball, student_number: str, limits: Limits) -> Submission:
+        """The submission. Rejection where its bytes break a rule; UnreadableTarball where it changes meanwhile."""
+
+
+class TarballReader:
+    """Reads the images in a tarball."""
+
+    @property
+    def key(self) -> str:
+        # Another Pillow may decode what this one cannot.
+        return f"{code_hash('facegen.submission.reader')} {PIL.__version__}"
+
+    def read(self, file: OpenTarball, student_number: str, limits: Limits) -> Submission:
+        return read_tarball(file, student_number, limits)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a valid submission is by itself.
+
+    Attributes:
+        student_number: whose it is.
+        sha256: of its file.
+        key: a hash on which everything stands that is found out of its images.
+        names, notes, origin: as in :class:`facegen.submission.reader.Submission`.
+        fingerprints, properties: of its images.
+        sheet, pictures: of its images, JPEG (:mod:`facegen.grading.outcome`).
+        measured: by a flag's code, what its rule's ``measure`` says of them.
+        images: uint8 [N, S, S, 3]; None where nobody needs them.
+    """
+
+    student_number: str
+    sha256: str
+    key: str
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+    origin: Origin
+    fingerprints: Fingerprints
+    properties: ImageProperties
+    sheet: bytes
+    pictures: bytes
+    measured: Mapping[str, npt.NDArray[np.float64]]
+    images: Images | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A submission that breaks a rule; ``student_number`` and ``sha256`` are None where they are not known."""
+
+    student_number: str | None
+    sha256: str | None
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file of which nothing is known, since it cannot be read; why, and what to do."""
+
+    message: str
+    remedy: str | None
+
+    def problem(self) -> UnreadableTarball:
+        return UnreadableTarball(self.message, self.remedy)
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Examines submissions, and keeps what it finds.
+
+    Attributes:
+        store: where that is kept.
+        limits: what a submission must have, and the caps within which it is read.
+        reader: what reads its file.
+        made_of_images: keys of what else is made of the images of each submission, a piece called ``features``: where
+            one is not there, the images are handed out.
+    """
+
+    store: Store
+    limits: Limits = LIMITS
+    reader: Reader = field(default_factory=TarballReader)
+    made_of_images: tuple[str, ...] = ()
+
+    @cached_property
+    def _rules(self) -> str:
+        return " ".join([self.reader.key, str(astuple(self.limits))])
+
+    @cached_property
+    def _key(self) -> str:
+        return " ".join([self._rules, code_hash(__name__), code_of_measures()])
+
+    def examine(self, found: Found) -> Examined | Rejected | Unread:
+        """What a submission's name and bytes say. Only what they say rejects it; all else is raised.
+
+        Raises:
+            EnvironmentProblem: a result that cannot be kept.
+            MemoryError, OSError: the machine lacks something.
+        """
+        student_number = sha256 = None
+        try:
+            student_number = found.student_number or student_number_of(found.file)
+            with open_tarball(found.path, self.limits) as file:
+                sha256 = file.sha256
+                return self._examine(found.file, student_number, file)
+        except Rejection as rejection:
+            return Rejected(student_number, sha256, rejection.code, rejection.message)
+        except UnreadableTarball as problem:
+            return Unread(problem.message, problem.remedy)
+
+    def images(self, found: Found, examined: Examined) -> Images:
+        """A submission's images, from its file where they are not at hand.
+
+        Raises:
+            UnreadableTarball: it is not there any more, or is another file by now.
+        """
+        if examined.images is not None:
+            return examined.images
+        with open_tarball(found.path, self.limits) as file:
+            if file.sha256 != examined.sha256:
+                raise UnreadableTarball(f"{found.path} changed while it was graded.", "Run it again.")
+            return self.reader.read(file, examined.student_number, self.limits).images
+
+    def _examine(self, name: str, student_number: str, file: OpenTarball) -> Examined:
+        refused = self.store.path("rejection", self._rules, file.sha256)
+        kept = self.store.path("images", self._key, file.sha256)
+        known = self._known(kept, student_number, file.sha256)
+        if known is not None and all(
+            self.features_path(known, each).with_suffix(".npz").is_file() for each in self.made_of_images
+        ):
+            return known
+        if known is None and (rejection := self._rejection(refused)) is not None:
+            raise rejection
+        try:
+            submission = self.reader.read(file, student_number, self.limits)
+        except Rejection as rejection:
+            self.store.keep_fields(refused, {"code": rejection.code.name, "message": rejection.message}, name)
+            raise
+        if known is None:
+            known = self._look_at(kept, name, submission, file.sha256)
+        return Examined(**{**vars(known), "images": submission.images})
+
+    def features_path(self, examined: Examined, key: str) -> Path:
+        """Where the features are that ``key`` makes of the submission's images."""
+        return self.store.path("features", key, examined.key)
+
+    def _look_at(self, kept: Path, name: str, submission: Submission, sha256: str) -> Examined:
+        images = submission.images
+        collector = PropertyCollector()
+        collector.update(images)
+        prints, measured = fingerprint(images), measured_of(images)
+        sheet, pictures = sheet_jpeg(images), pictures_jpeg(images)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "sheet": np.frombuffer(sheet, dtype=np.uint8),
+            "pictures": np.frombuffer(pictures, dtype=np.uint8),
+            "pixels": prints.pixels,
+            "hashes": prints.hashes,
+            "mirrored": prints.mirrored,
+            **{f"property {name}": array for name, array in collector.state().items()},
+            **{f"measure {code}": array for code, array in measured.items()},
+        }
+        fields = {
+            "names": submission.names,
+            "notes": submission.notes,
+            "origin": [submission.origin.sampling, submission.origin.trained_against],
+        }
+        self.store.keep_arrays(kept, arrays, fields, name)
+        known = self._known(kept, submission.student_number, sha256, Store(self.store.folder))
+        if known is None:
+            raise OSError(f"{kept} is not as it was written")
+        return known
+
+    def _known(self, kept: Path, student_number: str, sha256: str, store: Store | None = None) -> Examined | None:
+        """What :meth:`_look_at` kept; None where there is nothing whole."""
+        piece = (store or self.store).arrays(kept)
+        if piece is None:
+            return None
+        arrays, fields = piece
+        try:
+            collector = PropertyCollector()
+            collector.restore(_under("property", arrays))
+            return Examined(
+                student_number,
+                sha256,
+                kept.name,
+                tuple(fields["names"]),
+                tuple(fields["notes"]),
+                Origin(*fields["origin"]),
+                Fingerprints(arrays["pixels"], arrays["hashes"], arrays["mirrored"]),
+                collector.properties(),
+                arrays["sheet"].tobytes(),
+                arrays["pictures"].tobytes(),
+                _under("measure", arrays),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _rejection(self, refused: Path) -> Rejection | None:
+        stored = self.store.fields(refused)
+        try:
+            return None if stored is None else Rejection(Code[stored["code"]], stored["message"], self.limits)
+        except KeyError:
+            return None
+
+
+def _under(prefix: str, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    start = f"{prefix} "
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
