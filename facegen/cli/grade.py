@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen import console
-from facegen.cli.options import Number, device_option, dims_option, extractor_option, weights_option
+from facegen.cli.options import SEEDS, Number, device_option, dims_option, extractor_option, weights_option
 from facegen.submission.rules import LIMITS
 
 if TYPE_CHECKING:
@@ -28,6 +28,17 @@ if TYPE_CHECKING:
     help="Pass below this value.",
 )
 @click.option("--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels.")
+@click.option(
+    "--from-generator",
+    is_flag=True,
+    help="Submissions are generators, <student_number>.safetensors: draw their 1,000 images here.",
+)
+@click.option(
+    "--generator-seed",
+    type=SEEDS,
+    show_default="the one that each was packed with",
+    help="Seed that all of these are drawn with.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -49,6 +60,8 @@ def grade(
     train: Path | None,
     target: float | None,
     size: int,
+    from_generator: bool,
+    generator_seed: int | None,
     out: Path,
     force: bool,
     extractor: str | None,
@@ -73,6 +86,8 @@ def grade(
         train=train,
         target=target,
         size=size,
+        from_generator=from_generator,
+        generator_seed=generator_seed,
         out=out,
         force=force,
         extractor=extractor,

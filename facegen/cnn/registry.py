@@ -48,6 +48,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     )
     for architecture in family.ARCHITECTURES
 }
+#: Those that are defined here: no code but facegen's builds them.
+OWN = frozenset(ARCHITECTURES)
 
 
 def register_architecture(architecture: Architecture) -> None:

@@ -37,12 +37,23 @@ class Scores(Protocol):
     def score(self, images: npt.NDArray[np.uint8]) -> Score: ...
 
 
+class Reads(Protocol):
+    """What a grader needs of whatever reads submissions that are no tarballs of images."""
+
+    @property
+    def key(self) -> str:
+        """All that what it reads depends on, beside the file's bytes and the limits."""
+
+    def __call__(self, file: OpenTarball, student_number: str, limits: Limits, /) -> Submission: ...
+
+
 class Grader:
     """Grades tarballs against one reference.
 
     Copies are looked for in ``collections``. Results are stored in the folder ``cache`` and used again for the same
     tarball, scorer, collections, limits and code, unless ``force``. So are rejections, for which the tarball, the
-    limits, the code and Pillow's version count.
+    limits, the code and Pillow's version count. Where it is not tarballs that are handed in, ``reader`` reads
+    them.
     """
 
     def __init__(
@@ -53,13 +64,15 @@ class Grader:
         *,
         force: bool = False,
         limits: Limits = LIMITS,
+        reader: Reads | None = None,
     ) -> None:
         self._scorer, self._collections, self._cache = scorer, collections, cache
         self._force, self._limits = force, limits
+        self._read, reading = reader or read_tarball, reader and reader.key
         caps = astuple(limits)
-        self._key = json.dumps([code_of_checks(__name__), scorer.key, caps, _collections_key(collections)])
+        self._key = json.dumps([code_of_checks(__name__), scorer.key, caps, _collections_key(collections), reading])
         # Another Pillow may decode what this one cannot.
-        self._rules_key = json.dumps([code_hash("facegen.submission.reader"), caps, PIL.__version__])
+        self._rules_key = json.dumps([code_hash("facegen.submission.reader"), caps, PIL.__version__, reading])
 
     def grade(self, found: Found) -> Outcome:
         """Grade a tarball.
@@ -79,7 +92,7 @@ class Grader:
         file, at = found.file, found.submitted_at
         student_number = sha256 = None
         try:
-            student_number = found.student_number or student_number_of(file)
+            student_number = found.student_number or student_number_of(file, self._limits)
             with open_tarball(found.path, self._limits) as tarball:
                 sha256 = tarball.sha256
                 graded = self._grade(file, student_number, tarball)
@@ -101,7 +114,7 @@ class Grader:
             console.detail(f"{file}: rejected before.")
             raise rejection
         try:
-            submission = read_tarball(tarball, student_number, self._limits)
+            submission = self._read(tarball, student_number, self._limits)
         except Rejection as rejection:
             with _kept(file, self._cache):
                 write_sealed_json(refused, {"code": rejection.code.name, "message": rejection.message})
@@ -128,7 +141,8 @@ class Grader:
                 "The images are sound: look at the reference and at the extractor's weights.",
             )
         prints = fingerprint(images)
-        flags, broken = flags_of(SubmittedImages(images, names, prints, score, self._collections))
+        likeness = submission.likeness
+        flags, broken = flags_of(SubmittedImages(images, names, prints, score, self._collections, likeness=likeness))
         notes = (*submission.notes, *broken)
         sheets = sheet_jpeg(images), pictures_jpeg(images)
         return GradedSubmission(score, tuple(flags), prints, names, notes, *sheets), broken

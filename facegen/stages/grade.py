@@ -7,11 +7,13 @@ from pathlib import Path
 
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
+from facegen.device import choose_device
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import Found, find_submissions, some
+from facegen.grading.generators import GeneratorReader
 from facegen.grading.grader import Grader
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.outcome import Outcome
@@ -21,7 +23,7 @@ from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import open_scorer
 from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
 from facegen.submission.open_tarball import UnreadableTarball
-from facegen.submission.rules import LIMITS, limits_for
+from facegen.submission.rules import GENERATOR_SUFFIX, LIMITS, limits_for
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ def grade(
     train: StrPath | None = None,
     target: float | None = None,
     size: int = LIMITS.size,
+    from_generator: bool = False,
+    generator_seed: int | None = None,
     out: StrPath = Path("grades"),
     force: bool = False,
     extractor: str | None = None,
@@ -61,6 +65,8 @@ def grade(
         train: images the generators were trained on, to look for copies.
         target: pass below this value.
         size: width and height in pixels of the images that are asked for, a multiple of 32; others are ``wrong_size``.
+        from_generator: the submissions are generators, ``<student_number>.safetensors``; their images are drawn here.
+        generator_seed: what they are drawn with; None takes the seed that each was packed with.
         out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
         force: grade again what has been graded before.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
@@ -73,6 +79,12 @@ def grade(
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
     train, weights = optional_path(train), optional_path(weights)
     limits = limits_for(size)
+    if generator_seed is not None and not from_generator:
+        raise InputError("A seed draws nothing where images are handed in.", "Add --from-generator, or leave it out.")
+    reader = None
+    if from_generator:
+        limits = replace(limits, suffix=GENERATOR_SUFFIX)
+        reader = GeneratorReader(generator_seed, choose_device(device))
     files = find_submissions(submissions, out)
     if train is not None:
         refuse_statistics(train, "--train")
@@ -88,7 +100,7 @@ def grade(
         if notice is not None:
             console.warn(notice)
         collections = replace(_collections(reference, train, size, cache), properties=properties)
-        grader = Grader(scorer, collections, cache, force=force, limits=limits)
+        grader = Grader(scorer, collections, cache, force=force, limits=limits, reader=reader)
         outcomes: list[Outcome] = []
         try:
             _grade_all(grader, files, outcomes)
