@@ -2,8 +2,8 @@
 
 The file is a stranger's. It is a ``.safetensors`` of ``facegen train``, never a pickle, and only networks of facegen's
 own are built of it. What it claims is compared with its bytes and with the caps of
-:class:`facegen.submission.rules.Limits` before anything of its size is built. Work is capped by multiply-adds, which are
-counted from the recipe: a verdict is of the bytes alone, however busy the machine is.
+:class:`facegen.submission.rules.Limits` before anything of its size is built. Work is capped by multiply-adds, which
+are counted from the recipe: a verdict is of the bytes alone, however busy the machine is.
 """
 
 from __future__ import annotations
