@@ -48,7 +48,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     )
     for architecture in family.ARCHITECTURES
 }
-#: Those that are defined here: no code but facegen's builds them.
+#: Those that are defined here, and not registered from elsewhere.
 OWN = frozenset(ARCHITECTURES)
 
 
