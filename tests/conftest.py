@@ -7,12 +7,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -25,8 +27,14 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from facegen.cli import main
 from facegen.cli.root import DEFECT
+from facegen.data.origin import Origin
 from facegen.data.synthetic import render_faces
 from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.metrics.frechet import FrechetStatistics
+from facegen.scoring.image_checks import ImageProperties
+from facegen.scoring.reference import Reference
+from facegen.scoring.score import Score
+from facegen.scoring.scorer import Measured
 
 #: Set FACEGEN_CELEBA to a folder with img_align_celeba.zip to run the tests on real faces.
 CELEBA = Path(os.environ.get("FACEGEN_CELEBA", Path(__file__).parents[2] / "shared" / "celeba"))
@@ -209,3 +217,36 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
     """50 drawn faces and 60 others, aligned and coloured as photographs of faces are: uint8 [N, 218, 178, 3]."""
     faces = render_faces(0, range(110))
     return faces[:50], faces[50:]
+
+
+class MeanScorer:
+    """Scores images by their mean value, and counts how often it was asked."""
+
+    key, features_key, description, target = "mean", "mean", "mean against 9 images", 128.0
+    reference = Reference(Path("reference"), FrechetStatistics(9, np.zeros(1), np.eye(1)), "1" * 64, "9 images")
+    calls = scores = 0
+
+    def margin_warning(self, n: int) -> str | None:
+        return None
+
+    def features_of(self, images: npt.NDArray[np.uint8], description: str) -> npt.NDArray[np.float32]:
+        self.calls += 1
+        return images.mean(axis=(1, 2, 3), dtype=np.float64)[:, None].astype(np.float32)
+
+    def measure(
+        self, features: npt.NDArray[np.float32], properties: ImageProperties, origin: Origin, *, judge: bool = True
+    ) -> Measured:
+        self.scores += 1
+        score = Score("fd", float(features.mean()), len(features), 1, "mean", "0" * 64, 9, "1" * 64)
+        return Measured(score.with_origin(origin), np.empty(0))
+
+    def metrics_of(self, features: npt.NDArray[np.float32]) -> dict[str, Any]:
+        return {}
+
+    def judged(self, score: Score) -> Score:
+        return replace(score, target=128.0, passed=score.value < 128.0)
+
+
+@pytest.fixture
+def scorer() -> MeanScorer:
+    return MeanScorer()

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen import console
-from facegen.cli.options import ExtractorName, Number, device_option, dims_option, extractor_option, weights_option
+from facegen.cli.options import (
+    SEEDS,
+    ExtractorName,
+    Number,
+    device_option,
+    dims_option,
+    extractor_option,
+    weights_option,
+)
 from facegen.submission.rules import LIMITS
 
 if TYPE_CHECKING:
@@ -54,6 +62,17 @@ class ShardType(click.ParamType):
 )
 @click.option("--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels.")
 @click.option(
+    "--from-generator",
+    is_flag=True,
+    help="Submissions are generators, <student_number>.safetensors: draw their 1,000 images here.",
+)
+@click.option(
+    "--generator-seed",
+    type=SEEDS,
+    show_default="the one that each was packed with",
+    help="Seed that all of these are drawn with.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("grades"),
@@ -87,6 +106,8 @@ def grade(
     train: Path | None,
     target: float | None,
     size: int,
+    from_generator: bool,
+    generator_seed: int | None,
     out: Path,
     force: bool,
     workers: int | None,
@@ -119,6 +140,8 @@ def grade(
         train=train,
         target=target,
         size=size,
+        from_generator=from_generator,
+        generator_seed=generator_seed,
         out=out,
         force=force,
         workers=workers,

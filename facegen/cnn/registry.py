@@ -48,6 +48,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     )
     for architecture in family.ARCHITECTURES
 }
+#: Those that are defined here, and not registered from elsewhere.
+OWN = frozenset(ARCHITECTURES)
 
 
 def register_architecture(architecture: Architecture) -> None:

@@ -37,7 +37,7 @@ class Reader(Protocol):
     def key(self) -> str:
         """Changes whenever the images of the same file, or its rejection, could."""
 
-    def read(self, file: OpenTarball, student_number: str, limits: Limits) -> Submission:
+    def __call__(self, file: OpenTarball, student_number: str, limits: Limits, /) -> Submission:
         """The submission. Rejection where its bytes break a rule; UnreadableTarball where it changes meanwhile."""
 
 
@@ -49,7 +49,7 @@ class TarballReader:
         # Another Pillow may decode what this one cannot.
         return f"{code_hash('facegen.submission.reader')} {PIL.__version__}"
 
-    def read(self, file: OpenTarball, student_number: str, limits: Limits) -> Submission:
+    def __call__(self, file: OpenTarball, student_number: str, limits: Limits) -> Submission:
         return read_tarball(file, student_number, limits)
 
 
@@ -61,7 +61,7 @@ class Examined:
         student_number: whose it is.
         sha256: of its file.
         key: a hash on which everything stands that is found out of its images.
-        names, notes, origin: as in :class:`facegen.submission.reader.Submission`.
+        names, notes, origin, likeness: as in :class:`facegen.submission.reader.Submission`.
         fingerprints, properties: of its images.
         sheet, pictures: of its images, JPEG (:mod:`facegen.grading.outcome`).
         measured: by a flag's code, what its rule's ``measure`` says of them.
@@ -79,6 +79,7 @@ class Examined:
     sheet: bytes
     pictures: bytes
     measured: Mapping[str, npt.NDArray[np.float64]]
+    likeness: float | None = None
     images: Images | None = field(default=None, repr=False)
 
 
@@ -137,7 +138,7 @@ class Examiner:
         """
         student_number = sha256 = None
         try:
-            student_number = found.student_number or student_number_of(found.file)
+            student_number = found.student_number or student_number_of(found.file, self.limits)
             with open_tarball(found.path, self.limits) as file:
                 sha256 = file.sha256
                 return self._examine(found.file, student_number, file)
@@ -157,7 +158,7 @@ class Examiner:
         with open_tarball(found.path, self.limits) as file:
             if file.sha256 != examined.sha256:
                 raise UnreadableTarball(f"{found.path} changed while it was graded.", "Run it again.")
-            return self.reader.read(file, examined.student_number, self.limits).images
+            return self.reader(file, examined.student_number, self.limits).images
 
     def _examine(self, name: str, student_number: str, file: OpenTarball) -> Examined:
         refused = self.store.path("rejection", self._rules, file.sha256)
@@ -170,7 +171,7 @@ class Examiner:
         if known is None and (rejection := self._rejection(refused)) is not None:
             raise rejection
         try:
-            submission = self.reader.read(file, student_number, self.limits)
+            submission = self.reader(file, student_number, self.limits)
         except Rejection as rejection:
             self.store.keep_fields(refused, {"code": rejection.code.name, "message": rejection.message}, name)
             raise
@@ -200,6 +201,7 @@ class Examiner:
         fields = {
             "names": submission.names,
             "notes": submission.notes,
+            "likeness": submission.likeness,
             "origin": [submission.origin.sampling, submission.origin.trained_against],
         }
         self.store.keep_arrays(kept, arrays, fields, name)
@@ -229,6 +231,7 @@ class Examiner:
                 arrays["sheet"].tobytes(),
                 arrays["pictures"].tobytes(),
                 _under("measure", arrays),
+                fields["likeness"],
             )
         except (ValueError, KeyError, TypeError):
             return None

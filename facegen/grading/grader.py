@@ -238,7 +238,13 @@ class Grader:
             return known, []
         images = self._examiner.images(found, examined)
         submitted = SubmittedImages(
-            images, examined.names, examined.fingerprints, score, self._collections, examined.measured
+            images,
+            examined.names,
+            examined.fingerprints,
+            score,
+            self._collections,
+            examined.measured,
+            examined.likeness,
         )
         flags, broken = flags_of(submitted)
         if not broken:

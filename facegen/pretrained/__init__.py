@@ -1,7 +1,7 @@
 """The generator that ships with facegen: faces at once, without training.
 
 A folder of data: ``scripts/pretrained.py`` makes it from a run, ``facegen sample --pretrained`` draws from it, and
-``facegen grade`` recognises its images by their fingerprints. Training and scoring never look in here.
+``facegen grade`` recognises its images by their fingerprints, and its weights. Training and scoring never look in here.
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ import torch
 
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
+from facegen.device import choose_device
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import find_submissions
+from facegen.grading.generators import GeneratorReader
 from facegen.grading.grader import Grader
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.outcome import Outcome
@@ -23,7 +25,7 @@ from facegen.grading.shares import alone_in, grade_share, merged, shard_folder, 
 from facegen.pretrained import fingerprints
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
-from facegen.submission.rules import LIMITS, limits_for
+from facegen.submission.rules import GENERATOR_SUFFIX, LIMITS, limits_for
 from facegen.training.distributed import Ranks, joined_ranks
 
 
@@ -54,6 +56,8 @@ def grade(
     train: StrPath | None = None,
     target: float | None = None,
     size: int = LIMITS.size,
+    from_generator: bool = False,
+    generator_seed: int | None = None,
     out: StrPath = Path("grades"),
     force: bool = False,
     workers: int | None = None,
@@ -80,6 +84,8 @@ def grade(
         train: images the generators were trained on, to look for copies.
         target: pass below this value.
         size: width and height in pixels of the images that are asked for, a multiple of 32; others are ``wrong_size``.
+        from_generator: the submissions are generators, ``<student_number>.safetensors``; their images are drawn here.
+        generator_seed: what they are drawn with; None takes the seed that each was packed with.
         out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
         force: grade again what has been graded before.
         workers: processes that read tarballs ahead of the network; 1 for none. None chooses by their number and the
@@ -101,6 +107,12 @@ def grade(
     if rank_by not in ("public", "private") or (rank_by == "private" and not has_private):
         raise InputError(f"The submissions cannot be ranked by {rank_by!r} values.", "Name a private reference.")
     limits = limits_for(size)
+    if generator_seed is not None and not from_generator:
+        raise InputError("A seed draws nothing where images are handed in.", "Add --from-generator, or leave it out.")
+    reader = None
+    if from_generator:
+        limits, workers = replace(limits, suffix=GENERATOR_SUFFIX), 1  # it is the network's device that draws
+        reader = GeneratorReader(generator_seed, choose_device(device))
     found = find_submissions(submissions, out)
     share = share_of(found, shard)
     if train is not None:
@@ -125,7 +137,7 @@ def grade(
         if notice is not None:
             console.warn(notice)
         collections = replace(_collections(reference, train, size, cache), properties=properties)
-        grader = Grader(scorer, collections, cache, private=other, force=force, limits=limits)
+        grader = Grader(scorer, collections, cache, private=other, force=force, limits=limits, reader=reader)
         outcomes: list[Outcome] = []
         try:
             if not merge:

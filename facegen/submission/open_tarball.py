@@ -84,13 +84,15 @@ def open_tarball(path: Path, limits: Limits) -> Iterator[OpenTarball]:
 
     Raises:
         Rejection: ``not_gzip`` for a folder, a named pipe, a socket or a device, which are not opened; ``too_large``.
+            Where generators are asked for, ``not_generator`` and ``generator_too_large``.
         UnreadableTarball: there is nothing, it cannot be opened or read, or it changes meanwhile.
         OSError: the machine lacks something, whatever the file is.
     """
     try:
         opened = open_regular(path)
     except NoRegularFile as problem:
-        raise Rejection(Code.NOT_GZIP, "It is not a file.") from problem
+        code = Code.NOT_GENERATOR if limits.asks_for_generator else Code.NOT_GZIP
+        raise Rejection(code, "It is not a file.", limits) from problem
     except FileNotFoundError as problem:
         what = "is a link that leads nowhere" if path.is_symlink() else "is not there any more"
         raise UnreadableTarball(
@@ -100,7 +102,8 @@ def open_tarball(path: Path, limits: Limits) -> Iterator[OpenTarball]:
         raise _unreadable(path, problem) from problem
     with opened as file:
         if os.fstat(file.fileno()).st_size > limits.compressed_bytes:
-            raise Rejection(Code.TOO_LARGE, f"The file is larger than {megabytes(limits.compressed_bytes)}.", limits)
+            code = Code.GENERATOR_TOO_LARGE if limits.asks_for_generator else Code.TOO_LARGE
+            raise Rejection(code, f"The file is larger than {megabytes(limits.compressed_bytes)}.", limits)
         yield OpenTarball(file, path, limits)
 
 

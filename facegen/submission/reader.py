@@ -41,6 +41,8 @@ class Submission:
         names: their paths in the archive.
         notes: what was passed over, in sentences.
         origin: where the images say that they come from, summed up.
+        likeness: of the weights of the generator that was handed in to those of the one that ships with facegen, −1 to
+            1; None where images were handed in, and for a generator of another shape.
     """
 
     student_number: str
@@ -48,6 +50,7 @@ class Submission:
     names: tuple[str, ...]
     notes: tuple[str, ...]
     origin: Origin
+    likeness: float | None = None
 
 
 def read_submission(path: Path, *, file_name: str | None = None, limits: Limits = LIMITS) -> Submission:

@@ -20,6 +20,8 @@ from facegen.errors import InputError, Refused
 from facegen.printable import printable, shortened
 
 SUFFIX = ".tar.gz"
+#: Of a submission that is a generator, where a course asks for one in place of images.
+GENERATOR_SUFFIX = ".safetensors"
 #: A submission's images have a side of so many pixels, or of a multiple.
 SIZE_STEP = 32
 #: And at most so many: the caps on bytes grow with them.
@@ -83,6 +85,10 @@ class Limits:
         name_bytes: of a member's path.
         pieces: chunks of a PNG; segments, and scans, of a JPEG.
         metadata: colour profiles, compressed and international texts of a PNG.
+        suffix: what the file's name ends with: :data:`SUFFIX`, or :data:`GENERATOR_SUFFIX` where generators are asked
+            for, of which the caps below are.
+        generator_header_bytes: names, shapes and metadata before the weights.
+        macs: multiply-adds that a generator takes for an image.
     """
 
     count: int = 1000
@@ -97,6 +103,14 @@ class Limits:
     name_bytes: int = 255
     pieces: int = 1000
     metadata: int = 16
+    suffix: str = SUFFIX
+    generator_header_bytes: int = 256 << 10
+    macs: int = 16_000_000_000
+
+    @property
+    def asks_for_generator(self) -> bool:
+        """Whether a submission is a generator, and not images."""
+        return self.suffix == GENERATOR_SUFFIX
 
     @property
     def resolution(self) -> str:
@@ -111,7 +125,7 @@ LIMITS = Limits()
 def limits_for(size: int) -> Limits:
     """The limits of submissions whose images are ``size`` pixels wide and high.
 
-    Where the images are larger than 64x64, the caps on bytes grow as their area does.
+    Where the images are larger than 64x64, the caps on bytes and multiply-adds grow as their area does.
 
     Raises:
         InputError: ``size`` is above 4,096, or no multiple of 32, as near-duplicates are recognised by means over 32x32
@@ -133,6 +147,7 @@ def limits_for(size: int) -> Limits:
         bytes=int(LIMITS.bytes * times),
         gzip_members=int(LIMITS.gzip_members * times),
         member_bytes=int(LIMITS.member_bytes * times),
+        macs=int(LIMITS.macs * times),
     )
 
 
@@ -152,7 +167,7 @@ class Code(str, Enum):
         return code
 
     NOT_GZIP = ("not_gzip", "The file is not gzip-compressed.", "Make the tarball with: facegen pack")
-    DAMAGED = ("damaged", "The archive is incomplete or corrupt.", "Pack and upload it again.")
+    DAMAGED = ("damaged", "The file is incomplete or corrupt.", "Pack and upload it again.")
     TOO_LARGE = ("too_large", "The archive is far larger than the images need.", "Pack only the {0.count:,} images.")
     TOO_MANY_MEMBERS = (
         "too_many_members",
@@ -177,10 +192,35 @@ class Code(str, Enum):
     BAD_IMAGE = ("bad_image", "An image cannot be decoded.", "Save the image again.")
     BAD_NAME = (
         "bad_name",
-        "The file is not called <student_number>.tar.gz.",
-        "Name it with your student number (letters, digits, - and _), then .tar.gz.",
+        "The file is not called <student_number>{0.suffix}.",
+        "Name it with your student number (letters, digits, - and _), then {0.suffix}.",
     )
     EMPTY = ("empty", "There is no image in it.", "Submit exactly {0.count:,} images.")
+    NOT_GENERATOR = (
+        "not_generator",
+        "The file is not a generator that facegen wrote.",
+        "Make it of a trained run: facegen pack RUN STUDENT_NUMBER --seed 0",
+    )
+    GENERATOR_TOO_LARGE = (
+        "generator_too_large",
+        "The generator takes more memory or more work than a submission may.",
+        "Train a narrower one: generator_width in the recipe.",
+    )
+    UNKNOWN_ARCHITECTURE = (
+        "unknown_architecture",
+        "The generator's architecture is none of facegen's own.",
+        "Train one of facegen's own: facegen inspect --list",
+    )
+    WRONG_WEIGHTS = (
+        "wrong_weights",
+        "The weights are none that the generator's recipe can have.",
+        "Submit what facegen train wrote, unchanged.",
+    )
+    DRAWS_NO_IMAGES = (
+        "draws_no_images",
+        "What the generator draws is of one colour, or no number.",
+        "Look at what it draws first: facegen sample RUN IMAGES",
+    )
 
     def meaning(self, limits: Limits = LIMITS) -> str:
         """What is wrong, a sentence."""
@@ -215,15 +255,19 @@ def check_student_number(number: str) -> str:
     return number
 
 
-def student_number_of(file_name: str) -> str:
-    """The student number in a submission's file name; Rejection ``bad_name`` where it has none."""
-    number = file_name.removesuffix(SUFFIX)
+def student_number_of(file_name: str, limits: Limits = LIMITS) -> str:
+    """The student number in a submission's file name; Rejection ``bad_name`` where it has none.
+
+    Where generators are asked for, a tarball's name has one too: its row says what is asked for, and whose it is.
+    """
+    number = file_name.removesuffix(limits.suffix).removesuffix(SUFFIX)
     if number != file_name:
         try:
             return check_student_number(number)
         except InputError:
             pass  # said below, in the words of a rejection
-    raise Rejection(Code.BAD_NAME, f"The file name {shown(file_name)} is not <student_number>{SUFFIX}.")
+    message = f"The file name {shown(file_name)} is not <student_number>{limits.suffix}."
+    raise Rejection(Code.BAD_NAME, message, limits)
 
 
 def shown(name: str) -> str:

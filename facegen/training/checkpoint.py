@@ -361,36 +361,65 @@ def load_generator(path: Path) -> SavedGenerator:
     except Damaged as problem:
         how = f": {problem}" if str(problem) == OTHER_CONTENTS else f" or no safetensors file: {problem}"
         raise InputError(f"The generator {path} is damaged{how}.", _another_generator(path)) from problem
-    if metadata.get("format") != "facegen-generator" or metadata.get("schema") != str(GENERATOR_SCHEMA):
-        raise InputError(f"{path} holds no generator of this version of facegen.", "facegen train writes them.")
     try:
-        recipe = recipe_from_dict(json.loads(metadata["recipe"]), f"The recipe in {path}")
-        size, kimg, dataset = int(metadata["size"]), float(metadata["kimg"]), metadata["dataset_sha256"]
+        return build_saved_generator(tensors, metadata, str(path))
+    except Damaged as problem:
+        raise InputError(
+            f"The generator {path} does not fit its own recipe: {problem}.", _another_generator(path)
+        ) from problem
+
+
+def build_saved_generator(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> SavedGenerator:
+    """The generator of a file's contents, which :func:`save_generator` wrote; ``source`` is what an error calls it.
+
+    Raises:
+        InputError: as for :func:`load_generator`.
+        Damaged: metadata that no run wrote, or tensors that do not fit the recipe.
+    """
+    recipe, size = recipe_and_size(metadata, source)
+    try:
+        kimg, dataset = float(metadata["kimg"]), metadata["dataset_sha256"]
         # Of a file from before there was the key, the recipe tells.
         trained_against = metadata.get("trained_against", recipe.trained_against)
         _require_sensible(size, kimg, trained_against)
         _require_same_shapes(recipe, size, tensors)
-        network = generator_of_recipe(recipe, size)
-        network.load_state_dict(tensors)
-    except InputError as problem:
-        raise InputError(f"Cannot build the generator {path}. {problem.message}", problem.remedy) from problem
-    except (KeyError, ValueError, RuntimeError, RecursionError) as problem:
-        first_line = in_words(problem) if isinstance(problem, (KeyError, RecursionError)) else str(problem)
-        first_line = first_line.partition("\n")[0].rstrip(".")
-        raise InputError(
-            f"The generator {path} does not fit its own recipe: {first_line}.", _another_generator(path)
-        ) from problem
-    _require_finite(path, tensors)
+    except (KeyError, ValueError, RuntimeError) as problem:
+        raise Damaged(_first_line(problem)) from problem
+    _require_finite(source, tensors)
+    network = generator_of_recipe(recipe, size)
+    network.load_state_dict(dict(tensors))
     network.register_forward_hook(lambda _network, _latents, images: require_images(images))
     return SavedGenerator(network.eval(), recipe, size, dataset, kimg, trained_against)
 
 
-def _require_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def recipe_and_size(metadata: Mapping[str, str], source: str) -> tuple[Recipe, int]:
+    """What a generator's metadata say of its network: the recipe, and the side of its images in pixels.
+
+    Raises:
+        InputError: it is no generator of this version of facegen's, or its recipe has a value that no recipe has here.
+        Damaged: metadata that no run wrote.
+    """
+    if metadata.get("format") != "facegen-generator" or metadata.get("schema") != str(GENERATOR_SCHEMA):
+        raise InputError(f"{source} holds no generator of this version of facegen.", "facegen train writes them.")
+    try:
+        return recipe_from_dict(json.loads(metadata["recipe"]), f"The recipe in {source}"), int(metadata["size"])
+    except InputError as problem:
+        raise InputError(f"Cannot build the generator {source}. {problem.message}", problem.remedy) from problem
+    except (KeyError, ValueError, RecursionError) as problem:
+        raise Damaged(_first_line(problem)) from problem
+
+
+def _first_line(problem: Exception) -> str:
+    text = in_words(problem) if isinstance(problem, (KeyError, RecursionError)) else str(problem)
+    return text.partition("\n")[0].rstrip(".")
+
+
+def _require_finite(source: str, tensors: Mapping[str, Tensor]) -> None:
     """InputError where a weight is NaN or infinite: every image would be black."""
     for name, tensor in tensors.items():
         if not tensor.float().isfinite().all():
             raise InputError(
-                f"The generator {path} draws nothing: its weights {name} hold NaN or infinity.",
+                f"The generator {source} draws nothing: its weights {name} hold NaN or infinity.",
                 "Its training diverged. Take a generator from before that, or train anew at a lower learning rate.",
             )
 

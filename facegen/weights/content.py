@@ -55,6 +55,13 @@ def _of_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write tensors and metadata, and the hash of both, as ``.safetensors``: the same bytes for the same contents."""
+    data = safetensors_bytes(tensors, metadata)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """What :func:`write_safetensors` writes."""
     known = {**metadata, CONTENTS_SHA256: _of_file(tensors, metadata)}
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, known)
     # The library writes metadata in another order each time. The format is a length, a JSON header of it, tensors.
@@ -63,8 +70,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mappi
     header["__metadata__"] = dict(sorted(known.items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(len(text).to_bytes(8, "little") + text + data[end:])
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read_safetensors(file: Path | HeldFile) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -74,7 +80,15 @@ def read_safetensors(file: Path | HeldFile) -> tuple[dict[str, Tensor], dict[str
         Damaged: it is none, or holds a hash that is not that of both.
         OSError: it cannot be read.
     """
-    data = (file if isinstance(file, HeldFile) else HeldFile(file)).read()
+    return parse_safetensors((file if isinstance(file, HeldFile) else HeldFile(file)).read())
+
+
+def parse_safetensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and metadata of a file's bytes.
+
+    Raises:
+        Damaged: they are no such file's, or hold a hash that is not that of both.
+    """
     try:
         # The library compares the shapes with the bytes that there are, so that none is larger than the file.
         tensors = load(data)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,43 +12,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from facegen.data.origin import Origin
-from facegen.scoring.image_checks import ImageProperties
-from facegen.scoring.score import Score
-from facegen.scoring.scorer import Measured
 from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
 
 Images = npt.NDArray[np.uint8]
-
-
-class MeanScorer:
-    """Scores images by their mean value, and counts how often it was asked."""
-
-    key, features_key = "mean", "mean"
-    calls = scores = 0
-
-    def features_of(self, images: Images, description: str) -> npt.NDArray[np.float32]:
-        self.calls += 1
-        return images.mean(axis=(1, 2, 3), dtype=np.float64)[:, None].astype(np.float32)
-
-    def measure(
-        self, features: npt.NDArray[np.float32], properties: ImageProperties, origin: Origin, *, judge: bool = True
-    ) -> Measured:
-        self.scores += 1
-        score = Score("fd", float(features.mean()), len(features), 1, "mean", "0" * 64, 9, "1" * 64)
-        return Measured(score.with_origin(origin), np.empty(0))
-
-    def metrics_of(self, features: npt.NDArray[np.float32]) -> dict[str, Any]:
-        return {}
-
-    def judged(self, score: Score) -> Score:
-        return replace(score, target=128.0, passed=score.value < 128.0)
-
-
-@pytest.fixture
-def scorer() -> MeanScorer:
-    return MeanScorer()
 
 
 @pytest.fixture(scope="session")

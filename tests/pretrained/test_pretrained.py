@@ -99,9 +99,10 @@ def jpeg(image: Images) -> Images:
     return np.asarray(Image.open(buffer))
 
 
-def pretrained_flags(images: Images, shipped: Hashes) -> list[Flag]:
+def pretrained_flags(images: Images, shipped: Hashes, likeness: float | None = None) -> list[Flag]:
     score, names = SCORE, [f"{i}.png" for i in range(len(images))]
-    flags, _ = flags_of(SubmittedImages(images, names, fingerprint(images), score, Collections(shipped=shipped)))
+    known = Collections(shipped=shipped)
+    flags, _ = flags_of(SubmittedImages(images, names, fingerprint(images), score, known, likeness=likeness))
     return [flag for flag in flags if flag.name == "pretrained_generator"]
 
 
@@ -115,6 +116,18 @@ class TestFlag:
         assert {(example["image"], example["match"]) for example in flag.details["examples"]} == {
             (f"{7 + i}.png", f"seed 0, image {i + 1}") for i in range(3)
         }
+
+    @pytest.mark.parametrize(("likeness", "flagged"), [(0.5, True), (0.4999, False), (None, False)])
+    def test_its_weights_are_recognised_whatever_they_draw(self, likeness: float | None, flagged: bool) -> None:
+        images = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
+        flags = pretrained_flags(images, fingerprints(), likeness)
+        assert [(flag.details["weights"], flag.details["images"]) for flag in flags] == [(likeness, 0)] * flagged
+        assert all("The weights are those of the generator which ships" in flag.message for flag in flags)
+
+    def test_weights_and_images_are_told_in_one_flag(self, faces: Images) -> None:
+        (flag,) = pretrained_flags(faces[:3], fingerprints(), 1.0)
+        assert "(cosine 1.00). 3 of 3 images" in flag.message
+        assert (flag.details["weights"], flag.details["images"]) == (1.0, 3)
 
     def test_another_generators_images_are_not(self) -> None:
         torch.manual_seed(1)
@@ -176,12 +189,13 @@ def users() -> dict[str, set[str]]:
     return {name: imported for name, imported in found.items() if imported}
 
 
-def test_nothing_trains_or_scores_with_it_and_grading_reads_fingerprints_alone() -> None:
+def test_nothing_trains_or_scores_with_it_and_grading_recognises_it_alone() -> None:
     assert users() == {
         "cli/sample.py": {"generator_path"},
         "stages/sample.py": {"GENERATOR", "generator_path", "require_whole"},
         "stages/grade.py": {"fingerprints"},
         "grading/flags/copies.py": {"IMAGES_PER_SEED", "SEEDS"},
+        "grading/generators.py": {"GENERATOR", "generator_path", "require_whole"},
     }
 
 

@@ -16,6 +16,8 @@ from facegen.grading.flags.rule import EXAMPLES, Finding, FlagRule, SharedImages
 from facegen.metrics.phash import NEAR, hamming_distances
 from facegen.pretrained import IMAGES_PER_SEED, SEEDS
 
+#: From this cosine on, weights are taken for the shipped generator's, or for trained on from these.
+ALIKE = 0.5
 _NEAR = f"One image whose perceptual hash differs by at most {NEAR} of 256 bits, mirrored or not."
 _EVIDENCE = {
     "images": "how many",
@@ -67,6 +69,17 @@ def check_training(submission: SubmittedImages) -> Finding | None:
 
 
 def check_pretrained(submission: SubmittedImages) -> Finding | None:
+    """The generator that ships with facegen: its images, and its weights where generators are handed in."""
+    images, likeness = _pretrained_images(submission), submission.likeness
+    if likeness is None or likeness < ALIKE:
+        return images and Finding(images.message, {**images.details, "weights": likeness})
+    message = "The weights are those of the generator which ships with facegen, or were trained on from these"
+    sentences = [f"{message} (cosine {likeness:.2f}).", *([images.message] if images else [])]
+    found = images.details if images else {"images": 0, "exact": 0, "mirrored": 0, "examples": []}
+    return Finding(" ".join(sentences), {**found, "weights": likeness})
+
+
+def _pretrained_images(submission: SubmittedImages) -> Finding | None:
     """Images that the generator that ships with facegen draws (:func:`facegen.pretrained.fingerprints`).
 
     Near ones count, as in every search for copies: saved as JPEG, mirrored, or drawn on another machine.
@@ -155,9 +168,12 @@ COPIED_FROM_TRAINING = FlagRule(
 )
 PRETRAINED_GENERATOR = FlagRule(
     code="pretrained_generator",
-    meaning=f"Images look the same as ones that `facegen sample --pretrained` draws with seeds 0 to {SEEDS - 1}.",
-    evidence=_EVIDENCE,
-    threshold=_NEAR,
+    meaning=(
+        f"Images look the same as ones that `facegen sample --pretrained` draws with seeds 0 to {SEEDS - 1}, or a "
+        "generator that was handed in has its weights."
+    ),
+    evidence={**_EVIDENCE, "weights": "their cosine with its weights, −1 to 1; null of images, and of another network"},
+    threshold=f"{_NEAR} A cosine of {ALIKE}.",
     check=check_pretrained,
 )
 SHARED_WITH = FlagRule(

@@ -59,6 +59,8 @@ class SubmittedImages:
         score: their score, which also has what they say of where they come from.
         collections: in which copies are looked for.
         measured: by a flag's code, what its rule's ``measure`` says of the images.
+        likeness: of a generator that was handed in to the one that ships with facegen, −1 to 1
+            (:func:`facegen.grading.generators.likeness_to_shipped`); None where images were handed in.
     """
 
     images: npt.NDArray[np.uint8]
@@ -67,6 +69,7 @@ class SubmittedImages:
     score: Score
     collections: Collections = Collections()
     measured: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    likeness: float | None = None
 
     @cached_property
     def distances(self) -> npt.NDArray[np.int64]:
