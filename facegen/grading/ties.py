@@ -28,16 +28,17 @@ class Comparison:
     better: npt.NDArray[np.bool_]
 
     def ranks(self) -> list[int]:
-        """1 and the number of those that are better beyond the error; but no worse than the rank of any behind.
+        """1 and the number of those that are better beyond the error; no better than that of any with a lower value.
 
-        So two that cannot be told apart need not share a rank: each is judged by those that are surely ahead of it.
+        So two that cannot be told apart need not share a rank: each is judged by those that are surely ahead of it. And
+        a value that is known badly does not overtake, nor changes any other's rank.
         """
         ranks = 1 + self.better.sum(axis=0)
         order = np.argsort(self.values, kind="stable")
-        from_behind = np.minimum.accumulate(ranks[order][::-1])[::-1]
-        # Values that are equal as printed share the best of their ranks.
-        first = np.searchsorted(self.values[order], self.values[order])
-        ranks[order] = from_behind[first]
+        from_ahead = np.maximum.accumulate(ranks[order])
+        # Values that are equal as printed share the worst of their ranks.
+        last = np.searchsorted(self.values[order], self.values[order], side="right") - 1
+        ranks[order] = from_ahead[last]
         return [int(rank) for rank in ranks]
 
     def strict_ranks(self) -> list[int]:

@@ -3,6 +3,7 @@
 
     python scripts/bench/coverage.py                                             # simulated features, 256 dims
     python scripts/bench/coverage.py --reference train.npy --population dcgan.npy other-real.npy
+    python scripts/bench/coverage.py --pairs [--reference … --population …]      # of differences, by which ranks go
 
 Each line draws --repeats sets of N, takes the mean of their distances for the expected one, and counts the intervals
 that hold it; "too low" and "too high" are those that lie below and above it. With features from files (float arrays
@@ -10,6 +11,11 @@ that hold it; "too low" and "too high" are those that lie below and above it. Wi
 each deviation from the mean is enlarged by 1/√(1 − N/population) to make up for that. The first 256 dims are used as
 well, for N > D. "jackknife" and "influence" are the mean standard errors of the interval and of the plug-in influence
 function, beside the deviation that both estimate.
+
+With --pairs each line draws sets of two populations, all pairs of them, and counts how often the interval of the
+difference (:func:`facegen.metrics.paired.margins_of_difference`) holds the expected difference. "outranked": how often
+one set is found better than another beyond the error where both are of one population, which is always wrong; and where
+they are of two, how often the better one is. "half shared": the same where half of the images are in both sets.
 """
 
 from __future__ import annotations
@@ -23,7 +29,8 @@ import numpy.typing as npt
 from scipy import linalg
 
 from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
-from facegen.metrics.interval import confidence_interval
+from facegen.metrics.interval import confidence_interval, leave_one_out
+from facegen.metrics.paired import margins_of_difference
 
 Features = npt.NDArray[np.floating]
 Draw = Callable[[int, np.random.Generator], Features]
@@ -36,9 +43,13 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="an .npy of features")
     parser.add_argument("--population", type=Path, nargs="+", default=[], help=".npy files of features to draw from")
     parser.add_argument("--repeats", type=int, default=300)
+    parser.add_argument("--pairs", action="store_true", help="of differences of two sets")
     options = parser.parse_args()
     if (options.reference is None) != (not options.population):
         parser.error("--reference and --population go together")
+    if options.pairs:
+        of_pairs(options)
+        return
     columns = ["features", "D", "N", "distance", "deviation", "jackknife", "influence", "holds it"]
     columns += ["too low", "too high"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
@@ -76,6 +87,65 @@ def simulated(repeats: int) -> None:
     for name, (draw, statistics) in cases.items():
         for n in SIZES:
             row(name, draw, statistics, n, repeats)
+
+
+def of_pairs(options: argparse.Namespace) -> None:
+    columns = ["first", "second", "D", "N", "difference", "deviation", "holds it", "outranked", "half shared holds it"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+    if options.reference is None:
+        random = np.random.default_rng(0)
+        mixing = random.normal(size=(DIMS, DIMS)) * np.exp(-3 * np.arange(DIMS) / DIMS) / np.sqrt(DIMS)
+        statistics = frechet_statistics(random.normal(size=(10_000, DIMS)) @ mixing.T)
+        wide: dict[str, tuple[Draw, float]] = {
+            f"{scale:g} times as wide": (
+                lambda n, random, scale=scale: scale * random.normal(size=(n, DIMS)) @ mixing.T,
+                0.0,
+            )
+            for scale in (1.0, 1.1, 1.12)
+        }
+        populations = wide
+    else:
+        statistics = frechet_statistics(np.load(options.reference))
+        features = {path.stem: np.load(path) for path in options.population}
+        populations = {name: (drawn_from(each), 1 / len(each)) for name, each in features.items()}
+    names = list(populations)
+    for n in SIZES:
+        for i, first in enumerate(names):
+            for second in names[i : i + 2]:
+                pair_row((first, second), (populations[first], populations[second]), statistics, n, options.repeats)
+
+
+def pair_row(
+    names: tuple[str, str],
+    populations: tuple[tuple[Draw, float], tuple[Draw, float]],
+    reference: FrechetStatistics,
+    n: int,
+    repeats: int,
+) -> None:
+    """Measure one line of the table of pairs. What one draw takes of a finite population enlarges its deviations."""
+    random = np.random.default_rng(n)
+    numbers = np.arange(2 * n, dtype=np.uint64)
+    differences, margins, shared, shared_margins = [], [], [], []
+    for _ in range(repeats):
+        one, other = (draw(n, random).astype(np.float64) for draw, _ in populations)
+        mixed = np.vstack([one[: n // 2], other[n // 2 :]])
+        found = [leave_one_out(each, reference) for each in (one, other, mixed)]
+        differences.append(found[1][0] - found[0][0])
+        margins.append(margins_of_difference([found[0][1], found[1][1]], [numbers[:n], numbers[n:]])[0, 1])
+        in_both = np.concatenate([numbers[: n // 2], numbers[n + n // 2 :]])
+        shared.append(found[2][0] - found[0][0])
+        shared_margins.append(margins_of_difference([found[0][1], found[2][1]], [numbers[:n], in_both])[0, 1])
+    # Two independent draws: their variances add up, and so do the shares by which they are too small.
+    share = n * max(share for _, share in populations)
+    figures = []
+    for values, widths in ((differences, margins), (shared, shared_margins)):
+        deviations = (np.array(values) - np.mean(values)) / np.sqrt(1 - share)
+        figures.append((deviations, np.mean(np.abs(deviations) <= np.array(widths))))
+    outranked = np.mean(np.array(differences) > np.array(margins))
+    outranked += np.mean(np.array(differences) < -np.array(margins)) if names[0] == names[1] else 0
+    cells = [*names, f"{len(reference.mu):,}", f"{n:,}", f"{np.mean(differences):.2f}"]
+    cells += [f"{figures[0][0].std(ddof=1):.3f}", f"{figures[0][1]:.1%}", f"{outranked:.1%}", f"{figures[1][1]:.1%}"]
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def row(
