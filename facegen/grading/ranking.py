@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from facegen import console
+from facegen.grading.fingerprints import Matches
 from facegen.grading.flags import EXAMPLES, SharedImages, shared_flags_of
 from facegen.grading.outcome import GradedSubmission, Outcome
 from facegen.grading.rows import LeaderboardRow, printed
@@ -20,7 +21,9 @@ from facegen.scoring.score import Score
 _ALL_EXAMPLES = 200
 
 
-def rank(outcomes: Sequence[Outcome], cache: Path | None = None) -> tuple[LeaderboardRow, ...]:
+def rank(
+    outcomes: Sequence[Outcome], cache: Path | None = None, beside: Sequence[Outcome] = ()
+) -> tuple[LeaderboardRow, ...]:
     """Rows in the leaderboard's order: the graded by rising value, ties sharing a rank, then the rejected by name.
 
     Values that are equal as printed tie, and submissions of the same images, in whatever order, have one value: sums in
@@ -29,12 +32,15 @@ def rank(outcomes: Sequence[Outcome], cache: Path | None = None) -> tuple[Leader
     Args:
         outcomes: all that were graded and rejected, each of another file.
         cache: the folder to keep shared images in, which are then not looked for again; None keeps nothing.
+        beside: attempts that do not count and get no row; images that are shared with them are flagged all the same.
     """
     graded = sorted(_with_one_value(outcomes), key=lambda pair: (pair[1].score.value, pair[0].file))
+    others = [(outcome, outcome.graded) for outcome in beside if outcome.graded is not None]
     twice = _told_twice(outcomes)
     rows: list[LeaderboardRow] = []
     with console.progress("Looking for shared images", total=len(graded), unit="submissions") as task:
-        for place, ((outcome, found), shared) in enumerate(zip(graded, _shared_images(graded, cache), strict=True), 1):
+        compared = _shared_images([*graded, *others], cache)  # it goes on to the others, which get no row
+        for place, ((outcome, found), shared) in enumerate(zip(graded, compared, strict=False), 1):
             flags, broken = shared_flags_of(shared)
             for sentence in broken:
                 console.warn(f"{outcome.file}: {sentence}")
@@ -88,13 +94,26 @@ def _told_twice(outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
 def _shared_images(
     graded: Sequence[tuple[Outcome, GradedSubmission]], cache: Path | None
 ) -> Iterator[list[SharedImages]]:
-    """For each graded submission those others that have some of its images, in their order."""
+    """For each graded submission those of other students that have some of its images, in their order.
+
+    Of another student's several submissions it is the one that has the most of them, the first of these.
+    """
     found = shared_images([submission.fingerprints for _, submission in graded], cache)
-    for (_, submission), others in zip(graded, found, strict=True):
-        examples = max(1, min(EXAMPLES, _ALL_EXAMPLES // max(1, len(others))))
+    for (outcome, submission), others in zip(graded, found, strict=True):
+        most: dict[str, tuple[int, Matches]] = {}
+        for other, matches in others:
+            whose = _whose(graded[other][0])
+            if whose != _whose(outcome) and (whose not in most or len(matches.found) > len(most[whose][1].found)):
+                most[whose] = (other, matches)
+        examples = max(1, min(EXAMPLES, _ALL_EXAMPLES // max(1, len(most))))
         yield [
             SharedImages(
                 submission.names, str(graded[other][0].student_number), graded[other][1].names, matches, examples
             )
-            for other, matches in others
+            for other, matches in most.values()
         ]
+
+
+def _whose(outcome: Outcome) -> str:
+    """Equal for submissions of one student."""
+    return (outcome.student_number or outcome.file).casefold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
+from facegen.grading.baselines import measure_baselines, parse_baselines
+from facegen.grading.course import open_course
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import Found, find_submissions, some
@@ -52,6 +55,11 @@ def grade(
     weights: StrPath | None = None,
     dims: int | None = None,
     device: str = "auto",
+    points: StrPath | None = None,
+    roster: StrPath | None = None,
+    submitted_at: StrPath | None = None,
+    policy: str | None = None,
+    baselines: Sequence[str] = (),
 ) -> GradeResult:
     """Grade every tarball in the folder ``submissions`` (or that one file) into ``out/leaderboard.{csv,json,html}``.
 
@@ -64,16 +72,28 @@ def grade(
         out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
         force: grade again what has been graded before.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
+        points: the course's rubric, a TOML file: bands of the value that earn points, and what lateness costs.
+        roster: a CSV with a column of student numbers: who handed in nothing gets a row, and a number that is not on it
+            is said.
+        submitted_at: a CSV that tells when files, or students, handed in.
+        policy: which of a student's submissions counts, ``"latest"`` or ``"best"``, which is the one with the most
+            points, or without a rubric of the lowest value; None gives each file a row of its own.
+        baselines: what to measure beside the class, in no rank: ``"real"`` (held-out images of the reference),
+            ``"reference"`` (images of its own, as a copy would be) or ``"NAME=PATH"`` (images, or a generator's
+            .safetensors), as many images each as a submission has.
 
     Raises:
-        InputError: no submissions, an unusable reference, or a size that cannot be graded; files that cannot be read,
-            after the others are graded, without a leaderboard. What a submission holds never raises.
+        InputError: no submissions, an unusable reference, or a size that cannot be graded; a rubric, table or baseline
+            that cannot be used; files that cannot be read, after the others are graded, without a leaderboard. What a
+            submission holds never raises.
         EnvironmentProblem: another process grades into ``out``.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
     train, weights = optional_path(train), optional_path(weights)
     limits = limits_for(size)
-    files = find_submissions(submissions, out)
+    course = open_course(optional_path(points), optional_path(roster), optional_path(submitted_at), policy)
+    staff = parse_baselines(baselines)
+    files = course.dated(find_submissions(submissions, out))
     if train is not None:
         refuse_statistics(train, "--train")
     cache = out / "cache"
@@ -91,11 +111,14 @@ def grade(
         grader = Grader(scorer, collections, cache, force=force, limits=limits)
         outcomes: list[Outcome] = []
         try:
+            measured_baselines = measure_baselines(staff, reference, scorer, cache, limits, device=device, force=force)
             _grade_all(grader, files, outcomes)
             measured = scorer.reference
             source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
-            rows = rank(outcomes, cache)
-            return _write(Leaderboard(rows, source, scorer.description, scorer.target, notice), out)
+            counting, others = course.counting(outcomes)
+            rows = course.completed(rank(counting, cache, others), outcomes)
+            beside = course.baseline_rows(measured_baselines)
+            return _write(Leaderboard(rows, source, scorer.description, scorer.target, notice, beside), out)
         except BaseException:  # interrupted, or a full disk: what was graded is in the cache
             console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
             raise
