@@ -54,7 +54,8 @@ class Late:
         per_day: for each begun day after it.
         most: what is taken off at most; None where there is no such bound.
         grace: so long after the deadline nothing is late yet. What is later still is counted from the deadline.
-        too_late_after: days; what comes after them earns ``too_late`` at most. None where that is never so.
+        too_late_after: days; what comes after them earns ``too_late`` at most, and no more than the penalty leaves.
+            None where that is never so.
         too_late: points.
         extensions: the deadline of single students, by their numbers in lower case.
     """
@@ -84,13 +85,14 @@ class Late:
         own = "" if deadline == self.deadline else "own "
         when = f"the {own}deadline was {shown(deadline)}, and it was handed in {shown(at, deadline)}"
         begins = f"{days} day{'s' * (days > 1)} late ({when})"
-        if self.too_late_after is not None and days > self.too_late_after:
-            left = min(points, self.too_late)
-            return left, f"{begins}: after {self.too_late_after} days {digits(self.too_late)} points at most."
         lost = Amount(self.per_day.number * days, self.per_day.percent).of(points)
         capped = lost if self.most is None else min(lost, self.most.of(points))
-        bound = " (the most that lateness costs)" if capped < lost else ""
         left = max(Decimal(0), points - capped)
+        if self.too_late_after is not None and days > self.too_late_after:
+            return min(left, self.too_late), (
+                f"{begins}: after {self.too_late_after} days there are {digits(self.too_late)} points at most."
+            )
+        bound = " (the most that lateness costs)" if capped < lost else ""
         return left, f"{begins}: −{digits(capped)} points{bound}."
 
 

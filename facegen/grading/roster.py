@@ -99,7 +99,7 @@ def require_unchanged(number: str, line: int, what: str) -> None:
 
 def _columns(table: Table) -> tuple[int, tuple[int | None, ...], tuple[Line, ...]]:
     """The columns of numbers and of names, and the lines below the heads; the first two columns without heads."""
-    column, names = table.column(NUMBERS), tuple(table.names())
+    column, names = table.column(NUMBERS), table.names()
     if column is not None:
         return column, names, table.lines[1:]
     heads = ", ".join(map(repr, table.lines[0].cells))

@@ -115,7 +115,7 @@ class Rubric:
             return points, [f"{score.label} {printed(score)} {how}."], []
         if score.interval95 is None:
             points, how = self.points_of(score.value)
-            note = "The value has no 95% interval, so the value itself earned the points."
+            note = "The value has no 95% interval, so the value itself counted."
             return points, [f"{score.label} {printed(score)} {how}."], [note]
         low = max(0.0, min(score.value, score.interval95[0]))
         points, how = self.points_of(low)

@@ -31,7 +31,7 @@ _FIRST, _LAST = ("first_name", "firstname", "given_name"), ("last_name", "lastna
 
 @dataclass(frozen=True)
 class Line:
-    """A line with anything in it: its number in the file, and its cells without spaces around them."""
+    """A line with anything in it: its number in the file, and its cells, in which any white space is one space."""
 
     number: int
     cells: tuple[str, ...]
@@ -72,10 +72,10 @@ class Table:
                 return heads.index(head)
         return None
 
-    def names(self) -> Iterator[int | None]:
+    def names(self) -> tuple[int | None, ...]:
         """The columns whose cells make a student's name: one, or that of the first and that of the last name."""
         whole = self.column(NAMES)
-        yield from (whole,) if whole is not None else (self.column(_FIRST), self.column(_LAST))
+        return (whole,) if whole is not None else (self.column(_FIRST), self.column(_LAST))
 
 
 def read_table(path: Path, what: str) -> Table:
@@ -110,7 +110,7 @@ def _lines(text: str, what: str) -> Iterator[Line]:
     try:
         for cells in rows:
             number, before = before + 1, skipped + rows.line_num
-            stripped = tuple(cell.strip() for cell in cells)
+            stripped = tuple(" ".join(cell.split()) for cell in cells)  # a cell may have lines of its own
             if any(stripped):
                 yield Line(number, stripped)
     except csv.Error as problem:  # a quote that is never closed, say
