@@ -93,7 +93,8 @@ class Late:
                 f"{begins}: after {self.too_late_after} days there are {digits(self.too_late)} points at most."
             )
         bound = " (the most that lateness costs)" if capped < lost else ""
-        return left, f"{begins}: −{digits(capped)} points{bound}."
+        bound = " (all that were earned)" if capped > points else bound
+        return left, f"{begins}: −{digits(points - left)} points{bound}."
 
 
 def late_of(fields: Fields, zone: tzinfo | None) -> Late:

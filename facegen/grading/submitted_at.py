@@ -101,7 +101,8 @@ def _read(path: Path, what: str, zone: tzinfo | None) -> list[_Told]:
             raise InputError(
                 f"Line {line.number} of {_lower(what)} has the time {text!r}, which {problem}.", _WITH_OFFSET
             ) from problem
-        told = _Told(line.number, line.cell(file), line.cell(number), at)
+        shown_at = at if zone is None else at.astimezone(zone)
+        told = _Told(line.number, line.cell(file), line.cell(number), shown_at)
         if not told.file and not told.number:
             raise InputError(f"Line {line.number} of {_lower(what)} has a time and tells not of what.")
         if not told.file:

@@ -171,6 +171,7 @@ class TestLateness:
     def test_points_do_not_fall_below_none(self, write: Write) -> None:
         award = read_rubric(write(f"{ONE}{LATE}per_day = 60\n")).award(outcome(at=DEADLINE + timedelta(days=9)))
         assert award.points == 0
+        assert award.reasons[1].endswith(": −100 points (all that were earned).")
 
     def test_an_unknown_time_costs_nothing_and_is_noted(self, write: Write) -> None:
         award = read_rubric(write(f"{ONE}{LATE}per_day = 10\n")).award(outcome())

@@ -188,3 +188,7 @@ class TestTimes:
         assert with_times(naive, None, SEOUL)[0].submitted_at == AT
         with pytest.raises(InputError, match=r"The time of 's1.tar.gz', .* has no offset"):
             with_times(naive, None, None)
+
+    def test_times_are_told_in_the_rubrics_zone(self, save: Save) -> None:
+        (dated,) = with_times(found("s1.tar.gz"), save("file,time\ns1.tar.gz,1795186740\n"), SEOUL)
+        assert dated.submitted_at is not None and dated.submitted_at.isoformat() == "2026-11-20T23:59:00+09:00"
