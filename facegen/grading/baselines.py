@@ -66,7 +66,7 @@ def parse_baselines(texts: Sequence[str]) -> list[Baseline]:
         if not name or (mark and not path) or (not mark and name not in (REAL, REFERENCE)):
             raise InputError(
                 f"The baseline {text!r} is neither real nor reference, and names no images.",
-                "Write NAME=PATH, as dcgan=dcgan.safetensors",
+                "Write NAME=PATH, as dcgan=dcgan.safetensors, say.",
             )
         if name.casefold() in found:
             raise InputError(f"There are two baselines called {name!r}.", "Give each a name of its own.")

@@ -105,7 +105,7 @@ def late_of(fields: Fields, zone: tzinfo | None) -> Late:
     """
     fields.require_known(_KEYS, elsewhere=("timezone", "value", "rejected", "missing", "benefit_of_doubt"))
     if "deadline" not in fields.values:
-        raise InputError(f"{fields.what} has no deadline.", "Add one, as deadline = 2026-11-20T23:59:00+09:00")
+        raise InputError(f"{fields.what} has no deadline.", "Add deadline = 2026-11-20T23:59:00+09:00, say.")
     late = Late(
         deadline=_moment(fields, "deadline", fields.values["deadline"], zone),
         per_day=_amount(fields, "per_day") or Amount(Decimal(0)),
@@ -116,11 +116,11 @@ def late_of(fields: Fields, zone: tzinfo | None) -> Late:
         extensions=_extensions(fields.table("extensions"), zone),
     )
     if "per_day" not in fields.values and late.too_late_after is None:
-        raise InputError(f"{fields.what} takes nothing off.", "Add per_day = 10, or too_late_after = 0")
+        raise InputError(f"{fields.what} takes nothing off.", "Add per_day = 10, say, or too_late_after = 0.")
     if "too_late" in fields.values and late.too_late_after is None:
         raise InputError(f"{fields.what} has too_late and no too_late_after.", "Say after how many days it applies.")
     if "most" in fields.values and "per_day" not in fields.values:
-        raise InputError(f"{fields.what} has most and no per_day.", "Say what a day costs, as per_day = 10")
+        raise InputError(f"{fields.what} has most and no per_day.", "Say what a day costs: per_day = 10, say.")
     return late
 
 

@@ -181,7 +181,7 @@ def _bands(fields: Fields) -> tuple[Band, ...]:
     given = fields.values.get("bands")
     if not isinstance(given, list) or not given or not all(isinstance(band, dict) for band in given):
         raise InputError(
-            f"{fields.what} has no bands of values.", "Add some: [[bands]], and under it below = 20 and points = 100"
+            f"{fields.what} has no bands of values.", "Add [[bands]], and under it below = 20 and points = 100, say."
         )
     bands: list[Band] = []
     for place, values in enumerate(given, 1):
