@@ -91,6 +91,27 @@ class ShardType(click.ParamType):
 @weights_option
 @dims_option
 @device_option
+@click.option(
+    "--points", type=click.Path(path_type=Path), help="The course's rubric, TOML: points for values, lateness."
+)
+@click.option("--roster", type=click.Path(path_type=Path), help="CSV of student numbers: who is missing gets a row.")
+@click.option(
+    "--submitted-at", type=click.Path(path_type=Path), help="CSV that tells when files, or students, handed in."
+)
+@click.option(
+    "--policy",
+    type=click.Choice(["latest", "best"]),
+    show_default="each file has its own row",
+    help="Which of a student's submissions counts.",
+)
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="[real|reference|NAME=PATH]",
+    help="Measure this beside the class, without a rank: held-out images of the reference, its own, or images or a "
+    "generator (.safetensors) of yours. Can be given several times.",
+)
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
 @click.pass_context
@@ -117,6 +138,11 @@ def grade(
     weights: Path | None,
     dims: int | None,
     device: str,
+    points: Path | None,
+    roster: Path | None,
+    submitted_at: Path | None,
+    policy: str | None,
+    baselines: tuple[str, ...],
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -151,6 +177,11 @@ def grade(
         weights=weights,
         dims=dims,
         device=device,
+        points=points,
+        roster=roster,
+        submitted_at=submitted_at,
+        policy=policy,
+        baselines=baselines,
     ).leaderboard
     if as_json:
         console.result_json(leaderboard.to_json())
@@ -168,9 +199,14 @@ def _table(leaderboard: Leaderboard) -> Table:
     table.add_column("submission", overflow="fold")
     table.add_column("score", justify="right")
     table.add_column("verdict")
+    has_points = any(row.points is not None for row in leaderboard.rows)
+    if has_points:
+        table.add_column("points", justify="right")
     table.add_column("remarks", overflow="fold")
-    for row in leaderboard.rows:
+    for row in (*leaderboard.rows, *leaderboard.baselines):
         verdict = "graded" if row.passed is None else "passed" if row.passed else "not passed"
+        if row in leaderboard.baselines or row.outcome.status == "missing":
+            verdict = "baseline" if row in leaderboard.baselines else "missing"
         remarks = ", ".join(flag.name for flag in row.flags)
         if row.outcome.rejection is not None:
             verdict = "rejected"
@@ -180,6 +216,7 @@ def _table(leaderboard: Leaderboard) -> Table:
             row.outcome.student_number or row.outcome.file,
             "" if row.score is None else f"{row.score.value:.2f}",
             verdict,
+            *(["" if row.points is None else f"{row.points:g}"] if has_points else []),
             remarks,
         )
     return table

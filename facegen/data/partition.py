@@ -6,7 +6,6 @@ semicolons or tabs, as the Kaggle mirror and spreadsheets write it.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import hashlib
 import re
@@ -19,6 +18,7 @@ from facegen.data.caps import require_few
 from facegen.data.dataset import SPLITS
 from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
+from facegen.data.text import text_of
 from facegen.errors import InputError
 from facegen.file_kinds import HEAD, TEXT, kind_of
 from facegen.files import read_regular
@@ -152,7 +152,7 @@ def parse_partition(data: bytes, label: str) -> Partition:
     0 is train, 1 valid, 2 test; these words are taken too, and ``val``, ``validation`` and the like. The text is UTF-8
     or UTF-16. InputError names the line that says something else, and a name that is put into two splits.
     """
-    text = _text(data)
+    text = text_of(data)
     if text is None:
         raise _no_partition(data, label, f"The partition {label} is not a text file in UTF-8 or UTF-16.")
     sample = [line for _, line in islice(_lines(text, label), _SAMPLE)]
@@ -193,20 +193,6 @@ def _number(text: str, place: int) -> int:
     """The number, from 1, of the line that begins at ``place``."""
     ends = sum(text.count(end, 0, place) for end in ("\r", "\n", *_OTHER_ENDS))
     return 1 + ends - text.count("\r\n", 0, place)
-
-
-def _text(data: bytes) -> str | None:
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        encoding = "utf-16"
-    elif b"\0" in data[:2]:  # UTF-16 without its mark: every other byte of plain letters is zero
-        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
-    else:
-        encoding = "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    return None if "\0" in text else text
 
 
 def _no_partition(data: bytes, label: str, problem: str) -> InputError:

@@ -12,7 +12,7 @@ from facegen import console
 from facegen.data.litter import came_by_itself, is_litter
 from facegen.errors import InputError
 from facegen.files import is_left
-from facegen.submission.rules import SUFFIX
+from facegen.submission.rules import SUFFIX, Rejection, student_number_of
 
 #: Beside tarballs in a folder these are no submissions.
 _NOT_SUBMISSIONS = frozenset({".md", ".txt", ".csv", ".json", ".html", ".pdf", ".log"})
@@ -89,6 +89,14 @@ def file_name(path: Path) -> str:
     """The name of a file in whatever locale it was listed: its bytes as UTF-8, and as escapes what is none."""
     name = os.fsencode(path.name).decode("utf-8", "surrogateescape")
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def number_of(found: Found) -> str | None:
+    """The student number of a file, as its row will have it; None where its name has none."""
+    try:
+        return found.student_number or student_number_of(found.file)
+    except Rejection:
+        return None
 
 
 def some(names: Sequence[str]) -> str:

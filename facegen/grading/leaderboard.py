@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from facegen.grading.moments import shown
 from facegen.grading.rows import LeaderboardRow, printed
 from facegen.printable import printable
 
@@ -26,6 +27,10 @@ _COLUMNS = (
     "passed",
     "flags",
     "sha256",
+    "student_name",
+    "submitted_at",
+    "points",
+    "points_for",
 )
 #: A cell that starts so is run as a formula by spreadsheets; East Asian ones know the wide signs too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -80,6 +85,7 @@ class Leaderboard:
             "target": self.target,
             "notice": self.notice,
             "submissions": [row.to_json() for row in self.rows],
+            "baselines": [{**row.to_json(), "status": "baseline"} for row in self.baselines],
         }
 
     def to_csv(self) -> str:
@@ -87,24 +93,9 @@ class Leaderboard:
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(_COLUMNS)
-        for row in self.rows:
-            outcome, score, rejection = row.outcome, row.score, row.outcome.rejection
-            cells = [
-                row.rank,
-                outcome.student_number,
-                outcome.file,
-                outcome.status,
-                rejection.code.value if rejection else None,
-                rejection.message if rejection else None,
-                score.metric if score else None,
-                score.extractor if score else None,
-                printed(score) if score else None,
-                score.n if score else None,
-                {True: "yes", False: "no", None: None}[row.passed],
-                " ".join(flag.name for flag in row.flags),
-                outcome.sha256,
-            ]
-            writer.writerow(["" if cell is None else _guarded(str(cell)) for cell in cells])
+        rows = [(row, row.outcome.status) for row in self.rows] + [(row, "baseline") for row in self.baselines]
+        for row, status in rows:
+            writer.writerow(["" if cell is None else _guarded(str(cell)) for cell in _cells(row, status)])
         return table.getvalue()
 
     def to_html(self) -> str:
@@ -112,6 +103,30 @@ class Leaderboard:
         from facegen.grading.page import render
 
         return render(self)
+
+
+def _cells(row: LeaderboardRow, status: str) -> list[Any]:
+    """A row's cells in the order of the columns; None for an empty one."""
+    outcome, score, rejection = row.outcome, row.score, row.outcome.rejection
+    return [
+        row.rank,
+        outcome.student_number,
+        outcome.file,
+        status,
+        rejection.code.value if rejection else None,
+        rejection.message if rejection else None,
+        score.metric if score else None,
+        score.extractor if score else None,
+        printed(score) if score else None,
+        score.n if score else None,
+        {True: "yes", False: "no", None: None}[row.passed],
+        " ".join(flag.name for flag in row.flags),
+        outcome.sha256,
+        row.student_name,
+        None if outcome.submitted_at is None else shown(outcome.submitted_at),
+        None if row.points is None else f"{row.points:.2f}",
+        " ".join(row.points_for),
+    ]
 
 
 def _guarded(cell: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from facegen import console
+from facegen.grading.fingerprints import Matches
 from facegen.grading.flags import EXAMPLES, SharedImages, shared_flags_of
 from facegen.grading.outcome import GradedSubmission, Outcome
 from facegen.grading.rows import LeaderboardRow
@@ -22,7 +23,12 @@ _ALL_EXAMPLES = 200
 
 
 def rank(
-    outcomes: Sequence[Outcome], cache: Path | None = None, *, by: str = "public", strict: bool = False
+    outcomes: Sequence[Outcome],
+    cache: Path | None = None,
+    beside: Sequence[Outcome] = (),
+    *,
+    by: str = "public",
+    strict: bool = False,
 ) -> tuple[LeaderboardRow, ...]:
     """Rows in the leaderboard's order: the graded by rising value, then the rejected by name.
 
@@ -34,11 +40,13 @@ def rank(
     Args:
         outcomes: all that were graded and rejected, each of another file.
         cache: the folder to keep shared images in, which are then not looked for again; None keeps nothing.
+        beside: attempts that do not count and get no row; images that are shared with them are flagged all the same.
         by: the value that ranks, ``"public"`` or ``"private"``.
         strict: rank by value alone, whatever its error.
     """
     pairs = _with_one_value(outcomes)
     graded = sorted(pairs, key=lambda pair: (_value(pair[1], by), pair[0].file))
+    others = [(outcome, outcome.graded) for outcome in beside if outcome.graded is not None]
     found = [each for _, each in graded]
     comparison = compare(found, by)
     ranks = comparison.strict_ranks() if strict else comparison.ranks()
@@ -50,7 +58,8 @@ def rank(
     twice = _told_twice(outcomes)
     rows: list[LeaderboardRow] = []
     with console.progress("Looking for shared images", total=len(graded), unit="submissions") as task:
-        for row, ((outcome, each), shared) in enumerate(zip(graded, _shared_images(graded, cache), strict=True)):
+        compared = _shared_images([*graded, *others], cache)  # it goes on to the others, which get no row
+        for row, ((outcome, each), shared) in enumerate(zip(graded, compared, strict=False)):
             flags, broken = shared_flags_of(shared)
             for sentence in broken:
                 console.warn(f"{outcome.file}: {sentence}")
@@ -120,13 +129,26 @@ def _told_twice(outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
 def _shared_images(
     graded: Sequence[tuple[Outcome, GradedSubmission]], cache: Path | None
 ) -> Iterator[list[SharedImages]]:
-    """For each graded submission those others that have some of its images, in their order."""
+    """For each graded submission those of other students that have some of its images, in their order.
+
+    Of another student's several submissions it is the one that has the most of them, the first of these.
+    """
     found = shared_images([submission.fingerprints for _, submission in graded], cache)
-    for (_, submission), others in zip(graded, found, strict=True):
-        examples = max(1, min(EXAMPLES, _ALL_EXAMPLES // max(1, len(others))))
+    for (outcome, submission), others in zip(graded, found, strict=True):
+        most: dict[str, tuple[int, Matches]] = {}
+        for other, matches in others:
+            whose = _whose(graded[other][0])
+            if whose != _whose(outcome) and (whose not in most or len(matches.found) > len(most[whose][1].found)):
+                most[whose] = (other, matches)
+        examples = max(1, min(EXAMPLES, _ALL_EXAMPLES // max(1, len(most))))
         yield [
             SharedImages(
                 submission.names, str(graded[other][0].student_number), graded[other][1].names, matches, examples
             )
-            for other, matches in others
+            for other, matches in most.values()
         ]
+
+
+def _whose(outcome: Outcome) -> str:
+    """Equal for submissions of one student."""
+    return (outcome.student_number or outcome.file).casefold()

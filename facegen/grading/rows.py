@@ -26,6 +26,21 @@ class Attempt:
     points: float | None = None
     days_late: int | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Its object among a row's ``attempts`` in ``leaderboard.json``."""
+        outcome, score = self.outcome, self.outcome.graded.score if self.outcome.graded else None
+        return {
+            "file": outcome.file,
+            "sha256": outcome.sha256,
+            "status": outcome.status,
+            "reason": outcome.rejection.code.value if outcome.rejection else None,
+            "value": score.value if score else None,
+            "submitted_at": outcome.submitted_at.isoformat() if outcome.submitted_at else None,
+            "days_late": self.days_late,
+            "points": self.points,
+            "counts": self.counts,
+        }
+
 
 @dataclass(frozen=True)
 class LeaderboardRow:
@@ -77,8 +92,10 @@ class LeaderboardRow:
         details = {flag.name: {"message": flag.message, **flag.details} for flag in self.flags}
         return {
             "student_number": outcome.student_number,
+            "student_name": self.student_name,
             "file": outcome.file,
             "sha256": outcome.sha256,
+            "submitted_at": outcome.submitted_at.isoformat() if outcome.submitted_at else None,
             "status": outcome.status,
             "reason": rejection.code.value if rejection else None,
             "message": rejection.message if rejection else None,
@@ -86,6 +103,9 @@ class LeaderboardRow:
             "score": self.score.to_json() if self.score else None,
             "rank": self.rank,
             "passed": self.passed,
+            "points": self.points,
+            "points_for": list(self.points_for),
+            "attempts": [attempt.to_json() for attempt in self.attempts],
             "flags": [flag.name for flag in self.flags],
             "details": details,
             "notes": list(self.notes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from facegen.data.images import ImageCollection, open_images
 from facegen.device import choose_device
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
+from facegen.grading.baselines import measure_baselines, parse_baselines
+from facegen.grading.course import open_course
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import find_submissions
@@ -67,6 +70,11 @@ def grade(
     weights: StrPath | None = None,
     dims: int | None = None,
     device: str = "auto",
+    points: StrPath | None = None,
+    roster: StrPath | None = None,
+    submitted_at: StrPath | None = None,
+    policy: str | None = None,
+    baselines: Sequence[str] = (),
 ) -> GradeResult:
     """Grade every tarball in the folder ``submissions`` (or that one file) into ``out/leaderboard.{csv,json,html}``.
 
@@ -94,11 +102,20 @@ def grade(
             other processes and machines to grade the others into the same folder.
         merge: grade nothing, and write the leaderboard of what the shards have graded.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
+        points: the course's rubric, a TOML file: bands of the value that earn points, and what lateness costs.
+        roster: a CSV with a column of student numbers: who handed in nothing gets a row, and a number that is not on it
+            is said.
+        submitted_at: a CSV that tells when files, or students, handed in.
+        policy: which of a student's submissions counts, ``"latest"`` or ``"best"``, which is the one with the most
+            points, or without a rubric of the lowest value; None gives each file a row of its own.
+        baselines: what to measure beside the class, in no rank: ``"real"`` (held-out images of the reference),
+            ``"reference"`` (images of its own, as a copy would be) or ``"NAME=PATH"`` (images, or a generator's
+            .safetensors), as many images each as a submission has.
 
     Raises:
-        InputError: no submissions, an unusable reference, or a size that cannot be graded; files that cannot be read,
-            after the others are graded, without a leaderboard; ``merge`` where some are not graded. What a submission
-            holds never raises.
+        InputError: no submissions, an unusable reference, or a size that cannot be graded; a rubric, table or baseline
+            that cannot be used; files that cannot be read, after the others are graded, without a leaderboard;
+            ``merge`` where some are not graded. What a submission holds never raises.
         EnvironmentProblem: another process grades into ``out``.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
@@ -113,8 +130,13 @@ def grade(
     if from_generator:
         limits, workers = replace(limits, suffix=GENERATOR_SUFFIX), 1  # it is the network's device that draws
         reader = GeneratorReader(generator_seed, choose_device(device))
-    found = find_submissions(submissions, out)
+    rules = optional_path(points), optional_path(roster), optional_path(submitted_at), policy
+    course = open_course(*rules, has_private=has_private, ranked_by=rank_by)
+    staff = parse_baselines(baselines)
+    found = course.dated(find_submissions(submissions, out))
     share = share_of(found, shard)
+    if shard is not None:  # what is missing, or counts, only the whole class tells
+        course, staff = replace(course, roster=None, policy=None), []
     if train is not None:
         refuse_statistics(train, "--train")
     cache = out / "cache"
@@ -140,15 +162,21 @@ def grade(
         grader = Grader(scorer, collections, cache, private=other, force=force, limits=limits, reader=reader)
         outcomes: list[Outcome] = []
         try:
+            ours = staff if ranks.is_writer else []
+            options: dict[str, Any] = {"private": other, "device": device, "force": force}
+            measured = measure_baselines(ours, reference, scorer, cache, limits, **options)
             if not merge:
                 grade_share(grader, share, ranks, workers, outcomes)
             if merge or ranks.world > 1:
                 outcomes = merged(grader, share, out)
-            rows = rank(outcomes, cache, by=rank_by, strict=strict_order)
-            board = Leaderboard(rows, _about(reference, scorer), scorer.description, scorer.target, notice)
+            counting, others = course.counting(outcomes)
+            rows = course.completed(rank(counting, cache, others, by=rank_by, strict=strict_order), outcomes)
+            beside = course.baseline_rows(measured)
+            about = _about(reference, scorer), scorer.description, scorer.target, notice, beside
+            hidden = None
             if other is not None:
-                about = {**_about(private or reference, other), "measure": other.description}
-                board = replace(board, private=about, ranked_by=rank_by)
+                hidden = {**_about(private or reference, other), "measure": other.description}
+            board = Leaderboard(rows, *about, private=hidden, ranked_by=rank_by)
             return _write(board, out if shard is None else shard_folder(out, shard), ranks)
         except BaseException:  # interrupted, or a full disk: what was graded is in the cache
             console.warn(f"Stopped after {len(outcomes)} of {len(share)}: run it again to go on from there.")

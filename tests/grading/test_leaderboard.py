@@ -178,7 +178,7 @@ def test_no_table_and_no_page_holds_what_is_obeyed(graded: Callable[..., Outcome
     for text in (all_of_it.to_csv(), all_of_it.to_html(), json_text(all_of_it.to_json())):
         assert set(obeyed) & set(text) == {"\n"} and "김철수 é\\u0000" in text
     rows = list(csv.reader(io.StringIO(all_of_it.to_csv(), newline="")))
-    assert len(rows) == 4 and {len(row) for row in rows} == {13}
+    assert len(rows) == 4 and {len(row) for row in rows} == {17}
 
 
 def test_html_of_rejected_alone() -> None:

@@ -33,6 +33,7 @@ from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
 from facegen.scoring.scorer import Measured
 from facegen.stages import grade as stage
+from facegen.stages.sample import sample
 from facegen.submission.open_tarball import OpenTarball
 from facegen.submission.reader import Submission
 from facegen.submission.rules import Limits
@@ -386,3 +387,66 @@ def test_the_table_shows_each_row(submissions: Path, reference: Path, tmp_path: 
     outcome = facegen("grade", submissions, "--reference", reference, "--out", tmp_path / "grades")
     for words in ("s1", "passed", "rejected", "damaged", "[red]x.tar.gz"):
         assert words in outcome.stdout
+
+
+RUBRIC = """
+missing = 1
+[[bands]]
+below = 256
+points = 100
+[late]
+deadline = 2026-11-20T23:59:00+09:00
+per_day = 10
+"""
+
+
+def test_a_course_has_points_a_roster_times_attempts_and_baselines(
+    packed: Path, generator: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    for name in ("s1.tar.gz", "S1.tar.gz"):
+        (folder / name).write_bytes(packed.read_bytes())
+    (tmp_path / "rubric.toml").write_text(RUBRIC, encoding="utf-8")
+    (tmp_path / "roster.csv").write_text("student_number,name\ns1,Ada\ns2,Bob\n", encoding="utf-8")
+    times = "file,submitted_at\ns1.tar.gz,2026-11-20T14:00:00Z\nS1.tar.gz,2026-11-22T12:00:00Z\n"
+    (tmp_path / "times.csv").write_text(times, encoding="utf-8")
+    reference = _dataset(tmp_path / "reference", _images(COUNT, 2))
+    course = ("--points", tmp_path / "rubric.toml", "--roster", tmp_path / "roster.csv")
+    course += ("--submitted-at", tmp_path / "times.csv", "--policy", "latest")
+    course += ("--baseline", "reference", "--baseline", f"g={generator / 'last.safetensors'}")
+    done = facegen("grade", folder, "--reference", reference, *course, "--out", tmp_path / "grades")
+    assert (done.exit_code, "missing" in done.stdout, "baseline" in done.stdout) == (0, True, True)
+    board = json.loads((tmp_path / "grades" / "leaderboard.json").read_text(encoding="utf-8"))
+    first, second = board["submissions"]
+    assert (first["file"], first["student_name"], first["points"]) == ("S1.tar.gz", "Ada", 80)
+    assert [(each["file"], each["points"], each["counts"]) for each in first["attempts"]] == [
+        ("s1.tar.gz", 100, False),
+        ("S1.tar.gz", 80, True),
+    ]
+    assert (second["status"], second["student_number"], second["points"]) == ("missing", "s2", 1)
+    assert {each["file"] for each in board["baselines"]} == {"reference", "g"}
+    with (tmp_path / "grades" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["graded", "missing", "baseline", "baseline"]
+
+
+def test_a_generator_as_a_baseline_is_what_it_draws_with_seed_0(
+    submissions: Path, reference: Path, generator: Path, tmp_path: Path
+) -> None:
+    path = generator / "last.safetensors"
+    sample(path, tmp_path / "drawn", n=COUNT)
+    drawn = np.stack([np.asarray(Image.open(file)) for file in sorted((tmp_path / "drawn").glob("*.png"))])
+    result = stage.grade(submissions, reference=reference, out=tmp_path / "grades", baselines=[f"g={path}"])
+    (row,) = result.leaderboard.baselines
+    assert row.score is not None and row.score.value == pytest.approx(drawn.mean())
+
+
+def test_what_a_course_cannot_have_is_said_before_anything_is_graded(
+    submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    for option in ("--points", "--roster", "--submitted-at"):
+        done = facegen(
+            "grade", submissions, "--reference", reference, option, tmp_path / "none", "--out", tmp_path / "g"
+        )
+        assert done.exit_code == 2 and "none cannot be read" in done.stderr.replace("\n", " ")
+    assert MeanScorer.calls == 0

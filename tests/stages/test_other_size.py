@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,9 +14,6 @@ from click.testing import Result
 from PIL import Image
 
 from facegen.data.dataset import FaceDataset
-from facegen.metrics.frechet import FrechetStatistics
-from facegen.scoring.reference import Reference
-from facegen.scoring.score import Score
 from facegen.stages import grade as grade_stage
 from facegen.stages import pack as pack_stage
 from facegen.submission.rules import limits_for
@@ -24,22 +22,11 @@ CommandLine = Callable[..., Result]
 COUNT = 6
 
 
-class ConstantScorer:
-    key, description, target = "constant", "constant against 3 images", None
-    reference = Reference(Path("reference"), FrechetStatistics(3, np.zeros(1), np.eye(1)), "1" * 64, "3 images")
-
-    def margin_warning(self, n: int) -> None:
-        return None
-
-    def score(self, images: np.ndarray) -> Score:
-        return Score("fd", 1.0, len(images), 1, "constant", "0" * 64, 3, "1" * 64)
-
-
 @pytest.fixture(autouse=True)
-def _few_images_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+def _few_images_and_no_network(monkeypatch: pytest.MonkeyPatch, scorer: Any) -> None:
     for stage in (pack_stage, grade_stage):
         monkeypatch.setattr(stage, "limits_for", lambda size: replace(limits_for(size), count=COUNT))
-    monkeypatch.setattr(grade_stage, "open_scorer", lambda *words, **options: ConstantScorer())
+    monkeypatch.setattr(grade_stage, "open_scorer", lambda *words, **options: scorer)
 
 
 def _sample(folder: Path, size: int) -> Path:
