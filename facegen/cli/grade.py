@@ -154,6 +154,7 @@ def grade(
     Writes leaderboard.csv, .json and .html. What is graded already is not graded again.
     """
     from facegen.stages.grade import grade as grade_stage
+    from facegen.training.distributed import is_writing_process
 
     leaderboard = grade_stage(
         submissions,
@@ -183,6 +184,8 @@ def grade(
         policy=policy,
         baselines=baselines,
     ).leaderboard
+    if not is_writing_process():  # of torchrun's ranks one tells
+        return
     if as_json:
         console.result_json(leaderboard.to_json())
     else:

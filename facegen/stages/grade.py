@@ -158,7 +158,7 @@ def grade(
         notice = scorer.margin_warning(limits.count)
         if notice is not None:
             console.warn(notice)
-        collections = replace(_collections(reference, train, size, cache), properties=properties)
+        collections = replace(known_collections(reference, train, size, cache), properties=properties)
         grader = Grader(scorer, collections, cache, private=other, force=force, limits=limits, reader=reader)
         outcomes: list[Outcome] = []
         try:
@@ -198,7 +198,7 @@ def _write(leaderboard: Leaderboard, out: Path, ranks: Ranks) -> GradeResult:
     return result
 
 
-def _collections(reference: Path, train: Path | None, size: int, cache: Path) -> Collections:
+def known_collections(reference: Path, train: Path | None, size: int, cache: Path) -> Collections:
     """The images in which copies are looked for."""
     # Both are opened before the work, which one that cannot be used would waste.
     training_images = None if train is None else open_images(train)
