@@ -6,10 +6,13 @@ import csv
 import io
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegen.grading.rows import LeaderboardRow, printed
 from facegen.printable import printable
+
+if TYPE_CHECKING:
+    from facegen.grading.evidence import PicturesOf
 
 SCHEMA = 1
 _COLUMNS = (
@@ -107,11 +110,16 @@ class Leaderboard:
             writer.writerow(["" if cell is None else _guarded(str(cell)) for cell in cells])
         return table.getvalue()
 
-    def to_html(self) -> str:
-        """A page that stands alone: styles and contact sheets are in it, and nothing is fetched."""
+    def to_html(self, pictures_of: PicturesOf | None = None) -> str:
+        """A page that stands alone: styles, script and pictures are in it, and nothing is fetched.
+
+        Args:
+            pictures_of: shows known images beside a submission's
+                (:class:`facegen.grading.known_pictures.KnownPictures`); without it, that side of a pair is left out.
+        """
         from facegen.grading.page import render
 
-        return render(self)
+        return render(self, pictures_of)
 
 
 def _guarded(cell: str) -> str:
