@@ -35,6 +35,18 @@ if TYPE_CHECKING:
     help="Folder for the leaderboard and for what lets an interrupted run go on.",
 )
 @click.option("--force", is_flag=True, help="Grade again what has been graded before.")
+@click.option("--anonymous", is_flag=True, help="Write the class's own board, too, class.html, with pseudonyms.")
+@click.option(
+    "--salt",
+    type=click.Path(path_type=Path, dir_okay=False),
+    show_default="salt.txt in --out, made once",
+    help="File with the secret that pseudonyms are made with.",
+)
+@click.option(
+    "--feedback",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for a page a student, <student_number>.html.",
+)
 @extractor_option
 @weights_option
 @dims_option
@@ -51,6 +63,9 @@ def grade(
     size: int,
     out: Path,
     force: bool,
+    anonymous: bool,
+    salt: Path | None,
+    feedback: Path | None,
     extractor: str | None,
     weights: Path | None,
     dims: int | None,
@@ -75,6 +90,9 @@ def grade(
         size=size,
         out=out,
         force=force,
+        anonymous=anonymous,
+        salt=salt,
+        feedback=feedback,
         extractor=extractor,
         weights=weights,
         dims=dims,

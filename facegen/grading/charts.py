@@ -1,4 +1,4 @@
-"""Where values stand on a scale and in a histogram, in per cent of a drawing's width: the page's template draws them."""
+"""Where values stand on a scale and in a histogram, in per cent of a drawing's width: the templates draw them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-#: Of the width, so that a mark at either end is whole.
-_MARGIN = 2.0
+#: Of the width, so that a mark at either end is whole; and what is kept for values beyond the end, where there are some.
+_MARGIN, _BEYOND = 2.0, 7.0
 #: Ends and steps of axes, of every power of ten.
 _NICE = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -16,14 +16,24 @@ _BINS = 24
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear axis from 0 to ``end``; what lies beyond stands at its end."""
+    """A linear axis from 0 to ``end``, 2 to 98 per cent of the width.
+
+    Where some value lies ``beyond`` the end, that is at 93 per cent, and such values are at 96.5.
+    """
 
     end: float
+    beyond: bool = False
+
+    @property
+    def last(self) -> float:
+        """The place of the end."""
+        return 100 - (_BEYOND if self.beyond else _MARGIN)
 
     def at(self, value: float) -> float:
-        """The place of a value, 2 to 98 per cent."""
-        share = min(max(value / self.end, 0.0), 1.0)
-        return round(_MARGIN + (100 - 2 * _MARGIN) * share, 2)
+        """The place of a value."""
+        if not self.holds(value):
+            return 100 - _BEYOND / 2
+        return round(_MARGIN + (self.last - _MARGIN) * max(value / self.end, 0.0), 2)
 
     def holds(self, value: float) -> bool:
         return value <= self.end
@@ -48,7 +58,8 @@ def axis_of(values: Sequence[float], marks: Iterable[float]) -> Axis:
     marked = max(marks, default=0.0)
     usual = 1.5 * ordered[int(0.9 * (len(ordered) - 1))] if ordered else 0.0
     most = max([*ordered, marked], default=0.0)
-    return Axis(_nice(max(min(most, max(usual, 1.25 * marked)), 1e-6), _NICE))
+    end = _nice(max(min(most, max(usual, 1.25 * marked)), 1e-6), _NICE)
+    return Axis(end, most > end)
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,8 @@ class Scale:
     Attributes:
         value, low, high: the value and its interval; None where there is none.
         floor, target: as the score has them; None where there is none.
-        beyond: whether the value lies beyond the axis's end.
+        end: the axis's end.
+        beyond: whether the value lies beyond it.
     """
 
     value: float
@@ -66,6 +78,7 @@ class Scale:
     high: float | None
     floor: float | None
     target: float | None
+    end: float
     beyond: bool
 
     @property
@@ -83,8 +96,8 @@ def scale_of(
 ) -> Scale:
     """The marks of a value ≥ 0 on ``axis``."""
     low, high = (None, None) if interval is None else (axis.at(interval[0]), axis.at(interval[1]))
-    places = (None if mark is None else axis.at(mark) for mark in (floor, target))
-    return Scale(axis.at(value), low, high, *places, not axis.holds(value))
+    floor_at, target_at = (None if mark is None else axis.at(mark) for mark in (floor, target))
+    return Scale(axis.at(value), low, high, floor_at, target_at, axis.last, not axis.holds(value))
 
 
 @dataclass(frozen=True)
@@ -144,7 +157,7 @@ def histogram_of(axis: Axis, values: Sequence[float], target: float | None = Non
     if beyond:
         words = f"{beyond:,} above {axis.end:g}"
         below = None if target is None else False
-        bars.append(Bar(100 - _MARGIN + 0.3, _MARGIN - 0.3, _height(beyond, most), words, below))
+        bars.append(Bar(axis.last + 2, _BEYOND - 3, _height(beyond, most), words, below))
     return Histogram(axis, tuple(bars), tuple((axis.at(tick), f"{tick:g}") for tick in axis.ticks), most, beyond)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from facegen.grading.flags import Flag
-from facegen.grading.outcome import GradedSubmission, picture_boxes
+from facegen.grading.flags.copies import DUPLICATE_IMAGES
+from facegen.grading.outcome import PICTURE_COLUMNS, GradedSubmission, picture_boxes
 from facegen.grading.rows import LeaderboardRow
 from facegen.pictures.contact_sheet import contact_sheet
 
@@ -23,7 +24,7 @@ Picture = npt.NDArray[np.uint8]
 PicturesOf = Callable[[str, Sequence[str]], Mapping[str, Picture]]
 
 #: Images of a contact sheet and of the strip that stands in a row.
-_SHEET_COLUMNS, _SHEET_ROWS, _STRIP = 12, 4, 5
+_SHEET_COLUMNS, _SHEET_ROWS, _STRIP = 8, 6, 4
 #: Pairs of which a page has pictures, in all and of one row: about 4 kB each, so 5 MB at most. Others are in words.
 _ALL_PAIRS, _ROW_PAIRS = 1200, 40
 #: Flags that a row shows in full; where a class hands in one set of images, each would have 299.
@@ -81,45 +82,56 @@ def shown_rows(rows: Sequence[LeaderboardRow], pictures_of: PicturesOf | None = 
     flags = [row.flags[:MOST_FLAGS] for row in rows]
     with_pairs = sum(any(_examples(flag) for flag in some) for some in flags)
     most = min(_ROW_PAIRS, _ALL_PAIRS // max(1, with_pairs))
-    pictured = [list(_pictured(some, most)) for some in flags]
-    by_number = {row.outcome.student_number: at for at, row in reversed(list(enumerate(rows)))}
-    of_rows: dict[int, set[str]] = {}
-    of_known: dict[str, set[str]] = {}
-    for at, pairs in enumerate(pictured):
-        for flag, example in pairs:
-            of_rows.setdefault(at, set()).add(example["image"])
-            other = _owner(flag, at, by_number)
-            if other is not None:
-                of_rows.setdefault(other, set()).add(example["match"])
-            else:
-                of_known.setdefault(flag.name, set()).add(example["match"])
-    strips, cut = [], {}
+    pictured = [_pictured(some, most) for some in flags]
+    owners = _Owners(rows)
+    wanted: dict[int | str, set[str]] = {}
+    for at, counts in enumerate(pictured):
+        for flag, count in zip(flags[at], counts, strict=True):
+            for example in _examples(flag)[:count]:
+                wanted.setdefault(at, set()).add(example["image"])
+                wanted.setdefault(owners.of(flag, at), set()).add(example["match"])
+    cut: dict[tuple[int | str, str], str] = {}
+    sheets = []
     for at, row in enumerate(rows):
-        strip, sheet, some = _of_submission(row.outcome.graded, of_rows.get(at, set()))
-        strips.append((strip, sheet))
+        strip, sheet, some = _of_submission(row.outcome.graded, wanted.get(at, set()))
+        sheets.append((strip, sheet))
         cut.update({(at, name): uri for name, uri in some.items()})
-    known = {
-        (code, name): jpeg_uri(picture)
-        for code, names in sorted(of_known.items())
-        for name, picture in (pictures_of(code, sorted(names)) if pictures_of else {}).items()
-    }
+    for code in sorted(owner for owner in wanted if isinstance(owner, str)):
+        known = pictures_of(code, sorted(wanted[code])) if pictures_of else {}
+        cut.update({(code, name): jpeg_uri(picture) for name, picture in known.items()})
     shown = []
     for at, row in enumerate(rows):
-        places = {id(example) for _, example in pictured[at]}
-        some_flags = []
-        for flag in flags[at]:
-            other = _owner(flag, at, by_number)
-            with_picture, listed = [], []
-            for example in _examples(flag):
-                left = cut.get((at, example["image"]), "") if id(example) in places else ""
-                match = example["match"]
-                right = known.get((flag.name, match), "") if other is None else cut.get((other, match), "")
-                pair = Pair(example["image"], match, example["distance"], example["mirrored"], left, right)
-                (with_picture if left else listed).append(pair)
-            some_flags.append(ShownFlag(flag, tuple(with_picture), tuple(listed)))
-        further = tuple(flag.name for flag in row.flags[MOST_FLAGS:])
-        shown.append(ShownRow(*strips[at], tuple(some_flags), further))
+        in_full = tuple(
+            _shown(flag, count, at, owners.of(flag, at), cut)
+            for flag, count in zip(flags[at], pictured[at], strict=True)
+        )
+        shown.append(ShownRow(*sheets[at], in_full, tuple(flag.name for flag in row.flags[MOST_FLAGS:])))
     return shown
+
+
+class _Owners:
+    """Whose a flag's matches are: a row's place, or the flag's own code where they are known images."""
+
+    def __init__(self, rows: Sequence[LeaderboardRow]) -> None:
+        self._places = {row.outcome.student_number: at for at, row in reversed(list(enumerate(rows)))}
+
+    def of(self, flag: Flag, at: int) -> int | str:
+        """Of a flag of the row at the place ``at``."""
+        code, _, number = flag.name.partition(":")
+        if number:
+            return self._places.get(number, code)
+        return at if code == DUPLICATE_IMAGES.code else code
+
+
+def _shown(flag: Flag, count: int, at: int, owner: int | str, cut: Mapping[tuple[int | str, str], str]) -> ShownFlag:
+    """A flag of the row at ``at``, whose first ``count`` examples have pictures, where those are to be had."""
+    pictured: list[Pair] = []
+    listed: list[Pair] = []
+    for place, example in enumerate(_examples(flag)):
+        image, match = example["image"], example["match"]
+        left, right = (cut.get(key, "") if place < count else "" for key in ((at, image), (owner, match)))
+        (pictured if left else listed).append(Pair(image, match, example["distance"], example["mirrored"], left, right))
+    return ShownFlag(flag, tuple(pictured), tuple(listed))
 
 
 def _examples(flag: Flag) -> Sequence[dict[str, Any]]:
@@ -127,19 +139,16 @@ def _examples(flag: Flag) -> Sequence[dict[str, Any]]:
     return examples
 
 
-def _pictured(flags: Sequence[Flag], most: int) -> Iterator[tuple[Flag, dict[str, Any]]]:
-    """The pairs of which there are pictures: of each flag the first, then of each the second, up to ``most``."""
-    longest = max((len(_examples(flag)) for flag in flags), default=0)
-    every = [(flag, _examples(flag)[place]) for place in range(longest) for flag in flags if place < len(_examples(flag))]
-    yield from every[:most]
-
-
-def _owner(flag: Flag, at: int, by_number: Mapping[str | None, int]) -> int | None:
-    """The row whose images the flag's matches are; None where they are of no row."""
-    code, _, number = flag.name.partition(":")
-    if number:
-        return by_number.get(number)
-    return at if code == "duplicate_images" else None
+def _pictured(flags: Sequence[Flag], most: int) -> list[int]:
+    """How many pairs of each flag have pictures: of each the first, then of each the second, up to ``most`` in all."""
+    counts = [0] * len(flags)
+    while sum(counts) < most:
+        open_ones = [at for at, flag in enumerate(flags) if counts[at] < len(_examples(flag))]
+        if not open_ones:
+            break
+        for at in open_ones[: most - sum(counts)]:
+            counts[at] += 1
+    return counts
 
 
 def _of_submission(graded: GradedSubmission | None, names: set[str]) -> tuple[str, str, dict[str, str]]:
@@ -151,7 +160,7 @@ def _of_submission(graded: GradedSubmission | None, names: set[str]) -> tuple[st
     count = len(graded.names)
     with Image.open(io.BytesIO(graded.pictures), formats=["JPEG"]) as opened:
         whole = opened.convert("RGB")
-    boxes = picture_boxes(count, whole.width // min(count, 40))
+    boxes = picture_boxes(count, whole.width // min(count, PICTURE_COLUMNS))
 
     def cut(rows: Sequence[int]) -> Picture:
         return np.stack([np.asarray(whole.crop(boxes[row])) for row in rows])

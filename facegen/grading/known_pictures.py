@@ -58,7 +58,7 @@ def _from_collection(path: Path, names: set[str], size: int) -> dict[str, Pictur
 
 
 def _drawn(names: Sequence[str]) -> dict[str, Picture]:
-    """What ``facegen sample --pretrained`` draws, by "seed 3, image 17": in the same chunks, so with the same pixels."""
+    """What ``facegen sample --pretrained`` draws, by "seed 3, image 17": in the same chunks, so the same pixels."""
     from facegen.gan.generators import CHUNK, draw_images
     from facegen.gan.latents import normal_latents
     from facegen.training.checkpoint import load_generator

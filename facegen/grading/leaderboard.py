@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from facegen.grading.rows import LeaderboardRow, printed
+from facegen.grading.rows import EXTRAS, METRICS, LeaderboardRow, printed
 from facegen.printable import printable
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ _COLUMNS = (
     "passed",
     "flags",
     "sha256",
+    "interval_low",
+    "interval_high",
+    "floor",
+    "private_value",
+    *METRICS,
+    "points",
+    "tied_with",
+    "attempts",
+    "student_name",
+    "submitted_at",
 )
 #: A cell that starts so is run as a formula by spreadsheets; East Asian ones know the wide signs too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -75,15 +85,27 @@ class Leaderboard:
         return tuple(row for row in self.rows if row.outcome.rejection is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """The object of ``leaderboard.json`` and ``facegen grade --json``."""
-        return {
+        """The object of ``leaderboard.json`` and ``facegen grade --json``.
+
+        What only some courses have (:data:`facegen.grading.rows.EXTRAS`) is in all rows where it is in any, and in none
+        where it is in none; so are ``baselines``, ``private`` and ``ranked_by``.
+        """
+        extras = tuple(
+            key for key in EXTRAS if any(row.extra(key) not in (None, [], ()) for row in (*self.rows, *self.baselines))
+        )
+        value: dict[str, Any] = {
             "schema": SCHEMA,
             "reference": self.reference,
             "measure": self.description,
             "target": self.target,
             "notice": self.notice,
-            "submissions": [row.to_json() for row in self.rows],
+            "submissions": [row.to_json(extras) for row in self.rows],
         }
+        if self.baselines:
+            value["baselines"] = [row.to_json(extras) for row in self.baselines]
+        if self.private is not None:
+            value |= {"private": self.private, "ranked_by": self.ranked_by}
+        return value
 
     def to_csv(self) -> str:
         """A table for spreadsheets; no cell of it can run as a formula, and all that is in it can be seen."""
@@ -92,6 +114,7 @@ class Leaderboard:
         writer.writerow(_COLUMNS)
         for row in self.rows:
             outcome, score, rejection = row.outcome, row.score, row.outcome.rejection
+            low, high = (None, None) if score is None or score.interval95 is None else score.interval95
             cells = [
                 row.rank,
                 outcome.student_number,
@@ -106,8 +129,18 @@ class Leaderboard:
                 {True: "yes", False: "no", None: None}[row.passed],
                 " ".join(flag.name for flag in row.flags),
                 outcome.sha256,
+                _fixed(low),
+                _fixed(high),
+                _fixed(score.floor if score else None),
+                printed(row.private) if row.private else None,
+                *(f"{row.metrics[key]:.6f}" if key in row.metrics else None for key in METRICS),
+                None if row.points is None else f"{row.points:g}",
+                " ".join(row.tied_with),
+                len(row.attempts) or None,
+                row.student_name,
+                outcome.submitted_at and outcome.submitted_at.isoformat(),
             ]
-            writer.writerow(["" if cell is None else _guarded(str(cell)) for cell in cells])
+            writer.writerow(["" if cell is None else guarded(str(cell)) for cell in cells])
         return table.getvalue()
 
     def to_html(self, pictures_of: PicturesOf | None = None) -> str:
@@ -122,7 +155,11 @@ class Leaderboard:
         return render(self, pictures_of)
 
 
-def _guarded(cell: str) -> str:
+def _fixed(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}"
+
+
+def guarded(cell: str) -> str:
     """``cell`` fit to be seen, and behind a ' where a spreadsheet would run it, or what follows a semicolon in it."""
     cell = _FORMULA_BEHIND.sub(";'", cell)
     return f"'{printable(cell)}" if cell.lstrip().startswith(_FORMULA) or cell.startswith(_FORMULA) else printable(cell)

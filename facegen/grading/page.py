@@ -1,4 +1,4 @@
-"""The leaderboard as a page: its rows made ready for the template, which stands alone and runs no script but its own."""
+"""The leaderboard as a page: rows made ready for a template, whose page stands alone and runs its own script only."""
 
 from __future__ import annotations
 
@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from facegen.grading.charts import Axis, Scale, axis_of, histogram_of, scale_of
 from facegen.grading.evidence import MOST_FLAGS, PicturesOf, ShownRow, shown_rows
-from facegen.grading.rows import LeaderboardRow
+from facegen.grading.rows import METRICS, LeaderboardRow
 from facegen.metrics.phash import NEAR
 from facegen.printable import printable
+from facegen.scoring.score import Score
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from facegen.grading.leaderboard import Leaderboard
-
-#: The other metrics that have a column where some row has them: by key in the JSON, and the direction that is better.
-METRICS = {"kid": "lower", "precision": "higher", "recall": "higher", "coverage": "higher"}
 
 
 @dataclass(frozen=True)
@@ -44,10 +42,6 @@ class Entry:
     scale: Scale | None
     shown: ShownRow
     keys: Mapping[str, str]
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        return metrics_of(self.row)
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ def render(board: Leaderboard, pictures_of: PicturesOf | None = None, *, for_cla
     entries = _entries(board, rows, axis, shown_rows(rows, pictures_of))
     columns = Columns(
         any(row.private for row in rows),
-        tuple(key for key in METRICS if any(key in metrics_of(row) for row in rows)),
+        tuple(key for key in METRICS if any(key in row.metrics for row in rows)),
         any(row.points is not None for row in rows),
         any(row.flags for row in rows),
         any(entry.shown.strip for entry in entries),
@@ -124,14 +118,15 @@ def page_of(template: str, **words: Any) -> str:
     Its style and script are named by their sha256 in the page's Content-Security-Policy, so that a browser runs nothing
     else.
     """
-    from jinja2 import PackageLoader, StrictUndefined
-    from jinja2 import Environment as Templates
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
-    templates: Environment = Templates(
+    templates = Environment(
         loader=PackageLoader("facegen.grading"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: printable(value) if isinstance(value, str) else value,
+        # What a macro wrote is fit to be seen already, and has line breaks of the template's own.
+        finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -140,13 +135,6 @@ def page_of(template: str, **words: Any) -> str:
     )
     templates.globals["sha256"] = _source_hash(templates)
     return templates.get_template(template).render(**words)
-
-
-def metrics_of(row: LeaderboardRow) -> dict[str, float]:
-    """The other metrics of a row that have a column."""
-    found = {} if row.score is None else {key: row.score.metrics.get(key) for key in METRICS}
-    values = {key: value.get("value") if isinstance(value, Mapping) else value for key, value in found.items()}
-    return {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
 
 
 def median_of(values: Sequence[float]) -> float | None:
@@ -197,16 +185,19 @@ def _is_better(row: LeaderboardRow, baseline: LeaderboardRow, ranked_by: str) ->
     return one is not None and (other is None or one.value <= other.value)
 
 
-def _entries(
-    board: Leaderboard, rows: Sequence[LeaderboardRow], axis: Axis, shown: Sequence[ShownRow]
-) -> list[Entry]:
+def scale_of_score(axis: Axis, score: Score) -> Scale:
+    """A score's marks on the class's axis."""
+    return scale_of(axis, score.value, score.interval95, score.floor, score.target)
+
+
+def _entries(board: Leaderboard, rows: Sequence[LeaderboardRow], axis: Axis, shown: Sequence[ShownRow]) -> list[Entry]:
     ranks, shared = ranks_of(board.rows)
     baselines = {id(row) for row in board.baselines}
     entries = []
     for row, pictures in zip(rows, shown, strict=True):
         kind = "baseline" if id(row) in baselines else row.outcome.status
         score = row.score
-        scale = score and scale_of(axis, score.value, score.interval95, score.floor, score.target)
+        scale = scale_of_score(axis, score) if score else None
         entries.append(Entry(row, kind, place_of(row, ranks, shared), scale, pictures, _keys(row, kind)))
     return entries
 
@@ -229,7 +220,7 @@ def _keys(row: LeaderboardRow, kind: str) -> dict[str, str]:
         "rank": row.rank,
         "value": row.score and row.score.value,
         "private": row.private and row.private.value,
-        **metrics_of(row),
+        **row.metrics,
         "points": row.points,
         "flags": len(row.flags) or None,
     }

@@ -9,10 +9,13 @@ from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
+from facegen.grading.anonymous import SALT, read_salt, write_for_class
+from facegen.grading.feedback import require_feedback_place, write_feedback
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import Found, find_submissions, some
 from facegen.grading.grader import Grader
+from facegen.grading.known_pictures import KnownPictures
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.outcome import Outcome
 from facegen.grading.ranking import rank
@@ -48,6 +51,9 @@ def grade(
     size: int = LIMITS.size,
     out: StrPath = Path("grades"),
     force: bool = False,
+    anonymous: bool = False,
+    salt: StrPath | None = None,
+    feedback: StrPath | None = None,
     extractor: str | None = None,
     weights: StrPath | None = None,
     dims: int | None = None,
@@ -63,21 +69,29 @@ def grade(
         size: width and height in pixels of the images that are asked for, a multiple of 32; others are ``wrong_size``.
         out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
         force: grade again what has been graded before.
+        anonymous: write the class's own board, too, ``out/class.html``, with pseudonyms in place of students.
+        salt: a file with the secret that pseudonyms are made with; ``out/salt.txt``, made where it is absent, unless it
+            is given.
+        feedback: a folder for a page a student, ``<student_number>.html``; earlier pages in it are replaced.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
 
     Raises:
-        InputError: no submissions, an unusable reference, or a size that cannot be graded; files that cannot be read,
+        InputError: no submissions, an unusable reference, a size that cannot be graded, an unusable salt, or a folder
+            for feedback that holds something else; files that cannot be read,
             after the others are graded, without a leaderboard. What a submission holds never raises.
         EnvironmentProblem: another process grades into ``out``.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
-    train, weights = optional_path(train), optional_path(weights)
+    train, weights, feedback = map(optional_path, (train, weights, feedback))
     limits = limits_for(size)
     files = find_submissions(submissions, out)
     if train is not None:
         refuse_statistics(train, "--train")
+    if feedback is not None:
+        require_feedback_place(feedback, out)
     cache = out / "cache"
     with sole_use(cache, f"grades into {out}"):
+        secret = read_salt(optional_path(salt) or out / SALT, make=salt is None) if anonymous else None
         scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
         console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
         properties = scorer.reference.properties
@@ -95,7 +109,13 @@ def grade(
             measured = scorer.reference
             source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
             rows = rank(outcomes, cache)
-            return _write(Leaderboard(rows, source, scorer.description, scorer.target, notice), out)
+            board = Leaderboard(rows, source, scorer.description, scorer.target, notice)
+            pictures_of = KnownPictures(None if holds_statistics(reference) else reference, train, size)
+            result = _write(board, out, pictures_of)
+            called = None if secret is None else write_for_class(board, out, secret)
+            if feedback is not None:
+                write_feedback(board, feedback, pictures_of, called)
+            return result
         except BaseException:  # interrupted, or a full disk: what was graded is in the cache
             console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
             raise
@@ -124,11 +144,11 @@ def _grade_all(grader: Grader, files: list[Found], outcomes: list[Outcome]) -> N
         )
 
 
-def _write(leaderboard: Leaderboard, out: Path) -> GradeResult:
+def _write(leaderboard: Leaderboard, out: Path, pictures_of: KnownPictures) -> GradeResult:
     result = GradeResult(leaderboard, *(out / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
     write_text(result.csv, leaderboard.to_csv())
     write_json(result.json, leaderboard.to_json())
-    write_text(result.html, leaderboard.to_html())
+    write_text(result.html, leaderboard.to_html(pictures_of))
     console.info(f"Wrote {result.html}, .csv and .json.")
     return result
 

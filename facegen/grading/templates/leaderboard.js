@@ -13,6 +13,8 @@ document.addEventListener("DOMContentLoaded", () => {
   let key = "rank", rising = true, state = "";
 
   by("tools").hidden = false;
+  // The table's head stays below the tools, however many lines they take.
+  new ResizeObserver(() => board.style.setProperty("--tools", `${by("tools").offsetHeight}px`)).observe(by("tools"));
 
   // Each row's button.
   entries.forEach((entry, place) => {
@@ -85,7 +87,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const ranked = entries.filter((entry) => !entry.classList.contains("baseline"));
     const marks = entries.filter((entry) => entry.classList.contains("baseline"));
     marks.forEach((mark) => {
-      const at = ranked.findIndex((entry) => entry.dataset.rank === undefined || (rising ? +entry.dataset.place > +mark.dataset.place : +entry.dataset.place < +mark.dataset.place));
+      const at = ranked.findIndex((entry) => !entry.classList.contains("baseline") && (entry.dataset.rank === undefined || (rising ? +entry.dataset.place > +mark.dataset.place : +entry.dataset.place < +mark.dataset.place)));
       ranked.splice(at < 0 ? ranked.length : at, 0, mark);
     });
     entries.splice(0, entries.length, ...ranked);
