@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-#: Of the width, so that a mark at either end is whole; and what is kept for values beyond the end, where there are some.
+#: Per cent of the width: at either end, so that a mark there is whole; and for values beyond the end, where some are.
 _MARGIN, _BEYOND = 2.0, 7.0
 #: Ends and steps of axes, of every power of ten.
 _NICE = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)

@@ -72,41 +72,89 @@ class ShownRow:
     further: tuple[str, ...]
 
 
-def shown_rows(rows: Sequence[LeaderboardRow], pictures_of: PicturesOf | None = None) -> list[ShownRow]:
-    """The contact sheets and pictured evidence of ``rows``. Each submission's pictures are decoded once.
+class Album:
+    """The pictures of a class. Several pages of it can share one: a submission's contact sheet is made once.
 
     Args:
-        rows: all of a page: what a flag says two of them share is cut from both.
         pictures_of: shows known images; without it, their side of a pair is left out.
     """
-    flags = [row.flags[:MOST_FLAGS] for row in rows]
-    with_pairs = sum(any(_examples(flag) for flag in some) for some in flags)
-    most = min(_ROW_PAIRS, _ALL_PAIRS // max(1, with_pairs))
-    pictured = [_pictured(some, most) for some in flags]
-    owners = _Owners(rows)
-    wanted: dict[int | str, set[str]] = {}
-    for at, counts in enumerate(pictured):
-        for flag, count in zip(flags[at], counts, strict=True):
-            for example in _examples(flag)[:count]:
-                wanted.setdefault(at, set()).add(example["image"])
-                wanted.setdefault(owners.of(flag, at), set()).add(example["match"])
-    cut: dict[tuple[int | str, str], str] = {}
-    sheets = []
-    for at, row in enumerate(rows):
-        strip, sheet, some = _of_submission(row.outcome.graded, wanted.get(at, set()))
-        sheets.append((strip, sheet))
-        cut.update({(at, name): uri for name, uri in some.items()})
-    for code in sorted(owner for owner in wanted if isinstance(owner, str)):
-        known = pictures_of(code, sorted(wanted[code])) if pictures_of else {}
-        cut.update({(code, name): jpeg_uri(picture) for name, picture in known.items()})
-    shown = []
-    for at, row in enumerate(rows):
-        in_full = tuple(
-            _shown(flag, count, at, owners.of(flag, at), cut)
-            for flag, count in zip(flags[at], pictured[at], strict=True)
-        )
-        shown.append(ShownRow(*sheets[at], in_full, tuple(flag.name for flag in row.flags[MOST_FLAGS:])))
-    return shown
+
+    def __init__(self, pictures_of: PicturesOf | None = None) -> None:
+        self._pictures_of = pictures_of
+        self._sheets: dict[bytes, tuple[str, str]] = {}
+
+    def shown(self, rows: Sequence[LeaderboardRow]) -> list[ShownRow]:
+        """The contact sheets and pictured evidence of ``rows``, all of a page: of what a flag says two of them share,
+        each shows its own.
+        """
+        flags = [row.flags[:MOST_FLAGS] for row in rows]
+        with_pairs = sum(any(_examples(flag) for flag in some) for some in flags)
+        most = min(_ROW_PAIRS, _ALL_PAIRS // max(1, with_pairs))
+        pictured = [_pictured(some, most) for some in flags]
+        owners = _Owners(rows)
+        wanted: dict[int | str, set[str]] = {}
+        for at, counts in enumerate(pictured):
+            for flag, count in zip(flags[at], counts, strict=True):
+                for example in _examples(flag)[:count]:
+                    wanted.setdefault(at, set()).add(example["image"])
+                    wanted.setdefault(owners.of(flag, at), set()).add(example["match"])
+        cut = self._cut(rows, wanted)
+        shown = []
+        for at, row in enumerate(rows):
+            in_full = tuple(
+                _shown(flag, count, at, owners.of(flag, at), cut)
+                for flag, count in zip(flags[at], pictured[at], strict=True)
+            )
+            shown.append(ShownRow(*self._sheet(row), in_full, tuple(flag.name for flag in row.flags[MOST_FLAGS:])))
+        return shown
+
+    def _cut(
+        self, rows: Sequence[LeaderboardRow], wanted: Mapping[int | str, set[str]]
+    ) -> dict[tuple[int | str, str], str]:
+        """Single images as data URIs, by their owner and name."""
+        cut: dict[tuple[int | str, str], str] = {}
+        for at, row in enumerate(rows):
+            graded, names = row.outcome.graded, wanted.get(at, set())
+            if graded is None or not graded.pictures or not (names or graded.pictures not in self._sheets):
+                continue
+            pictures = _Decoded(graded)
+            self._sheets[graded.pictures] = pictures.strip(), pictures.sheet()
+            rows_of = {name: row for row, name in enumerate(graded.names) if name in names}
+            cut.update({(at, name): jpeg_uri(pictures.some([row])[0]) for name, row in rows_of.items()})
+        for code in sorted(owner for owner in wanted if isinstance(owner, str)):
+            known = self._pictures_of(code, sorted(wanted[code])) if self._pictures_of else {}
+            cut.update({(code, name): jpeg_uri(picture) for name, picture in known.items()})
+        return cut
+
+    def _sheet(self, row: LeaderboardRow) -> tuple[str, str]:
+        """The strip and the contact sheet of a row."""
+        graded = row.outcome.graded
+        if graded is None:
+            return "", ""
+        return self._sheets.get(graded.pictures, ("", graded.sheet_uri if graded.sheet else ""))
+
+
+class _Decoded:
+    """All pictures of a submission."""
+
+    def __init__(self, graded: GradedSubmission) -> None:
+        with Image.open(io.BytesIO(graded.pictures), formats=["JPEG"]) as opened:
+            self._whole = np.asarray(opened)
+        self._count = len(graded.names)
+        self._boxes = picture_boxes(self._count, self._whole.shape[1] // min(self._count, PICTURE_COLUMNS))
+
+    def some(self, rows: Sequence[int]) -> Picture:
+        """uint8 [len(rows), S, S, 3]."""
+        boxes = (self._boxes[row] for row in rows)
+        return np.stack([self._whole[upper:lower, left:right] for left, upper, right, lower in boxes])
+
+    def strip(self) -> str:
+        places = [self._count * i // _STRIP for i in range(min(self._count, _STRIP))]
+        return jpeg_uri(contact_sheet(self.some(places), columns=len(places), gap=0), 70)
+
+    def sheet(self) -> str:
+        places = np.linspace(0, self._count - 1, min(self._count, _SHEET_COLUMNS * _SHEET_ROWS)).astype(int)
+        return jpeg_uri(contact_sheet(self.some(list(places)), columns=_SHEET_COLUMNS, gap=0), 75)
 
 
 class _Owners:
@@ -151,31 +199,8 @@ def _pictured(flags: Sequence[Flag], most: int) -> list[int]:
     return counts
 
 
-def _of_submission(graded: GradedSubmission | None, names: set[str]) -> tuple[str, str, dict[str, str]]:
-    """The strip and the contact sheet of a submission, and those of its images that are called ``names``."""
-    if graded is None:
-        return "", "", {}
-    if not graded.pictures:
-        return "", graded.sheet_uri if graded.sheet else "", {}
-    count = len(graded.names)
-    with Image.open(io.BytesIO(graded.pictures), formats=["JPEG"]) as opened:
-        whole = opened.convert("RGB")
-    boxes = picture_boxes(count, whole.width // min(count, PICTURE_COLUMNS))
-
-    def cut(rows: Sequence[int]) -> Picture:
-        return np.stack([np.asarray(whole.crop(boxes[row])) for row in rows])
-
-    spread = [count * i // _STRIP for i in range(min(count, _STRIP))]
-    places = np.linspace(0, count - 1, min(count, _SHEET_COLUMNS * _SHEET_ROWS)).astype(int)
-    sheet = contact_sheet(cut(list(places)), columns=_SHEET_COLUMNS, gap=0)
-    strip = contact_sheet(cut(spread), columns=len(spread), gap=0)
-    at = {name: row for row, name in enumerate(graded.names) if name in names}
-    some = {name: jpeg_uri(cut([row])[0], 80) for name, row in at.items()}
-    return jpeg_uri(strip, 70), jpeg_uri(sheet, 75), some
-
-
 def jpeg_uri(picture: Picture, quality: int = 80) -> str:
     """uint8 [H, W, 3] as the data URI of a JPEG, which says nothing but its pixels."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, optimize=True)
+    Image.fromarray(picture).save(buffer, "JPEG", quality=quality, optimize=picture.size < 50_000)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -14,7 +14,7 @@ from facegen.data.litter import came_by_itself
 from facegen.errors import InputError
 from facegen.files import atomic_folder, open_regular, require_folder_place
 from facegen.grading.charts import Axis, axis_of, histogram_of
-from facegen.grading.evidence import PicturesOf, ShownRow, shown_rows
+from facegen.grading.evidence import Album, ShownRow
 from facegen.grading.flags import FLAGS, Flag
 from facegen.grading.flags.copies import SHARED_WITH
 from facegen.grading.leaderboard import Leaderboard
@@ -47,7 +47,7 @@ def require_feedback_place(folder: Path, out: Path) -> None:
 def write_feedback(
     board: Leaderboard,
     folder: Path,
-    pictures_of: PicturesOf | None = None,
+    album: Album | None = None,
     called: Mapping[str, str] | None = None,
 ) -> int:
     """Write ``<student_number>.html`` for each student into ``folder``, which is replaced; returns how many.
@@ -58,11 +58,11 @@ def write_feedback(
     Args:
         board: all rows.
         folder: where to; :func:`require_feedback_place` checks it.
-        pictures_of: shows known images beside a student's; without it, their side of a pair is left out.
+        album: of the pictures; without one, no known images are shown beside a student's.
         called: the students' pseudonyms by name, where the class has a board of its own.
     """
     rows = [row for row in board.rows if _may_name_a_file(row.outcome.student_number)]
-    shown = shown_rows([replace(row, flags=for_student(row.flags)) for row in rows], pictures_of)
+    shown = (album or Album()).shown([replace(row, flags=for_student(row.flags)) for row in rows])
     values = sorted(row.score.value for row in board.graded if row.score)
     floor = next((row.score.floor for row in board.graded if row.score and row.score.floor is not None), None)
     axis = axis_of(values, [mark for mark in (floor, board.target) if mark is not None])

@@ -20,6 +20,8 @@ from facegen.grading.flags.copies import COPIED_FROM_REFERENCE, COPIED_FROM_TRAI
 from facegen.pretrained import GENERATOR, generator_path, require_whole
 
 Picture = npt.NDArray[np.uint8]
+#: Chunks of 32 images that are drawn for a page, a tenth of a second each: what else is named is not shown.
+_MOST_CHUNKS = 64
 _DRAWN = re.compile(r"seed (\d+), image (\d+)")
 
 
@@ -71,7 +73,7 @@ def _drawn(names: Sequence[str]) -> dict[str, Picture]:
             chunk, place = divmod(int(found[2]) - 1, CHUNK)
             wanted.setdefault((int(found[1]), chunk), []).append((name, place))
     pictures = {}
-    for (seed, chunk), places in sorted(wanted.items()):
+    for (seed, chunk), places in sorted(wanted.items())[:_MOST_CHUNKS]:
         latents = normal_latents(seed, chunk * CHUNK, CHUNK, generator.recipe.latent_dim)
         drawn = draw_images(generator.network, latents)
         pictures.update({name: drawn[place] for name, place in places})

@@ -12,7 +12,7 @@ from facegen.grading.rows import EXTRAS, METRICS, LeaderboardRow, printed
 from facegen.printable import printable
 
 if TYPE_CHECKING:
-    from facegen.grading.evidence import PicturesOf
+    from facegen.grading.evidence import Album
 
 SCHEMA = 1
 _COLUMNS = (
@@ -143,16 +143,15 @@ class Leaderboard:
             writer.writerow(["" if cell is None else guarded(str(cell)) for cell in cells])
         return table.getvalue()
 
-    def to_html(self, pictures_of: PicturesOf | None = None) -> str:
+    def to_html(self, album: Album | None = None) -> str:
         """A page that stands alone: styles, script and pictures are in it, and nothing is fetched.
 
         Args:
-            pictures_of: shows known images beside a submission's
-                (:class:`facegen.grading.known_pictures.KnownPictures`); without it, that side of a pair is left out.
+            album: of the pictures; without one, no known images are shown beside a submission's.
         """
         from facegen.grading.page import render
 
-        return render(self, pictures_of)
+        return render(self, album)
 
 
 def _fixed(value: float | None) -> str | None:

@@ -7,10 +7,11 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from facegen.grading.charts import Axis, Scale, axis_of, histogram_of, scale_of
-from facegen.grading.evidence import MOST_FLAGS, PicturesOf, ShownRow, shown_rows
+from facegen.grading.evidence import MOST_FLAGS, Album, ShownRow
 from facegen.grading.rows import METRICS, LeaderboardRow
 from facegen.metrics.phash import NEAR
 from facegen.printable import printable
@@ -61,12 +62,12 @@ class Columns:
         return 5 + self.private + len(self.metrics) + self.points + self.flags + self.strips
 
 
-def render(board: Leaderboard, pictures_of: PicturesOf | None = None, *, for_class: bool = False) -> str:
+def render(board: Leaderboard, album: Album | None = None, *, for_class: bool = False) -> str:
     """A page that stands alone: styles, script and pictures are in it, and nothing is fetched.
 
     Args:
         board: its rows are shown in their order, baselines among them by their value.
-        pictures_of: shows known images beside a submission's; without it, their side of a pair is left out.
+        album: of the pictures; without one, no known images are shown beside a submission's.
         for_class: words the page for students, who are to see no more than :func:`facegen.grading.anonymous.for_class`
             leaves in ``board``.
     """
@@ -76,7 +77,7 @@ def render(board: Leaderboard, pictures_of: PicturesOf | None = None, *, for_cla
     floor = next((score.floor for score in scores if score.floor is not None), None)
     marks = [mark for mark in (floor, board.target) if mark is not None]
     axis = axis_of(values, marks)
-    entries = _entries(board, rows, axis, shown_rows(rows, pictures_of))
+    entries = _entries(board, rows, axis, (album or Album()).shown(rows))
     columns = Columns(
         any(row.private for row in rows),
         tuple(key for key in METRICS if any(key in row.metrics for row in rows)),
@@ -118,6 +119,11 @@ def page_of(template: str, **words: Any) -> str:
     Its style and script are named by their sha256 in the page's Content-Security-Policy, so that a browser runs nothing
     else.
     """
+    return _templates().get_template(template).render(**words)
+
+
+@cache
+def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -134,7 +140,7 @@ def page_of(template: str, **words: Any) -> str:
         when=_when, fixed=_fixed, flag_words=lambda name: str(name).replace("_", " ").replace(":", " ")
     )
     templates.globals["sha256"] = _source_hash(templates)
-    return templates.get_template(template).render(**words)
+    return templates
 
 
 def median_of(values: Sequence[float]) -> float | None:

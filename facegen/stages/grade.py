@@ -10,6 +10,7 @@ from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.anonymous import SALT, read_salt, write_for_class
+from facegen.grading.evidence import Album
 from facegen.grading.feedback import require_feedback_place, write_feedback
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
@@ -110,11 +111,11 @@ def grade(
             source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
             rows = rank(outcomes, cache)
             board = Leaderboard(rows, source, scorer.description, scorer.target, notice)
-            pictures_of = KnownPictures(None if holds_statistics(reference) else reference, train, size)
-            result = _write(board, out, pictures_of)
+            album = Album(KnownPictures(None if holds_statistics(reference) else reference, train, size))
+            result = _write(board, out, album)
             called = None if secret is None else write_for_class(board, out, secret)
             if feedback is not None:
-                write_feedback(board, feedback, pictures_of, called)
+                write_feedback(board, feedback, album, called)
             return result
         except BaseException:  # interrupted, or a full disk: what was graded is in the cache
             console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
@@ -144,11 +145,11 @@ def _grade_all(grader: Grader, files: list[Found], outcomes: list[Outcome]) -> N
         )
 
 
-def _write(leaderboard: Leaderboard, out: Path, pictures_of: KnownPictures) -> GradeResult:
+def _write(leaderboard: Leaderboard, out: Path, album: Album) -> GradeResult:
     result = GradeResult(leaderboard, *(out / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
     write_text(result.csv, leaderboard.to_csv())
     write_json(result.json, leaderboard.to_json())
-    write_text(result.html, leaderboard.to_html(pictures_of))
+    write_text(result.html, leaderboard.to_html(album))
     console.info(f"Wrote {result.html}, .csv and .json.")
     return result
 

@@ -29,6 +29,7 @@ from facegen.files import write_text
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents
 from facegen.grading.anonymous import write_for_class
+from facegen.grading.evidence import Album
 from facegen.grading.feedback import write_feedback
 from facegen.grading.fingerprints import Fingerprints
 from facegen.grading.flags import Flag
@@ -341,15 +342,15 @@ def screenshots(page: Any, folder: Path, where: str) -> Callable[[str], None]:
 def written(out: Path, board: Leaderboard) -> Iterator[tuple[str, float, int]]:
     """Write all pages: what, in how many seconds of processor time, of how many bytes."""
     began = time.process_time()
-    pictures_of = KnownPictures(None, None, 64)
-    write_text(out / "leaderboard.html", board.to_html(pictures_of))
+    album = Album(KnownPictures(None, None, 64))
+    write_text(out / "leaderboard.html", board.to_html(album))
     yield "leaderboard.html", time.process_time() - began, (out / "leaderboard.html").stat().st_size
     write_text(out / "leaderboard.csv", board.to_csv())
     began = time.process_time()
     called = write_for_class(board, out, b"a salt for the bench alone")
     yield "class.html", time.process_time() - began, (out / "class.html").stat().st_size
     began = time.process_time()
-    write_feedback(board, out / "feedback", pictures_of, called)
+    write_feedback(board, out / "feedback", album, called)
     size = sum(path.stat().st_size for path in (out / "feedback").iterdir())
     yield "feedback", time.process_time() - began, size
 
