@@ -296,7 +296,7 @@ def try_pages(out: Path, chromium: str, checks: Checks) -> None:
                     page.goto(path.resolve().as_uri())
                     page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
                     seconds = time.perf_counter() - began
-                    checks.note(where, "opens within 3 s", seconds < 3, f"{seconds:.2f} s")
+                    checks.note(where, "opens within 5 s", seconds < 5, f"{seconds:.2f} s")
                     shot = screenshots(page, out / "shots", where)
                     try_board(page, where, checks, shot, name == "board")
                     if name == "board" and scheme == "light":
