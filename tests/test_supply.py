@@ -37,7 +37,9 @@ class TestLists:
 
     #: All of the wheel that is no Python.
     DATA = (
-        r"facegen/(grading|scoring/report)/templates/(leaderboard|report)\.html",
+        r"facegen/grading/templates/(feedback|leaderboard|parts)\.html",
+        r"facegen/grading/templates/(leaderboard\.js|page\.css)",
+        r"facegen/scoring/report/templates/report\.html",
         r"facegen/pretrained/(card\.md|fingerprints\.npy|generator\.safetensors)",
         r"facegen/training/recipes/\w+\.toml",
     )

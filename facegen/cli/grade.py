@@ -87,6 +87,18 @@ class ShardType(click.ParamType):
 )
 @click.option("--shard", type=ShardType(), help="Grade the I-th of N parts alone, for --merge to join them.")
 @click.option("--merge", is_flag=True, help="Grade nothing; write the leaderboard of what shards have graded.")
+@click.option("--anonymous", is_flag=True, help="Write the class's own board, too, class.html, with pseudonyms.")
+@click.option(
+    "--salt",
+    type=click.Path(path_type=Path, dir_okay=False),
+    show_default="salt.txt in --out, made once",
+    help="File with the secret that pseudonyms are made with.",
+)
+@click.option(
+    "--feedback",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for a page a student, <student_number>.html.",
+)
 @extractor_option
 @weights_option
 @dims_option
@@ -134,6 +146,9 @@ def grade(
     workers: int | None,
     shard: tuple[int, int] | None,
     merge: bool,
+    anonymous: bool,
+    salt: Path | None,
+    feedback: Path | None,
     extractor: str | None,
     weights: Path | None,
     dims: int | None,
@@ -174,6 +189,9 @@ def grade(
         workers=workers,
         shard=shard,
         merge=merge,
+        anonymous=anonymous,
+        salt=salt,
+        feedback=feedback,
         extractor=extractor,
         weights=weights,
         dims=dims,

@@ -6,11 +6,13 @@ import csv
 import io
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facegen.grading.moments import shown
-from facegen.grading.rows import LeaderboardRow, printed
+from facegen.grading.rows import EXTRAS, METRICS, LeaderboardRow, printed
 from facegen.printable import printable
+
+if TYPE_CHECKING:
+    from facegen.grading.evidence import Album
 
 SCHEMA = 1
 _COLUMNS = (
@@ -27,10 +29,17 @@ _COLUMNS = (
     "passed",
     "flags",
     "sha256",
-    "student_name",
-    "submitted_at",
+    "interval_low",
+    "interval_high",
+    "floor",
+    "private_value",
+    *METRICS,
     "points",
     "points_for",
+    "tied_with",
+    "attempts",
+    "student_name",
+    "submitted_at",
 )
 #: A cell that starts so is run as a formula by spreadsheets; East Asian ones know the wide signs too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -77,16 +86,27 @@ class Leaderboard:
         return tuple(row for row in self.rows if row.outcome.rejection is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """The object of ``leaderboard.json`` and ``facegen grade --json``."""
-        return {
+        """The object of ``leaderboard.json`` and ``facegen grade --json``.
+
+        What only some courses have (:data:`facegen.grading.rows.EXTRAS`) is in all rows where it is in any, and in none
+        where it is in none; so are ``baselines``, ``private`` and ``ranked_by``.
+        """
+        extras = tuple(
+            key for key in EXTRAS if any(row.extra(key) not in (None, [], ()) for row in (*self.rows, *self.baselines))
+        )
+        value: dict[str, Any] = {
             "schema": SCHEMA,
             "reference": self.reference,
             "measure": self.description,
             "target": self.target,
             "notice": self.notice,
-            "submissions": [row.to_json() for row in self.rows],
-            "baselines": [{**row.to_json(), "status": "baseline"} for row in self.baselines],
+            "submissions": [row.to_json(extras) for row in self.rows],
         }
+        if self.baselines:
+            value["baselines"] = [{**row.to_json(extras), "status": "baseline"} for row in self.baselines]
+        if self.private is not None:
+            value |= {"private": self.private, "ranked_by": self.ranked_by}
+        return value
 
     def to_csv(self) -> str:
         """A table for spreadsheets; no cell of it can run as a formula, and all that is in it can be seen."""
@@ -95,19 +115,24 @@ class Leaderboard:
         writer.writerow(_COLUMNS)
         rows = [(row, row.outcome.status) for row in self.rows] + [(row, "baseline") for row in self.baselines]
         for row, status in rows:
-            writer.writerow(["" if cell is None else _guarded(str(cell)) for cell in _cells(row, status)])
+            writer.writerow(["" if cell is None else guarded(str(cell)) for cell in _cells(row, status)])
         return table.getvalue()
 
-    def to_html(self) -> str:
-        """A page that stands alone: styles and contact sheets are in it, and nothing is fetched."""
+    def to_html(self, album: Album | None = None) -> str:
+        """A page that stands alone: styles, script and pictures are in it, and nothing is fetched.
+
+        Args:
+            album: of the pictures; without one, no known images are shown beside a submission's.
+        """
         from facegen.grading.page import render
 
-        return render(self)
+        return render(self, album)
 
 
 def _cells(row: LeaderboardRow, status: str) -> list[Any]:
     """A row's cells in the order of the columns; None for an empty one."""
     outcome, score, rejection = row.outcome, row.score, row.outcome.rejection
+    low, high = (None, None) if score is None or score.interval95 is None else score.interval95
     return [
         row.rank,
         outcome.student_number,
@@ -122,14 +147,25 @@ def _cells(row: LeaderboardRow, status: str) -> list[Any]:
         {True: "yes", False: "no", None: None}[row.passed],
         " ".join(flag.name for flag in row.flags),
         outcome.sha256,
-        row.student_name,
-        None if outcome.submitted_at is None else shown(outcome.submitted_at),
+        _fixed(low),
+        _fixed(high),
+        _fixed(score.floor if score else None),
+        printed(row.private) if row.private else None,
+        *(f"{row.metrics[key]:.6f}" if key in row.metrics else None for key in METRICS),
         None if row.points is None else f"{row.points:.2f}",
         " ".join(row.points_for),
+        " ".join(row.tied_with),
+        len(row.attempts) or None,
+        row.student_name,
+        None if outcome.submitted_at is None else outcome.submitted_at.isoformat(),
     ]
 
 
-def _guarded(cell: str) -> str:
+def _fixed(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}"
+
+
+def guarded(cell: str) -> str:
     """``cell`` fit to be seen, and behind a ' where a spreadsheet would run it, or what follows a semicolon in it."""
     cell = _FORMULA_BEHIND.sub(";'", cell)
     return f"'{printable(cell)}" if cell.lstrip().startswith(_FORMULA) or cell.startswith(_FORMULA) else printable(cell)

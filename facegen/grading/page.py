@@ -1,40 +1,257 @@
-"""The leaderboard as a page."""
+"""The leaderboard as a page: rows made ready for a template, whose page stands alone and runs its own script only."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+from facegen.grading.charts import Axis, Scale, axis_of, histogram_of, scale_of
+from facegen.grading.evidence import MOST_FLAGS, Album, ShownRow
+from facegen.grading.rows import METRICS, LeaderboardRow
 from facegen.metrics.phash import NEAR
 from facegen.printable import printable
+from facegen.scoring.score import Score
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from facegen.grading.leaderboard import Leaderboard
 
 
-def render(board: Leaderboard) -> str:
-    """A page that stands alone: styles and contact sheets are in it, and nothing is fetched."""
+@dataclass(frozen=True)
+class Entry:
+    """A row of the page.
+
+    Attributes:
+        row: of the leaderboard.
+        kind: ``"graded"``, ``"rejected"``, ``"missing"`` or ``"baseline"``.
+        place: its rank in words: ``"4"``, ``"=3"`` where others have that value, ``"3–7"`` where it cannot be told
+            from others by its value; "" without one.
+        scale: its value on the class's axis; None without a value.
+        shown: its pictures and flags.
+        keys: what the page's script sorts and filters by, in the form of attributes.
+    """
+
+    row: LeaderboardRow
+    kind: str
+    place: str
+    scale: Scale | None
+    shown: ShownRow
+    keys: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which of the columns that only some courses have are there."""
+
+    private: bool
+    metrics: tuple[str, ...]
+    points: bool
+    flags: bool
+    strips: bool
+    names: bool
+
+    @property
+    def count(self) -> int:
+        """All columns, those that every page has included: rank, student, scale, value, and the button."""
+        return 5 + self.private + len(self.metrics) + self.points + self.flags + self.strips
+
+
+def render(board: Leaderboard, album: Album | None = None, *, for_class: bool = False) -> str:
+    """A page that stands alone: styles, script and pictures are in it, and nothing is fetched.
+
+    Args:
+        board: its rows are shown in their order, baselines among them by their value.
+        album: of the pictures; without one, no known images are shown beside a submission's.
+        for_class: words the page for students, who are to see no more than :func:`facegen.grading.anonymous.for_class`
+            leaves in ``board``.
+    """
+    rows = _with_baselines(board)
+    scores = [row.score for row in board.graded if row.score]
+    values = sorted(score.value for score in scores)
+    floor = next((score.floor for score in scores if score.floor is not None), None)
+    marks = [mark for mark in (floor, board.target) if mark is not None]
+    axis = axis_of(values, marks)
+    entries = _entries(board, rows, axis, (album or Album()).shown(rows))
+    columns = Columns(
+        any(row.private for row in rows),
+        tuple(key for key in METRICS if any(key in row.metrics for row in rows)),
+        any(row.points is not None for row in rows),
+        any(row.flags for row in rows),
+        any(entry.shown.strip for entry in entries),
+        any(row.student_name for row in rows),
+    )
+    return page_of(
+        "leaderboard.html",
+        board=board,
+        entries=entries,
+        columns=columns,
+        for_class=for_class,
+        counts={
+            "all": len(board.rows),
+            "passed": sum(row.passed is True for row in board.rows),
+            "failed": sum(row.passed is False for row in board.rows),
+            "flagged": sum(bool(row.flags) for row in board.rows),
+            "rejected": len(board.rejected),
+            "missing": len(board.missing),
+        },
+        best=values[0] if values else None,
+        median=median_of(values),
+        floor=floor,
+        label=scores[0].label if scores else "score",
+        flattered=sum(score.flattery is not None for score in scores),
+        is_fid=all(score.metric == "fid" for score in scores),
+        histogram=histogram_of(axis, values, board.target),
+        baselines=[(axis.at(row.score.value), row) for row in board.baselines if row.score],
+        near=NEAR,
+        most_flags=MOST_FLAGS,
+    )
+
+
+def page_of(template: str, **words: Any) -> str:
+    """A template of this package, filled in. All text in it is escaped, and fit to be seen.
+
+    Its style and script are named by their sha256 in the page's Content-Security-Policy, so that a browser runs nothing
+    else.
+    """
+    return _templates().get_template(template).render(**words)
+
+
+@cache
+def _templates() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     templates = Environment(
         loader=PackageLoader("facegen.grading"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: printable(value) if isinstance(value, str) else value,
+        # What a macro wrote is fit to be seen already, and has line breaks of the template's own.
+        finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    values = sorted(row.score.value for row in board.graded if row.score)
-    middle = len(values) // 2
-    median = None if not values else values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
-    return templates.get_template("leaderboard.html").render(
-        board=board,
-        passed=sum(row.passed is True for row in board.rows),
-        flagged=sum(bool(row.flags) for row in board.rows),
-        best=values[0] if values else None,
-        median=median,
-        label=next((row.score.label for row in board.graded if row.score), "score"),
-        flattered=sum(row.score.flattery is not None for row in board.graded if row.score),
-        is_fid=all(row.score.metric == "fid" for row in board.graded if row.score),
-        scale=max(values, default=1.0) or 1.0,
-        near=NEAR,
+    templates.filters.update(
+        when=_when, fixed=_fixed, flag_words=lambda name: str(name).replace("_", " ").replace(":", " ")
     )
+    templates.globals["sha256"] = _source_hash(templates)
+    return templates
+
+
+def median_of(values: Sequence[float]) -> float | None:
+    """Of rising values; None of none."""
+    middle = len(values) // 2
+    if not values:
+        return None
+    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+
+def place_of(row: LeaderboardRow, ranks: Mapping[str, int], shared: Mapping[int, int]) -> str:
+    """A row's rank in words, as :attr:`Entry.place`.
+
+    Args:
+        ranks: by name.
+        shared: by rank, how many have it.
+    """
+    if row.rank is None:
+        return ""
+    among = [row.rank, *(ranks[name] for name in row.tied_with if name in ranks)]
+    low, high = min(among), max(among)
+    last = high + shared.get(high, 1) - 1 if low != high else high
+    if low != last:
+        return f"{low}–{last}"
+    return f"={low}" if shared.get(low, 1) > 1 else str(low)
+
+
+def ranks_of(rows: Sequence[LeaderboardRow]) -> tuple[dict[str, int], dict[int, int]]:
+    """What :func:`place_of` needs of all rows: ranks by name, and how many have each."""
+    shared: dict[int, int] = {}
+    for row in rows:
+        if row.rank is not None:
+            shared[row.rank] = shared.get(row.rank, 0) + 1
+    return {row.name: row.rank for row in rows if row.rank is not None}, shared
+
+
+def _with_baselines(board: Leaderboard) -> list[LeaderboardRow]:
+    """The rows, and each baseline before the first that is worse."""
+    rows = list(board.rows)
+    for baseline in board.baselines:
+        worse = (at for at, row in enumerate(rows) if not _is_better(row, baseline, board.ranked_by))
+        rows.insert(next(worse, len(rows)), baseline)
+    return rows
+
+
+def _is_better(row: LeaderboardRow, baseline: LeaderboardRow, ranked_by: str) -> bool:
+    one, other = ((each.private if ranked_by == "private" else each.score) for each in (row, baseline))
+    return one is not None and (other is None or one.value <= other.value)
+
+
+def scale_of_score(axis: Axis, score: Score) -> Scale:
+    """A score's marks on the class's axis."""
+    return scale_of(axis, score.value, score.interval95, score.floor, score.target)
+
+
+def _entries(board: Leaderboard, rows: Sequence[LeaderboardRow], axis: Axis, shown: Sequence[ShownRow]) -> list[Entry]:
+    ranks, shared = ranks_of(board.rows)
+    baselines = {id(row) for row in board.baselines}
+    entries = []
+    for row, pictures in zip(rows, shown, strict=True):
+        kind = "baseline" if id(row) in baselines else row.outcome.status
+        score = row.score
+        scale = scale_of_score(axis, score) if score else None
+        entries.append(Entry(row, kind, place_of(row, ranks, shared), scale, pictures, _keys(row, kind)))
+    return entries
+
+
+def _keys(row: LeaderboardRow, kind: str) -> dict[str, str]:
+    """Attributes of an entry. Numbers are in full: what is printed alike may differ."""
+    rejection = row.outcome.rejection
+    words = (
+        row.outcome.student_number,
+        row.student_name,
+        row.outcome.file,
+        *(flag.name.replace("_", " ").replace(":", " ") for flag in row.flags),
+        rejection and rejection.code.value.replace("_", " "),
+        kind if kind != "graded" else None,
+    )
+    states = [kind] + [word for word, has in (("flagged", row.flags), ("passed", row.passed)) if has]
+    if row.passed is False:
+        states.append("failed")
+    numbers = {
+        "rank": row.rank,
+        "value": row.score and row.score.value,
+        "private": row.private and row.private.value,
+        **row.metrics,
+        "points": row.points,
+        "flags": len(row.flags) or None,
+    }
+    return {
+        "search": " ".join(word for word in words if word).lower(),
+        "state": " ".join(states if kind != "baseline" else ["baseline"]),
+        "student": row.name,
+        **{key: repr(value) for key, value in numbers.items() if value is not None},
+    }
+
+
+def _source_hash(templates: Environment) -> Callable[[str], str]:
+    def of(name: str) -> str:
+        """The sha256 of an included file, as a Content-Security-Policy gives it."""
+        assert templates.loader is not None
+        source = templates.loader.get_source(templates, name)[0].removesuffix("\n")
+        return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+
+    return of
+
+
+def _when(at: datetime) -> str:
+    """A time to the minute, and its offset where it has one."""
+    return at.strftime("%Y-%m-%d %H:%M %z").rstrip()
+
+
+def _fixed(value: float, digits: int = 2) -> str:
+    return f"{value:,.{digits}f}"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from facegen.grading.flags import Flag
 from facegen.grading.outcome import Outcome
 from facegen.scoring.score import Score
+
+#: The other metrics of a score that have a column in the CSV and on the page.
+METRICS = ("kid", "precision", "recall", "coverage")
+#: Keys of a row's JSON that only some courses have.
+EXTRAS = ("private_score", "points", "points_for", "attempts", "tied_with", "student_name", "submitted_at")
 
 
 @dataclass(frozen=True)
@@ -27,14 +33,15 @@ class Attempt:
     days_late: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Its object among a row's ``attempts`` in ``leaderboard.json``."""
-        outcome, score = self.outcome, self.outcome.graded.score if self.outcome.graded else None
+        """Its object in a row's ``attempts``."""
+        outcome, graded, rejection = self.outcome, self.outcome.graded, self.outcome.rejection
         return {
             "file": outcome.file,
             "sha256": outcome.sha256,
             "status": outcome.status,
-            "reason": outcome.rejection.code.value if outcome.rejection else None,
-            "value": score.value if score else None,
+            "reason": rejection.code.value if rejection else None,
+            "value": graded.score.value if graded else None,
+            "private_value": graded.private.value if graded and graded.private else None,
             "submitted_at": outcome.submitted_at.isoformat() if outcome.submitted_at else None,
             "days_late": self.days_late,
             "points": self.points,
@@ -86,16 +93,32 @@ class LeaderboardRow:
     def passed(self) -> bool | None:
         return self.score.passed if self.score else None
 
-    def to_json(self) -> dict[str, Any]:
-        """The submission's object in ``leaderboard.json``."""
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The other metrics that were measured, of :data:`METRICS`."""
+        found = {} if self.score is None else {key: self.score.metrics.get(key) for key in METRICS}
+        values = {key: value.get("value") if isinstance(value, Mapping) else value for key, value in found.items()}
+        return {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
+
+    def extra(self, key: str) -> Any:
+        """What the row has of one of :data:`EXTRAS`, fit for JSON; None or empty where it has none."""
+        if key == "private_score":
+            return self.private.to_json() if self.private else None
+        if key == "submitted_at":
+            return self.outcome.submitted_at.isoformat() if self.outcome.submitted_at else None
+        if key == "attempts":
+            return [attempt.to_json() for attempt in self.attempts]
+        value = getattr(self, key)
+        return list(value) if isinstance(value, tuple) else value
+
+    def to_json(self, extras: tuple[str, ...] = ()) -> dict[str, Any]:
+        """The submission's object in ``leaderboard.json``, with these of :data:`EXTRAS`."""
         outcome, rejection = self.outcome, self.outcome.rejection
         details = {flag.name: {"message": flag.message, **flag.details} for flag in self.flags}
         return {
             "student_number": outcome.student_number,
-            "student_name": self.student_name,
             "file": outcome.file,
             "sha256": outcome.sha256,
-            "submitted_at": outcome.submitted_at.isoformat() if outcome.submitted_at else None,
             "status": outcome.status,
             "reason": rejection.code.value if rejection else None,
             "message": rejection.message if rejection else None,
@@ -103,12 +126,10 @@ class LeaderboardRow:
             "score": self.score.to_json() if self.score else None,
             "rank": self.rank,
             "passed": self.passed,
-            "points": self.points,
-            "points_for": list(self.points_for),
-            "attempts": [attempt.to_json() for attempt in self.attempts],
             "flags": [flag.name for flag in self.flags],
             "details": details,
             "notes": list(self.notes),
+            **{key: self.extra(key) for key in extras},
         }
 
 

@@ -10,26 +10,29 @@ from typing import Any
 import torch
 
 from facegen import console
-from facegen.data.images import ImageCollection, open_images
 from facegen.device import choose_device
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
+from facegen.grading.anonymous import SALT, read_salt, write_for_class
 from facegen.grading.baselines import measure_baselines, parse_baselines
 from facegen.grading.course import open_course
-from facegen.grading.fingerprints import KnownFaces, known_faces
-from facegen.grading.flags import Collections
+from facegen.grading.evidence import Album
+from facegen.grading.feedback import require_feedback_place, write_feedback
 from facegen.grading.found import find_submissions
 from facegen.grading.generators import GeneratorReader
 from facegen.grading.grader import Grader
+from facegen.grading.known_pictures import KnownPictures
 from facegen.grading.leaderboard import Leaderboard
+from facegen.grading.measures import PrivateMeasure, about_reference, known_collections, notice_of
 from facegen.grading.outcome import Outcome
 from facegen.grading.ranking import rank
 from facegen.grading.shares import alone_in, grade_share, merged, shard_folder, share_of
-from facegen.pretrained import fingerprints
-from facegen.scoring.scorer import Scorer, open_scorer
+from facegen.scoring.scorer import open_scorer
 from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
 from facegen.submission.rules import GENERATOR_SUFFIX, LIMITS, limits_for
-from facegen.training.distributed import Ranks, joined_ranks
+from facegen.training.distributed import joined_ranks
+
+RANK_BY = ("public", "private")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ def grade(
     workers: int | None = None,
     shard: tuple[int, int] | None = None,
     merge: bool = False,
+    anonymous: bool = False,
+    salt: StrPath | None = None,
+    feedback: StrPath | None = None,
     extractor: str | None = None,
     weights: StrPath | None = None,
     dims: int | None = None,
@@ -98,9 +104,13 @@ def grade(
         force: grade again what has been graded before.
         workers: processes that read tarballs ahead of the network; 1 for none. None chooses by their number and the
             cores.
-        shard: ``(i, n)``: grade the i-th of n parts alone, i from 1 to n, and write ``out/shard-i-of-n.json``, for
-            other processes and machines to grade the others into the same folder.
+        shard: ``(i, n)``: grade the i-th of n parts alone, i from 1 to n, and write the board of that into
+            ``out/shard-i-of-n``, for other processes and machines to grade the others into the same folder.
         merge: grade nothing, and write the leaderboard of what the shards have graded.
+        anonymous: write the class's own board, too, ``out/class.html``, with pseudonyms in place of students.
+        salt: a file with the secret that pseudonyms are made with; ``out/salt.txt``, made where it is absent, unless it
+            is given.
+        feedback: a folder for a page a student, ``<student_number>.html``; earlier pages in it are replaced.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
         points: the course's rubric, a TOML file: bands of the value that earn points, and what lateness costs.
         roster: a CSV with a column of student numbers: who handed in nothing gets a row, and a number that is not on it
@@ -113,52 +123,51 @@ def grade(
             .safetensors), as many images each as a submission has.
 
     Raises:
-        InputError: no submissions, an unusable reference, or a size that cannot be graded; a rubric, table or baseline
-            that cannot be used; files that cannot be read, after the others are graded, without a leaderboard;
-            ``merge`` where some are not graded. What a submission holds never raises.
+        InputError: no submissions, an unusable reference, or a size that cannot be graded; a rubric, table, baseline,
+            salt or folder for feedback that cannot be used; files that cannot be read, after the others are graded,
+            without a leaderboard; ``merge`` where some are not graded. What a submission holds never raises.
         EnvironmentProblem: another process grades into ``out``.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
-    train, weights, private = optional_path(train), optional_path(weights), optional_path(private)
-    has_private = private is not None or private_extractor is not None
-    if rank_by not in ("public", "private") or (rank_by == "private" and not has_private):
-        raise InputError(f"The submissions cannot be ranked by {rank_by!r} values.", "Name a private reference.")
-    limits = limits_for(size)
+    train, weights, feedback = map(optional_path, (train, weights, feedback))
+    if rank_by not in RANK_BY:
+        raise InputError(f"Nothing is ranked by {rank_by!r}.", f"Use one of: {', '.join(RANK_BY)}.")
+    second = PrivateMeasure(
+        optional_path(private), private_extractor, optional_path(private_weights), rank_by == "private"
+    )
+    second.require()
+    limits, reader = limits_for(size), None
     if generator_seed is not None and not from_generator:
         raise InputError("A seed draws nothing where images are handed in.", "Add --from-generator, or leave it out.")
-    reader = None
     if from_generator:
         limits, workers = replace(limits, suffix=GENERATOR_SUFFIX), 1  # it is the network's device that draws
         reader = GeneratorReader(generator_seed, choose_device(device))
     rules = optional_path(points), optional_path(roster), optional_path(submitted_at), policy
-    course = open_course(*rules, has_private=has_private, ranked_by=rank_by)
+    course = open_course(*rules, has_private=bool(second), ranked_by=rank_by)
     staff = parse_baselines(baselines)
     found = course.dated(find_submissions(submissions, out))
     share = share_of(found, shard)
-    if shard is not None:  # what is missing, or counts, only the whole class tells
+    if shard is not None:  # who is missing, and which attempt counts, the whole class tells alone
         course, staff = replace(course, roster=None, policy=None), []
     if train is not None:
         refuse_statistics(train, "--train")
+    if feedback is not None:
+        require_feedback_place(feedback, out)
     cache = out / "cache"
     with joined_ranks(torch.device("cpu")) as ranks, alone_in(out, ranks, shard):
         if not ranks.is_writer:
             console.set_verbosity(console.QUIET)
+        secret = read_salt(optional_path(salt) or out / SALT, make=salt is None) if anonymous else None
         scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
         other = None
-        if private is not None or private_extractor is not None:
+        if second:
             network: dict[str, Any] = {"extractor": extractor, "weights": weights, "dims": dims}
-            if private_extractor is not None:
-                network = {"extractor": private_extractor, "weights": optional_path(private_weights)}
-            other = open_scorer(private or reference, device=device, target=target, **network)
+            if second.extractor is not None:
+                network = {"extractor": second.extractor, "weights": second.weights}
+            other = open_scorer(second.reference or reference, device=device, target=target, **network)
         console.info(f"Grading {len(share):,} submission{'s' * (len(share) != 1)} by {scorer.description}.")
-        properties = scorer.reference.properties
-        losses = [] if properties is None else properties.losses_in("the reference")
-        for sentence in (*scorer.reference.warnings, *losses):
-            console.warn(sentence)
-        notice = scorer.margin_warning(limits.count)
-        if notice is not None:
-            console.warn(notice)
-        collections = replace(known_collections(reference, train, size, cache), properties=properties)
+        notice = notice_of(scorer, limits.count)
+        collections = known_collections(reference, train, size, cache, scorer)
         grader = Grader(scorer, collections, cache, private=other, force=force, limits=limits, reader=reader)
         outcomes: list[Outcome] = []
         try:
@@ -171,49 +180,31 @@ def grade(
                 outcomes = merged(grader, share, out)
             counting, others = course.counting(outcomes)
             rows = course.completed(rank(counting, cache, others, by=rank_by, strict=strict_order), outcomes)
-            beside = course.baseline_rows(measured)
-            about = _about(reference, scorer), scorer.description, scorer.target, notice, beside
-            hidden = None
+            source = about_reference(reference, scorer)
+            board = Leaderboard(rows, source, scorer.description, scorer.target, notice, course.baseline_rows(measured))
             if other is not None:
-                hidden = {**_about(private or reference, other), "measure": other.description}
-            board = Leaderboard(rows, *about, private=hidden, ranked_by=rank_by)
-            return _write(board, out if shard is None else shard_folder(out, shard), ranks)
+                hidden = {**about_reference(second.reference or reference, other), "measure": other.description}
+                board = replace(board, private=hidden, ranked_by=rank_by)
+            result = result_in(board, out if shard is None else shard_folder(out, shard))
+            if ranks.is_writer:
+                album = Album(KnownPictures(None if holds_statistics(reference) else reference, train, size))
+                _write(result, album, secret, feedback)
+            return result
         except BaseException:  # interrupted, or a full disk: what was graded is in the cache
             console.warn(f"Stopped after {len(outcomes)} of {len(share)}: run it again to go on from there.")
             raise
 
 
-def _about(reference: Path, scorer: Scorer) -> dict[str, Any]:
-    measured = scorer.reference
-    return {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
+def result_in(board: Leaderboard, folder: Path) -> GradeResult:
+    return GradeResult(board, *(folder / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
 
 
-def _write(leaderboard: Leaderboard, out: Path, ranks: Ranks) -> GradeResult:
-    result = GradeResult(leaderboard, *(out / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
-    if ranks.is_writer:
-        write_text(result.csv, leaderboard.to_csv())
-        write_json(result.json, leaderboard.to_json())
-        write_text(result.html, leaderboard.to_html())
-        console.info(f"Wrote {result.html}, .csv and .json.")
-    return result
-
-
-def known_collections(reference: Path, train: Path | None, size: int, cache: Path) -> Collections:
-    """The images in which copies are looked for."""
-    # Both are opened before the work, which one that cannot be used would waste.
-    training_images = None if train is None else open_images(train)
-    faces = training = None
-    if holds_statistics(reference):
-        console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for.")
-    else:
-        faces = _known(reference, open_images(reference), "reference", size, cache)
-    if train is not None and training_images is not None:
-        for sentence in () if train.resolve() == reference.resolve() else training_images.warnings:
-            console.warn(sentence)
-        training = _known(train, training_images, "training", size, cache)
-    return Collections(faces, training, fingerprints())
-
-
-def _known(path: Path, images: ImageCollection, what: str, size: int, cache: Path) -> KnownFaces:
-    console.detail(f"Looking at {len(images):,} {what} images to recognise copies.")
-    return known_faces(path, images.sha256, size, cache)
+def _write(result: GradeResult, album: Album, secret: bytes | None, feedback: Path | None) -> None:
+    board = result.leaderboard
+    write_text(result.csv, board.to_csv())
+    write_json(result.json, board.to_json())
+    write_text(result.html, board.to_html(album))
+    console.info(f"Wrote {result.html}, .csv and .json.")
+    called = None if secret is None else write_for_class(board, result.html.parent, secret)
+    if feedback is not None:
+        write_feedback(board, feedback, album, called)

@@ -132,8 +132,8 @@ def main() -> None:
             out = Path(folder) / f"grades-{workers}"
             about: dict[str, Any] = {"reference": options.reference, "workers": workers, **measure}
             # The reference's features, and the hashes of its images, are taken once and kept.
-            stage.open_scorer(options.reference, **measure)
-            stage.known_collections(options.reference, None, LIMITS.size, out / "cache")
+            scorer = stage.open_scorer(options.reference, **measure)
+            stage.known_collections(options.reference, None, LIMITS.size, out / "cache", scorer)
             graded(f"{workers} workers", submissions, options.submissions, out, **about)
             graded("again, another target", submissions, options.submissions, out, target=5.0, **about)
             about["reference"] = half

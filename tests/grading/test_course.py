@@ -180,9 +180,7 @@ class TestRows:
             [],
         )
         lines = board.to_csv().splitlines()
-        assert lines[1].endswith(
-            "5.0000,24,,,61,'=Ada,2026-11-21 18:00+00:00,80.00," + f'"{" ".join(rows[0].points_for)}"'
-        )
+        assert lines[1].endswith(f',80.00,"{" ".join(rows[0].points_for)}",,2,\'=Ada,2026-11-21T18:00:00+00:00')
         assert lines[2].startswith(",s2,,missing,") and lines[3].startswith(",,real,baseline,")
 
     def test_deadlines_and_times_that_are_nobodys_are_warned_of(self, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import gzip
 import io
 import json
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -172,6 +173,37 @@ def test_images_of_a_generator_trained_against_a_network_are_remarked_in_every_r
     with result.csv.open(newline="", encoding="utf-8") as file:
         assert [line["flags"] for line in csv.DictReader(file)] == ["trained_against"]
     assert "trained against mean, the very network" in result.html.read_text(encoding="utf-8")
+
+
+def test_a_class_has_its_own_board_and_each_student_a_page(
+    submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    out, feedback = tmp_path / "grades", tmp_path / "feedback"
+    words = ("grade", submissions, "--reference", reference, "--out", out, "--anonymous", "--feedback", feedback)
+    assert facegen(*words).exit_code == 0
+    first = (out / "class.html").read_bytes()
+    assert facegen(*words).exit_code == 0  # its own feedback is replaced
+    assert (out / "class.html").read_bytes() == first and b"s1.tar.gz" not in first and b"0004.png" not in first
+    assert sorted(path.name for path in feedback.iterdir()) == ["s1.html", "s2.html", "s3.html"]
+    with (out / "pseudonyms.csv").open(newline="", encoding="utf-8") as file:
+        own = {row["student_number"]: row["pseudonym"] for row in csv.DictReader(file)}["s1"]
+    assert own in first.decode() and own in (feedback / "s1.html").read_text(encoding="utf-8")
+
+
+def test_a_folder_of_something_else_is_refused_before_the_work(
+    submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades", "--feedback", submissions)
+    outcome = facegen(*words)
+    assert outcome.exit_code == 2 and "which is no feedback" in outcome.stderr and MeanScorer.calls == 0
+
+
+def test_copies_are_shown_beside_what_they_are_copies_of(submissions: Path, tmp_path: Path) -> None:
+    reference = _dataset(tmp_path / "r", _images(COUNT, 1)[[7]])
+    page = stage.grade(submissions / "s1.tar.gz", reference=reference, out=tmp_path / "grades").html
+    assert re.search(
+        r'<img src="data:[^"]+" [^>]*alt="0007.png"><img src="data:[^"]+" [^>]*alt="000000.jpg">', page.read_text()
+    )
 
 
 def test_a_target_without_room_is_told_once(

@@ -1,0 +1,149 @@
+"""A page for each student: their own row in words, and nothing of anybody else's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from facegen import console
+from facegen.data.litter import came_by_itself
+from facegen.errors import InputError
+from facegen.files import atomic_folder, open_regular, require_folder_place
+from facegen.grading.charts import Axis, axis_of, histogram_of
+from facegen.grading.evidence import Album, ShownRow
+from facegen.grading.flags import FLAGS, Flag
+from facegen.grading.flags.copies import SHARED_WITH
+from facegen.grading.leaderboard import Leaderboard
+from facegen.grading.page import median_of, page_of, place_of, ranks_of, scale_of_score
+from facegen.grading.rows import LeaderboardRow
+from facegen.submission.rules import check_student_number
+
+#: A page says that it is one of these: a folder that holds others is not replaced.
+_MARK, _HEAD = b'<meta name="generator" content="facegen feedback">', 4096
+#: Fewer values than this are no histogram: each bar would be somebody.
+_FEWEST_SHOWN = 10
+
+
+def require_feedback_place(folder: Path, out: Path) -> None:
+    """Check, before the work, that pages may be written into ``folder``.
+
+    Raises:
+        InputError: it holds something else than earlier feedback, or the grades folder ``out`` is in it.
+        OSError: it cannot be written.
+    """
+    require_folder_place(folder)
+    here, grades = folder.resolve(), out.resolve()
+    if here == grades or here in grades.parents:
+        raise InputError(f"The grades are in {folder}, which feedback would replace.", "Name a folder of its own.")
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not came_by_itself(entry.name) and not _is_ours(entry):
+            raise InputError(f"{folder} holds {entry.name!r}, which is no feedback.", "Name another folder.")
+
+
+def write_feedback(
+    board: Leaderboard,
+    folder: Path,
+    album: Album | None = None,
+    called: Mapping[str, str] | None = None,
+) -> int:
+    """Write ``<student_number>.html`` for each student into ``folder``, which is replaced; returns how many.
+
+    A file without a student number gets none. Where two numbers differ by upper and lower case alone, each file's name
+    goes on with eight digits of its own, as some systems take both for one.
+
+    Args:
+        board: all rows.
+        folder: where to; :func:`require_feedback_place` checks it.
+        album: of the pictures; without one, no known images are shown beside a student's.
+        called: the students' pseudonyms by name, where the class has a board of its own.
+    """
+    rows = [row for row in board.rows if _may_name_a_file(row.outcome.student_number)]
+    shown = (album or Album()).shown([replace(row, flags=for_student(row.flags)) for row in rows])
+    values = sorted(row.score.value for row in board.graded if row.score)
+    floor = next((row.score.floor for row in board.graded if row.score and row.score.floor is not None), None)
+    axis = axis_of(values, [mark for mark in (floor, board.target) if mark is not None])
+    class_words = {
+        "target": board.target,
+        "floor": floor,
+        "median": median_of(values),
+        "of": len(board.graded),
+        "measure": board.description,
+        "ranked_by": board.ranked_by,
+        "histogram": histogram_of(axis, values, board.target) if len(values) >= _FEWEST_SHOWN else None,
+    }
+    ranks = ranks_of(board.rows)
+    with atomic_folder(folder) as temporary:
+        for name, row, pictures in zip(file_names(rows), rows, shown, strict=True):
+            own = {"place": place_of(row, *ranks), "pseudonym": (called or {}).get(row.name)}
+            (temporary / name).write_bytes(_page(row, pictures, axis, {**class_words, **own}).encode())
+    left_out = len(board.rows) - len(rows)
+    without = f"; {left_out:,} without a student number got none" if left_out else ""
+    console.info(f"Wrote {len(rows):,} page{'s' * (len(rows) != 1)} of feedback into {folder}{without}.")
+    return len(rows)
+
+
+def for_student(flags: Sequence[Flag]) -> tuple[Flag, ...]:
+    """Flags as their own student may read them: those that compare submissions are one, and name nobody."""
+    own: list[Flag] = []
+    shared: list[Flag] = []
+    for flag in flags:
+        code, _, other = flag.name.partition(":")
+        (shared if other or (code in FLAGS and FLAGS[code].compare) else own).append(flag)
+    merged: dict[str, list[Flag]] = {}
+    for flag in shared:
+        merged.setdefault(flag.name.partition(":")[0], []).append(flag)
+    return (*own, *(_merged(code, some) for code, some in merged.items()))
+
+
+def file_names(rows: Sequence[LeaderboardRow]) -> list[str]:
+    """The name of each row's page: no two are the same, on systems that know no upper and lower case neither."""
+    numbers = [str(row.outcome.student_number) for row in rows]
+    known = Counter(number.casefold() for number in numbers)
+    names = []
+    for number, row in zip(numbers, rows, strict=True):
+        digits = hashlib.sha256(f"{number}/{row.outcome.file}".encode()).hexdigest()[:8]
+        names.append(f"{number}.html" if known[number.casefold()] == 1 else f"{number}.{digits}.html")
+    return names
+
+
+def _page(row: LeaderboardRow, shown: ShownRow, axis: Axis, words: dict[str, Any]) -> str:
+    score = row.score
+    if score is not None:
+        words |= {"scale": scale_of_score(axis, score), "own": axis.at(score.value)}
+    return page_of("feedback.html", row=row, outcome=row.outcome, score=score, shown=shown, **words)
+
+
+def _merged(code: str, flags: Sequence[Flag]) -> Flag:
+    others = len(flags)
+    message = f"Images look the same as ones of {others} other submission{'s' * (others != 1)}."
+    if code == SHARED_WITH.code:
+        code = "shared_with_others"
+    elif code in FLAGS:
+        message = FLAGS[code].meaning
+    own: dict[str, dict[str, Any]] = {}
+    for flag in flags:
+        for example in flag.details.get("examples", ()):
+            own.setdefault(example["image"], {**example, "match": ""})
+    return Flag(code, message, {"examples": list(own.values())})
+
+
+def _may_name_a_file(number: str | None) -> bool:
+    if number is None:
+        return False
+    try:
+        check_student_number(number)
+    except InputError:
+        console.warn(f"No feedback for {number!r}: such a student number cannot name a file.")
+        return False
+    return True
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix != ".html" or not path.is_file():
+        return False
+    with open_regular(path) as file:
+        return _MARK in file.read(_HEAD)
