@@ -19,7 +19,15 @@ from facegen.code_hash import code_hash
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import atomic_path, read_arrays, read_sealed_json, write_sealed_json, writing_told
 from facegen.grading.fingerprints import Fingerprints, fingerprint
-from facegen.grading.flags import Collections, Flag, SubmittedImages, code_of_checks, flags_of
+from facegen.grading.flags import (
+    Collections,
+    Flag,
+    SubmittedImages,
+    code_of_checks,
+    code_of_measures,
+    flags_of,
+    measured_of,
+)
 from facegen.grading.found import Found
 from facegen.grading.outcome import GradedSubmission, Outcome, pictures_jpeg, sheet_jpeg
 from facegen.scoring.score import Score
@@ -57,7 +65,8 @@ class Grader:
         self._scorer, self._collections, self._cache = scorer, collections, cache
         self._force, self._limits = force, limits
         caps = astuple(limits)
-        self._key = json.dumps([code_of_checks(__name__), scorer.key, caps, _collections_key(collections)])
+        code = [code_of_checks(__name__), code_of_measures()]
+        self._key = json.dumps([code, scorer.key, caps, _collections_key(collections)])
         # Another Pillow may decode what this one cannot.
         self._rules_key = json.dumps([code_hash("facegen.submission.reader"), caps, PIL.__version__])
 
@@ -128,7 +137,9 @@ class Grader:
                 "The images are sound: look at the reference and at the extractor's weights.",
             )
         prints = fingerprint(images)
-        flags, broken = flags_of(SubmittedImages(images, names, prints, score, self._collections))
+        measured, failed = measured_of(images)
+        flags, broken = flags_of(SubmittedImages(images, names, prints, score, self._collections, measured))
+        broken = [*failed, *broken]
         notes = (*submission.notes, *broken)
         sheets = sheet_jpeg(images), pictures_jpeg(images)
         return GradedSubmission(score, tuple(flags), prints, names, notes, *sheets), broken
@@ -140,7 +151,7 @@ def _collections_key(collections: Collections) -> list[Any]:
     names = [None if faces is None else json.dumps(faces.names).encode() for faces in known]
     arrays = (*(None if faces is None else faces.fingerprints.pixels for faces in known), collections.shipped)
     contents = (*names, *(None if array is None else array.tobytes() for array in arrays))
-    return [None if each is None else hashlib.sha256(each).hexdigest() for each in contents]
+    return [None if each is None else hashlib.sha256(each).hexdigest() for each in contents] + [collections.face_share]
 
 
 def _kept(file: str, cache: Path) -> AbstractContextManager[None]:

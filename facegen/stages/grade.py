@@ -9,6 +9,7 @@ from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
+from facegen.grading.faces import face_share
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import Found, find_submissions, some
@@ -87,7 +88,8 @@ def grade(
         notice = scorer.margin_warning(limits.count)
         if notice is not None:
             console.warn(notice)
-        collections = replace(_collections(reference, train, size, cache), properties=properties)
+        share = None if holds_statistics(reference) else face_share(reference, scorer.reference.sha256, size, cache)
+        collections = replace(_collections(reference, train, size, cache), properties=properties, face_share=share)
         grader = Grader(scorer, collections, cache, force=force, limits=limits)
         outcomes: list[Outcome] = []
         try:
@@ -145,7 +147,8 @@ def _collections(reference: Path, train: Path | None, size: int, cache: Path) ->
     if train is not None and training_images is not None:
         for sentence in () if train.resolve() == reference.resolve() else training_images.warnings:
             console.warn(sentence)
-        training = _known(train, training_images, "training", size, cache)
+        is_reference = faces is not None and train.resolve() == reference.resolve()
+        training = faces if is_reference else _known(train, training_images, "training", size, cache)
     return Collections(faces, training, fingerprints())
 
 

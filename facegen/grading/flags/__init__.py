@@ -4,7 +4,15 @@ A flag is one function and one :class:`FlagRule`, an entry of the table :data:`F
 """
 
 from facegen.grading.flags.rule import EXAMPLES, Collections, Finding, Flag, FlagRule, SharedImages, SubmittedImages
-from facegen.grading.flags.table import FLAGS, code_of_checks, flags_of, register_flag, shared_flags_of
+from facegen.grading.flags.table import (
+    FLAGS,
+    code_of_checks,
+    code_of_measures,
+    flags_of,
+    measured_of,
+    register_flag,
+    shared_flags_of,
+)
 
 __all__ = [
     "EXAMPLES",
@@ -16,7 +24,9 @@ __all__ = [
     "SharedImages",
     "SubmittedImages",
     "code_of_checks",
+    "code_of_measures",
     "flags_of",
+    "measured_of",
     "register_flag",
     "shared_flags_of",
 ]

@@ -8,12 +8,14 @@ CelebA has twice).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from facegen.grading.fingerprints import KnownFaces, Matches, find_matches, find_near_duplicates
+from facegen.grading.fingerprints import FEWEST_SHIFTED, KnownFaces, Matches, find_near_duplicates
 from facegen.grading.flags.rule import EXAMPLES, Finding, FlagRule, SharedImages, SubmittedImages
 from facegen.metrics.phash import NEAR, hamming_distances
+from facegen.metrics.shifted import ALIKE
 from facegen.pretrained import IMAGES_PER_SEED, SEEDS
 
 _NEAR = f"One image whose perceptual hash differs by at most {NEAR} of 256 bits, mirrored or not."
@@ -23,6 +25,15 @@ _EVIDENCE = {
     "mirrored": "how many of them mirrored",
     "examples": f"the {EXAMPLES} nearest pairs at most",
 }
+_KNOWN_EVIDENCE = {
+    **{key: what for key, what in _EVIDENCE.items() if key != "examples"},
+    "shifted": "how many of them by the correlation, not by their hashes",
+    "examples": f"the {EXAMPLES} nearest pairs at most; of those, `shift` in pixels right and down and `correlation`",
+}
+_KNOWN = (
+    f"{_NEAR} Or {FEWEST_SHIFTED} images whose fine detail correlates by {ALIKE:g}, more where strangers are alike, "
+    "with as many of those, mirrored or not, shifted by up to 6 pixels of 64 each way."
+)
 
 
 def check_duplicates(submission: SubmittedImages) -> Finding | None:
@@ -58,12 +69,12 @@ def check_duplicates(submission: SubmittedImages) -> Finding | None:
 
 def check_reference(submission: SubmittedImages) -> Finding | None:
     """Copies of the images that submissions are scored against."""
-    return _known(submission, submission.collections.reference, "one in the reference")
+    return _known(submission.in_reference, submission, submission.collections.reference, "one in the reference")
 
 
 def check_training(submission: SubmittedImages) -> Finding | None:
     """Copies of the images that generators were trained on."""
-    return _known(submission, submission.collections.training, "one in the training set")
+    return _known(submission.in_training, submission, submission.collections.training, "one in the training set")
 
 
 def check_pretrained(submission: SubmittedImages) -> Finding | None:
@@ -89,10 +100,21 @@ def compare_submissions(shared: SharedImages) -> Finding | None:
     return _copies(shared.matches, shared.names, shared.others, whose, shared.examples)
 
 
-def _known(submission: SubmittedImages, known: KnownFaces | None, what: str) -> Finding | None:
-    if known is None:
+def _known(matches: Matches | None, submission: SubmittedImages, known: KnownFaces | None, what: str) -> Finding | None:
+    if matches is None or known is None:
         return None
-    return _copies(find_matches(submission.fingerprints, known.fingerprints), submission.names, known.names, what)
+    finding = _copies(matches, submission.names, known.names, what)
+    if finding is None:
+        return None
+    shifted = 0 if matches.correlation is None else int((~np.isnan(matches.correlation)).sum())
+    details = {key: finding.details[key] for key in ("images", "exact", "mirrored")}
+    details |= {"shifted": shifted, "examples": finding.details["examples"]}
+    message = finding.message
+    if shifted:
+        message = (
+            f"{message} Of these {shifted:,} differ from it by a shift of some pixels, in brightness or in framing."
+        )
+    return Finding(message, details)
 
 
 def _copies(
@@ -110,6 +132,7 @@ def _copies(
             "match": others[matches.row[i]],
             "distance": int(matches.distance[i]),
             "mirrored": bool(matches.mirrored[i]),
+            **_how(matches, i),
         }
         for i in found[np.argsort(matches.distance[found], kind="stable")][:most]
     ]
@@ -117,6 +140,13 @@ def _copies(
         f"{_images(len(found), names)} the same as {what}{_brackets(ways)}.",
         {"images": len(found), "exact": exact, "mirrored": mirrored, "examples": examples},
     )
+
+
+def _how(matches: Matches, image: int) -> dict[str, Any]:
+    """What an example says of a match that no hash found."""
+    if matches.shift is None or matches.correlation is None or np.isnan(matches.correlation[image]):
+        return {}
+    return {"shift": matches.shift[image].tolist(), "correlation": round(float(matches.correlation[image]), 3)}
 
 
 def _images(count: int, names: Sequence[str]) -> str:
@@ -142,15 +172,15 @@ DUPLICATE_IMAGES = FlagRule(
 COPIED_FROM_REFERENCE = FlagRule(
     code="copied_from_reference",
     meaning="Images look the same as ones of the reference.",
-    evidence=_EVIDENCE,
-    threshold=_NEAR,
+    evidence=_KNOWN_EVIDENCE,
+    threshold=_KNOWN,
     check=check_reference,
 )
 COPIED_FROM_TRAINING = FlagRule(
     code="copied_from_training",
     meaning="Images look the same as ones of the training set.",
-    evidence=_EVIDENCE,
-    threshold=_NEAR,
+    evidence=_KNOWN_EVIDENCE,
+    threshold=_KNOWN,
     check=check_training,
 )
 PRETRAINED_GENERATOR = FlagRule(
