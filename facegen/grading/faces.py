@@ -6,7 +6,6 @@ a detector once found a face in 73% of the images of a generator with an FID of 
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facegen import console
-from facegen.code_hash import code_hash
-from facegen.files import read_sealed_json, write_sealed_json
-from facegen.grading.fingerprints import prepared_batches
-
 #: Images of a submission that are looked at, evenly spread: a few milliseconds each.
-SAMPLE = 250
+SAMPLE = 100
 _CASCADE = "haarcascade_frontalface_alt2.xml"
 #: An image is enlarged to this side, in which a face is at least so large; and what the cascade counts as one.
 _SIDE, _SMALLEST, _SCALE, _NEIGHBOURS = 128, 56, 1.1, 2
@@ -42,32 +36,6 @@ def rows_looked_at(count: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
 
 
-def face_share(path: Path, sha256: str, size: int, cache_folder: Path) -> float | None:
-    """The share of the first thousand images at ``path`` in which a face is found, 0 to 1; cached in ``cache_folder``.
-
-    None without a detector, which is said: then the flag is not looked for.
-
-    Args:
-        path: a folder, archive or dataset of real images.
-        sha256: the hash of its content.
-        size: the side to which its images are brought.
-        cache_folder: where it is kept.
-    """
-    name = detector()
-    if name is None:
-        console.info("Images without a face are not looked for: pip install 'facegen[faces]' adds what finds faces.")
-        return None
-    key = hashlib.sha256(f"{code_hash(__name__)} {name} {sha256} {size}".encode()).hexdigest()
-    kept = cache_folder / f"face-share-{key[:32]}.json"
-    try:
-        return float(read_sealed_json(kept)["share"])
-    except (OSError, ValueError, KeyError):  # it is only a cache
-        _, images = next(prepared_batches(path, size))
-        share = float(np.mean([_has_face(image) for image in images]))
-        write_sealed_json(kept, {"share": share})
-        return share
-
-
 def measure_faces(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """1 where a face is found, else 0, of the images of uint8 [N, S, S, 3] that are looked at: float64 [K].
 
@@ -75,10 +43,11 @@ def measure_faces(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     """
     if detector() is None:
         return np.zeros(0)
-    return np.array([_has_face(images[row]) for row in rows_looked_at(len(images))], dtype=np.float64)
+    return np.array([has_face(images[row]) for row in rows_looked_at(len(images))], dtype=np.float64)
 
 
-def _has_face(image: npt.NDArray[np.uint8]) -> bool:
+def has_face(image: npt.NDArray[np.uint8]) -> bool:
+    """Whether a face is found in uint8 [S, S, 3]; there has to be a :func:`detector`."""
     import cv2
 
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)

@@ -188,6 +188,7 @@ def _prepared(
 
 def _save(path: Path, known: KnownFaces) -> None:
     prints = known.fingerprints
+    assert known.thumbnails is not None
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,

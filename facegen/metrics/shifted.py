@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy.fft import dct
 from scipy.ndimage import gaussian_filter1d
 
+from facegen.metrics.luma import LUMA_WEIGHTS
 from facegen.metrics.phash import small_luma
 
 #: Two images whose fine detail correlates this much count as copies: docs/grading.md has what copies reach. Of 2,044
@@ -72,7 +73,8 @@ def find_shifted(images: npt.NDArray[np.uint8], known: Thumbnails, limit: float 
         none = np.full(count, -1, dtype=np.int64)
         return ShiftedMatches(none, none.astype(np.float64), np.zeros((count, 2), np.int64), np.zeros(count, np.bool_))
     half = images.shape[1] // (2 * _SIDE)
-    luma = np.stack([_at_half_pixels(each, half) for each in (images, images[:, :, ::-1])])
+    whole: Floats = np.matmul(images, LUMA_WEIGHTS, dtype=np.float32)
+    luma = np.stack([_at_half_pixels(each, half) for each in (whole, whole[:, :, ::-1])])
     rows, variants = _candidates(luma[:, 0, 0], known)
     best, down, right = _correlations(luma, rows, variants, known)
     first = np.arange(count), best.argmax(axis=1)
@@ -98,13 +100,17 @@ def least_of_copies(known: Thumbnails) -> float:
     return max(ALIKE, float(np.tanh(usual + _FURTHER)))
 
 
-def _at_half_pixels(images: npt.NDArray[np.uint8], half: int) -> Floats:
-    """Luma float32 [2, 2, N, 32, 32] of the images, and of them moved up and left by ``half`` pixels."""
-    padded = np.pad(images, ((0, 0), (0, half), (0, half), (0, 0)), mode="edge")
-    side = images.shape[1]
-    return np.stack(
-        [np.stack([small_luma(padded[:, y : y + side, x : x + side]) for x in (0, half)]) for y in (0, half)]
-    )
+def _at_half_pixels(luma: Floats, half: int) -> Floats:
+    """Block means, float32 [2, 2, N, 32, 32], of luma [N, S, S], and of it moved up and left by ``half`` pixels."""
+    side = luma.shape[1]
+    block = side // _SIDE
+    padded = np.pad(luma, ((0, 0), (0, half), (0, half)), mode="edge")
+    planes = np.zeros((2, 2, len(luma), _SIDE, _SIDE), dtype=np.float32)
+    for down, right in np.ndindex(2, 2):
+        view = padded[:, down * half : down * half + side, right * half : right * half + side]
+        for row, column in np.ndindex(block, block):
+            planes[down, right] += view[:, row::block, column::block]
+    return planes / np.float32(block**2)
 
 
 def _candidates(luma: Floats, known: Thumbnails) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -9,7 +9,7 @@ from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, write_json, write_text
-from facegen.grading.faces import face_share
+from facegen.grading.face_share import face_share
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import Found, find_submissions, some

@@ -27,9 +27,10 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from facegen.data.images import open_images
-from facegen.grading.faces import face_share
+from facegen.grading.face_share import face_share
+from facegen.grading.faces import measure_faces, rows_looked_at
 from facegen.grading.fingerprints import KnownFaces, find_shifted_matches, fingerprint, known_faces
-from facegen.grading.flags import Collections, SubmittedImages, flags_of, measured_of
+from facegen.grading.flags import Collections, SubmittedImages, flags_of
 from facegen.grading.flags.faces import UNUSUAL
 from facegen.grading.flags.pixel_values import CLUMPED, NEIGHBOUR, SPREAD
 from facegen.metrics.modes import nearest_in_main_directions
@@ -88,17 +89,19 @@ def honest(
     assert known.thumbnails is not None
     moved = find_shifted(images, known.thumbnails).correlation
     tail = np.sort(moved)[-3:][::-1].round(3).tolist()
+    faces = np.concatenate([measure_faces(images[row : row + 1]) for row in range(len(images))])
     random, flagged = np.random.default_rng(0), Counter[str]()
     statistics: dict[str, list[float]] = {"bits": [], "spread": [], "nearest": [], "faces": []}
     for _ in range(options.sets):
-        some = images[np.sort(random.choice(len(images), options.n, replace=False))]
+        rows = np.sort(random.choice(len(images), options.n, replace=False))
+        some = images[rows]
         score = Score("fd", 1.0, len(some), 1, "none", "0" * 64, 9, "1" * 64)
-        measured, broken = measured_of(some)
+        measured = {"no_faces": faces[rows[rows_looked_at(len(rows))]] if len(faces) else faces}
         collections = Collections(properties=properties, face_share=share)
         submission = SubmittedImages(some, [""] * len(some), fingerprint(some), score, collections, measured)
-        flags, more = flags_of(submission)
-        if broken + more:
-            raise SystemExit(" ".join(broken + more))
+        flags, broken = flags_of(submission)
+        if broken:
+            raise SystemExit(" ".join(broken))
         flagged.update(flag.name for flag in flags)
         statistics["bits"].append(float(np.median(submission.distances.min(axis=1))))
         statistics["spread"].append(float(some.std(axis=0).mean()))
@@ -107,8 +110,7 @@ def honest(
             statistics["faces"].append(float(measured["no_faces"].mean()))
     limits = {"bits": NEIGHBOUR, "spread": SPREAD, "nearest": CLUMPED, "faces": UNUSUAL * (share or 0)}
     margins = [
-        f"{key} {np.mean(values):.3g} ± {np.std(values):.2g} (limit {limits[key]:.3g}, "
-        f"{(np.mean(values) - limits[key]) / max(np.std(values), 1e-9):.0f} sd)"
+        f"{key} {np.mean(values):.3g} ± {np.std(values):.2g} (limit {limits[key]:.3g}{_far(values, limits[key])})"
         for key, values in statistics.items()
         if values
     ]
@@ -116,6 +118,11 @@ def honest(
         f"| {name} | {len(images):,} | {options.sets} | {dict(flagged) or 'none'} | {hashed} | "
         f"{int((moved >= known.least_correlation).sum())} (highest {tail}) | {'; '.join(margins)} |"
     )
+
+
+def _far(values: list[float], limit: float) -> str:
+    spread = float(np.std(values))
+    return f", {(np.mean(values) - limit) / spread:.0f} sd" if spread > 0 else ""
 
 
 def altered_copies(reference: Path, known: KnownFaces, count: int) -> None:

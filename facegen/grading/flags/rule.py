@@ -40,7 +40,7 @@ class Collections:
             which copies are looked for.
         shipped: perceptual hashes, uint64 [N, 4], of what facegen's own generator draws.
         properties: of the images that submissions are scored against.
-        face_share: the part of them in which a face is found, 0 to 1 (:mod:`facegen.grading.faces`).
+        face_share: the part of them in which a face is found, 0 to 1 (:mod:`facegen.grading.face_share`).
     """
 
     reference: KnownFaces | None = None
