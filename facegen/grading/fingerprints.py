@@ -23,7 +23,7 @@ from facegen.files import atomic_path, read_arrays
 from facegen.metrics.phash import Hashes, mirrored_hashes, nearest_within, perceptual_hashes, popcount
 from facegen.metrics.shifted import ALIKE, Thumbnails, find_shifted, least_of_copies, thumbnails
 
-#: Shifted copies that count, at least: see :func:`find_shifted_matches`.
+#: Shifted copies that count, at least: see :func:`find_copies`.
 FEWEST_SHIFTED = 3
 _BATCH = 1024
 
@@ -65,22 +65,36 @@ class Matches:
     """For each of N images its nearest near-duplicate elsewhere.
 
     ``row``: int64 [N], -1 where there is none; ``distance``: differing bits; ``exact``: the very same pixels;
-    ``mirrored``: the nearest is a mirror image; ``shift``: int64 [N, 2], pixels by which it lies right of and below
-    that, after it is mirrored back; ``correlation``: float64 [N], of their detail then, where the hashes are not near
-    and only this tells, and NaN elsewhere. The last two are None where shifted ones were not looked for.
+    ``mirrored``: the nearest is a mirror image.
     """
 
     row: npt.NDArray[np.int64]
     distance: npt.NDArray[np.int64]
     exact: npt.NDArray[np.bool_]
     mirrored: npt.NDArray[np.bool_]
-    shift: npt.NDArray[np.int64] | None = None
-    correlation: npt.NDArray[np.float64] | None = None
 
     @property
     def found(self) -> npt.NDArray[np.int64]:
         """The rows of the images that have a match, rising."""
         return np.flatnonzero(self.row >= 0)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """For each of N images that of which it is a copy, shifted ones too.
+
+    ``matches``: which; ``shift``: int64 [N, 2], pixels by which it lies right of and below that, after it is mirrored
+    back; ``correlation``: float64 [N], of their detail then, where no hash tells it, and NaN elsewhere.
+    """
+
+    matches: Matches
+    shift: npt.NDArray[np.int64]
+    correlation: npt.NDArray[np.float64]
+
+    @property
+    def shifted(self) -> npt.NDArray[np.bool_]:
+        """Those that no hash tells."""
+        return ~np.isnan(self.correlation)
 
 
 def fingerprint(images: npt.NDArray[np.uint8]) -> Fingerprints:
@@ -112,28 +126,27 @@ def find_matches(images: Fingerprints, known: Fingerprints) -> Matches:
     return Matches(row, distance, exact, near.mirrored & ~exact)
 
 
-def find_shifted_matches(images: npt.NDArray[np.uint8], prints: Fingerprints, known: KnownFaces) -> Matches:
+def find_copies(images: npt.NDArray[np.uint8], prints: Fingerprints, known: KnownFaces) -> Copies:
     """What :func:`find_matches` finds, and, where there are enough, the shifted copies that it does not find.
 
     They count from :data:`FEWEST_SHIFTED` on, each of another known image: one in a thousand images may be like one of
     many thousand by chance, and the images of a collapsed generator are all like the same few.
     """
-    matches = find_matches(images=prints, known=known.fingerprints)
+    matches = find_matches(prints, known.fingerprints)
+    copies = Copies(matches, np.zeros((len(images), 2), dtype=np.int64), np.full(len(images), np.nan))
     if known.thumbnails is None:
-        return matches
+        return copies
     rest = np.flatnonzero(matches.row < 0)
     moved = find_shifted(images[rest], known.thumbnails, known.least_correlation)
     found = np.flatnonzero(moved.row >= 0)
     if len(np.unique(moved.row[found])) < FEWEST_SHIFTED:
-        return matches
+        return copies
     at, of = rest[found], moved.row[found]
     hashes = np.where(moved.mirrored[found, None], prints.mirrored[at], prints.hashes[at])
-    row, distance, mirrored = matches.row.copy(), matches.distance.copy(), matches.mirrored.copy()
-    shift, correlation = np.zeros((len(images), 2), dtype=np.int64), np.full(len(images), np.nan)
-    row[at], mirrored[at], shift[at] = of, moved.mirrored[found], moved.shift[found]
-    distance[at] = popcount(hashes ^ known.fingerprints.hashes[of]).sum(axis=1, dtype=np.int64)
-    correlation[at] = moved.correlation[found]
-    return Matches(row, distance, matches.exact, mirrored, shift, correlation)
+    matches.row[at], matches.mirrored[at] = of, moved.mirrored[found]
+    matches.distance[at] = popcount(hashes ^ known.fingerprints.hashes[of]).sum(axis=1, dtype=np.int64)
+    copies.shift[at], copies.correlation[at] = moved.shift[found], moved.correlation[found]
+    return copies
 
 
 def known_faces(path: Path, sha256: str, size: int, cache: Path) -> KnownFaces:

@@ -29,7 +29,7 @@ from PIL import Image, ImageFilter
 from facegen.data.images import open_images
 from facegen.grading.face_share import face_share
 from facegen.grading.faces import measure_faces, rows_looked_at
-from facegen.grading.fingerprints import KnownFaces, find_shifted_matches, fingerprint, known_faces
+from facegen.grading.fingerprints import KnownFaces, find_copies, find_matches, fingerprint, known_faces
 from facegen.grading.flags import Collections, SubmittedImages, flags_of
 from facegen.grading.flags.faces import UNUSUAL
 from facegen.grading.flags.pixel_values import CLUMPED, NEIGHBOUR, SPREAD
@@ -85,7 +85,7 @@ def honest(
 ) -> str:
     """A row: what the flags say of sets of a pool."""
     prints = fingerprint(images)
-    hashed = int((find_shifted_matches(images, prints, KnownFaces(known.names, known.fingerprints)).row >= 0).sum())
+    hashed = int((find_matches(prints, known.fingerprints).row >= 0).sum())
     assert known.thumbnails is not None
     moved = find_shifted(images, known.thumbnails).correlation
     tail = np.sort(moved)[-3:][::-1].round(3).tolist()
@@ -135,11 +135,10 @@ def altered_copies(reference: Path, known: KnownFaces, count: int) -> None:
         altered = np.stack([change(np.ascontiguousarray(images[row])) for row in rows])
         prints = fingerprint(altered)
         started = time.process_time()
-        matches = find_shifted_matches(altered, prints, known)
+        copies = find_copies(altered, prints, known)
         took += time.process_time() - started
-        shifted = np.zeros(count, np.bool_) if matches.correlation is None else ~np.isnan(matches.correlation)
-        right = matches.row == rows
-        print(f"| {name} | {np.mean(right & ~shifted):.1%} | {np.mean(right):.1%} |", flush=True)
+        right = copies.matches.row == rows
+        print(f"| {name} | {np.mean(right & ~copies.shifted):.1%} | {np.mean(right):.1%} |", flush=True)
     print(f"\n{took / len(CHANGES) / count * 1000:.2f} s of processor time a thousand images, on average.")
 
 

@@ -100,6 +100,17 @@ def test_duplicates_are_counted(change: Callable[[Images], Images], smooth: Smoo
     assert all(e["mirrored"] == (change is mirrored) for e in flag.details["examples"])
 
 
+def test_one_near_pair_may_be_chance_and_an_exact_repeat_is_not(smooth: Smooth) -> None:
+    images = smooth(30)
+    images[20] = jpeg(images[0])
+    assert "duplicate_images" not in own(images)
+    images[21] = jpeg(images[1])
+    assert own(images)["duplicate_images"].details["pairs"] == 2
+    images = smooth(30)
+    images[20] = images[0]
+    assert own(images)["duplicate_images"].details["exact"] == 1
+
+
 @pytest.mark.parametrize("change", WAYS)
 def test_copies_are_found_among_known_faces(change: Callable[[Images], Images], smooth: Smooth) -> None:
     known, images = smooth(50, seed=1), smooth(20, seed=2)
@@ -161,8 +172,8 @@ def test_near_copies_count_beside_too_few_shifted_ones(smooth: Smooth) -> None:
 
 def test_a_training_set_that_is_the_reference_is_searched_once(smooth: Smooth, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    search = rule.find_shifted_matches
-    monkeypatch.setattr(rule, "find_shifted_matches", lambda *given: calls.append(1) or search(*given))
+    search = rule.find_copies
+    monkeypatch.setattr(rule, "find_copies", lambda *given: calls.append(1) or search(*given))
     known = known_of(smooth(20, seed=1))
     images = smooth(20, seed=2)
     images[0] = smooth(20, seed=1)[4]

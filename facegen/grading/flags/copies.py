@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from facegen.grading.fingerprints import FEWEST_SHIFTED, KnownFaces, Matches, find_near_duplicates
+from facegen.grading.fingerprints import FEWEST_SHIFTED, Copies, KnownFaces, Matches, find_near_duplicates
 from facegen.grading.flags.rule import EXAMPLES, Finding, FlagRule, SharedImages, SubmittedImages
 from facegen.metrics.phash import NEAR, hamming_distances
 from facegen.metrics.shifted import ALIKE
 from facegen.pretrained import IMAGES_PER_SEED, SEEDS
+
+#: Pairs within a submission that count, unless one is exact: poor generators draw one by chance in some of 1,000 sets.
+FEWEST_PAIRS = 2
 
 _NEAR = f"One image whose perceptual hash differs by at most {NEAR} of 256 bits, mirrored or not."
 _EVIDENCE = {
@@ -43,13 +46,12 @@ def check_duplicates(submission: SubmittedImages) -> Finding | None:
     np.fill_diagonal(mirror, 257)  # a symmetric face is its own mirror image
     # Straight counts before mirrored; the matrix of the latter is symmetric but for rounding in the hashes.
     nearest = np.minimum(straight, np.minimum(mirror, mirror.T))
-    near = np.triu(nearest <= NEAR, k=1)
-    if not near.any():
+    rows, columns = np.nonzero(np.triu(nearest <= NEAR, k=1))
+    exact = len(prints) - len(np.unique(prints.pixels))
+    if len(rows) < FEWEST_PAIRS and not exact:
         return None
-    rows, columns = np.nonzero(near)
     distance = nearest[rows, columns]
     involved = len(np.union1d(rows, columns))
-    exact = len(prints) - len(np.unique(prints.pixels))
     order = np.argsort(distance, kind="stable")[:EXAMPLES]
     examples = [
         {
@@ -100,21 +102,24 @@ def compare_submissions(shared: SharedImages) -> Finding | None:
     return _copies(shared.matches, shared.names, shared.others, whose, shared.examples)
 
 
-def _known(matches: Matches | None, submission: SubmittedImages, known: KnownFaces | None, what: str) -> Finding | None:
-    if matches is None or known is None:
+def _known(copies: Copies | None, submission: SubmittedImages, known: KnownFaces | None, what: str) -> Finding | None:
+    if copies is None or known is None:
         return None
-    finding = _copies(matches, submission.names, known.names, what)
+    finding = _copies(copies.matches, submission.names, known.names, what)
     if finding is None:
         return None
-    shifted = 0 if matches.correlation is None else int((~np.isnan(matches.correlation)).sum())
+    shifted, rows = int(copies.shifted.sum()), {name: row for row, name in enumerate(submission.names)}
+    examples = [{**example, **_how(copies, rows[example["image"]])} for example in finding.details["examples"]]
     details = {key: finding.details[key] for key in ("images", "exact", "mirrored")}
-    details |= {"shifted": shifted, "examples": finding.details["examples"]}
-    message = finding.message
-    if shifted:
-        message = (
-            f"{message} Of these {shifted:,} differ from it by a shift of some pixels, in brightness or in framing."
-        )
-    return Finding(message, details)
+    told = f" Of these {shifted:,} differ from it by a shift of some pixels, in brightness or in framing."
+    return Finding(finding.message + told * bool(shifted), {**details, "shifted": shifted, "examples": examples})
+
+
+def _how(copies: Copies, image: int) -> dict[str, Any]:
+    """What an example says of a copy that no hash tells."""
+    if not copies.shifted[image]:
+        return {}
+    return {"shift": copies.shift[image].tolist(), "correlation": round(float(copies.correlation[image]), 3)}
 
 
 def _copies(
@@ -132,7 +137,6 @@ def _copies(
             "match": others[matches.row[i]],
             "distance": int(matches.distance[i]),
             "mirrored": bool(matches.mirrored[i]),
-            **_how(matches, i),
         }
         for i in found[np.argsort(matches.distance[found], kind="stable")][:most]
     ]
@@ -140,13 +144,6 @@ def _copies(
         f"{_images(len(found), names)} the same as {what}{_brackets(ways)}.",
         {"images": len(found), "exact": exact, "mirrored": mirrored, "examples": examples},
     )
-
-
-def _how(matches: Matches, image: int) -> dict[str, Any]:
-    """What an example says of a match that no hash found."""
-    if matches.shift is None or matches.correlation is None or np.isnan(matches.correlation[image]):
-        return {}
-    return {"shift": matches.shift[image].tolist(), "correlation": round(float(matches.correlation[image]), 3)}
 
 
 def _images(count: int, names: Sequence[str]) -> str:
@@ -166,7 +163,10 @@ DUPLICATE_IMAGES = FlagRule(
         "pairs": "how many pairs",
         "examples": f"the {EXAMPLES} nearest pairs at most",
     },
-    threshold=_NEAR,
+    threshold=(
+        f"An exact repeat, or {FEWEST_PAIRS} pairs whose perceptual hashes differ by at most {NEAR} of 256 bits, "
+        "mirrored or not."
+    ),
     check=check_duplicates,
 )
 COPIED_FROM_REFERENCE = FlagRule(

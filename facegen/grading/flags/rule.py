@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facegen.grading.fingerprints import Fingerprints, KnownFaces, Matches, find_shifted_matches
+from facegen.grading.fingerprints import Copies, Fingerprints, KnownFaces, Matches, find_copies
 from facegen.metrics.phash import Hashes, hamming_distances
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.score import Score
@@ -78,18 +78,18 @@ class SubmittedImages:
         return distances
 
     @cached_property
-    def in_reference(self) -> Matches | None:
+    def in_reference(self) -> Copies | None:
         """For each image the one of the reference of which it is a copy; None where there are none to look in."""
-        return self._matches(self.collections.reference)
+        return self._copies(self.collections.reference)
 
     @cached_property
-    def in_training(self) -> Matches | None:
+    def in_training(self) -> Copies | None:
         """The same among the training images. Where those are the reference, nothing is looked for twice."""
         same = self.collections.training is self.collections.reference
-        return self.in_reference if same else self._matches(self.collections.training)
+        return self.in_reference if same else self._copies(self.collections.training)
 
-    def _matches(self, known: KnownFaces | None) -> Matches | None:
-        return None if known is None else find_shifted_matches(self.images, self.fingerprints, known)
+    def _copies(self, known: KnownFaces | None) -> Copies | None:
+        return None if known is None else find_copies(self.images, self.fingerprints, known)
 
 
 @dataclass(frozen=True)
