@@ -65,6 +65,7 @@ class Examined:
         fingerprints, properties: of its images.
         sheet, pictures: of its images, JPEG (:mod:`facegen.grading.outcome`).
         measured: by a flag's code, what its rule's ``measure`` says of them.
+        broken: a sentence for each measure that broke; what was found is not kept then.
         images: uint8 [N, S, S, 3]; None where nobody needs them.
     """
 
@@ -80,6 +81,7 @@ class Examined:
     pictures: bytes
     measured: Mapping[str, npt.NDArray[np.float64]]
     likeness: float | None = None
+    broken: tuple[str, ...] = ()
     images: Images | None = field(default=None, repr=False)
 
 
@@ -187,32 +189,40 @@ class Examiner:
         images = submission.images
         collector = PropertyCollector()
         collector.update(images)
-        prints, measured = fingerprint(images), measured_of(images)
-        sheet, pictures = sheet_jpeg(images), pictures_jpeg(images)
-        arrays: dict[str, npt.NDArray[Any]] = {
-            "sheet": np.frombuffer(sheet, dtype=np.uint8),
-            "pictures": np.frombuffer(pictures, dtype=np.uint8),
-            "pixels": prints.pixels,
-            "hashes": prints.hashes,
-            "mirrored": prints.mirrored,
-            **{f"property {name}": array for name, array in collector.state().items()},
-            **{f"measure {code}": array for code, array in measured.items()},
-        }
-        fields = {
-            "names": submission.names,
-            "notes": submission.notes,
-            "likeness": submission.likeness,
-            "origin": [submission.origin.sampling, submission.origin.trained_against],
-        }
-        self.store.keep_arrays(kept, arrays, fields, name)
-        known = self._known(kept, submission.student_number, sha256, Store(self.store.folder))
-        if known is None:
-            raise OSError(f"{kept} is not as it was written")
+        prints, (measured, broken) = fingerprint(images), measured_of(images)
+        known = Examined(
+            submission.student_number,
+            sha256,
+            kept.name,
+            submission.names,
+            submission.notes,
+            submission.origin,
+            prints,
+            collector.properties(),
+            sheet_jpeg(images),
+            pictures_jpeg(images),
+            measured,
+            submission.likeness,
+            tuple(broken),
+        )
+        if not broken:
+            arrays: dict[str, npt.NDArray[Any]] = {
+                "sheet": np.frombuffer(known.sheet, dtype=np.uint8),
+                "pictures": np.frombuffer(known.pictures, dtype=np.uint8),
+                "pixels": prints.pixels,
+                "hashes": prints.hashes,
+                "mirrored": prints.mirrored,
+                **{f"property {name}": array for name, array in collector.state().items()},
+                **{f"measure {code}": array for code, array in measured.items()},
+            }
+            origin = [submission.origin.sampling, submission.origin.trained_against]
+            fields = {"names": known.names, "notes": known.notes, "likeness": known.likeness, "origin": origin}
+            self.store.keep_arrays(kept, arrays, fields, name)
         return known
 
-    def _known(self, kept: Path, student_number: str, sha256: str, store: Store | None = None) -> Examined | None:
+    def _known(self, kept: Path, student_number: str, sha256: str) -> Examined | None:
         """What :meth:`_look_at` kept; None where there is nothing whole."""
-        piece = (store or self.store).arrays(kept)
+        piece = self.store.arrays(kept)
         if piece is None:
             return None
         arrays, fields = piece

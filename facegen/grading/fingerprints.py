@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from facegen.data.images import open_images
 from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
 from facegen.files import atomic_path, read_arrays
-from facegen.metrics.phash import Hashes, mirrored_hashes, nearest_within, perceptual_hashes
+from facegen.metrics.phash import Hashes, mirrored_hashes, nearest_within, perceptual_hashes, popcount
+from facegen.metrics.shifted import ALIKE, Thumbnails, find_shifted, least_of_copies, thumbnails
 
+#: Shifted copies that count, at least: see :func:`find_copies`.
+FEWEST_SHIFTED = 3
 _BATCH = 1024
 
 
@@ -41,10 +45,19 @@ class Fingerprints:
 
 @dataclass(frozen=True)
 class KnownFaces:
-    """A collection in which copies are looked for: its images' names and fingerprints."""
+    """A collection in which copies are looked for: its images' names and fingerprints.
+
+    ``thumbnails``: uint8 [N, 32, 32], by which shifted copies are found; None where those are not looked for.
+    """
 
     names: tuple[str, ...]
     fingerprints: Fingerprints
+    thumbnails: Thumbnails | None = None
+
+    @cached_property
+    def least_correlation(self) -> float:
+        """From where an image counts as a shifted copy of one of these: so far strangers among them are not alike."""
+        return ALIKE if self.thumbnails is None else least_of_copies(self.thumbnails)
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,24 @@ class Matches:
     def found(self) -> npt.NDArray[np.int64]:
         """The rows of the images that have a match, rising."""
         return np.flatnonzero(self.row >= 0)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """For each of N images that of which it is a copy, shifted ones too.
+
+    ``matches``: which; ``shift``: int64 [N, 2], pixels by which it lies right of and below that, after it is mirrored
+    back; ``correlation``: float64 [N], of their detail then, where no hash tells it, and NaN elsewhere.
+    """
+
+    matches: Matches
+    shift: npt.NDArray[np.int64]
+    correlation: npt.NDArray[np.float64]
+
+    @property
+    def shifted(self) -> npt.NDArray[np.bool_]:
+        """Those that no hash tells."""
+        return ~np.isnan(self.correlation)
 
 
 def fingerprint(images: npt.NDArray[np.uint8]) -> Fingerprints:
@@ -95,6 +126,29 @@ def find_matches(images: Fingerprints, known: Fingerprints) -> Matches:
     return Matches(row, distance, exact, near.mirrored & ~exact)
 
 
+def find_copies(images: npt.NDArray[np.uint8], prints: Fingerprints, known: KnownFaces) -> Copies:
+    """What :func:`find_matches` finds, and, where there are enough, the shifted copies that it does not find.
+
+    They count from :data:`FEWEST_SHIFTED` on, each of another known image: one in a thousand images may be like one of
+    many thousand by chance, and the images of a collapsed generator are all like the same few.
+    """
+    matches = find_matches(prints, known.fingerprints)
+    copies = Copies(matches, np.zeros((len(images), 2), dtype=np.int64), np.full(len(images), np.nan))
+    if known.thumbnails is None:
+        return copies
+    rest = np.flatnonzero(matches.row < 0)
+    moved = find_shifted(images[rest], known.thumbnails, known.least_correlation)
+    found = np.flatnonzero(moved.row >= 0)
+    if len(np.unique(moved.row[found])) < FEWEST_SHIFTED:
+        return copies
+    at, of = rest[found], moved.row[found]
+    hashes = np.where(moved.mirrored[found, None], prints.mirrored[at], prints.hashes[at])
+    matches.row[at], matches.mirrored[at] = of, moved.mirrored[found]
+    matches.distance[at] = popcount(hashes ^ known.fingerprints.hashes[of]).sum(axis=1, dtype=np.int64)
+    copies.shift[at], copies.correlation[at] = moved.shift[found], moved.correlation[found]
+    return copies
+
+
 def known_faces(path: Path, sha256: str, size: int, cache: Path) -> KnownFaces:
     """The fingerprints of the images at ``path``, whose content hash is ``sha256``; cached in the folder ``cache``.
 
@@ -106,16 +160,19 @@ def known_faces(path: Path, sha256: str, size: int, cache: Path) -> KnownFaces:
         return known
     names: list[str] = []
     parts: list[Fingerprints] = []
-    for batch_names, batch in _batches(path, size):
+    small: list[Thumbnails] = []
+    for batch_names, batch in prepared_batches(path, size):
         names += batch_names
         parts.append(fingerprint(batch))
+        small.append(thumbnails(batch))
     columns = (np.concatenate([getattr(part, key) for part in parts]) for key in ("pixels", "hashes", "mirrored"))
-    known = KnownFaces(tuple(names), Fingerprints(*columns))
+    known = KnownFaces(tuple(names), Fingerprints(*columns), np.concatenate(small))
     _save(cached, known)
     return known
 
 
-def _batches(path: Path, size: int) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
+def prepared_batches(path: Path, size: int) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
+    """The names and the images uint8 [n, size, size, 3] of the collection at ``path``, about a thousand at once."""
     if is_dataset(path) and (dataset := FaceDataset.open(path)).size == size:
         for start in range(0, len(dataset), _BATCH):
             yield list(dataset.names[start : start + _BATCH]), dataset.images[start : start + _BATCH]
@@ -144,6 +201,7 @@ def _prepared(
 
 def _save(path: Path, known: KnownFaces) -> None:
     prints = known.fingerprints
+    assert known.thumbnails is not None
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
@@ -151,6 +209,7 @@ def _save(path: Path, known: KnownFaces) -> None:
             pixels=prints.pixels,
             hashes=prints.hashes,
             mirrored=prints.mirrored,
+            thumbnails=known.thumbnails,
         )
 
 
@@ -159,6 +218,6 @@ def _load(path: Path) -> KnownFaces | None:
     try:
         stored: dict[str, npt.NDArray[Any]] = read_arrays(path)
         prints = Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"])
-        return KnownFaces(tuple(map(str, stored["names"])), prints)
+        return KnownFaces(tuple(map(str, stored["names"])), prints, stored["thumbnails"])
     except (ValueError, KeyError):
         return None

@@ -247,6 +247,7 @@ class Grader:
             examined.likeness,
         )
         flags, broken = flags_of(submitted)
+        broken = [*examined.broken, *broken]
         if not broken:
             fields = {"flags": [[flag.name, flag.message, flag.details] for flag in flags]}
             self._store.keep_fields(path, fields, found.file)
@@ -301,4 +302,4 @@ def _collections_key(collections: Collections) -> list[Any]:
     names = [None if faces is None else json.dumps(faces.names).encode() for faces in known]
     arrays = (*(None if faces is None else faces.fingerprints.pixels for faces in known), collections.shipped)
     contents = (*names, *(None if array is None else array.tobytes() for array in arrays))
-    return [None if each is None else hashlib.sha256(each).hexdigest() for each in contents]
+    return [None if each is None else hashlib.sha256(each).hexdigest() for each in contents] + [collections.face_share]

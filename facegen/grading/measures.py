@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
+from facegen.grading.face_share import face_share
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.pretrained import fingerprints
@@ -72,8 +73,10 @@ def known_collections(reference: Path, train: Path | None, size: int, cache: Pat
     if train is not None and training_images is not None:
         for sentence in () if train.resolve() == reference.resolve() else training_images.warnings:
             console.warn(sentence)
-        training = _known(train, training_images, "training", size, cache)
-    return replace(Collections(faces, training, fingerprints()), properties=scorer.reference.properties)
+        is_reference = faces is not None and train.resolve() == reference.resolve()
+        training = faces if is_reference else _known(train, training_images, "training", size, cache)
+    share = None if faces is None else face_share(reference, scorer.reference.sha256, size, cache)
+    return Collections(faces, training, fingerprints(), scorer.reference.properties, share)
 
 
 def _known(path: Path, images: ImageCollection, what: str, size: int, cache: Path) -> KnownFaces:

@@ -34,7 +34,7 @@ def perceptual_hashes(images: npt.NDArray[np.uint8]) -> Hashes:
         raise ValueError(f"the sides of {height}x{width} images are no multiples of {_SIDE}")
     hashes = np.empty((count, 4), dtype=np.uint64)
     for start in range(0, count, _BATCH):
-        small = _small_luma(images[start : start + _BATCH])
+        small = small_luma(images[start : start + _BATCH])
         low = (_DCT @ small @ _DCT.T).reshape(-1, _LOW * _LOW)
         # Rounding noise in the coefficients of a flat image must not look like contents.
         low[np.abs(low) < 1e-2] = 0
@@ -44,7 +44,7 @@ def perceptual_hashes(images: npt.NDArray[np.uint8]) -> Hashes:
     return hashes
 
 
-def _small_luma(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def small_luma(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Luma of the images averaged over equal blocks to [n, 32, 32], in 0 to 255: summed first, for speed."""
     rows, columns = images.shape[1] // _SIDE, images.shape[2] // _SIDE
     sums = np.zeros((len(images), _SIDE, _SIDE, 3), dtype=np.uint32)

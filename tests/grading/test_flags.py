@@ -14,6 +14,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from facegen.data.transform import resize_and_crop
+from facegen.grading import faces
 from facegen.grading.fingerprints import KnownFaces, find_matches, fingerprint
 from facegen.grading.flags import (
     FLAGS,
@@ -22,8 +23,11 @@ from facegen.grading.flags import (
     SharedImages,
     SubmittedImages,
     flags_of,
+    measured_of,
+    rule,
     shared_flags_of,
 )
+from facegen.metrics.shifted import thumbnails
 from facegen.scoring.image_checks import ImageProperties, PropertyCollector
 from facegen.scoring.score import Score
 
@@ -35,7 +39,10 @@ def own(images: Images, collections: Collections | None = None, **origin: str) -
     """The flags by name of images called 0.png, 1.png …, each with the evidence that the table promises."""
     names = [f"{i}.png" for i in range(len(images))]
     score = Score("fd", 1.0, len(images), 1, "tiny", "0" * 64, 9, "1" * 64, **origin)
-    flags, broken = flags_of(SubmittedImages(images, names, fingerprint(images), score, collections or Collections()))
+    measured, failed = measured_of(images)
+    submission = SubmittedImages(images, names, fingerprint(images), score, collections or Collections(), measured)
+    flags, broken = flags_of(submission)
+    assert not failed
     assert not broken
     for flag in flags:
         assert list(flag.details) == list(FLAGS[flag.name].evidence)
@@ -93,6 +100,17 @@ def test_duplicates_are_counted(change: Callable[[Images], Images], smooth: Smoo
     assert all(e["mirrored"] == (change is mirrored) for e in flag.details["examples"])
 
 
+def test_one_near_pair_may_be_chance_and_an_exact_repeat_is_not(smooth: Smooth) -> None:
+    images = smooth(30)
+    images[20] = jpeg(images[0])
+    assert "duplicate_images" not in own(images)
+    images[21] = jpeg(images[1])
+    assert own(images)["duplicate_images"].details["pairs"] == 2
+    images = smooth(30)
+    images[20] = images[0]
+    assert own(images)["duplicate_images"].details["exact"] == 1
+
+
 @pytest.mark.parametrize("change", WAYS)
 def test_copies_are_found_among_known_faces(change: Callable[[Images], Images], smooth: Smooth) -> None:
     known, images = smooth(50, seed=1), smooth(20, seed=2)
@@ -108,6 +126,59 @@ def test_copies_are_found_among_known_faces(change: Callable[[Images], Images], 
 def test_strangers_are_no_copies(smooth: Smooth) -> None:
     faces = KnownFaces(("a",) * 50, fingerprint(smooth(50, seed=1)))
     assert own(smooth(60, seed=2), Collections(faces, faces)) == {}
+
+
+def moved(images: Images, right: int, down: int) -> Images:
+    padded = np.pad(images, ((0, 0), (8, 8), (8, 8), (0, 0)), mode="edge")
+    return np.ascontiguousarray(padded[:, 8 - down : 72 - down, 8 - right : 72 - right])
+
+
+def known_of(images: Images) -> KnownFaces:
+    return KnownFaces(tuple(f"{i:06d}.jpg" for i in range(len(images))), fingerprint(images), thumbnails(images))
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_shifted_and_darkened_copies_are_found_and_say_how(is_mirrored: bool, smooth: Smooth) -> None:
+    known, images = smooth(50, seed=1), smooth(20, seed=2)
+    copies = moved(known[40:43], 3, -2) // 2
+    images[5:8] = copies[:, :, ::-1] if is_mirrored else copies
+    flag = own(images, Collections(reference=known_of(known)))["copied_from_reference"]
+    assert (flag.details["images"], flag.details["shifted"], flag.details["exact"]) == (3, 3, 0)
+    assert flag.details["mirrored"] == 3 * is_mirrored
+    for i, example in enumerate(sorted(flag.details["examples"], key=lambda example: str(example["image"]))):
+        assert (example["image"], example["match"]) == (f"{5 + i}.png", f"{40 + i:06d}.jpg")
+        assert (example["shift"], example["mirrored"]) == ([3, -2], is_mirrored)
+        assert example["correlation"] > 0.88 and example["distance"] > 20
+    assert "3 differ from it by a shift" in flag.message
+
+
+def test_two_shifted_copies_may_be_chance_and_so_may_many_of_one_image(smooth: Smooth) -> None:
+    known, images = smooth(50, seed=1), smooth(20, seed=2)
+    images[:2] = moved(known[40:42], 3, -2)
+    assert "copied_from_reference" not in own(images, Collections(reference=known_of(known)))
+    images[2:10] = moved(known[np.full(8, 40)], 4, 1)
+    assert "copied_from_reference" not in own(images, Collections(reference=known_of(known)))
+    images[10] = moved(known[7:8], 2, 0)[0]
+    assert own(images, Collections(reference=known_of(known)))["copied_from_reference"].details["images"] == 11
+
+
+def test_near_copies_count_beside_too_few_shifted_ones(smooth: Smooth) -> None:
+    known, images = smooth(50, seed=1), smooth(20, seed=2)
+    images[0], images[1] = known[3], moved(known[40:41], 3, -2)[0]
+    flag = own(images, Collections(training=known_of(known)))["copied_from_training"]
+    assert (flag.details["images"], flag.details["shifted"]) == (1, 0)
+    assert set(flag.details["examples"][0]) == {"image", "match", "distance", "mirrored"}
+
+
+def test_a_training_set_that_is_the_reference_is_searched_once(smooth: Smooth, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    search = rule.find_copies
+    monkeypatch.setattr(rule, "find_copies", lambda *given: calls.append(1) or search(*given))
+    known = known_of(smooth(20, seed=1))
+    images = smooth(20, seed=2)
+    images[0] = smooth(20, seed=1)[4]
+    assert set(own(images, Collections(known, known))) == {"copied_from_reference", "copied_from_training"}
+    assert len(calls) == 1
 
 
 def test_an_exact_copy_wins_over_an_earlier_look_alike(smooth: Smooth) -> None:
@@ -180,6 +251,55 @@ def test_a_collapsed_generator_has_low_diversity(smooth: Smooth) -> None:
 def test_one_face_with_variations_has_low_diversity(smooth: Smooth) -> None:
     images = np.clip(smooth(1) + (smooth(40, seed=3) - 128.0) * 0.3, 1, 255).astype(np.uint8)
     assert set(own(images)) >= {"low_diversity"}
+
+
+def test_variations_of_a_few_have_low_diversity(smooth: Smooth) -> None:
+    weights = np.random.default_rng(0).normal(size=(300, 20))
+    modes = np.random.default_rng(1).normal(size=(40, 20))[np.arange(300) % 40]
+    patterns = smooth(20, seed=3) - 128.0
+
+    def drawn(latents: npt.NDArray[np.float64]) -> Images:
+        return np.clip(128 + 0.4 * np.tensordot(latents, patterns, axes=1), 0, 255).astype(np.uint8)
+
+    assert "low_diversity" not in own(drawn(weights))
+    flag = own(drawn(modes + 0.3 * weights))["low_diversity"]
+    assert flag.details["nearest"] < 0.16 and flag.details["median_neighbour_bits"] >= 32
+    assert "variations of a few" in flag.message
+
+
+class TestNoFaces:
+    """With measures as a detector gives them: OpenCV is not needed."""
+
+    def flags(self, found: int, share: float | None, smooth: Smooth, looked_at: int = 60) -> dict[str, Flag]:
+        images = smooth(60)
+        measured = {"no_faces": np.arange(looked_at) < found}
+        score = Score("fd", 1.0, 60, 1, "tiny", "0" * 64, 9, "1" * 64)
+        names = [f"{i}.png" for i in range(60)]
+        given = SubmittedImages(images, names, fingerprint(images), score, Collections(face_share=share), measured)
+        return {flag.name: flag for flag in flags_of(given)[0]}
+
+    def test_few_faces_where_the_reference_has_many(self, smooth: Smooth) -> None:
+        flag = self.flags(10, 0.9, smooth)["no_faces"]
+        assert list(flag.details) == list(FLAGS["no_faces"].evidence)
+        assert (flag.details["share"], flag.details["reference_share"], flag.details["looked_at"]) == (0.1667, 0.9, 60)
+        assert flag.details["without"] == [f"{i}.png" for i in range(10, 30)]
+        assert "no face is found" in flag.message and "no measure of quality" in flag.message
+
+    @pytest.mark.parametrize(("found", "share", "raised"), [(14, 0.8, True), (15, 0.8, False), (60, 0.8, False)])
+    def test_the_edge_is_a_part_of_the_references_share(
+        self, found: int, share: float, raised: bool, smooth: Smooth
+    ) -> None:
+        assert ("no_faces" in self.flags(found, share, smooth)) == raised
+
+    @pytest.mark.parametrize("share", [None, 0.49])
+    def test_it_says_nothing_where_the_reference_tells_nothing(self, share: float | None, smooth: Smooth) -> None:
+        assert "no_faces" not in self.flags(0, share, smooth)
+        assert "no_faces" in self.flags(0, 0.5, smooth)
+
+    def test_without_a_detector_it_is_not_looked_for(self, smooth: Smooth, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(faces, "detector", lambda: None)
+        assert "no_faces" not in own(smooth(20), Collections(face_share=0.9))
+        assert "no_faces" not in self.flags(0, 0.9, smooth, looked_at=0)
 
 
 def test_real_faces_are_diverse_and_denormalised(celeba: Path) -> None:

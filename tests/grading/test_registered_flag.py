@@ -16,7 +16,15 @@ import numpy.typing as npt
 import pytest
 
 from facegen.errors import EnvironmentProblem
-from facegen.grading.flags import FLAGS, Collections, Finding, FlagRule, register_flag
+from facegen.grading.flags import (
+    FLAGS,
+    Collections,
+    Finding,
+    FlagRule,
+    code_of_checks,
+    code_of_measures,
+    register_flag,
+)
 from facegen.grading.found import Found
 from facegen.grading.grader import Grader
 from facegen.grading.leaderboard import Leaderboard
@@ -122,6 +130,56 @@ def test_a_check_that_breaks_costs_its_flag_and_no_more(
     assert row.rank == 1 and not row.flags and note.startswith("The flag odd could not be looked for (")
     assert f"s1.tar.gz: {note}" in capsys.readouterr().err
     assert not list((tmp_path / "cache").glob("flags-*"))  # as if the flag had been looked for
+
+
+#: A stranger's flag with a measure, in a module apart from its check.
+MEASURE = """
+import numpy as np
+
+def red(images):
+    return images[..., 0].mean(axis=(1, 2))
+"""
+CHECK = """
+from facegen.grading.flags import Finding, FlagRule, register_flag
+from MODULE import red
+
+def check(submission):
+    mean = float(submission.measured["red"].mean())
+    return Finding("Red.", {"mean": mean}) if mean > 200 else None
+
+register_flag(FlagRule("red", "Red.", {"mean": "of red"}, "200", check=check, measure=red))
+"""
+
+
+def test_a_measure_is_handed_to_the_check_and_kept_apart_from_its_threshold(
+    toy: Callable[[str], None], red: Path, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    toy(MEASURE)
+    before = code_of_measures()
+    toy(CHECK.replace("MODULE", "toy_flag_0"))
+    graded = Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(red)).graded
+    assert graded is not None and [flag.details for flag in graded.flags] == [{"mean": 255.0}]
+    code, checks = code_of_measures(), code_of_checks("facegen.grading.grader")
+    assert code != before
+    FLAGS.pop("red")
+    toy(CHECK.replace("MODULE", "toy_flag_0").replace("200", "255"))
+    assert code_of_measures() == code and code_of_checks("facegen.grading.grader") != checks
+    FLAGS["red"] = replace(FLAGS["red"], measured_by=lambda: "library 2")
+    assert code_of_measures() != code
+
+
+def test_a_measure_that_breaks_costs_its_flag_and_no_more(
+    red: Path, scorer: Any, limits: Limits, tmp_path: Path
+) -> None:
+    def breaks(images: Images) -> Any:
+        raise KeyError("colour")
+
+    register_flag(FlagRule("odd", "The images are odd.", {}, "Always.", check=lambda submission: None, measure=breaks))
+    grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
+    (row,) = rank([grader.grade(Found.at(red))])
+    assert row.rank == 1 and row.notes == ("The flag odd could not be looked for (KeyError: 'colour').",)
+    kept = {path.name.partition("-")[0] for path in (tmp_path / "cache").iterdir()}
+    assert kept == {"features", "score"}  # nothing as if the flag had been looked for
 
 
 def test_a_comparison_that_breaks_costs_its_flag_and_no_more(

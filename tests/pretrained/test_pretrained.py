@@ -193,7 +193,8 @@ def test_nothing_trains_or_scores_with_it_and_grading_recognises_it_alone() -> N
     assert users() == {
         "cli/sample.py": {"generator_path"},
         "stages/sample.py": {"GENERATOR", "generator_path", "require_whole"},
-        "stages/grade.py": {"fingerprints"},
+        "grading/known_pictures.py": {"GENERATOR", "generator_path", "require_whole"},
+        "grading/measures.py": {"fingerprints"},
         "grading/flags/copies.py": {"IMAGES_PER_SEED", "SEEDS"},
         "grading/generators.py": {"GENERATOR", "generator_path", "require_whole"},
     }

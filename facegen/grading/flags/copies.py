@@ -8,16 +8,21 @@ CelebA has twice).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from facegen.grading.fingerprints import KnownFaces, Matches, find_matches, find_near_duplicates
+from facegen.grading.fingerprints import FEWEST_SHIFTED, Copies, KnownFaces, Matches, find_near_duplicates
 from facegen.grading.flags.rule import EXAMPLES, Finding, FlagRule, SharedImages, SubmittedImages
 from facegen.metrics.phash import NEAR, hamming_distances
+from facegen.metrics.shifted import ALIKE
 from facegen.pretrained import IMAGES_PER_SEED, SEEDS
 
 #: From this cosine on, weights are taken for the shipped generator's, or for trained on from these.
-ALIKE = 0.5
+SAME_WEIGHTS = 0.5
+#: Pairs within a submission that count, unless one is exact: poor generators draw one by chance in some of 1,000 sets.
+FEWEST_PAIRS = 2
+
 _NEAR = f"One image whose perceptual hash differs by at most {NEAR} of 256 bits, mirrored or not."
 _EVIDENCE = {
     "images": "how many",
@@ -25,6 +30,15 @@ _EVIDENCE = {
     "mirrored": "how many of them mirrored",
     "examples": f"the {EXAMPLES} nearest pairs at most",
 }
+_KNOWN_EVIDENCE = {
+    **{key: what for key, what in _EVIDENCE.items() if key != "examples"},
+    "shifted": "how many of them by the correlation, not by their hashes",
+    "examples": f"the {EXAMPLES} nearest pairs at most; of those, `shift` in pixels right and down and `correlation`",
+}
+_KNOWN = (
+    f"{_NEAR} Or {FEWEST_SHIFTED} images whose fine detail correlates by {ALIKE:g}, more where strangers are alike, "
+    "with as many of those, mirrored or not, shifted by up to 6 pixels of 64 each way."
+)
 
 
 def check_duplicates(submission: SubmittedImages) -> Finding | None:
@@ -34,13 +48,12 @@ def check_duplicates(submission: SubmittedImages) -> Finding | None:
     np.fill_diagonal(mirror, 257)  # a symmetric face is its own mirror image
     # Straight counts before mirrored; the matrix of the latter is symmetric but for rounding in the hashes.
     nearest = np.minimum(straight, np.minimum(mirror, mirror.T))
-    near = np.triu(nearest <= NEAR, k=1)
-    if not near.any():
+    rows, columns = np.nonzero(np.triu(nearest <= NEAR, k=1))
+    exact = len(prints) - len(np.unique(prints.pixels))
+    if len(rows) < FEWEST_PAIRS and not exact:
         return None
-    rows, columns = np.nonzero(near)
     distance = nearest[rows, columns]
     involved = len(np.union1d(rows, columns))
-    exact = len(prints) - len(np.unique(prints.pixels))
     order = np.argsort(distance, kind="stable")[:EXAMPLES]
     examples = [
         {
@@ -60,18 +73,18 @@ def check_duplicates(submission: SubmittedImages) -> Finding | None:
 
 def check_reference(submission: SubmittedImages) -> Finding | None:
     """Copies of the images that submissions are scored against."""
-    return _known(submission, submission.collections.reference, "one in the reference")
+    return _known(submission.in_reference, submission, submission.collections.reference, "one in the reference")
 
 
 def check_training(submission: SubmittedImages) -> Finding | None:
     """Copies of the images that generators were trained on."""
-    return _known(submission, submission.collections.training, "one in the training set")
+    return _known(submission.in_training, submission, submission.collections.training, "one in the training set")
 
 
 def check_pretrained(submission: SubmittedImages) -> Finding | None:
     """The generator that ships with facegen: its images, and its weights where generators are handed in."""
     images, likeness = _pretrained_images(submission), submission.likeness
-    if likeness is None or likeness < ALIKE:
+    if likeness is None or likeness < SAME_WEIGHTS:
         return images and Finding(images.message, {**images.details, "weights": likeness})
     message = "The weights are those of the generator which ships with facegen, or were trained on from these"
     sentences = [f"{message} (cosine {likeness:.2f}).", *([images.message] if images else [])]
@@ -102,10 +115,24 @@ def compare_submissions(shared: SharedImages) -> Finding | None:
     return _copies(shared.matches, shared.names, shared.others, whose, shared.examples)
 
 
-def _known(submission: SubmittedImages, known: KnownFaces | None, what: str) -> Finding | None:
-    if known is None:
+def _known(copies: Copies | None, submission: SubmittedImages, known: KnownFaces | None, what: str) -> Finding | None:
+    if copies is None or known is None:
         return None
-    return _copies(find_matches(submission.fingerprints, known.fingerprints), submission.names, known.names, what)
+    finding = _copies(copies.matches, submission.names, known.names, what)
+    if finding is None:
+        return None
+    shifted, rows = int(copies.shifted.sum()), {name: row for row, name in enumerate(submission.names)}
+    examples = [{**example, **_how(copies, rows[example["image"]])} for example in finding.details["examples"]]
+    details = {key: finding.details[key] for key in ("images", "exact", "mirrored")}
+    told = f" Of these {shifted:,} differ from it by a shift of some pixels, in brightness or in framing."
+    return Finding(finding.message + told * bool(shifted), {**details, "shifted": shifted, "examples": examples})
+
+
+def _how(copies: Copies, image: int) -> dict[str, Any]:
+    """What an example says of a copy that no hash tells."""
+    if not copies.shifted[image]:
+        return {}
+    return {"shift": copies.shift[image].tolist(), "correlation": round(float(copies.correlation[image]), 3)}
 
 
 def _copies(
@@ -149,21 +176,24 @@ DUPLICATE_IMAGES = FlagRule(
         "pairs": "how many pairs",
         "examples": f"the {EXAMPLES} nearest pairs at most",
     },
-    threshold=_NEAR,
+    threshold=(
+        f"An exact repeat, or {FEWEST_PAIRS} pairs whose perceptual hashes differ by at most {NEAR} of 256 bits, "
+        "mirrored or not."
+    ),
     check=check_duplicates,
 )
 COPIED_FROM_REFERENCE = FlagRule(
     code="copied_from_reference",
     meaning="Images look the same as ones of the reference.",
-    evidence=_EVIDENCE,
-    threshold=_NEAR,
+    evidence=_KNOWN_EVIDENCE,
+    threshold=_KNOWN,
     check=check_reference,
 )
 COPIED_FROM_TRAINING = FlagRule(
     code="copied_from_training",
     meaning="Images look the same as ones of the training set.",
-    evidence=_EVIDENCE,
-    threshold=_NEAR,
+    evidence=_KNOWN_EVIDENCE,
+    threshold=_KNOWN,
     check=check_training,
 )
 PRETRAINED_GENERATOR = FlagRule(
@@ -173,7 +203,7 @@ PRETRAINED_GENERATOR = FlagRule(
         "generator that was handed in has its weights."
     ),
     evidence={**_EVIDENCE, "weights": "their cosine with its weights, −1 to 1; null of images, and of another network"},
-    threshold=f"{_NEAR} A cosine of {ALIKE}.",
+    threshold=f"{_NEAR} A cosine of {SAME_WEIGHTS}.",
     check=check_pretrained,
 )
 SHARED_WITH = FlagRule(

@@ -6,12 +6,15 @@ import numpy as np
 
 from facegen.grading.flags.rule import Finding, FlagRule, SubmittedImages
 from facegen.metrics.denormalisation import DARKEST, JUMPS, SPAN, ZEROS, PixelValues
+from facegen.metrics.modes import nearest_in_main_directions
 
 #: Bits to the nearest neighbour, in the median: 86 among 1,000 faces of CelebA at 64x64, and 46 among very smooth ones
 #: (20 principal components).
 NEIGHBOUR = 32
 #: Mean standard deviation of a pixel over the images, in 0 to 255: 68 of the same faces, and 55 of the smooth ones.
 SPREAD = 25.0
+#: Of :func:`~facegen.metrics.modes.nearest_in_main_directions`: docs/grading.md has what generators reach.
+CLUMPED = 0.16
 
 
 def check_denormalised(submission: SubmittedImages) -> Finding | None:
@@ -33,16 +36,19 @@ def check_denormalised(submission: SubmittedImages) -> Finding | None:
 
 
 def check_diversity(submission: SubmittedImages) -> Finding | None:
-    """Images that are much alike, by their hashes or by the spread of their pixels."""
+    """Images that are much alike, by their hashes or by the spread of their pixels; or that lie in clumps."""
     images = submission.images
     neighbour = float(np.median(submission.distances.min(axis=1)))
     spread = float(np.mean([images[:, row].std(axis=0) for row in range(images.shape[1])]))
-    if neighbour >= NEIGHBOUR and spread >= SPREAD:
+    nearest = nearest_in_main_directions(images)
+    if neighbour >= NEIGHBOUR and spread >= SPREAD and nearest >= CLUMPED:
         return None
+    what = "much alike" if neighbour < NEIGHBOUR or spread < SPREAD else "variations of a few"
     return Finding(
-        "The images are much alike, as when a generator has collapsed: the median nearest neighbour is "
-        f"{neighbour:.0f} of 256 bits away (real faces: 86), a pixel varies by {spread:.0f} of 255 (real faces: 68).",
-        {"median_neighbour_bits": neighbour, "pixel_std": round(spread, 2)},
+        f"The images are {what}, as when a generator has collapsed: the median nearest neighbour is "
+        f"{neighbour:.0f} of 256 bits away (real faces: 86) and at {nearest:.2f} of the mean distance in their main "
+        f"directions (real faces: 0.26), a pixel varies by {spread:.0f} of 255 (real faces: 68).",
+        {"median_neighbour_bits": neighbour, "pixel_std": round(spread, 2), "nearest": round(nearest, 4)},
     )
 
 
@@ -63,11 +69,15 @@ NOT_DENORMALISED = FlagRule(
 )
 LOW_DIVERSITY = FlagRule(
     code="low_diversity",
-    meaning="The images are much alike, as when a generator has collapsed.",
+    meaning="The images are much alike, or variations of a few, as when a generator has collapsed.",
     evidence={
         "median_neighbour_bits": "bits by which the hashes of an image and its nearest neighbour differ, the median",
         "pixel_std": "standard deviation of a pixel over the images, 0 to 255, the mean",
+        "nearest": "squared distance to the nearest neighbour, the median, as part of the mean one in 20 directions",
     },
-    threshold=f"A median neighbour nearer than {NEIGHBOUR} of 256 bits, or a standard deviation below {SPREAD:g}.",
+    threshold=(
+        f"A median neighbour nearer than {NEIGHBOUR} of 256 bits, a standard deviation below {SPREAD:g}, or `nearest` "
+        f"below {CLUMPED:g}."
+    ),
     check=check_diversity,
 )

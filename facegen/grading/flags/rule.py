@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from facegen.grading.fingerprints import Fingerprints, KnownFaces, Matches
+from facegen.grading.fingerprints import Copies, Fingerprints, KnownFaces, Matches, find_copies
 from facegen.metrics.phash import Hashes, hamming_distances
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.score import Score
@@ -40,12 +40,14 @@ class Collections:
             which copies are looked for.
         shipped: perceptual hashes, uint64 [N, 4], of what facegen's own generator draws.
         properties: of the images that submissions are scored against.
+        face_share: the part of them in which a face is found, 0 to 1 (:mod:`facegen.grading.face_share`).
     """
 
     reference: KnownFaces | None = None
     training: KnownFaces | None = None
     shipped: Hashes | None = None
     properties: ImageProperties | None = None
+    face_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,20 @@ class SubmittedImages:
         distances = hamming_distances(self.fingerprints.hashes, self.fingerprints.hashes).astype(np.int64)
         np.fill_diagonal(distances, 257)
         return distances
+
+    @cached_property
+    def in_reference(self) -> Copies | None:
+        """For each image the one of the reference of which it is a copy; None where there are none to look in."""
+        return self._copies(self.collections.reference)
+
+    @cached_property
+    def in_training(self) -> Copies | None:
+        """The same among the training images. Where those are the reference, nothing is looked for twice."""
+        same = self.collections.training is self.collections.reference
+        return self.in_reference if same else self._copies(self.collections.training)
+
+    def _copies(self, known: KnownFaces | None) -> Copies | None:
+        return None if known is None else find_copies(self.images, self.fingerprints, known)
 
 
 @dataclass(frozen=True)
@@ -126,6 +142,7 @@ class FlagRule:
         threshold: from where the flag is raised, a sentence.
         measure: of images uint8 [N, S, S, 3] what takes long and no threshold changes, as float64 of any shape. It is
             kept by the submission's content, and ``check`` finds it in ``measured``.
+        measured_by: says what else than its code a measure depends on, as a library's version.
     """
 
     code: str
@@ -135,6 +152,7 @@ class FlagRule:
     check: Callable[[SubmittedImages], Finding | None] | None = None
     compare: Callable[[SharedImages], Finding | None] | None = None
     measure: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]] | None = None
+    measured_by: Callable[[], str] | None = None
 
     @property
     def module(self) -> str:

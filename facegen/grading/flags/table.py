@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from facegen.code_hash import code_hash
 from facegen.errors import in_words
-from facegen.grading.flags import colours, copies, origin, pixel_values
+from facegen.grading.flags import colours, copies, faces, origin, pixel_values
 from facegen.grading.flags.rule import Finding, Flag, FlagRule, SharedImages, SubmittedImages
 
 #: Every flag by its code.
@@ -24,6 +24,7 @@ FLAGS: dict[str, FlagRule] = {
         pixel_values.NOT_DENORMALISED,
         colours.WRONG_COLOURS,
         pixel_values.LOW_DIVERSITY,
+        faces.NO_FACES,
         origin.SAMPLING,
         origin.TRAINED_AGAINST,
         copies.COPIED_FROM_REFERENCE,
@@ -48,20 +49,34 @@ def register_flag(rule: FlagRule) -> FlagRule:
     return rule
 
 
-def measured_of(images: npt.NDArray[np.uint8]) -> dict[str, npt.NDArray[np.float64]]:
-    """By a flag's code, what its rule's ``measure`` says of images uint8 [N, S, S, 3]."""
-    return {rule.code: rule.measure(images) for rule in FLAGS.values() if rule.measure is not None}
+def measured_of(images: npt.NDArray[np.uint8]) -> tuple[dict[str, npt.NDArray[np.float64]], list[str]]:
+    """What the rules' measures say of images uint8 [N, S, S, 3], by the rules' codes; a sentence for each that broke.
 
-
-def code_of_measures() -> str:
-    """A hash that changes whenever :func:`measured_of` the same images could: of all measures' code."""
-    measures = [rule.measure for rule in FLAGS.values() if rule.measure is not None]
-    return code_hash(*sorted({measure.__module__ for measure in measures})) if measures else ""
+    It depends on the images and on :func:`code_of_measures` alone, and may be kept by them where nothing broke.
+    """
+    measured, broken = {}, []
+    for rule in FLAGS.values():
+        if rule.measure is None:
+            continue
+        try:
+            measured[rule.code] = np.asarray(rule.measure(images), dtype=np.float64)
+        except MemoryError:
+            raise  # another run, with more memory, measures it
+        except Exception as problem:  # noqa: BLE001 - the measure may be anybody's, and is no submission's fault
+            broken.append(_not_looked_for(rule.code, problem))
+    return measured, broken
 
 
 def flags_of(submission: SubmittedImages) -> tuple[list[Flag], list[str]]:
-    """The flags that a submission earns by itself, in the table's order; and a sentence for each check that broke."""
-    return _raised((rule.code, partial(rule.check, submission)) for rule in FLAGS.values() if rule.check is not None)
+    """The flags that a submission earns by itself, in the table's order; and a sentence for each check that broke.
+
+    A flag whose measure broke is passed over: :func:`measured_of` has said so.
+    """
+    return _raised(
+        (rule.code, partial(rule.check, submission))
+        for rule in FLAGS.values()
+        if rule.check is not None and (rule.measure is None or rule.code in submission.measured)
+    )
 
 
 def shared_flags_of(shared: Sequence[SharedImages]) -> tuple[list[Flag], list[str]]:
@@ -86,8 +101,12 @@ def _raised(checks: Iterable[tuple[str, Callable[[], Finding | None]]]) -> tuple
         except MemoryError:
             raise  # another run, with more memory, finds what there is
         except Exception as problem:  # noqa: BLE001 - the check may be anybody's, and is no submission's fault
-            broken.append(f"The flag {name} could not be looked for ({in_words(problem)}).")
+            broken.append(_not_looked_for(name, problem))
     return flags, broken
+
+
+def _not_looked_for(name: str, problem: Exception) -> str:
+    return f"The flag {name} could not be looked for ({in_words(problem)})."
 
 
 def _check_evidence(details: dict[str, Any]) -> None:
@@ -108,3 +127,14 @@ def code_of_checks(module: str) -> str:
     code = code_hash(*modules)
     rules = [[rule.code, rule.threshold] for rule in FLAGS.values() if rule.check is not None]
     return hashlib.sha256(json.dumps([code, rules]).encode()).hexdigest()
+
+
+def code_of_measures() -> str:
+    """A hash that changes whenever what the measures say of the same images could: of the code of their modules.
+
+    The code of checks does not count, where a measure has a module of its own: another threshold measures nothing anew.
+    """
+    rules = [rule for rule in FLAGS.values() if rule.measure is not None]
+    code = code_hash(*sorted({rule.measure.__module__ for rule in rules if rule.measure is not None}))
+    others = [[rule.code, rule.measured_by() if rule.measured_by is not None else ""] for rule in rules]
+    return hashlib.sha256(json.dumps([code, others]).encode()).hexdigest()
