@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @weights_option
 @dims_option
 @device_option
+@click.option("--low-memory", is_flag=True, help="Take longer, and as little memory as can be.")
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
 @click.pass_context
@@ -55,6 +56,7 @@ def grade(
     weights: Path | None,
     dims: int | None,
     device: str,
+    low_memory: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -79,6 +81,7 @@ def grade(
         weights=weights,
         dims=dims,
         device=device,
+        low_memory=low_memory,
     ).leaderboard
     if as_json:
         console.result_json(leaderboard.to_json())

@@ -46,7 +46,11 @@ class Interval:
 
 
 def confidence_interval(
-    features: npt.NDArray[np.floating], reference: FrechetStatistics, *, level: float = 0.95
+    features: npt.NDArray[np.floating],
+    reference: FrechetStatistics,
+    *,
+    level: float = 0.95,
+    statistics: FrechetStatistics | None = None,
 ) -> Interval:
     """The interval of the distance of features [n, D] from ``reference``, which is taken as given.
 
@@ -58,6 +62,7 @@ def confidence_interval(
         features: float32 or float64, at least 3 rows.
         reference: what the distance is measured from.
         level: how often the interval should hold the expected distance.
+        statistics: of these features, where they are known already; otherwise they are computed.
 
     Raises:
         ValueError: fewer than 3 rows, another width than the reference's, NaN or infinity, or a level outside (0, 1).
@@ -65,7 +70,7 @@ def confidence_interval(
     """
     if not 0 < level < 1:
         raise ValueError(f"a confidence level lies between 0 and 1, not at {level}")
-    value, left_out = leave_one_out(features, reference)
+    value, left_out = leave_one_out(features, reference, statistics)
     n = len(left_out)
     deviations = left_out - left_out.mean()
     standard_error = float(np.sqrt((n - 1) / n * (deviations @ deviations)))
@@ -82,7 +87,9 @@ def confidence_interval(
     return Interval(value * float(np.exp(-ratio)), value + margin * float(np.expm1(growth)) / growth, standard_error)
 
 
-def leave_one_out(features: npt.NDArray[np.floating], reference: FrechetStatistics) -> tuple[float, Floats]:
+def leave_one_out(
+    features: npt.NDArray[np.floating], reference: FrechetStatistics, statistics: FrechetStatistics | None = None
+) -> tuple[float, Floats]:
     """The distance of features [n, D] from ``reference``, and those of the n sets that lack one row each, [n].
 
     Without row i the covariance Σ of the features is (n−1)/(n−2)·(Σ − c·dᵢdᵢᵀ), with dᵢ the row less the mean, over
@@ -103,7 +110,7 @@ def leave_one_out(features: npt.NDArray[np.floating], reference: FrechetStatisti
         raise ValueError(f"leaving one out takes at least 3 features, got {n}")
     if not np.isfinite(features).all():
         raise ValueError("the features hold NaN or infinity")
-    statistics = frechet_statistics(features)
+    statistics = frechet_statistics(features) if statistics is None else statistics
     if statistics.factor is not None:
         product = statistics.factor @ reference.sigma @ statistics.factor.T
         # The rows sum to zero, so (1, …, 1) has eigenvalue 0, which rounding must not mix with others: with a constant

@@ -197,6 +197,7 @@ def complete(
             so_far.add(batch, features, notes)
             task.advance(len(batch))
             after_batch(so_far)
+    extractor.release()
     require_enough(so_far.n, description)
     return so_far.finish()
 

@@ -192,7 +192,9 @@ class Scorer:
         value = frechet_distance(statistics, reference.statistics)
         # The features of more images than are stored say nothing of the spread at that number; of two, nothing at all.
         measurable = n is not None and 2 < n == len(found.features)
-        interval = confidence_interval(found.features, reference.statistics) if measurable else None
+        interval = (
+            confidence_interval(found.features, reference.statistics, statistics=statistics) if measurable else None
+        )
         floor = None if n is None else floor_of(reference, self.extractor, n)
         score = Score(
             metric="fid" if is_fid(self.extractor.name, self.extractor.dims) else "fd",
@@ -267,6 +269,7 @@ def open_scorer(
     device: str = "auto",
     target: float | None = None,
     images: StatisticsFile | None = None,
+    low_memory: bool = False,
 ) -> Scorer:
     """A scorer against ``reference``: a folder, archive or dataset of images, or statistics.
 
@@ -280,7 +283,9 @@ def open_scorer(
     statistics = open_statistics(reference) if holds_statistics(reference) else None
     looks = images is None or statistics is None
     files = [file for file in (statistics, images) if file is not None]
-    network = open_extractor_for(files, looks, extractor, weights=weights, dims=dims, device=device)
+    network = open_extractor_for(
+        files, looks, extractor, weights=weights, dims=dims, device=device, low_memory=low_memory
+    )
     if target is None and is_fid(network.name, network.dims):
         target = FID_TARGET
     if statistics is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from facegen import console
 from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
+from facegen.extractors.low_memory import give_back_at_once
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
@@ -52,6 +53,7 @@ def grade(
     weights: StrPath | None = None,
     dims: int | None = None,
     device: str = "auto",
+    low_memory: bool = False,
 ) -> GradeResult:
     """Grade every tarball in the folder ``submissions`` (or that one file) into ``out/leaderboard.{csv,json,html}``.
 
@@ -64,6 +66,7 @@ def grade(
         out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
         force: grade again what has been graded before.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
+        low_memory: take longer, and as little memory as can be; the values are the same but for rounding.
 
     Raises:
         InputError: no submissions, an unusable reference, or a size that cannot be graded; files that cannot be read,
@@ -73,12 +76,22 @@ def grade(
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
     train, weights = optional_path(train), optional_path(weights)
     limits = limits_for(size)
+    if low_memory:
+        give_back_at_once()
     files = find_submissions(submissions, out)
     if train is not None:
         refuse_statistics(train, "--train")
     cache = out / "cache"
     with sole_use(cache, f"grades into {out}"):
-        scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
+        scorer = open_scorer(
+            reference,
+            extractor=extractor,
+            weights=weights,
+            dims=dims,
+            device=device,
+            target=target,
+            low_memory=low_memory,
+        )
         console.info(f"Grading {len(files):,} submission{'s' * (len(files) != 1)} by {scorer.description}.")
         properties = scorer.reference.properties
         losses = [] if properties is None else properties.losses_in("the reference")
