@@ -39,7 +39,17 @@ if TYPE_CHECKING:
 @weights_option
 @dims_option
 @device_option
+@click.option(
+    "--number-pattern",
+    metavar="REGEX",
+    help="What finds the student number in a file's path below SUBMISSIONS: its group 'number', else its first group.",
+)
 @click.option("--low-memory", is_flag=True, help="Take longer, and as little memory as can be.")
+@click.option(
+    "--gradescope",
+    is_flag=True,
+    help="SUBMISSIONS is Gradescope's folder of one submission: write results/results.json beside it.",
+)
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
 @click.pass_context
@@ -57,6 +67,8 @@ def grade(
     dims: int | None,
     device: str,
     low_memory: bool,
+    number_pattern: str | None,
+    gradescope: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -82,6 +94,8 @@ def grade(
         dims=dims,
         device=device,
         low_memory=low_memory,
+        number_pattern=number_pattern,
+        gradescope=gradescope,
     ).leaderboard
     if as_json:
         console.result_json(leaderboard.to_json())

@@ -79,8 +79,12 @@ class Grader:
         file, at = found.file, found.submitted_at
         student_number = sha256 = None
         try:
-            student_number = found.student_number or student_number_of(file)
-            with open_tarball(found.path, self._limits) as tarball:
+            student_number = found.student_number
+            if found.refused is not None:
+                raise found.refused
+            student_number = student_number or student_number_of(file)
+            most = self._limits.compressed_bytes
+            with found.at_hand(self._cache, most) as path, open_tarball(path, self._limits) as tarball:
                 sha256 = tarball.sha256
                 graded = self._grade(file, student_number, tarball)
                 return Outcome(file, student_number, sha256, graded=graded, submitted_at=at)

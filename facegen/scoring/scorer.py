@@ -33,6 +33,7 @@ from facegen.scoring.features import (
     SetFeatures,
     complete,
     compute_features,
+    compute_sparingly,
     stored_rows,
     summarise,
 )
@@ -41,6 +42,7 @@ from facegen.scoring.margin import margin_warning
 from facegen.scoring.reference import (
     Reference,
     floor_of,
+    laid_aside,
     open_reference,
     parts,
     reference_of_statistics,
@@ -101,7 +103,10 @@ class Scorer:
         Raises:
             InputError: fewer than two images.
         """
-        found = compute_features(images, self.extractor, description, total)
+        if self.extractor.one_by_one and isinstance(images, np.ndarray):
+            found = compute_sparingly(images, self.extractor, description)
+        else:
+            found = compute_features(images, self.extractor, description, total)
         return self._scored(found, Origin(trained_against=trained_against))[0]
 
     def score_features(
@@ -251,13 +256,15 @@ class Scorer:
                 self._margin_warnings[n] = margin_warning(self.reference, floor, n, self.target)
         return self._margin_warnings[n]
 
-    def save_reference(self, target: Path) -> None:
+    def save_reference(self, target: Path, *, for_sets_of: int | None = None) -> None:
         """Write the reference's statistics as an ``.npz`` that can be given as a reference later.
 
-        EnvironmentProblem where ``target`` cannot be written.
+        With ``for_sets_of``, it has the floor of sets of so many images, where that can be measured, in place of the
+        features with which one of any size can be. EnvironmentProblem where ``target`` cannot be written.
         """
+        floor = None if for_sets_of is None else floor_of(self.reference, self.extractor, for_sets_of)
         with writing_told(f"Cannot write {target}", "Name another place for it."):
-            save_reference(self.reference, self.extractor, target)
+            save_reference(self.reference, self.extractor, target, floor)
 
 
 def open_scorer(
@@ -275,8 +282,9 @@ def open_scorer(
 
     ``target`` None means 20 for FID and no target for anything else: 20 in another network's features is another
     distance. ``images`` are what will be scored, where they are statistics; with a reference of statistics no network
-    is needed. Where nobody chooses the extractor or its dims, statistics that name them do. For the other options and
-    errors see :func:`facegen.extractors.opening.open_extractor`.
+    is needed. Where nobody chooses the extractor or its dims, statistics that name them do. With ``low_memory``, the
+    network and the statistics are in memory only while they are needed. For the other options and errors see
+    :func:`facegen.extractors.opening.open_extractor`.
     """
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"The target is {target} and should be a number above 0.")
@@ -290,4 +298,5 @@ def open_scorer(
         target = FID_TARGET
     if statistics is None:
         return Scorer(network, open_reference(reference, network), target)
-    return Scorer(network, reference_of_statistics(statistics, network), target)
+    of_statistics = reference_of_statistics(statistics, network)
+    return Scorer(network, laid_aside(of_statistics) if low_memory else of_statistics, target)

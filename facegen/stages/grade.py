@@ -14,6 +14,7 @@ from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import Found, find_submissions, some
 from facegen.grading.grader import Grader
+from facegen.grading.gradescope import Upload, failures_told
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.outcome import Outcome
 from facegen.grading.ranking import rank
@@ -54,11 +55,14 @@ def grade(
     dims: int | None = None,
     device: str = "auto",
     low_memory: bool = False,
+    number_pattern: str | None = None,
+    gradescope: bool = False,
 ) -> GradeResult:
-    """Grade every tarball in the folder ``submissions`` (or that one file) into ``out/leaderboard.{csv,json,html}``.
+    """Grade every tarball in the folder or zip ``submissions``, or that file, into ``out/leaderboard.{csv,json,html}``.
 
     Args:
-        submissions: a folder of ``<student_number>.tar.gz``, or one such file.
+        submissions: a folder of ``<student_number>.tar.gz``, what Moodle, Canvas or nbgrader lays out, a zip of
+            either, or one file.
         reference: real images, or their statistics; where it has images, copies of them are looked for.
         train: images the generators were trained on, to look for copies.
         target: pass below this value.
@@ -66,6 +70,9 @@ def grade(
         out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
         force: grade again what has been graded before.
         extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
+        number_pattern: a regular expression that finds the student number in a file's path below ``submissions``.
+        gradescope: ``submissions`` is Gradescope's folder of one submission, and ``results/results.json`` beside it is
+            written (:mod:`facegen.grading.gradescope`).
         low_memory: take longer, and as little memory as can be; the values are the same but for rounding.
 
     Raises:
@@ -78,11 +85,12 @@ def grade(
     limits = limits_for(size)
     if low_memory:
         give_back_at_once()
-    files = find_submissions(submissions, out)
+    upload = Upload.begin(submissions) if gradescope else None
+    files = find_submissions(submissions, out, number_pattern) if upload is None else [upload.found()]
     if train is not None:
         refuse_statistics(train, "--train")
     cache = out / "cache"
-    with sole_use(cache, f"grades into {out}"):
+    with failures_told(upload), sole_use(cache, f"grades into {out}"):
         scorer = open_scorer(
             reference,
             extractor=extractor,
@@ -108,7 +116,10 @@ def grade(
             measured = scorer.reference
             source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
             rows = rank(outcomes, cache)
-            return _write(Leaderboard(rows, source, scorer.description, scorer.target, notice), out)
+            result = _write(Leaderboard(rows, source, scorer.description, scorer.target, notice), out)
+            if upload is not None:
+                upload.write(result.leaderboard)
+            return result
         except BaseException:  # interrupted, or a full disk: what was graded is in the cache
             console.warn(f"Stopped after {len(outcomes)} of {len(files)}: run it again to go on from there.")
             raise
