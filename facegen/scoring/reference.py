@@ -155,11 +155,11 @@ def laid_aside(reference: Reference) -> Reference:
 
 
 def _in_a_file(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    with writing_told("The reference cannot be written to a temporary file", "Make room there, or set TMPDIR."):
-        with tempfile.TemporaryFile() as file:  # the mapping keeps it
-            np.ascontiguousarray(array).tofile(file)
-            file.flush()
-            return np.memmap(file, array.dtype, "r", shape=array.shape)
+    told = writing_told("The reference cannot be written to a temporary file", "Make room there, or set TMPDIR.")
+    with told, tempfile.TemporaryFile() as file:  # the mapping keeps it
+        np.ascontiguousarray(array).tofile(file)
+        file.flush()
+        return np.memmap(file, array.dtype, "r", shape=array.shape)
 
 
 def _floors(file: StatisticsFile) -> dict[int, Floor]:

@@ -256,6 +256,11 @@ class Scorer:
                 self._margin_warnings[n] = margin_warning(self.reference, floor, n, self.target)
         return self._margin_warnings[n]
 
+    def floor(self, n: int) -> float | None:
+        """What n real images score against the reference; None where that cannot be measured."""
+        floor = floor_of(self.reference, self.extractor, n)
+        return None if floor is None else floor.value
+
     def save_reference(self, target: Path, *, for_sets_of: int | None = None) -> None:
         """Write the reference's statistics as an ``.npz`` that can be given as a reference later.
 
