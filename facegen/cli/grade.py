@@ -50,6 +50,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="SUBMISSIONS is Gradescope's folder of one submission: write results/results.json beside it.",
 )
+@click.option(
+    "--csv-columns",
+    metavar="HEADER=FIELD,...",
+    help="Also write import.csv with these columns for the grade import of a learning platform; or moodle, or canvas.",
+)
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
 @click.pass_context
@@ -69,6 +74,7 @@ def grade(
     low_memory: bool,
     number_pattern: str | None,
     gradescope: bool,
+    csv_columns: str | None,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -96,6 +102,7 @@ def grade(
         low_memory=low_memory,
         number_pattern=number_pattern,
         gradescope=gradescope,
+        csv_columns=csv_columns,
     ).leaderboard
     if as_json:
         console.result_json(leaderboard.to_json())

@@ -132,7 +132,7 @@ def _canvas(path: str) -> Placed | None:
 
 def _nbgrader(path: str) -> Placed | None:
     parts = path.split("/")
-    if len(parts) != 3:
+    if len(parts) != 3 or {"", ".", ".."} & set(parts):
         return None
     student, assignment, file = parts
     return Placed(path, file, student, f"{student}/{assignment}/{TIMESTAMP}")

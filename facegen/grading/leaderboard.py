@@ -104,7 +104,7 @@ class Leaderboard:
                 " ".join(flag.name for flag in row.flags),
                 outcome.sha256,
             ]
-            writer.writerow(["" if cell is None else _guarded(str(cell)) for cell in cells])
+            writer.writerow(["" if cell is None else guarded(str(cell)) for cell in cells])
         return table.getvalue()
 
     def to_html(self) -> str:
@@ -114,7 +114,7 @@ class Leaderboard:
         return render(self)
 
 
-def _guarded(cell: str) -> str:
+def guarded(cell: str) -> str:
     """``cell`` fit to be seen, and behind a ' where a spreadsheet would run it, or what follows a semicolon in it."""
     cell = _FORMULA_BEHIND.sub(";'", cell)
     return f"'{printable(cell)}" if cell.lstrip().startswith(_FORMULA) or cell.startswith(_FORMULA) else printable(cell)

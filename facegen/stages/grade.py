@@ -10,6 +10,7 @@ from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.extractors.low_memory import give_back_at_once
 from facegen.files import StrPath, optional_path, write_json, write_text
+from facegen.grading.csv_columns import CsvColumns
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.grading.found import Found, find_submissions, some
@@ -57,6 +58,7 @@ def grade(
     low_memory: bool = False,
     number_pattern: str | None = None,
     gradescope: bool = False,
+    csv_columns: str | None = None,
 ) -> GradeResult:
     """Grade every tarball in the folder or zip ``submissions``, or that file, into ``out/leaderboard.{csv,json,html}``.
 
@@ -73,6 +75,8 @@ def grade(
         number_pattern: a regular expression that finds the student number in a file's path below ``submissions``.
         gradescope: ``submissions`` is Gradescope's folder of one submission, and ``results/results.json`` beside it is
             written (:mod:`facegen.grading.gradescope`).
+        csv_columns: ``"Header=field,…"``, or a preset's name: also write ``out/import.csv`` for a platform's grade
+            import (:mod:`facegen.grading.csv_columns`).
         low_memory: take longer, and as little memory as can be; the values are the same but for rounding.
 
     Raises:
@@ -85,6 +89,7 @@ def grade(
     limits = limits_for(size)
     if low_memory:
         give_back_at_once()
+    columns = None if csv_columns is None else CsvColumns.parse(csv_columns)
     upload = Upload.begin(submissions) if gradescope else None
     files = find_submissions(submissions, out, number_pattern) if upload is None else [upload.found()]
     if train is not None:
@@ -117,6 +122,9 @@ def grade(
             source = {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
             rows = rank(outcomes, cache)
             result = _write(Leaderboard(rows, source, scorer.description, scorer.target, notice), out)
+            if columns is not None:
+                write_text(out / "import.csv", columns.to_csv(result.leaderboard))
+                console.info(f"Wrote {out / 'import.csv'} for the grade import.")
             if upload is not None:
                 upload.write(result.leaderboard)
             return result
