@@ -80,6 +80,8 @@ def grade(
 ) -> None:
     """Grade every <student_number>.tar.gz in the folder SUBMISSIONS against the real images in --reference.
 
+    SUBMISSIONS may also be what Moodle, Canvas or nbgrader lets you download, as a folder or zip.
+
     Tarballs are read in memory, never extracted, within hard caps; each gets a row, graded or rejected with the reason.
     Flags (duplicates, copies, shared images, missing denormalisation, wrong colours, low diversity) inform and never
     reject.
