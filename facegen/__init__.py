@@ -3,7 +3,8 @@
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
 :func:`pack`, :func:`grade` and :func:`run`, :func:`autograder` for Gradescope, :func:`interpolate` and
 :func:`arithmetic` of latents, and :func:`inspect` of a network, :func:`doctor` of this machine; their results; and four
-functions that add to facegen's tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is used.
+functions that add to facegen's tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing
+until one is used.
 """
 
 from __future__ import annotations

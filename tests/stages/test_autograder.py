@@ -140,7 +140,7 @@ def test_a_function_of_ones_own_is_refused(made: tuple[Path, Path], tmp_path: Pa
 
 def test_a_rubric_that_is_no_toml_is_refused(made: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "rubric.toml").write_text("=")
-    with pytest.raises(InputError, match="The rubric .* is not valid TOML"):
+    with pytest.raises(InputError, match=r"The rubric .* is not valid TOML"):
         autograder(reference=made[1] / "real", out=tmp_path / "a.zip", points=tmp_path / "rubric.toml")
 
 
