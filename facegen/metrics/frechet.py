@@ -227,7 +227,9 @@ def trace_of_root(first: FrechetStatistics, second: FrechetStatistics) -> float:
     root = first.factor if first.factor is not None else _root(first.sigma)
     product = root @ second.sigma @ root.T
     require_finite(float(product.sum()))
-    eigenvalues = linalg.eigh((product + product.T) / 2, eigvals_only=True, check_finite=False)
+    product = product + product.T
+    product /= 2
+    eigenvalues = linalg.eigh(product, eigvals_only=True, check_finite=False, overwrite_a=True)
     # A covariance has no negative eigenvalue; below zero is rounding.
     return float(np.sqrt(np.clip(eigenvalues, 0, None)).sum())
 
