@@ -123,6 +123,15 @@ def test_the_scripts_are_sound_bash(name: str, texts: dict[str, str], tmp_path: 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_its_command_line_ends_as_facegens_does(texts: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "grade.py").write_text(texts["grade.py"])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for words, code in ((["--version"], 0), (["grade", "absent"], 2)):
+        command = [sys.executable, str(tmp_path / "grade.py"), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == code and (done.stdout + done.stderr).strip()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs bash")
 def test_where_facegen_cannot_begin_that_is_no_0(texts: dict[str, str], tmp_path: Path) -> None:
     script = tmp_path / "run_autograder"
