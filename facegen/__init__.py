@@ -1,9 +1,10 @@
 """facegen: face generation with GANs, and its honest measurement.
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
-:func:`pack`, :func:`grade` and :func:`run`, :func:`interpolate` and :func:`arithmetic` of latents, and
-:func:`inspect` of a network, :func:`doctor` of this machine; their results; and four functions that add to facegen's
-tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is used.
+:func:`pack`, :func:`grade` and :func:`run`, :func:`autograder` for Gradescope, :func:`interpolate` and
+:func:`arithmetic` of latents, and :func:`inspect` of a network, :func:`doctor` of this machine; their results; and four
+functions that add to facegen's tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing
+until one is used.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _EXPORTS = {
     "fid": "facegen.stages.fid",
     "pack": "facegen.stages.pack",
     "grade": "facegen.stages.grade",
+    "autograder": "facegen.stages.autograder",
     "run": "facegen.stages.run",
     "inspect": "facegen.stages.inspect",
     "doctor": "facegen.stages.doctor",
@@ -42,6 +44,7 @@ _EXPORTS = {
     "Score": "facegen.scoring.score",
     "PackResult": "facegen.stages.pack",
     "GradeResult": "facegen.stages.grade",
+    "AutograderResult": "facegen.stages.autograder",
     "RunResult": "facegen.stages.run",
     "InspectResult": "facegen.stages.inspect",
     "DoctorResult": "facegen.stages.doctor",
@@ -56,6 +59,7 @@ _EXPORTS = {
 __all__ = [
     "Architecture",
     "ArithmeticResult",
+    "AutograderResult",
     "DoctorResult",
     "EnvironmentProblem",
     "Extractor",
@@ -76,6 +80,7 @@ __all__ = [
     "Score",
     "TrainResult",
     "arithmetic",
+    "autograder",
     "doctor",
     "fid",
     "grade",

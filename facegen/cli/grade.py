@@ -124,6 +124,22 @@ class ShardType(click.ParamType):
     help="Measure this beside the class, without a rank: held-out images of the reference, its own, or images or a "
     "generator (.safetensors) of yours. Can be given several times.",
 )
+@click.option(
+    "--number-pattern",
+    metavar="REGEX",
+    help="What finds the student number in a file's path below SUBMISSIONS: its group 'number', else its first group.",
+)
+@click.option("--low-memory", is_flag=True, help="Take longer, and as little memory as can be.")
+@click.option(
+    "--gradescope",
+    is_flag=True,
+    help="SUBMISSIONS is Gradescope's folder of one submission: write results/results.json beside it.",
+)
+@click.option(
+    "--csv-columns",
+    metavar="HEADER=FIELD,...",
+    help="Also write import.csv with these columns for the grade import of a learning platform; or moodle, or canvas.",
+)
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
 @click.pass_context
@@ -158,10 +174,16 @@ def grade(
     submitted_at: Path | None,
     policy: str | None,
     baselines: tuple[str, ...],
+    low_memory: bool,
+    number_pattern: str | None,
+    gradescope: bool,
+    csv_columns: str | None,
     strict: bool,
     as_json: bool,
 ) -> None:
     """Grade every <student_number>.tar.gz in the folder SUBMISSIONS against the real images in --reference.
+
+    SUBMISSIONS may also be what Moodle, Canvas or nbgrader lets you download, as a folder or zip.
 
     Tarballs are read in memory, never extracted, within hard caps; each gets a row, graded or rejected with the reason.
     Flags (duplicates, copies, shared images, missing denormalisation, wrong colours, low diversity) inform and never
@@ -201,6 +223,10 @@ def grade(
         submitted_at=submitted_at,
         policy=policy,
         baselines=baselines,
+        low_memory=low_memory,
+        number_pattern=number_pattern,
+        gradescope=gradescope,
+        csv_columns=csv_columns,
     ).leaderboard
     if not is_writing_process():  # of torchrun's ranks one tells
         return

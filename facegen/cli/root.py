@@ -32,6 +32,7 @@ COMMANDS = (
     "fid",
     "pack",
     "grade",
+    "autograder",
     "inspect",
     "weights",
     "doctor",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,13 @@ class FeatureNetwork(Protocol):
         """What ``resize`` made → features, float32 [n, dims]."""
 
 
+@runtime_checkable
+class ReleasableNetwork(Protocol):
+    """A network that can be let go of, and comes again by itself."""
+
+    def release(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class FeatureExtractor:
     """A network that turns images into features.
@@ -46,6 +53,7 @@ class FeatureExtractor:
             with each other, and there is no image to look at.
         device: where it runs.
         code: a hash of the code of the network or function (:func:`facegen.code_hash.code_hash`), for keys of caches.
+        one_by_one: whether it takes one image at a time, in the least memory.
     """
 
     name: str
@@ -54,10 +62,13 @@ class FeatureExtractor:
     network: FeatureNetwork | ImageFunction | None
     device: torch.device
     code: str = ""
+    one_by_one: bool = False
 
     @property
     def batch(self) -> int:
         """How many images it takes at a time; the features do not depend on it but for rounding."""
+        if self.one_by_one:
+            return 1
         return {"cuda": CUDA_BATCH, "mps": MPS_BATCH}.get(self.device.type, CPU_BATCH)
 
     def __call__(self, images: Sequence[Images]) -> npt.NDArray[np.float32]:
@@ -68,6 +79,11 @@ class FeatureExtractor:
             return self.network(images)
         with torch.inference_mode(), _full_precision(self.device):
             return self.network(self._resized(images, self.network)).cpu().numpy()
+
+    def release(self) -> None:
+        """Let the network's memory go, where it was opened for little memory; the next images load it again."""
+        if isinstance(self.network, ReleasableNetwork):
+            self.network.release()
 
     def all_features(self, images: Images) -> npt.NDArray[np.float32]:
         """Features [n, dims] of n images, uint8 [n, H, W, 3], taken batch by batch.

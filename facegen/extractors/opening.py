@@ -12,16 +12,22 @@ from facegen.code_hash import code_hash
 from facegen.device import choose_device, placed
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.custom import open_function
-from facegen.extractors.feature_extractor import FeatureExtractor
+from facegen.extractors.feature_extractor import FeatureExtractor, FeatureNetwork
+from facegen.extractors.low_memory import FleetingNetwork, give_back_memory
 from facegen.extractors.table import DEFAULT, FALLBACK, Extractor, extractors
-from facegen.weights.source import Weights
+from facegen.weights.source import Installed, Weights
 from facegen.weights.state_dicts import read_hashed_state_dict
 
 _failed_download: EnvironmentProblem | None = None
 
 
 def open_extractor(
-    extractor: str | None = None, *, weights: Path | None = None, dims: int | None = None, device: str = "auto"
+    extractor: str | None = None,
+    *,
+    weights: Path | None = None,
+    dims: int | None = None,
+    device: str = "auto",
+    low_memory: bool = False,
 ) -> FeatureExtractor:
     """The extractor of that name, or the best there is.
 
@@ -32,6 +38,8 @@ def open_extractor(
         weights: a state dict to use instead of the extractor's published one; alone, it is Inception's.
         dims: of those that the extractor offers; None for its default.
         device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        low_memory: let the network look at one image at a time, load it when it is needed, and let it go by
+            :meth:`FeatureExtractor.release`. A function of the user's own is taken as it is.
 
     Raises:
         InputError: an option or a weights file that cannot be used.
@@ -45,14 +53,14 @@ def open_extractor(
             f"There is no extractor {extractor!r}.", f"Choose one of: {', '.join(table)}, package.module:callable."
         )
     if extractor is not None or weights is not None:
-        return _open(table[extractor or DEFAULT], weights, dims, device)
+        return _open(table[extractor or DEFAULT], weights, dims, device, low_memory)
     # Nobody chose. A choice of dims is a choice of Inception, but for effnet-lite0's own.
     fallback = table[FALLBACK]
     if dims == fallback.default_dims:
-        return _open(fallback, None, dims, device)
+        return _open(fallback, None, dims, device, low_memory)
     told = _failed_download is not None
     if _within_reach(table[DEFAULT].weights):
-        return _open(table[DEFAULT], None, dims, device)
+        return _open(table[DEFAULT], None, dims, device, low_memory)
     if dims is not None:
         raise InputError(
             f"{dims} dims are Inception's, whose weights are out of reach, and {FALLBACK} has {fallback.default_dims}.",
@@ -63,7 +71,7 @@ def open_extractor(
             f"The Inception weights are out of reach, so the score is an {FALLBACK} Fréchet distance, not FID. "
             "'facegen weights' tells how to install them."
         )
-    return _open(fallback, None, None, device)
+    return _open(fallback, None, None, device, low_memory)
 
 
 def _within_reach(weights: Weights) -> bool:
@@ -80,7 +88,9 @@ def _within_reach(weights: Weights) -> bool:
     return True
 
 
-def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name: str) -> FeatureExtractor:
+def _open(
+    entry: Extractor, weights: Path | None, dims: int | None, device_name: str, low_memory: bool
+) -> FeatureExtractor:
     if weights is not None and not entry.weights.replaceable:
         takers = [other.title for other in extractors().values() if other.weights.replaceable]
         raise InputError(
@@ -95,21 +105,44 @@ def _open(entry: Extractor, weights: Path | None, dims: int | None, device_name:
         path = installed.path
     else:
         path, installed = weights, None
-    # Features are stored under the hash of the very bytes that they are made with.
+    network, sha256 = _load(entry, path, installed, dims, device)
+    if low_memory:
+        network = FleetingNetwork(lambda: _load_again(entry, path, installed, dims, device, sha256))
+        give_back_memory()
+    # A package's file is what it is in whichever version; a file that is given may be any.
+    published = weights is None or sha256 == entry.weights.sha256
+    name = entry.published_as if published else entry.custom_as
+    return FeatureExtractor(name, sha256, dims, network, device, code_hash(entry.module), one_by_one=low_memory)
+
+
+def _load(
+    entry: Extractor, path: Path, installed: Installed | None, dims: int, device: torch.device
+) -> tuple[FeatureNetwork, str]:
+    """The network, and the hash of the very bytes that it is made of: features are stored under it."""
     state_dict, sha256 = read_hashed_state_dict(path)
     if installed is not None and sha256 != installed.sha256:
-        raise EnvironmentProblem(f"The weights {path} changed while they were read.", "Run it again.")
+        raise _changed(path)
     try:
         network: Any = entry.build(state_dict, dims)
     except ValueError as problem:
         raise InputError(
             f"{path} does not hold the weights of {entry.title}: {problem}.",
-            entry.weights.reinstall if weights is None else f"Fetch the published ones: {entry.weights.source}",
+            f"Fetch the published ones: {entry.weights.source}" if installed is None else entry.weights.reinstall,
         ) from problem
-    # A package's file is what it is in whichever version; a file that is given may be any.
-    published = weights is None or sha256 == entry.weights.sha256
-    name = entry.published_as if published else entry.custom_as
-    return FeatureExtractor(name, sha256, dims, placed(network, device), device, code_hash(entry.module))
+    return placed(network, device), sha256
+
+
+def _load_again(
+    entry: Extractor, path: Path, installed: Installed | None, dims: int, device: torch.device, sha256: str
+) -> FeatureNetwork:
+    network, now = _load(entry, path, installed, dims, device)
+    if now != sha256:
+        raise _changed(path)
+    return network
+
+
+def _changed(path: Path) -> EnvironmentProblem:
+    return EnvironmentProblem(f"The weights {path} changed while they were read.", "Run it again.")
 
 
 def _refuse_dims(entry: Extractor, dims: int) -> None:

@@ -38,7 +38,7 @@ class Extractor:
         licence: of the weights.
         network: ``"module:callable"``, imported when it is needed: a state dict and dims → a torch module with
             ``resize`` (uint8 [n, 3, H, W] → float32 [n, 3, h, w]) and ``forward`` (that → float32 [n, dims]). It
-            raises ValueError for weights of another network.
+            raises ValueError for weights of another network. It may take the tensors out of the state dict.
         distance: what the field calls the Fréchet distance of its default dims with the published weights; None
             where it has no name, which makes it ``<published_as> FD``.
     """
@@ -64,8 +64,8 @@ class Extractor:
         """The module whose code makes the features."""
         return self.network.partition(":")[0]
 
-    def build(self, state_dict: Mapping[str, Tensor], dims: int) -> FeatureNetwork:
-        """The network with these weights. ValueError where they do not fit."""
+    def build(self, state_dict: dict[str, Tensor], dims: int) -> FeatureNetwork:
+        """The network with these weights, which the state dict may have no more. ValueError where they do not fit."""
         module, _, name = self.network.partition(":")
         build: Any = getattr(import_module(module), name)
         network: FeatureNetwork = build(state_dict, dims)
@@ -118,7 +118,7 @@ register_extractor(
         pixels="bilinear to 299×299 without antialiasing, as pytorch-fid does; −1 to 1",
         weights=INCEPTION,
         licence="Apache-2.0",
-        network="facegen.extractors.inception:InceptionFeatures",
+        network="facegen.extractors.inception:taking_over",
         distance="FID",
     )
 )

@@ -5,7 +5,8 @@ It is one process's work on one tarball, so that processes can do it ahead of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -140,8 +141,11 @@ class Examiner:
         """
         student_number = sha256 = None
         try:
-            student_number = found.student_number or student_number_of(found.file, self.limits)
-            with open_tarball(found.path, self.limits) as file:
+            student_number = found.student_number
+            if found.refused is not None:
+                raise found.refused
+            student_number = student_number or student_number_of(found.file, self.limits)
+            with self._opened(found) as file:
                 sha256 = file.sha256
                 return self._examine(found.file, student_number, file)
         except Rejection as rejection:
@@ -157,10 +161,16 @@ class Examiner:
         """
         if examined.images is not None:
             return examined.images
-        with open_tarball(found.path, self.limits) as file:
+        with self._opened(found) as file:
             if file.sha256 != examined.sha256:
                 raise UnreadableTarball(f"{found.path} changed while it was graded.", "Run it again.")
             return self.reader(file, examined.student_number, self.limits).images
+
+    @contextmanager
+    def _opened(self, found: Found) -> Iterator[OpenTarball]:
+        most = self.limits.compressed_bytes
+        with found.at_hand(self.store.folder, most) as path, open_tarball(path, self.limits) as file:
+            yield file
 
     def _examine(self, name: str, student_number: str, file: OpenTarball) -> Examined:
         refused = self.store.path("rejection", self._rules, file.sha256)

@@ -26,6 +26,10 @@ class PixelValues:
 
     def update(self, images: npt.NDArray[np.uint8]) -> None:
         """Add uint8 images, [..., H, W, 3]."""
+        if images.ndim > 3:  # one by one: counting takes eight bytes a value
+            for part in images:
+                self.update(part)
+            return
         self._counts += np.bincount(images.ravel(), minlength=256)
         left, right = images[..., :-1, :], images[..., 1:, :]
         self._jumps += int(np.count_nonzero(np.maximum(left, right) - np.minimum(left, right) > 128))

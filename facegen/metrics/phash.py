@@ -18,7 +18,7 @@ NEAR = 20
 _SIDE, _LOW = 32, 16
 _BATCH = 4096
 #: Pairs that are compared at once.
-_PAIRS = 1 << 22
+_PAIRS = 1 << 18
 
 Hashes = npt.NDArray[np.uint64]
 

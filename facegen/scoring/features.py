@@ -188,8 +188,7 @@ def complete(
     """
     with console.progress(f"Taking features of {description}", so_far.total, done=so_far.n) as task:
         for batch, notes in ahead(_batches(rest, extractor.batch)):
-            features = _finite(extractor(batch), extractor, description)
-            so_far.add(batch, features, notes)
+            so_far.add(batch, _finite(extractor(batch), extractor, description), notes)
             task.advance(len(batch))
             after_batch(so_far)
     require_enough(so_far.n, description)
@@ -213,6 +212,21 @@ def _finite(features: Features, extractor: FeatureExtractor, description: str) -
             f"{extractor.name} gives features that are not finite for {description}.", "Its weights are damaged."
         )
     return features
+
+
+def compute_sparingly(images: Images, extractor: FeatureExtractor, description: str) -> SetFeatures:
+    """As :func:`compute_features` of images [N, H, W, 3], in less memory: the network is gone before sums are made."""
+    features = np.empty((len(images), extractor.dims), np.float32)
+    try:
+        with console.progress(f"Taking features of {description}", len(images)) as task:
+            for first in range(0, len(images), extractor.batch):
+                batch = list(images[first : first + extractor.batch])
+                features[first : first + len(batch)] = _finite(extractor(batch), extractor, description)
+                task.advance(len(batch))
+    finally:
+        extractor.release()
+    require_enough(len(images), description)
+    return summarise(images, features)
 
 
 def summarise(images: Images, features: Features) -> SetFeatures:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from facegen.data.images import ImageCollection, open_images
 from facegen.errors import InputError
 from facegen.extractors.custom import MOST_DIMS
 from facegen.extractors.feature_extractor import FeatureExtractor
-from facegen.files import read_sealed_json, write_sealed_json
+from facegen.files import read_sealed_json, write_sealed_json, writing_told
 from facegen.metrics.floor import Floor, frechet_floor
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.metrics.sampling import sample_rows
@@ -52,6 +54,7 @@ class Reference:
         properties: of the images; None where a file of statistics does not tell.
         real: the images in the statistics (at most 50,000, drawn with a seed); None where there are statistics alone.
         heldout: those of a dataset's other splits (at most 5,000); None where it has none.
+        floors: that were measured when the statistics were saved, by how many images they are of.
         warnings: what somebody may miss of ``path``, in whole sentences: pictures and archives that were left out.
     """
 
@@ -64,6 +67,7 @@ class Reference:
     real: FeatureSet | None = None
     heldout: FeatureSet | None = None
     warnings: tuple[str, ...] = ()
+    floors: Mapping[int, Floor] = field(default_factory=dict)
 
 
 def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
@@ -111,7 +115,13 @@ def reference_of_statistics(file: StatisticsFile, extractor: FeatureExtractor) -
     of = "" if statistics.n is None else f" of {statistics.n:,} images"
     description = f"the {what}{of} in {file.path}"
     return Reference(
-        file.path, statistics, file.sha256, description, _pools(file, extractor), properties_in(file.arrays)
+        file.path,
+        statistics,
+        file.sha256,
+        description,
+        _pools(file, extractor),
+        properties_in(file.arrays),
+        floors=_floors(file),
     )
 
 
@@ -131,13 +141,51 @@ def _pools(file: StatisticsFile, extractor: FeatureExtractor) -> tuple[Pool, ...
         or not np.isfinite(pool).all()
     ):
         raise InputError(f"The pool of features in {file.path} is damaged.", "Save the statistics again.")
-    return (Pool(pool.astype(np.float32), bool(within)),)
+    return (Pool(pool.astype(np.float32, copy=False), bool(within)),)
 
 
-def save_reference(reference: Reference, extractor: FeatureExtractor, target: Path) -> None:
-    """Write the statistics as ``.npz``: pytorch-fid's ``mu`` and ``sigma``, and what facegen needs for the floor."""
+def laid_aside(reference: Reference) -> Reference:
+    """The same, its covariance and its pools in temporary files, which are in memory only while they are looked at.
+
+    EnvironmentProblem where they cannot be written.
+    """
+    statistics = dataclasses.replace(reference.statistics, sigma=_in_a_file(reference.statistics.sigma))
+    pools = tuple(Pool(_in_a_file(pool.features), pool.within) for pool in reference.pools)
+    return dataclasses.replace(reference, statistics=statistics, pools=pools)
+
+
+def _in_a_file(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    told = writing_told("The reference cannot be written to a temporary file", "Make room there, or set TMPDIR.")
+    with told, tempfile.TemporaryFile() as file:  # the mapping keeps it
+        np.ascontiguousarray(array).tofile(file)
+        file.flush()
+        return np.memmap(file, array.dtype, "r", shape=array.shape)
+
+
+def _floors(file: StatisticsFile) -> dict[int, Floor]:
+    """Floors that were saved with statistics; none where they are not what ``save_reference`` writes."""
+    stored = file.arrays.get("floors")
+    if stored is None or stored.ndim != 2 or stored.shape[1] < 5 or stored.dtype.kind != "f":
+        return {}
+    floors = (
+        Floor(float(value), float(spread), tuple(map(float, draws)), int(n), None if np.isnan(of) else int(of))
+        for n, of, value, spread, *draws in stored
+        if np.isfinite([n, value, spread, *draws]).all()
+    )
+    return {floor.n: floor for floor in floors}
+
+
+def save_reference(reference: Reference, extractor: FeatureExtractor, target: Path, floor: Floor | None = None) -> None:
+    """Write the statistics as ``.npz``: pytorch-fid's ``mu`` and ``sigma``, and what facegen needs for the floor.
+
+    That is features of real images, for sets of any size; or ``floor`` itself, where it is given, for sets of its size
+    alone, which takes neither the features' memory nor the time.
+    """
     more: dict[str, Any] = {}
-    if reference.pools:
+    if floor is not None:
+        of = np.nan if floor.reference_n is None else floor.reference_n
+        more = {"floors": np.array([[floor.n, of, floor.value, floor.spread, *floor.draws]], np.float64)}
+    elif reference.pools:
         more = {"pool": reference.pools[0].features, "pool_within": reference.pools[0].within}
     write_statistics(target, reference.statistics, reference.properties, extractor, more)
 
@@ -149,6 +197,8 @@ def floor_of(reference: Reference, extractor: FeatureExtractor, n: int) -> Floor
     """
     if n < 3:
         return None
+    if n in reference.floors:
+        return reference.floors[n]
     path = cache_path(reference.sha256, extractor, __name__)  # this module draws the pools, and imports the rest
     stored = path.with_name(f"{path.name}-floor-{n}.json")
     try:

@@ -34,6 +34,7 @@ from facegen.scoring.features import (
     SetFeatures,
     complete,
     compute_features,
+    compute_sparingly,
     features_of,
     stored_rows,
     summarise,
@@ -46,6 +47,7 @@ from facegen.scoring.metric_table import FEATURE_METRICS, measure, results_to_js
 from facegen.scoring.reference import (
     Reference,
     floor_of,
+    laid_aside,
     open_reference,
     parts,
     reference_of_statistics,
@@ -126,7 +128,10 @@ class Scorer:
         Raises:
             InputError: fewer than two images.
         """
-        found = compute_features(images, self.extractor, description, total)
+        if self.extractor.one_by_one and isinstance(images, np.ndarray):
+            found = compute_sparingly(images, self.extractor, description)
+        else:
+            found = compute_features(images, self.extractor, description, total)
         return self._scored(found, Origin(trained_against=trained_against))[0]
 
     def score_features(
@@ -145,7 +150,11 @@ class Scorer:
         Raises:
             InputError: features that are not finite, which are said to be those of ``description``.
         """
-        return features_of(images, self.extractor, description)
+        try:
+            return features_of(images, self.extractor, description)
+        finally:
+            if self.extractor.one_by_one:  # in little memory it is there only while it looks
+                self.extractor.release()
 
     def measure(
         self, features: npt.NDArray[np.float32], properties: ImageProperties, origin: Origin, *, judge: bool = True
@@ -154,7 +163,8 @@ class Scorer:
 
         It is that of :meth:`score_collection` to the last digit. Without ``judge`` the target counts for nothing.
         """
-        found = summarise_features(features, properties, self.extractor.batch)
+        batch = len(features) if self.extractor.one_by_one else self.extractor.batch
+        found = summarise_features(features, properties, batch)
         return self._measured(found, origin, judge=judge)[0]
 
     def metrics_of(self, features: npt.NDArray[np.float32]) -> dict[str, Any]:
@@ -265,7 +275,7 @@ class Scorer:
         without_one = np.empty(0)
         interval = None
         if measurable:
-            centre, without_one = leave_one_out(found.features, reference.statistics)
+            centre, without_one = leave_one_out(found.features, reference.statistics, statistics)
             interval = interval_of(centre, without_one)
         floor = None if n is None else floor_of(reference, self.extractor, n)
         score = Score(
@@ -321,13 +331,20 @@ class Scorer:
                 self._margin_warnings[n] = margin_warning(self.reference, floor, n, self.target)
         return self._margin_warnings[n]
 
-    def save_reference(self, target: Path) -> None:
+    def floor(self, n: int) -> float | None:
+        """What n real images score against the reference; None where that cannot be measured."""
+        floor = floor_of(self.reference, self.extractor, n)
+        return None if floor is None else floor.value
+
+    def save_reference(self, target: Path, *, for_sets_of: int | None = None) -> None:
         """Write the reference's statistics as an ``.npz`` that can be given as a reference later.
 
-        EnvironmentProblem where ``target`` cannot be written.
+        With ``for_sets_of``, it has the floor of sets of so many images, where that can be measured, in place of the
+        features with which one of any size can be. EnvironmentProblem where ``target`` cannot be written.
         """
+        floor = None if for_sets_of is None else floor_of(self.reference, self.extractor, for_sets_of)
         with writing_told(f"Cannot write {target}", "Name another place for it."):
-            save_reference(self.reference, self.extractor, target)
+            save_reference(self.reference, self.extractor, target, floor)
 
 
 def open_scorer(
@@ -339,22 +356,27 @@ def open_scorer(
     device: str = "auto",
     target: float | None = None,
     images: StatisticsFile | None = None,
+    low_memory: bool = False,
 ) -> Scorer:
     """A scorer against ``reference``: a folder, archive or dataset of images, or statistics.
 
     ``target`` None means 20 for FID and no target for anything else: 20 in another network's features is another
     distance. ``images`` are what will be scored, where they are statistics; with a reference of statistics no network
-    is needed. Where nobody chooses the extractor or its dims, statistics that name them do. For the other options and
-    errors see :func:`facegen.extractors.opening.open_extractor`.
+    is needed. Where nobody chooses the extractor or its dims, statistics that name them do. With ``low_memory``, the
+    network and the statistics are in memory only while they are needed. For the other options and errors see
+    :func:`facegen.extractors.opening.open_extractor`.
     """
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"The target is {target} and should be a number above 0.")
     statistics = open_statistics(reference) if holds_statistics(reference) else None
     looks = images is None or statistics is None
     files = [file for file in (statistics, images) if file is not None]
-    network = open_extractor_for(files, looks, extractor, weights=weights, dims=dims, device=device)
+    network = open_extractor_for(
+        files, looks, extractor, weights=weights, dims=dims, device=device, low_memory=low_memory
+    )
     if target is None and is_fid(network.name, network.dims):
         target = FID_TARGET
     if statistics is None:
         return Scorer(network, open_reference(reference, network), target)
-    return Scorer(network, reference_of_statistics(statistics, network), target)
+    of_statistics = reference_of_statistics(statistics, network)
+    return Scorer(network, laid_aside(of_statistics) if low_memory else of_statistics, target)

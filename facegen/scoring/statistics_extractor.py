@@ -24,6 +24,7 @@ def open_extractor_for(
     weights: Path | None,
     dims: int | None,
     device: str,
+    low_memory: bool = False,
 ) -> FeatureExtractor:
     """The extractor of a score with these statistics on its sides; without its network where it ``looks`` at no image.
 
@@ -39,16 +40,18 @@ def open_extractor_for(
             return _as_named(said, said.dims if dims is None else dims)
         entry = None if said is None or said.extractor is None else extractor_of(said.extractor)
         if entry is not None and said is not None and entry.published_as == said.extractor:
-            return open_extractor(entry.name, dims=said.dims if dims is None else dims, device=device)
+            return open_extractor(
+                entry.name, dims=said.dims if dims is None else dims, device=device, low_memory=low_memory
+            )
         if not looks:
             return _without_network(_entry_with(files[0] if dims is None else dims), files, dims)
-        return open_extractor(None, dims=dims, device=device)
+        return open_extractor(None, dims=dims, device=device, low_memory=low_memory)
     chosen = extractors().get(DEFAULT if extractor is None else extractor)
     if chosen is not None:
         if weights is None and not looks:
             return _without_network(chosen, files, dims)
         dims = _dims_of(chosen, files) if dims is None else dims
-    return open_extractor(extractor, weights=weights, dims=dims, device=device)
+    return open_extractor(extractor, weights=weights, dims=dims, device=device, low_memory=low_memory)
 
 
 def _dims_of(entry: Extractor, files: Sequence[StatisticsFile]) -> int | None:

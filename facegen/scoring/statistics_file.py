@@ -123,7 +123,7 @@ class StatisticsFile:
                 "Compute the statistics in float64.",
             )
         with np.errstate(over="ignore"):  # a long double may be beyond float64: it is infinity then
-            mu, sigma = mu.astype(np.float64), sigma.astype(np.float64)
+            mu, sigma = mu.astype(np.float64, copy=False), sigma.astype(np.float64, copy=False)
         flaw = flaw_of(mu, sigma)
         if flaw is not None:
             raise InputError(

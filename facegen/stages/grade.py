@@ -12,15 +12,18 @@ import torch
 from facegen import console
 from facegen.device import choose_device
 from facegen.errors import InputError
+from facegen.extractors.low_memory import give_back_at_once
 from facegen.files import StrPath, optional_path, write_json, write_text
 from facegen.grading.anonymous import SALT, read_salt, write_for_class
 from facegen.grading.baselines import measure_baselines, parse_baselines
 from facegen.grading.course import open_course
+from facegen.grading.csv_columns import CsvColumns
 from facegen.grading.evidence import Album
 from facegen.grading.feedback import require_feedback_place, write_feedback
 from facegen.grading.found import find_submissions
 from facegen.grading.generators import GeneratorReader
 from facegen.grading.grader import Grader
+from facegen.grading.gradescope import Upload, failures_told
 from facegen.grading.known_pictures import KnownPictures
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.measures import PrivateMeasure, about_reference, known_collections, notice_of
@@ -81,13 +84,18 @@ def grade(
     submitted_at: StrPath | None = None,
     policy: str | None = None,
     baselines: Sequence[str] = (),
+    low_memory: bool = False,
+    number_pattern: str | None = None,
+    gradescope: bool = False,
+    csv_columns: str | None = None,
 ) -> GradeResult:
-    """Grade every tarball in the folder ``submissions`` (or that one file) into ``out/leaderboard.{csv,json,html}``.
+    """Grade every tarball in the folder or zip ``submissions``, or that file, into ``out/leaderboard.{csv,json,html}``.
 
     Under torchrun each rank grades a part of the tarballs, and all have the same leaderboard, which rank 0 writes.
 
     Args:
-        submissions: a folder of ``<student_number>.tar.gz``, or one such file.
+        submissions: a folder of ``<student_number>.tar.gz``, what Moodle, Canvas or nbgrader lays out, a zip of
+            either, or one file.
         reference: real images, or their statistics; where it has images, copies of them are looked for.
         private: another reference, which the class does not know: every submission has a second value against it.
         private_extractor, private_weights: what to measure that value with, if not as the public one; without
@@ -121,6 +129,12 @@ def grade(
         baselines: what to measure beside the class, in no rank: ``"real"`` (held-out images of the reference),
             ``"reference"`` (images of its own, as a copy would be) or ``"NAME=PATH"`` (images, or a generator's
             .safetensors), as many images each as a submission has.
+        number_pattern: a regular expression that finds the student number in a file's path below ``submissions``.
+        gradescope: ``submissions`` is Gradescope's folder of one submission, and ``results/results.json`` beside it is
+            written (:mod:`facegen.grading.gradescope`).
+        csv_columns: ``"Header=field,…"``, or a preset's name: also write ``out/import.csv`` for a platform's grade
+            import (:mod:`facegen.grading.csv_columns`).
+        low_memory: take longer, and as little memory as can be; the values are the same but for rounding.
 
     Raises:
         InputError: no submissions, an unusable reference, or a size that cannot be graded; a rubric, table, baseline,
@@ -137,15 +151,19 @@ def grade(
     )
     second.require()
     limits, reader = limits_for(size), None
+    if low_memory:
+        give_back_at_once()
     if generator_seed is not None and not from_generator:
         raise InputError("A seed draws nothing where images are handed in.", "Add --from-generator, or leave it out.")
     if from_generator:
         limits, workers = replace(limits, suffix=GENERATOR_SUFFIX), 1  # it is the network's device that draws
         reader = GeneratorReader(generator_seed, choose_device(device))
+    columns = None if csv_columns is None else CsvColumns.parse(csv_columns)
+    upload = Upload.begin(submissions) if gradescope else None
     rules = optional_path(points), optional_path(roster), optional_path(submitted_at), policy
     course = open_course(*rules, has_private=bool(second), ranked_by=rank_by)
     staff = parse_baselines(baselines)
-    found = course.dated(find_submissions(submissions, out))
+    found = course.dated([upload.found()] if upload else find_submissions(submissions, out, number_pattern))
     share = share_of(found, shard)
     if shard is not None:  # who is missing, and which attempt counts, the whole class tells alone
         course, staff = replace(course, roster=None, policy=None), []
@@ -154,17 +172,17 @@ def grade(
     if feedback is not None:
         require_feedback_place(feedback, out)
     cache = out / "cache"
-    with joined_ranks(torch.device("cpu")) as ranks, alone_in(out, ranks, shard):
+    with failures_told(upload), joined_ranks(torch.device("cpu")) as ranks, alone_in(out, ranks, shard):
         if not ranks.is_writer:
             console.set_verbosity(console.QUIET)
         secret = read_salt(optional_path(salt) or out / SALT, make=salt is None) if anonymous else None
-        scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
-        other = None
+        network: dict[str, Any] = {"extractor": extractor, "weights": weights, "dims": dims}
+        everywhere: dict[str, Any] = {"device": device, "target": target, "low_memory": low_memory}
+        scorer, other = open_scorer(reference, **network, **everywhere), None
         if second:
-            network: dict[str, Any] = {"extractor": extractor, "weights": weights, "dims": dims}
             if second.extractor is not None:
                 network = {"extractor": second.extractor, "weights": second.weights}
-            other = open_scorer(second.reference or reference, device=device, target=target, **network)
+            other = open_scorer(second.reference or reference, **network, **everywhere)
         console.info(f"Grading {len(share):,} submission{'s' * (len(share) != 1)} by {scorer.description}.")
         notice = notice_of(scorer, limits.count)
         collections = known_collections(reference, train, size, cache, scorer)
@@ -188,7 +206,9 @@ def grade(
             result = result_in(board, out if shard is None else shard_folder(out, shard))
             if ranks.is_writer:
                 album = Album(KnownPictures(None if holds_statistics(reference) else reference, train, size))
-                _write(result, album, secret, feedback)
+                _write(result, album, secret, feedback, columns)
+                if upload is not None:
+                    upload.write(board)
             return result
         except BaseException:  # interrupted, or a full disk: what was graded is in the cache
             console.warn(f"Stopped after {len(outcomes)} of {len(share)}: run it again to go on from there.")
@@ -199,7 +219,9 @@ def result_in(board: Leaderboard, folder: Path) -> GradeResult:
     return GradeResult(board, *(folder / f"leaderboard.{kind}" for kind in ("csv", "json", "html")))
 
 
-def _write(result: GradeResult, album: Album, secret: bytes | None, feedback: Path | None) -> None:
+def _write(
+    result: GradeResult, album: Album, secret: bytes | None, feedback: Path | None, columns: CsvColumns | None
+) -> None:
     board = result.leaderboard
     write_text(result.csv, board.to_csv())
     write_json(result.json, board.to_json())
@@ -208,3 +230,7 @@ def _write(result: GradeResult, album: Album, secret: bytes | None, feedback: Pa
     called = None if secret is None else write_for_class(board, result.html.parent, secret)
     if feedback is not None:
         write_feedback(board, feedback, album, called)
+    if columns is not None:
+        table = result.csv.with_name("import.csv")
+        write_text(table, columns.to_csv(board))
+        console.info(f"Wrote {table} for the grade import.")

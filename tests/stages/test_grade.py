@@ -10,6 +10,7 @@ import json
 import os
 import re
 import signal
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -482,3 +483,60 @@ def test_what_a_course_cannot_have_is_said_before_anything_is_graded(
         )
         assert done.exit_code == 2 and "none cannot be read" in done.stderr.replace("\n", " ")
     assert MeanScorer.calls == 0
+
+
+def test_a_platforms_zip_becomes_a_leaderboard_and_a_grade_import(
+    packed: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(packed, "Jane Doe_12345_assignsubmission_file_/my faces.tar.gz")
+        archive.writestr("John Roe_12346_assignsubmission_file_/20231234.tar.gz", b"none")
+    words = ("grade", tmp_path / "all.zip", "--reference", reference, "--out", tmp_path / "grades")
+    outcome = facegen(*words, "--csv-columns", "ID number=student_number,Status=status", "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    rows = json.loads(outcome.stdout)["submissions"]
+    assert [(row["student_number"], row["status"]) for row in rows] == [("12345", "graded"), ("20231234", "rejected")]
+    assert rows[0]["file"] == "Jane Doe_12345_assignsubmission_file_/my faces.tar.gz"
+    written = (tmp_path / "grades" / "import.csv").read_text()
+    assert written == "ID number,Status\n12345,graded\n20231234,rejected\n"
+    assert not list((tmp_path / "grades").rglob("unpacked/*"))
+
+
+def test_a_column_that_there_is_not_ends_before_anything_is_graded(
+    submissions: Path, reference: Path, tmp_path: Path, facegen: CommandLine
+) -> None:
+    words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades", "--csv-columns", "N=numbr")
+    outcome = facegen(*words)
+    assert (outcome.exit_code, MeanScorer.calls) == (2, 0) and "no field 'numbr'" in outcome.stderr
+
+
+class TestGradescope:
+    @pytest.fixture
+    def place(self, tmp_path: Path) -> Path:
+        (tmp_path / "autograder" / "submission").mkdir(parents=True)
+        told = {"users": [{"sid": "777"}], "assignment": {"total_points": "5"}, "created_at": None}
+        (tmp_path / "autograder" / "submission_metadata.json").write_text(json.dumps(told))
+        return tmp_path / "autograder"
+
+    def grade(self, place: Path, reference: Path, facegen: CommandLine) -> tuple[int, dict[str, Any]]:
+        words = ("--reference", reference, "--out", place / "grades", "--gradescope", "--low-memory")
+        outcome = facegen("grade", place / "submission", *words)
+        return outcome.exit_code, json.loads((place / "results" / "results.json").read_text())
+
+    def test_a_good_upload_is_graded(self, place: Path, packed: Path, reference: Path, facegen: CommandLine) -> None:
+        (place / "submission" / "my faces.tar.gz").write_bytes(packed.read_bytes())
+        code, results = self.grade(place, reference, facegen)
+        passed = results["extra_data"]["score"]["passed"]
+        assert (code, results["score"]) == (0, 5.0 * passed)
+        assert results["extra_data"]["student_number"] == "777" and results["leaderboard"][0]["order"] == "asc"
+
+    def test_a_bad_upload_has_0(self, place: Path, reference: Path, facegen: CommandLine) -> None:
+        code, results = self.grade(place, reference, facegen)
+        assert (code, results["score"]) == (0, 0.0) and "Nothing was uploaded" in results["output"]
+
+    def test_where_the_grader_fails_there_is_no_score(
+        self, place: Path, packed: Path, facegen: CommandLine, tmp_path: Path
+    ) -> None:
+        (place / "submission" / "s1.tar.gz").write_bytes(packed.read_bytes())
+        code, results = self.grade(place, tmp_path / "absent", facegen)
+        assert code == 2 and "score" not in results and "no fault of this submission" in results["output"]

@@ -1,0 +1,64 @@
+"""``facegen autograder``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from facegen import console
+from facegen.cli.options import Number, device_option, dims_option, extractor_option, weights_option
+from facegen.submission.rules import LIMITS
+
+
+@click.command()
+@click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or their statistics.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("autograder.zip"),
+    help="The zip to upload to Gradescope.",
+)
+@click.option("--points", type=click.Path(path_type=Path), metavar="RUBRIC", help="The course's rubric, TOML.")
+@click.option(
+    "--target",
+    type=Number(min=0, min_open=True),
+    show_default="20 for FID, none for another distance",
+    help="Pass below this value.",
+)
+@click.option("--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels.")
+@extractor_option
+@weights_option
+@dims_option
+@device_option
+def autograder(
+    reference: Path,
+    out: Path,
+    points: Path | None,
+    target: float | None,
+    size: int,
+    extractor: str | None,
+    weights: Path | None,
+    dims: int | None,
+    device: str,
+) -> None:
+    """Write the zip that grades a course's submissions on Gradescope.
+
+    It has facegen as it is here, the statistics of --reference, and the scripts that Gradescope runs. Upload it under
+    'Configure Autograder'. A submission is then graded within Gradescope's default container, by 'facegen grade
+    --gradescope --low-memory'. Prints the zip's path.
+    """
+    from facegen.stages.autograder import autograder as autograder_stage
+
+    result = autograder_stage(
+        reference=reference,
+        out=out,
+        points=points,
+        target=target,
+        size=size,
+        extractor=extractor,
+        weights=weights,
+        dims=dims,
+        device=device,
+    )
+    console.result(str(result.path))
