@@ -2,12 +2,16 @@
 """How often the flags of 'facegen grade' are raised: on honest images, and on copies that were altered. In Markdown.
 
     python scripts/bench/flags.py honest pretrained=images run=other.npy --reference celeba --sets 100
+    python scripts/bench/flags.py tails pretrained=images --reference celeba
     python scripts/bench/flags.py copies --reference celeba --images 300
 
 HONEST. Each pool of images (folder, archive, dataset, or .npy of uint8 [N, S, S, 3]) is what an honest student could
 have drawn. Sets of --n are drawn from it and checked for every flag. Sets of one pool overlap, so the share that is
 flagged says little beyond the pool: beside it stands how far each statistic lies from its threshold, in standard
 deviations over the draws. Copies are looked for once a pool, as they are of images and not of sets.
+
+TAILS. How many of a pool's images are how near to one of the reference by their hashes, and how many pairs within its
+sets of --n, in order: how fast they become few below tells what is left at the 20 bits that count.
 
 COPIES. Images of the reference, each altered in one way, are looked for among all of it: the share that is found by
 perceptual hashes, and with shifted copies.
@@ -34,6 +38,7 @@ from facegen.grading.flags import Collections, SubmittedImages, flags_of
 from facegen.grading.flags.faces import UNUSUAL
 from facegen.grading.flags.pixel_values import CLUMPED, NEIGHBOUR, SPREAD
 from facegen.metrics.modes import nearest_in_main_directions
+from facegen.metrics.phash import hamming_distances, nearest_within
 from facegen.metrics.shifted import find_shifted
 from facegen.scoring.image_checks import ImageProperties, PropertyCollector
 from facegen.scoring.score import Score
@@ -44,7 +49,7 @@ Change = Callable[[Images], Images]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("honest", "copies"))
+    parser.add_argument("what", choices=("honest", "tails", "copies"))
     parser.add_argument("pools", nargs="*", help="NAME=PATH")
     parser.add_argument("--reference", type=Path, required=True, help="a dataset of real faces")
     parser.add_argument("--cache", type=Path, default=Path("bench-cache"))
@@ -57,6 +62,11 @@ def main() -> None:
     known = known_faces(options.reference, sha256, 64, options.cache)
     if options.what == "copies":
         altered_copies(options.reference, known, options.images)
+        return
+    if options.what == "tails":
+        for pool in options.pools:
+            name, _, path = pool.partition("=")
+            tails(name, load(Path(path)), known, options.n)
         return
     reference = load(options.reference)
     collector = PropertyCollector()
@@ -123,6 +133,20 @@ def honest(
 def _far(values: list[float], limit: float) -> str:
     spread = float(np.std(values))
     return f", {(np.mean(values) - limit) / spread:.0f} sd" if spread > 0 else ""
+
+
+def tails(name: str, images: Images, known: KnownFaces, n: int) -> None:
+    """Two lines: images by their distance to the nearest known one, and pairs by theirs within sets."""
+    hashes, limits = fingerprint(images).hashes, range(20, 68, 4)
+    _, nearest = nearest_within(hashes, known.fingerprints.hashes, max(limits))
+    print(f"{name}, {len(images):,} images within bits of one of the reference:", end=" ")
+    print({bits: int(((nearest >= 0) & (nearest <= bits)).sum()) for bits in limits})
+    pairs, sets = Counter[int](), range(0, len(images) - n + 1, n)
+    for start in sets:
+        some = hashes[start : start + n]
+        distances = hamming_distances(some, some)[np.triu_indices(n, 1)]
+        pairs.update({bits: int((distances <= bits).sum()) for bits in limits})
+    print(f"{name}, pairs in {len(sets)} sets: {dict(pairs)}", flush=True)
 
 
 def altered_copies(reference: Path, known: KnownFaces, count: int) -> None:
