@@ -25,6 +25,7 @@ def detector() -> str | None:
     """The detector's name and version; None without OpenCV, or with one that has no cascades, as OpenCV 5."""
     try:
         import cv2
+        import cv2.data
     except ImportError:
         return None
     has_all = hasattr(cv2, "CascadeClassifier") and (Path(cv2.data.haarcascades) / _CASCADE).is_file()
@@ -59,5 +60,6 @@ def has_face(image: npt.NDArray[np.uint8]) -> bool:
 @cache
 def _cascade() -> Any:
     import cv2
+    import cv2.data
 
     return cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / _CASCADE))
