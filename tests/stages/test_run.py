@@ -16,6 +16,7 @@ from facegen.data.origin import Origin
 from facegen.metrics.frechet import FrechetStatistics
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
+from facegen.scoring.scorer import Measured
 from facegen.stages.run import RunResult, run
 from facegen.training.recipe import load_recipe
 
@@ -25,7 +26,7 @@ Run = Callable[..., Result]
 class MeanColour:
     """Stands in for the scorer, whose network would take a minute: the distance of the mean colour from grey."""
 
-    key, description, target = "mean-colour", "mean colour", None
+    key, features_key, description, target = "mean-colour", "mean-colour", "mean colour", None
     reference = Reference(Path("dataset"), FrechetStatistics(24, np.zeros(1), np.eye(1)), "0" * 64, "24 images")
 
     def margin_warning(self, n: int) -> None:
@@ -35,9 +36,23 @@ class MeanColour:
         return self.score(image for _, image in collection)
 
     def score(self, images: Iterable[np.ndarray]) -> Score:
-        means = np.array([image.mean() for image in images])
-        value = float(abs(means.mean() - 127.5))
-        return Score("fd", value, len(means), 1, "mean-colour", "0" * 64, 24, "0" * 64)
+        return self.of(self.features_of(np.stack(list(images)), ""))
+
+    def features_of(self, images: np.ndarray, description: str) -> np.ndarray:
+        return images.mean(axis=(1, 2, 3), dtype=np.float64)[:, None].astype(np.float32)
+
+    def of(self, features: np.ndarray) -> Score:
+        value = float(abs(features.mean(dtype=np.float64) - 127.5))
+        return Score("fd", value, len(features), 1, "mean-colour", "0" * 64, 24, "0" * 64)
+
+    def measure(self, features: np.ndarray, *words: Any, **options: Any) -> Measured:
+        return Measured(self.of(features), np.empty(0))
+
+    def metrics_of(self, features: np.ndarray) -> dict[str, Any]:
+        return {}
+
+    def judged(self, score: Score) -> Score:
+        return score
 
 
 @pytest.fixture(scope="module")
