@@ -36,10 +36,10 @@ class MeanColour:
         return self.score(image for _, image in collection)
 
     def score(self, images: Iterable[np.ndarray]) -> Score:
-        return self.of(self.features_of(np.stack(list(images)), ""))
+        return self.of(self.features_of(images, ""))
 
-    def features_of(self, images: np.ndarray, description: str) -> np.ndarray:
-        return images.mean(axis=(1, 2, 3), dtype=np.float64)[:, None].astype(np.float32)
+    def features_of(self, images: Iterable[np.ndarray], description: str) -> np.ndarray:
+        return np.array([[image.mean()] for image in images], np.float32)
 
     def of(self, features: np.ndarray) -> Score:
         value = float(abs(features.mean(dtype=np.float64) - 127.5))
