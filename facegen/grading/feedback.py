@@ -18,7 +18,7 @@ from facegen.grading.evidence import Album, ShownRow
 from facegen.grading.flags import FLAGS, Flag
 from facegen.grading.flags.copies import SHARED_WITH
 from facegen.grading.leaderboard import Leaderboard
-from facegen.grading.page import median_of, page_of, place_of, ranks_of, scale_of_score
+from facegen.grading.page import median_of, page_of, place_of, scale_of_score, sharing
 from facegen.grading.rows import LeaderboardRow
 from facegen.submission.rules import check_student_number
 
@@ -75,10 +75,10 @@ def write_feedback(
         "ranked_by": board.ranked_by,
         "histogram": histogram_of(axis, values, board.target) if len(values) >= _FEWEST_SHOWN else None,
     }
-    ranks = ranks_of(board.rows)
+    shared = sharing(board.rows)
     with atomic_folder(folder) as temporary:
         for name, row, pictures in zip(file_names(rows), rows, shown, strict=True):
-            own = {"place": place_of(row, *ranks), "pseudonym": (called or {}).get(row.name)}
+            own = {"place": place_of(row, shared), "pseudonym": (called or {}).get(row.name)}
             (temporary / name).write_bytes(_page(row, pictures, axis, {**class_words, **own}).encode())
     left_out = len(board.rows) - len(rows)
     without = f"; {left_out:,} without a student number got none" if left_out else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,8 +31,7 @@ class Entry:
     Attributes:
         row: of the leaderboard.
         kind: ``"graded"``, ``"rejected"``, ``"missing"`` or ``"baseline"``.
-        place: its rank in words: ``"4"``, ``"=3"`` where others have that value, ``"3–7"`` where it cannot be told
-            from others by its value; "" without one.
+        place: its rank in words: ``"4"``, ``"=3"`` where others have it too; "" without one.
         scale: its value on the class's axis; None without a value.
         shown: its pictures and flags.
         keys: what the page's script sorts and filters by, in the form of attributes.
@@ -151,30 +151,16 @@ def median_of(values: Sequence[float]) -> float | None:
     return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
 
 
-def place_of(row: LeaderboardRow, ranks: Mapping[str, int], shared: Mapping[int, int]) -> str:
-    """A row's rank in words, as :attr:`Entry.place`.
-
-    Args:
-        ranks: by name.
-        shared: by rank, how many have it.
-    """
+def place_of(row: LeaderboardRow, shared: Mapping[int, int]) -> str:
+    """A row's rank in words, as :attr:`Entry.place`; ``shared`` is what :func:`sharing` gives."""
     if row.rank is None:
         return ""
-    among = [row.rank, *(ranks[name] for name in row.tied_with if name in ranks)]
-    low, high = min(among), max(among)
-    last = high + shared.get(high, 1) - 1 if low != high else high
-    if low != last:
-        return f"{low}–{last}"
-    return f"={low}" if shared.get(low, 1) > 1 else str(low)
+    return f"={row.rank}" if shared[row.rank] > 1 else str(row.rank)
 
 
-def ranks_of(rows: Sequence[LeaderboardRow]) -> tuple[dict[str, int], dict[int, int]]:
-    """What :func:`place_of` needs of all rows: ranks by name, and how many have each."""
-    shared: dict[int, int] = {}
-    for row in rows:
-        if row.rank is not None:
-            shared[row.rank] = shared.get(row.rank, 0) + 1
-    return {row.name: row.rank for row in rows if row.rank is not None}, shared
+def sharing(rows: Sequence[LeaderboardRow]) -> dict[int, int]:
+    """By rank, how many rows have it."""
+    return dict(Counter(row.rank for row in rows if row.rank is not None))
 
 
 def _with_baselines(board: Leaderboard) -> list[LeaderboardRow]:
@@ -197,14 +183,14 @@ def scale_of_score(axis: Axis, score: Score) -> Scale:
 
 
 def _entries(board: Leaderboard, rows: Sequence[LeaderboardRow], axis: Axis, shown: Sequence[ShownRow]) -> list[Entry]:
-    ranks, shared = ranks_of(board.rows)
+    shared = sharing(board.rows)
     baselines = {id(row) for row in board.baselines}
     entries = []
     for row, pictures in zip(rows, shown, strict=True):
         kind = "baseline" if id(row) in baselines else row.outcome.status
         score = row.score
         scale = scale_of_score(axis, score) if score else None
-        entries.append(Entry(row, kind, place_of(row, ranks, shared), scale, pictures, _keys(row, kind)))
+        entries.append(Entry(row, kind, place_of(row, shared), scale, pictures, _keys(row, kind)))
     return entries
 
 

@@ -32,7 +32,7 @@ from facegen.grading.flags import Flag
 from facegen.grading.known_pictures import KnownPictures
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.outcome import GradedSubmission, Outcome, pictures_jpeg, sheet_jpeg
-from facegen.grading.page import place_of, ranks_of, render
+from facegen.grading.page import place_of, render, sharing
 from facegen.grading.rows import Attempt, LeaderboardRow
 from facegen.scoring.score import Score
 from facegen.submission.rules import Code, Rejection
@@ -204,8 +204,8 @@ class TestKnownPictures:
 
 
 def test_ranks_are_shown_as_what_is_known_of_them(board: Leaderboard) -> None:
-    places = [place_of(row, *ranks_of(board.rows)) for row in board.rows]
-    assert places == ["1–2", "1–2", "=3", "=3", "", "", ""]
+    places = [place_of(row, sharing(board.rows)) for row in board.rows]
+    assert places == ["1", "2", "=3", "=3", "", "", ""]
 
 
 class TestCharts:
@@ -355,10 +355,10 @@ class TestFeedback:
             "11.00 and 13.00",
             "below the target of 20",
             "9.50",
-            "Your rank is 1–2 of 4",
+            "Your rank is 1 of 4: by its value your submission cannot be told from 1 other",
         ):
             assert words in pages["s7410001.html"], words
-        assert "shared with others of the same value" in pages["s7410003.html"]
+        assert "which others have too" in pages["s7410003.html"]
         assert "7.5 for the value." in pages["s7410003.html"] and "Q9920002_1.tar.gz" in pages["Q9920002.html"]
 
     def test_a_rejected_one_is_told_what_to_do(self, pages: dict[str, str]) -> None:
