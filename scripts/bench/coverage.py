@@ -21,7 +21,7 @@ they are of two, how often the better one is. "half shared": the same where half
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="an .npy of features")
     parser.add_argument("--population", type=Path, nargs="+", default=[], help=".npy files of features to draw from")
     parser.add_argument("--repeats", type=int, default=300)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="N")
     parser.add_argument("--pairs", action="store_true", help="of differences of two sets")
     options = parser.parse_args()
     if (options.reference is None) != (not options.population):
@@ -54,14 +55,14 @@ def main() -> None:
     columns += ["too low", "too high"]
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
     if options.reference is None:
-        simulated(options.repeats)
+        simulated(options.repeats, options.sizes)
         return
     reference = np.load(options.reference)
     for path in options.population:
         population = np.load(path)
         for dims in (population.shape[1], DIMS):
             statistics = frechet_statistics(reference[:, :dims])
-            for n in SIZES:
+            for n in options.sizes:
                 draw = drawn_from(population[:, :dims])
                 row(path.stem, draw, statistics, n, options.repeats, share=n / len(population))
 
@@ -71,7 +72,7 @@ def drawn_from(population: Features) -> Draw:
     return lambda n, random: population[random.choice(len(population), n, replace=False)]
 
 
-def simulated(repeats: int) -> None:
+def simulated(repeats: int, sizes: Sequence[int]) -> None:
     """Features of correlated columns against 10,000 that are Gaussian: Gaussian, heavy-tailed, and as after a ReLU."""
     random = np.random.default_rng(0)
     mixing = random.normal(size=(DIMS, DIMS)) * np.exp(-3 * np.arange(DIMS) / DIMS) / np.sqrt(DIMS)
@@ -85,7 +86,7 @@ def simulated(repeats: int) -> None:
         "rectified": (lambda n, random: np.maximum(1.2 * random.normal(size=(n, DIMS)) @ mixing.T, 0), rectified),
     }
     for name, (draw, statistics) in cases.items():
-        for n in SIZES:
+        for n in sizes:
             row(name, draw, statistics, n, repeats)
 
 
@@ -109,7 +110,7 @@ def of_pairs(options: argparse.Namespace) -> None:
         features = {path.stem: np.load(path) for path in options.population}
         populations = {name: (drawn_from(each), 1 / len(each)) for name, each in features.items()}
     names = list(populations)
-    for n in SIZES:
+    for n in options.sizes:
         for i, first in enumerate(names):
             for second in names[i : i + 2]:
                 pair_row((first, second), (populations[first], populations[second]), statistics, n, options.repeats)
