@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import Number, device_option, dims_option, extractor_option, weights_option
-from facegen.submission.rules import LIMITS
+from facegen.cli.options import device_option, dims_option, extractor_option, size_option, target_option, weights_option
 
 
 @click.command()
@@ -20,13 +19,8 @@ from facegen.submission.rules import LIMITS
     help="The zip to upload to Gradescope.",
 )
 @click.option("--points", type=click.Path(path_type=Path), metavar="RUBRIC", help="The course's rubric, TOML.")
-@click.option(
-    "--target",
-    type=Number(min=0, min_open=True),
-    show_default="20 for FID, none for another distance",
-    help="Pass below this value.",
-)
-@click.option("--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels.")
+@target_option("Pass below this value.")
+@size_option
 @extractor_option
 @weights_option
 @dims_option

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from facegen import console
-from facegen.cli.options import Number, device_option, dims_option, extractor_option, weights_option
+from facegen.cli.options import device_option, dims_option, extractor_option, target_option, weights_option
 from facegen.errors import Refused
 
 
@@ -22,12 +22,7 @@ from facegen.errors import Refused
 @extractor_option
 @dims_option
 @weights_option
-@click.option(
-    "--target",
-    type=Number(min=0, min_open=True),
-    show_default="20 for FID, none for another distance",
-    help="Stay below this value; exit code 1 where it is missed.",
-)
+@target_option("Stay below this value; exit code 1 where it is missed.")
 @click.option(
     "--save-stats",
     type=click.Path(path_type=Path),

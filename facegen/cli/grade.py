@@ -12,13 +12,13 @@ from facegen import console
 from facegen.cli.options import (
     SEEDS,
     ExtractorName,
-    Number,
     device_option,
     dims_option,
     extractor_option,
+    size_option,
+    target_option,
     weights_option,
 )
-from facegen.submission.rules import LIMITS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,13 +54,8 @@ class ShardType(click.ParamType):
 @click.option("--rank-by", type=click.Choice(["public", "private"]), default="public", help="The value that ranks.")
 @click.option("--strict-order", is_flag=True, help="Rank by value alone, whatever its error.")
 @click.option("--train", type=click.Path(path_type=Path), help="Training images: look for copies of them.")
-@click.option(
-    "--target",
-    type=Number(min=0, min_open=True),
-    show_default="20 for FID, none for another distance",
-    help="Pass below this value.",
-)
-@click.option("--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels.")
+@target_option("Pass below this value.")
+@size_option
 @click.option(
     "--from-generator",
     is_flag=True,
@@ -260,7 +255,7 @@ def _table(leaderboard: Leaderboard) -> Table:
             remarks = f"{row.outcome.rejection.code.value}: {row.outcome.rejection.message}"
         table.add_row(
             "" if row.rank is None else str(row.rank),
-            row.outcome.student_number or row.outcome.file,
+            row.name,
             "" if row.score is None else f"{row.score.value:.2f}",
             verdict,
             *(["" if row.points is None else f"{row.points:g}"] if has_points else []),

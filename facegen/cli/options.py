@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from facegen.extractors.table import extractors
-from facegen.submission.rules import LARGEST_SIZE
+from facegen.submission.rules import LARGEST_SIZE, LIMITS
 from facegen.training.hyperparameter import LARGEST_INTEGER, MOST_BATCH, MOST_KIMG
 
+FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -67,6 +69,18 @@ dims_option = click.option(
     type=int,
     show_default=", ".join(f"{entry.default_dims} of {entry.name}" for entry in extractors().values()),
     help="Features an image: 64, 192, 768 or 2048 of Inception.",
+)
+
+
+def target_option(help: str) -> Callable[[FunctionT], FunctionT]:
+    """``--target``, with what a command does by it."""
+    default = "20 for FID, none for another distance"
+    return click.option("--target", type=Number(min=0, min_open=True), show_default=default, help=help)
+
+
+#: Of the images that a course asks for.
+size_option = click.option(
+    "--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels."
 )
 weights_option = click.option(
     "--weights",

@@ -7,9 +7,8 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from facegen.device import choose_device, placed
 from facegen.errors import InputError
 from facegen.file_kinds import SAFETENSORS, kind_of_file
 from facegen.files import read_sealed_json, sha256_file, write_sealed_json, writing_told
-from facegen.gan.generators import CHUNK, image_chunks, to_uint8
+from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents
 from facegen.grading.fingerprints import Fingerprints
 from facegen.grading.grader import Scores
@@ -176,15 +175,8 @@ class _Generator:
                 f"The generator {self.path} draws {saved.size}x{saved.size} pixels, and submissions have "
                 f"{self.limits.resolution}."
             )
-        network = placed(saved.network, choose_device(self.device))
-
-        def images() -> Iterator[Images]:
-            for first in range(0, self.limits.count, CHUNK):
-                latents = normal_latents(0, first, CHUNK, saved.recipe.latent_dim)
-                for chunk in image_chunks(network, latents):
-                    yield from to_uint8(chunk).cpu().numpy()
-
-        drawn = np.stack(list(islice(images(), self.limits.count)))
+        latents = normal_latents(0, 0, self.limits.count, saved.recipe.latent_dim)
+        drawn = draw_images(placed(saved.network, choose_device(self.device)), latents)
         return drawn, Origin(trained_against=saved.trained_against), ()
 
 

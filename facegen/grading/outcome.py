@@ -75,6 +75,11 @@ class Outcome:
     submitted_at: datetime | None = None
 
     @property
+    def name(self) -> str:
+        """The student number; where there is none, the file's name."""
+        return self.student_number or self.file
+
+    @property
     def status(self) -> str:
         """``"graded"``, ``"rejected"`` or ``"missing"``."""
         return "graded" if self.graded is not None else "rejected" if self.rejection is not None else "missing"

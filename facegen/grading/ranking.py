@@ -48,13 +48,14 @@ def rank(
     graded = sorted(pairs, key=lambda pair: (_value(pair[1], by), pair[0].file))
     others = [(outcome, outcome.graded) for outcome in beside if outcome.graded is not None]
     found = [each for _, each in graded]
-    comparison = compare(found, by)
-    ranks = comparison.strict_ranks() if strict else comparison.ranks()
     has_private = bool(found) and all(each.private is not None for each in found)
-    names = [_called(outcome) for outcome, _ in graded]
+    comparisons = {which: compare(found, which) for which in (("public", "private") if has_private else (by,))}
+    comparison = comparisons[by]
+    ranks = comparison.strict_ranks() if strict else comparison.ranks()
+    names = [outcome.name for outcome, _ in graded]
     sentences: list[str | None] = [None] * len(graded)
     if has_private:
-        sentences = disagreements(compare(found, "public"), compare(found, "private"), names)
+        sentences = disagreements(comparisons["public"], comparisons["private"], names)
     twice = _told_twice(outcomes)
     rows: list[LeaderboardRow] = []
     with console.progress("Looking for shared images", total=len(graded), unit="submissions") as task:
@@ -70,10 +71,6 @@ def rank(
             task.advance()
     rejected = sorted((outcome for outcome in outcomes if outcome.rejection), key=lambda outcome: outcome.file)
     return (*rows, *(LeaderboardRow(outcome, notes=twice.get(outcome.file, ())) for outcome in rejected))
-
-
-def _called(outcome: Outcome) -> str:
-    return outcome.student_number or outcome.file
 
 
 def _value(found: GradedSubmission, by: str) -> float:
@@ -151,4 +148,4 @@ def _shared_images(
 
 def _whose(outcome: Outcome) -> str:
     """Equal for submissions of one student."""
-    return (outcome.student_number or outcome.file).casefold()
+    return outcome.name.casefold()

@@ -79,7 +79,7 @@ class LeaderboardRow:
     @property
     def name(self) -> str:
         """The student number; where there is none, the file's name."""
-        return self.outcome.student_number or self.outcome.file
+        return self.outcome.name
 
     @property
     def private(self) -> Score | None:

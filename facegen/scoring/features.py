@@ -214,21 +214,6 @@ def _finite(features: Features, extractor: FeatureExtractor, description: str) -
     return features
 
 
-def compute_sparingly(images: Images, extractor: FeatureExtractor, description: str) -> SetFeatures:
-    """As :func:`compute_features` of images [N, H, W, 3], in less memory: the network is gone before sums are made."""
-    features = np.empty((len(images), extractor.dims), np.float32)
-    try:
-        with console.progress(f"Taking features of {description}", len(images)) as task:
-            for first in range(0, len(images), extractor.batch):
-                batch = list(images[first : first + extractor.batch])
-                features[first : first + len(batch)] = _finite(extractor(batch), extractor, description)
-                task.advance(len(batch))
-    finally:
-        extractor.release()
-    require_enough(len(images), description)
-    return summarise(images, features)
-
-
 def summarise(images: Images, features: Features) -> SetFeatures:
     """What :func:`compute_features` leaves of images [N, H, W, 3] whose features [N, D] there are already."""
     properties = PropertyCollector()

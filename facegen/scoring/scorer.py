@@ -34,7 +34,6 @@ from facegen.scoring.features import (
     SetFeatures,
     complete,
     compute_features,
-    compute_sparingly,
     features_of,
     stored_rows,
     summarise,
@@ -92,15 +91,17 @@ class Scorer:
     @property
     def key(self) -> str:
         """A hash that changes whenever a score of the same images could, but for the verdict on the target."""
-        network = [self.extractor.name, self.extractor.weights_sha256, self.extractor.dims, self.extractor.code]
-        everything = json.dumps([code_hash(__name__), *network, self.reference.sha256])
-        return hashlib.sha256(everything.encode()).hexdigest()
+        return self._hash(code_hash(__name__), self.reference.sha256)
 
     @property
     def features_key(self) -> str:
         """A hash that changes whenever :meth:`features_of` the same images could."""
+        return self._hash(code_hash("facegen.scoring.features"))
+
+    def _hash(self, *depends_on: str) -> str:
+        """A hash of the network and of what else a result depends on."""
         network = [self.extractor.name, self.extractor.weights_sha256, self.extractor.dims, self.extractor.code]
-        return hashlib.sha256(json.dumps([code_hash("facegen.scoring.features"), *network]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([*network, *depends_on]).encode()).hexdigest()
 
     @property
     def label(self) -> str:
@@ -128,10 +129,7 @@ class Scorer:
         Raises:
             InputError: fewer than two images.
         """
-        if self.extractor.one_by_one and isinstance(images, np.ndarray):
-            found = compute_sparingly(images, self.extractor, description)
-        else:
-            found = compute_features(images, self.extractor, description, total)
+        found = compute_features(images, self.extractor, description, total)
         return self._scored(found, Origin(trained_against=trained_against))[0]
 
     def score_features(
