@@ -17,7 +17,7 @@ from facegen.files import is_left
 from facegen.grading.entries import files_below, is_zip, member_at_hand, members_of, read_text
 from facegen.grading.layouts import Layout, Placed, recognise, submitted_at
 from facegen.grading.number_pattern import NumberPattern
-from facegen.submission.rules import SUFFIX, Rejection, student_number_of
+from facegen.submission.rules import LIMITS, SUFFIX, Limits, Rejection, student_number_of
 
 #: Beside tarballs in a folder these are no submissions.
 _NOT_SUBMISSIONS = frozenset({".md", ".txt", ".csv", ".json", ".html", ".pdf", ".log"})
@@ -234,10 +234,10 @@ def file_name(path: Path) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def number_of(found: Found) -> str | None:
-    """The student number of a file, as its row will have it; None where its name has none."""
+def number_of(found: Found, limits: Limits = LIMITS) -> str | None:
+    """The student number of a file, as its row will have it under ``limits``; None where its name has none."""
     try:
-        return found.student_number or student_number_of(found.file)
+        return found.student_number or student_number_of(found.file, limits)
     except Rejection:
         return None
 

@@ -20,7 +20,7 @@ from facegen.grading.course import open_course
 from facegen.grading.csv_columns import CsvColumns
 from facegen.grading.evidence import Album
 from facegen.grading.feedback import require_feedback_place, write_feedback
-from facegen.grading.found import find_submissions
+from facegen.grading.found import find_submissions, number_of
 from facegen.grading.generators import GeneratorReader
 from facegen.grading.grader import Grader
 from facegen.grading.gradescope import Upload, failures_told
@@ -163,7 +163,9 @@ def grade(
     rules = optional_path(points), optional_path(roster), optional_path(submitted_at), policy
     course = open_course(*rules, has_private=bool(second), ranked_by=rank_by)
     staff = parse_baselines(baselines)
-    found = course.dated([upload.found()] if upload else find_submissions(submissions, out, number_pattern))
+    files = [upload.found()] if upload else find_submissions(submissions, out, number_pattern)
+    # Now, as the limits tell what a submission is called: times and deadlines go by the number.
+    found = course.dated([replace(each, student_number=number_of(each, limits)) for each in files])
     share = share_of(found, shard)
     if shard is not None:  # who is missing, and which attempt counts, the whole class tells alone
         course, staff = replace(course, roster=None, policy=None), []

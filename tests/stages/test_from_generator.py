@@ -67,6 +67,20 @@ def test_what_pack_writes_is_graded(run: Path, reference: Path, tmp_path: Path, 
         assert [row["status"] for row in csv.DictReader(file)] == ["graded", "graded", "rejected"]
 
 
+def test_times_by_student_number_are_those_of_generators_too(run: Path, reference: Path, tmp_path: Path) -> None:
+    pack(run, "s1", seed=7, size=32, out=tmp_path / "submissions")
+    (tmp_path / "times.csv").write_text("number,time\ns1,2026-11-20T23:59:00+09:00\n", encoding="utf-8")
+    board = grade(
+        tmp_path / "submissions",
+        reference=reference,
+        size=32,
+        from_generator=True,
+        submitted_at=tmp_path / "times.csv",
+        out=tmp_path / "grades",
+    ).leaderboard
+    assert str(board.rows[0].outcome.submitted_at) == "2026-11-20 23:59:00+09:00"
+
+
 def test_under_one_seed_the_same_generator_is_seen_to_be_shared(run: Path, reference: Path, tmp_path: Path) -> None:
     for student, seed in (("s1", 7), ("s2", 8)):
         pack(run, student, seed=seed, size=32, out=tmp_path / "submissions")
