@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from facegen.files import StrPath, optional_path
 from facegen.locks import remove_unclaimed, sole_use
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.acceleration import compiler_failed
+from facegen.training.boards import BoardOpener, find_board
 from facegen.training.checkpoint import (
     BEST,
     CHECKPOINTS,
@@ -73,6 +74,7 @@ def train(
     resume: bool = False,
     extractor: str | None = None,
     weights: StrPath | None = None,
+    boards: Sequence[str] = ("tensorboard",),
 ) -> TrainResult:
     """Train the recipe on the dataset, and go on where the run was left when it is of the same recipe and dataset.
 
@@ -85,6 +87,7 @@ def train(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         resume: demand that there is something to go on from.
         extractor, weights: the network of the periodic score, as in :func:`facegen.fid`.
+        boards: names of what is told of the run beside its log.
 
     Raises:
         InputError: no such dataset or recipe; a dataset that changed since it was prepared, or changes in the meantime;
@@ -102,13 +105,14 @@ def train(
     if len(faces.training_rows()) < 2:
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
     overrides = dict(overrides or {})
+    openers = [find_board(name) for name in boards]
     chosen = _override(_choose_recipe(recipe, run), overrides)
     with ExitStack() as stack:
         if is_writing_process():
             # By its real path: a link to a run is the same run.
             stack.enter_context(sole_use(run.resolve(), f"trains into {run}"))
             stack.enter_context(_folder(run))
-        return _train(faces, run, chosen, overrides, device, resume, extractor, weights)
+        return _train(faces, run, chosen, overrides, device, resume, extractor, weights, openers)
 
 
 @contextmanager
@@ -138,6 +142,7 @@ def _train(
     resume: bool,
     extractor: str | None,
     weights: Path | None,
+    boards: Sequence[BoardOpener],
 ) -> TrainResult:
     """:func:`train` with the recipe chosen and the folder for this process alone."""
     checkpoint = _checkpoint_to_continue(run, chosen, faces)
@@ -177,6 +182,7 @@ def _train(
                 scorer=scorer,
                 checkpoint=checkpoint,
                 must_compile=overrides.get("compile") is True,
+                boards=boards,
             )
         except Stopped:
             if ranks.is_writer:

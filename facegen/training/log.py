@@ -1,4 +1,4 @@
-"""What a run tells while it goes: ``log.jsonl``, TensorBoard and warnings in words.
+"""What a run tells while it goes: ``log.jsonl``, its boards and warnings in words.
 
 A tick that scored has the value in ``score`` and what it is called in ``metric`` (``"FID"``, ``"effnet-lite0 FD"``). It
 has ``fid`` too only where it is FID: of the published Inception's 2,048 features.
@@ -11,7 +11,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 from facegen import console
 from facegen.errors import InputError
 from facegen.files import open_regular, write_text
-from facegen.training.board import Board
+from facegen.training.boards import Board
 from facegen.training.figures import Figures
 
 LOG = "log.jsonl"
@@ -91,12 +91,17 @@ def _parsed(text: bytes, path: Path) -> list[dict[str, Any]]:
 
 
 class TrainingLog:
-    """Appends ticks to ``log.jsonl`` and TensorBoard; on resume it forgets what came after the checkpoint.
+    """Appends ticks to ``log.jsonl`` and tells boards; on resume it forgets what came after the checkpoint.
 
-    A line that cannot be written raises OSError. TensorBoard's file may fail: that is said once.
+    A line that cannot be written raises OSError.
+
+    Args:
+        run: the folder.
+        kimg: from where the run goes on.
+        boards: what else is told of each tick.
     """
 
-    def __init__(self, run: Path, kimg: float) -> None:
+    def __init__(self, run: Path, kimg: float, boards: Sequence[Board] = ()) -> None:
         text = _text(run)
         if text and not text.endswith(b"\n"):
             console.warn(f"The last line of {run / LOG} is cut off, as when a process is killed: it is left out.")
@@ -109,7 +114,7 @@ class TrainingLog:
         write_text(run / LOG, "".join(_line(tick) for tick in kept))
         self._path, self._folder = run / LOG, run.stat()
         self._file = _open(self._path)
-        self._board = Board(run, purge_step=round(kimg * 1000) + 1)
+        self._boards = boards
 
     def __enter__(self) -> TrainingLog:
         return self
@@ -117,8 +122,7 @@ class TrainingLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._board:
-            self._file.close()
+        self._file.close()
 
     def require_in_place(self) -> None:
         """Begin a new log where somebody took this one out of its run, and say so.
@@ -149,21 +153,22 @@ class TrainingLog:
         self._file.close()
         write_text(self._path, "".join(map(_line, ticks)))
         self._file = _open(self._path)
-        self._tell_board(kimg, figures)
+        self._tell_boards(kimg, figures)
 
     def tick(self, tick: Tick) -> None:
-        """Write one tick: what is not finite as null. TensorBoard has its numbers, and its ``metric`` as text."""
+        """Write one tick: what is not finite as null. Boards have its numbers, and its ``metric`` as text."""
         line = _line(tick).encode()
         if self._file.write(line) < len(line):  # of what a full disk takes a part of, it says no error
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         kimg = tick["kimg"]
         assert isinstance(kimg, (int, float)), "every tick has its kimg"
-        self._tell_board(kimg, tick)
+        self._tell_boards(kimg, tick)
 
-    def _tell_board(self, kimg: float, figures: Tick) -> None:
+    def _tell_boards(self, kimg: float, figures: Tick) -> None:
         finite = null_where_not_finite(figures)
         told = {name: value for name, value in finite.items() if name != "kimg" and value is not None}
-        self._board.add(round(kimg * 1000), told)
+        for board in self._boards:
+            board.add(round(kimg * 1000), told)
 
 
 def _open(path: Path) -> io.FileIO:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from facegen.data.dataset import FaceDataset
 from facegen.errors import FacegenError, InputError, in_words
 from facegen.training.acceleration import open_trainer
 from facegen.training.batches import RealImages
+from facegen.training.boards import BoardOpener
 from facegen.training.checkpoint import BEST, TRAINER, checkpoint_files, is_last, owes_score
 from facegen.training.clock import Clock, Length
 from facegen.training.distributed import Ranks
@@ -49,6 +50,7 @@ def training_loop(
     scorer: PeriodicScorer | None = None,
     checkpoint: dict[str, Any] | None = None,
     must_compile: bool = False,
+    boards: Sequence[BoardOpener] = (),
 ) -> LoopResult:
     """Train as long as the recipe says, from the start or from a checkpoint's state.
 
@@ -57,6 +59,7 @@ def training_loop(
     Args:
         scorer: scores the averaged generator now and then.
         must_compile: the recipe's ``compile`` is not to be given up where it fails.
+        boards: what is told of the run beside its log, on the writer.
 
     Raises:
         InputError: a batch that does not divide into the ranks; a dataset whose pixels change while they are read; a
@@ -95,15 +98,17 @@ def training_loop(
                 ) from problem
         return trainer
 
-    saved, health = Outputs(run, dataset.size, dataset.sha256), Health()
+    health = Health()
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
         stack.enter_context(_tuned_convolutions())
         first = seen // recipe.images_per_step
         trainer, take_step = open_trainer(build, recipe, first, world=ranks.world, must_compile=must_compile)
+        told = [stack.enter_context(closing(open_board(run, recipe, seen))) for open_board in boards if ranks.is_writer]
+        saved = Outputs(run, dataset.size, dataset.sha256, told)
         if ranks.is_writer:
             saved.recipe(recipe)  # nothing earlier: what is broken off before its first step leaves nothing
-            log = stack.enter_context(TrainingLog(run, seen / 1000))
+            log = stack.enter_context(TrainingLog(run, seen / 1000, told))
             total = None if recipe.minutes else _whole_steps(recipe)
             bar = stack.enter_context(console.progress(f"Training {recipe.name}", total, done=seen))
             memory = "the device's" if real.on_device else "main"

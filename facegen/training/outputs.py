@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -14,6 +15,7 @@ from facegen.files import write_text
 from facegen.gan.generators import draw_images, standing_statistics
 from facegen.gan.latents import normal_latents
 from facegen.pictures.contact_sheet import contact_sheet, save_png
+from facegen.training.boards import Board
 from facegen.training.checkpoint import LAST, RECIPE, SAMPLES, TRAINER, save_checkpoint, save_generator
 from facegen.training.distributed import Ranks
 from facegen.training.log import null_where_not_finite
@@ -67,6 +69,7 @@ class Outputs:
     run: Path
     size: int
     dataset_sha256: str
+    boards: Sequence[Board] = ()
 
     def recipe(self, recipe: Recipe) -> None:
         """What the run is trained by."""
@@ -90,10 +93,12 @@ class Outputs:
         save_checkpoint(self.run, {TRAINER: trainer.state_dict(), "images_seen": seen, **progress, **whose})
 
     def samples(self, trainer: Trainer, seen: int) -> None:
-        """The averaged generator, and a grid of its images."""
-        grid = contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES))
-        save_png(self.run / SAMPLES / f"kimg-{seen / 1000:010.3f}.png", grid)
+        """The averaged generator, and a grid of its images, which boards are shown."""
+        path = self.run / SAMPLES / f"kimg-{seen / 1000:010.3f}.png"
+        save_png(path, contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES)))
         self.generator(LAST, trainer, seen, None)
+        for board in self.boards:
+            board.picture(seen, path)
 
 
 def take_standing_statistics(trainer: Trainer) -> None:

@@ -13,8 +13,6 @@ from xml.etree import ElementTree
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from facegen.data.images import open_images
@@ -31,7 +29,7 @@ from facegen.scoring.features import FeatureSet
 from facegen.scoring.metric import MetricInputs
 from facegen.scoring.metric_table import MEMORIZATION, measure
 from facegen.scoring.report import sentences, write_report
-from facegen.scoring.report.charts import Mark, curve_chart, nice_ticks, scale_chart
+from facegen.scoring.report.charts import Mark, curve_chart, scale_chart
 from facegen.scoring.report.embedded import SIDE, read_pictures, sheet
 from facegen.scoring.score import Score
 
@@ -255,16 +253,6 @@ class TestSentences:
 
 
 class TestCharts:
-    @given(st.floats(-1e6, 1e6), st.floats(0, 1e6))
-    def test_ticks_enclose_and_are_few(self, low: float, width: float) -> None:
-        ticks = nice_ticks(low, low + width)
-        assert ticks[0] <= low + 1e-6 and ticks[-1] >= low + width - 1e-6
-        assert 2 <= len(ticks) <= 10 and len(np.unique(np.diff(ticks).round(9))) <= 1 + (len(ticks) > 2)
-
-    def test_ticks_by_hand(self) -> None:
-        assert nice_ticks(0, 117.9) == [0, 20, 40, 60, 80, 100, 120]
-        assert nice_ticks(16.1, 16.9) == [16.0, 16.2, 16.4, 16.6, 16.8, 17.0]
-
     def test_marks_lie_to_scale(self) -> None:
         marks = [Mark("a", 0.0, None, "0", "floor"), Mark("b", 5.0, (4.0, 6.0), "5", "value")]
         svg = ElementTree.fromstring(scale_chart([*marks, Mark("c", 10.0, None, "10", "limit")], 7.5))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from facegen.training.board import PREFIX
 from facegen.training.log import LOG, Health, TrainingLog, describe_tick, read_log
 
 WELL = {"d_real": 0.7, "d_fake": 0.3, "spread": 0.4}
@@ -122,26 +121,3 @@ def test_a_line_that_a_killed_process_cut_off_is_said(tmp_path: Path, capsys: py
     with TrainingLog(tmp_path / "run", 2.0):
         pass
     assert "is cut off, as when a process is killed" in capsys.readouterr().err.replace("\n", " ")
-
-
-def test_training_goes_on_without_tensorboard_and_says_so_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(self: object, data: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    (tmp_path / "run").mkdir()
-    monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", full)
-    with TrainingLog(tmp_path / "run", 0) as log:
-        for kimg in (1.0, 2.0):
-            log.tick({"kimg": kimg, "loss_d": 1.0})
-    assert [tick["kimg"] for tick in read_log(tmp_path / "run")] == [1.0, 2.0]
-    assert capsys.readouterr().err.count("TensorBoard's file") == 1
-
-
-def test_a_clock_that_went_back_names_no_file_before_the_last(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / f"{PREFIX}9999999998.host.1").touch()
-    with TrainingLog(tmp_path / "run", 0):
-        pass
-    assert list((tmp_path / "run").glob(f"{PREFIX}9999999999.*"))

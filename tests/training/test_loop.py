@@ -23,6 +23,7 @@ from facegen.training.loop import Diverged, LoopResult, training_loop
 from facegen.training.outputs import Outputs, PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe
 from facegen.training.stopping import Stopped
+from facegen.training.tensorboard import TensorBoard
 from facegen.training.trainer import Trainer
 
 PENALISED = {"discriminator_norm": "none", "loss": "relativistic", "r1_gamma": 2.0, "r2_gamma": 2.0}
@@ -31,6 +32,7 @@ MEASURED = ("loss_d", "loss_g", "d_real", "d_fake", "spread")
 
 def go(recipe: Recipe, dataset: FaceDataset, run: Path, **options: Any) -> LoopResult:
     run.mkdir(exist_ok=True)
+    options.setdefault("boards", [TensorBoard])
     return training_loop(
         recipe, dataset, run, device=torch.device("cpu"), precision=torch.float32, ranks=Ranks(), **options
     )

@@ -11,11 +11,11 @@ import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from facegen import console
 from facegen.errors import in_words
+from facegen.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -23,15 +23,16 @@ if TYPE_CHECKING:
 PREFIX = "events.out.tfevents."
 
 
-class Board:
+class TensorBoard:
     """Appends to an event file in ``run`` of its own. What cannot be written is said once, in a warning.
 
     Args:
         run: the folder.
-        purge_step: TensorBoard drops what earlier files have of this step and of later ones.
+        recipe: what it trains, which TensorBoard is not told.
+        seen: images that were shown before. What earlier files have of later steps, TensorBoard drops.
     """
 
-    def __init__(self, run: Path, purge_step: int) -> None:
+    def __init__(self, run: Path, recipe: Recipe, seen: int) -> None:
         # As late as possible: TensorBoard is slow to import.
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -43,16 +44,7 @@ class Board:
         except OSError as problem:
             self._give_up(problem)
         self._write(Event(file_version="brain.Event:2"))
-        self._write(Event(session_log=SessionLog(status=SessionLog.START), step=purge_step))
-
-    def __enter__(self) -> Board:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._writer is not None:
-            self._writer.close()  # it has no buffer, so nothing is left to write
+        self._write(Event(session_log=SessionLog(status=SessionLog.START), step=seen + 1))
 
     def add(self, step: int, values: Mapping[str, float | str]) -> None:
         """Write numbers as scalars, and words as text, by their names."""
@@ -62,6 +54,13 @@ class Board:
         for name, value in values.items():
             summary = text(name, value) if isinstance(value, str) else scalar(name, value)
             self._write(Event(summary=summary, step=step))
+
+    def picture(self, step: int, path: Path) -> None:
+        """Nothing: the run's folder has the grids, and an event file would have them twice."""
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()  # it has no buffer, so nothing is left to write
 
     def _write(self, event: Event) -> None:
         if self._writer is None:
