@@ -2,9 +2,9 @@
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
 :func:`pack`, :func:`grade` and :func:`run`, :func:`autograder` for Gradescope, :func:`interpolate` and
-:func:`arithmetic` of latents, and :func:`inspect` of a network, :func:`doctor` of this machine; their results; and four
-functions that add to facegen's tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing
-until one is used.
+:func:`arithmetic` of latents, :func:`plan` of a run, and :func:`inspect` of a network, :func:`doctor` of this
+machine; their results; and four functions that add to facegen's tables, as :func:`register_metric`. They load lazily:
+``import facegen`` costs nothing until one is used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "prepare": "facegen.stages.prepare",
     "train": "facegen.stages.train",
+    "plan": "facegen.stages.plan",
     "sample": "facegen.stages.sample",
     "interpolate": "facegen.stages.interpolate",
     "arithmetic": "facegen.stages.arithmetic",
@@ -38,6 +39,7 @@ _EXPORTS = {
     "Metric": "facegen.scoring.metric",
     "PrepareResult": "facegen.stages.prepare",
     "TrainResult": "facegen.stages.train",
+    "PlanResult": "facegen.stages.plan",
     "SampleResult": "facegen.stages.sample",
     "InterpolateResult": "facegen.stages.interpolate",
     "ArithmeticResult": "facegen.stages.arithmetic",
@@ -72,6 +74,7 @@ __all__ = [
     "InterpolateResult",
     "Metric",
     "PackResult",
+    "PlanResult",
     "PrepareResult",
     "Recipe",
     "Refused",
@@ -87,6 +90,7 @@ __all__ = [
     "inspect",
     "interpolate",
     "pack",
+    "plan",
     "prepare",
     "register_architecture",
     "register_extractor",

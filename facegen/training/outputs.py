@@ -87,10 +87,10 @@ class Outputs:
             score=None if score is None else json.dumps(null_where_not_finite(score)),
         )
 
-    def checkpoint(self, trainer: Trainer, seen: int, progress: dict[str, Any]) -> None:
-        """All that is needed to go on, ``progress`` among it."""
+    def checkpoint(self, trainer: Trainer, seen: int, progress: dict[str, Any]) -> Path:
+        """All that is needed to go on, ``progress`` among it; its path."""
         whose = {"recipe": trainer.recipe.to_dict(), "dataset_sha256": self.dataset_sha256}
-        save_checkpoint(self.run, {TRAINER: trainer.state_dict(), "images_seen": seen, **progress, **whose})
+        return save_checkpoint(self.run, {TRAINER: trainer.state_dict(), "images_seen": seen, **progress, **whose})
 
     def samples(self, trainer: Trainer, seen: int) -> None:
         """The averaged generator, and a grid of its images, which boards are shown."""
