@@ -16,7 +16,7 @@ from facegen.errors import EnvironmentProblem
 
 #: Seconds between two tries of one that waits.
 _EVERY = 0.2
-#: Seconds after which one that does not wait tries once more: who asks (:func:`is_held`) may have had a free lock just then.
+#: Seconds after which everyone tries once more: who asks (:func:`is_held`) may have had a free lock just then.
 _ASKED = 0.02
 #: Bytes of a name that a hidden file's own name is made of: file systems take 255, and something is added to it.
 _LONGEST = 200
@@ -99,19 +99,12 @@ def is_held(path: Path) -> bool | None:
     """
     path = Path(os.path.realpath(path))
     try:
-        file = open(_lock_file(path), "rb", buffering=0, opener=_open_itself)
+        number = _open_itself(str(_lock_file(path)), os.O_RDONLY)
     except FileNotFoundError:
         return False if _has_locks(path) and os.access(path.parent, os.W_OK) else None
     except OSError:
         return None
-    with file:
-        try:
-            _lock(file)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return None
-    return False
+    return _is_locked(number)
 
 
 def _has_locks(folder: Path) -> bool:
@@ -122,15 +115,20 @@ def _has_locks(folder: Path) -> bool:
         number = os.open(folder, os.O_RDONLY)
     except OSError:
         return False
+    return _is_locked(number) is not None
+
+
+def _is_locked(number: int) -> bool | None:
+    """Whether another process has locked an open file, which is closed; None where there are no locks."""
     try:
         _lock_number(number)
-    except BlockingIOError:  # somebody else tries it, too
+    except BlockingIOError:
         return True
     except OSError:
-        return False
+        return None
     finally:
         os.close(number)
-    return True
+    return False
 
 
 def _lock_file(path: Path) -> Path:

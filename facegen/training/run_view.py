@@ -25,7 +25,7 @@ ROLLBACK = "rollback.json"
 State = Literal["beginning", "training", "finished", "stopped"]
 #: Ticks that the present pace is taken over.
 PACE_TICKS = 10
-#: Where no lock can be asked for, a run is taken to train for so many seconds after its last tick, or so many ticks' time.
+#: Where no lock can be asked for, a run trains for so many seconds after its last tick, or the time of so many.
 QUIET_SECONDS, QUIET_TICKS = 300.0, 5.0
 #: Bytes of a rollback.json: the dropped ticks of a long run are some of them.
 _MOST_ROLLBACK = 64 << 20
@@ -220,7 +220,8 @@ class _LogReader:
             return None
         except OSError as problem:
             raise InputError(
-                f"Cannot read the log {self._path}: {problem.strerror or problem}.", "Move it out of the run, or mend it."
+                f"Cannot read the log {self._path}: {problem.strerror or problem}.",
+                "Move it out of the run, or mend it.",
             ) from problem
         whole = text[: text.rfind(b"\n") + 1]
         if whole:
@@ -287,7 +288,9 @@ def _require_run(path: Path, *, is_training: bool) -> None:
             return
         inside = sorted(each.parent for each in path.glob(f"*/{RECIPE}"))
     except OSError as problem:
-        raise InputError(f"Cannot read the run {path}: {problem.strerror or problem}.", "Ask for the right to.") from None
+        raise InputError(
+            f"Cannot read the run {path}: {problem.strerror or problem}.", "Ask for the right to."
+        ) from problem
     if inside:
         more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
         named = ", ".join(map(str, inside[:3])) + more
@@ -299,15 +302,15 @@ def _require_run(path: Path, *, is_training: bool) -> None:
 
 def _grids(run: Path) -> tuple[Grid, ...]:
     try:
-        names = os.listdir(run / SAMPLES)
+        files = list((run / SAMPLES).iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as problem:
         raise InputError(
             f"Cannot read the grids in {run / SAMPLES}: {problem.strerror or problem}.", "Ask for the right to."
         ) from problem
-    found = ((_GRID.fullmatch(name), name) for name in names)
-    return tuple(sorted((Grid(float(m[1]), run / SAMPLES / name) for m, name in found if m), key=lambda g: g.kimg))
+    named = ((_GRID.fullmatch(path.name), path) for path in files)
+    return tuple(sorted((Grid(float(name[1]), path) for name, path in named if name), key=lambda grid: grid.kimg))
 
 
 def _scores(ticks: Sequence[Mapping[str, Any]]) -> tuple[str | None, tuple[RunScore, ...], int]:
