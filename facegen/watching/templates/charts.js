@@ -143,7 +143,7 @@ class Chart {
     }
     const start = Math.min(0, ...xs), end = Math.max(...xs, start + 1e-9);
     const words = marks.map(onAxis);
-    const left = 12 + 7.2 * Math.max(...words.map((word) => word.length)), right = width - 14, top = 10, bottom = height - 26;
+    const left = Math.max(44, 12 + 7.2 * Math.max(...words.map((word) => word.length))), right = width - 14, top = 10, bottom = height - 26;
     const across = (x) => left + (x - start) / (end - start) * (right - left);
     const up = (y) => this.usesLog
       ? bottom - Math.log(y / low) / Math.log(high / low) * (bottom - top)
