@@ -1,11 +1,10 @@
-"""Pages that stand alone: templates that escape what is put in, and the hashes by which a browser runs their scripts."""
+"""Pages that stand alone: templates that escape what is put in, and the hashes of their scripts."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from facegen.printable import printable
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 def templates_of(package: str) -> Environment:
     """The templates in the folder ``templates`` of a package. All text in them is escaped, and fit to be seen.
 
-    ``sha256(name)`` is a file's hash, as a Content-Security-Policy gives it: of what ``{% include name %}`` writes.
+    ``sha256(name)`` in them is :func:`sha256_of` a file of theirs.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -32,14 +31,13 @@ def templates_of(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.globals["sha256"] = _source_hash(templates)
+    templates.globals["sha256"] = partial(sha256_of, package)
     return templates
 
 
-def _source_hash(templates: Environment) -> Callable[[str], str]:
-    def of(name: str) -> str:
-        assert templates.loader is not None
-        source = templates.loader.get_source(templates, name)[0].removesuffix("\n")
-        return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-
-    return of
+def sha256_of(package: str, name: str) -> str:
+    """The hash of a template's text, as a Content-Security-Policy gives it: of what ``{% include name %}`` writes."""
+    templates = templates_of(package)
+    assert templates.loader is not None
+    source = templates.loader.get_source(templates, name)[0].removesuffix("\n")
+    return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()

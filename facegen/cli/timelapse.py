@@ -15,7 +15,10 @@ from facegen.cli.options import Number
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--images", type=click.IntRange(1, 64), default=16, help="Faces in each frame, the first of the grid.")
 @click.option(
-    "--seconds", type=Number(0, 600, min_open=True), default=12.0, help="From the first grid to the last, which then stays."
+    "--seconds",
+    type=Number(0, 600, min_open=True),
+    default=12.0,
+    help="From the first grid to the last, which then stays.",
 )
 @click.option(
     "--fps", type=click.IntRange(1, 60), show_default="30; GIF: 10", help="Frames a second; a GIF has at most 50."

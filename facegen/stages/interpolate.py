@@ -102,4 +102,3 @@ def interpolate(
         save_gif(out, images, max(1, round(100 / fps)) * GIF_UNIT)
     console.info(f"Walked between {len(ends)} faces in {len(images)} images.")
     return InterpolateResult(out, len(ends), len(images))
-

@@ -58,7 +58,7 @@ class Frame(NamedTuple):
     grid: int
     blend: float
     kimg: float
-    count: int
+    repeats: int
 
 
 def timelapse(
@@ -66,8 +66,8 @@ def timelapse(
 ) -> TimelapseResult:
     """Draw the faces of a run's fixed latents through training, from its sample grids.
 
-    Grids stand at even distances in the logarithm of their kimg, for early training changes fast; each becomes the next in a
-    short cross-fade, and the last stays for two seconds. Beneath the faces are the kimg and the score that was last measured.
+    Time goes by the logarithm of kimg, for early training changes fast. Each grid becomes the next in a short
+    cross-fade, and the last stays for two seconds. Beneath the faces are the kimg and the last score until then.
 
     Args:
         run: a run folder; it may still train.
@@ -105,10 +105,10 @@ def timelapse(
                 bar.advance()
 
     if is_gif:
-        save_gif(out, drawn(), [_milliseconds(frame.count, fps) for frame in frames])
+        save_gif(out, drawn(), [_milliseconds(frame.repeats, fps) for frame in frames])
     else:
-        save_mp4(out, zip(drawn(), (frame.count for frame in frames), strict=True), fps)
-    lasts = sum(frame.count for frame in frames) / fps
+        save_mp4(out, zip(drawn(), (frame.repeats for frame in frames), strict=True), fps)
+    lasts = sum(frame.repeats for frame in frames) / fps
     console.info(
         f"{len(grids)} of {len(view.grids)} grids, from {grids[0].kimg:g} to {grids[-1].kimg:g} kimg, in {lasts:.1f} s."
     )
@@ -152,7 +152,7 @@ def schedule(kimgs: Sequence[float], seconds: float, fps: int) -> list[Frame]:
         if blend or not frames or frames[-1].grid != at:
             frames.append(Frame(at, blend, kimgs[at] + blend * (kimgs[at + 1] - kimgs[at]), 1))
         else:
-            frames[-1] = frames[-1]._replace(count=frames[-1].count + 1)
+            frames[-1] = frames[-1]._replace(repeats=frames[-1].repeats + 1)
     frames.append(Frame(len(kimgs) - 1, 0.0, kimgs[-1], max(1, round(HOLD * fps))))
     return frames
 
@@ -172,7 +172,7 @@ def _words(view: RunView, grid: Grid) -> tuple[str, str]:
 
 
 def _read_grids(view: RunView, images: int) -> tuple[list[Grid], list[Pixels]]:
-    """The grids that are shown, and the first ``images`` faces of each, uint8 [N, S, S, 3]; what is left out is said."""
+    """The grids that are shown, and the first faces of each, uint8 [images, S, S, 3]; what is left out is said."""
     read: list[tuple[Grid, Pixels]] = []
     for grid in spread_grids(view.grids, MOST_GRIDS):
         try:
@@ -188,8 +188,8 @@ def _read_grids(view: RunView, images: int) -> tuple[list[Grid], list[Pixels]]:
         others = [grid for grid, cells in read if cells.shape != usual]
         read = [(grid, cells) for grid, cells in read if cells.shape == usual]
         console.warn(
-            f"{len(others)} grid{'s are' if len(others) > 1 else ' is'} left out for another size than the others' faces of "
-            f"{usual[1]}×{usual[1]}, such as {others[0].path}."
+            f"{len(others)} grid{'s are' if len(others) > 1 else ' is'} left out for another size than the others' faces "
+            f"of {usual[1]}×{usual[1]}, such as {others[0].path}."
         )
     if len(read) < 2:
         raise InputError(

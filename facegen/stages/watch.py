@@ -53,8 +53,9 @@ def watch(runs: StrPath | Sequence[StrPath], *, port: int | None = None, out: St
     with open_server(Runs(paths), port) as server:
         console.result(server.address)
         console.info(
-            f"Open it in a browser of this machine. From another one, first: ssh -L {PORT}:127.0.0.1:{server.server_port} "
-            f"USER@THIS-MACHINE, then http://127.0.0.1:{PORT}/. Ctrl-C ends it."
+            "Open it in a browser of this machine. For one of another machine, run there first: "
+            f"ssh -L {PORT}:127.0.0.1:{server.server_port} USER@THIS-MACHINE, and open http://127.0.0.1:{PORT}/ there. "
+            "Ctrl-C ends it."
         )
         try:
             server.serve_forever(poll_interval=0.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,36 +23,60 @@ RATE = "generator_lr"
 Numbers = npt.NDArray[np.float64]
 
 
-def curves_of(
-    ticks: Sequence[Mapping[str, Any]], recipe: Recipe | None, rollback: Rollback | None = None
-) -> dict[str, Any]:
-    """Curves by name, each with ``mean``, and ``low`` and ``high`` where a point stands for several ticks.
+class Curves:
+    """The curves of one run, whose ticks become more: those that were seen are not looked through again."""
 
-    ``kimg`` and ``hours`` say where the points are: at the last tick of each. ``ticks_a_point`` says how many a point
-    stands for. A figure that a tick has not, or that is not finite, counts for nothing; a point of none is None.
+    def __init__(self) -> None:
+        self._columns: dict[str, array[float]] = {}
+        self._count = 0
+        self._last: Mapping[str, Any] | None = None
 
-    Args:
-        ticks: of a log, oldest first.
-        recipe: of the run: it says the learning rate.
-        rollback: from its kimg on the rate was multiplied.
-    """
-    names = {name: None for tick in ticks for name in tick if name not in _NO_CURVE}
-    each = max(1, math.ceil(len(ticks) / MOST_POINTS))
-    ends = [min(start + each, len(ticks)) - 1 for start in range(0, len(ticks), each)]
-    curves: dict[str, Any] = {
-        "kimg": [_short(figure(ticks[end], "kimg"), 9) for end in ends],
-        "hours": [_short(elapsed(ticks[end]) / 3600) for end in ends],
-        "ticks_a_point": each,
-        "figures": {},
-    }
-    for name in names:
-        column = np.array([figure(tick, name) for tick in ticks], dtype=np.float64)  # None becomes NaN
-        if np.isfinite(column).any():
-            curves["figures"][name] = _thinned(column, each)
-    if recipe is not None and ticks and RATE not in curves["figures"]:
-        kimgs = np.array([tick["kimg"] for tick in ticks], dtype=np.float64)[ends]
-        curves["figures"][RATE] = {"mean": [_short(_rate(recipe, kimg, rollback)) for kimg in kimgs]}
-    return curves
+    def of(
+        self, ticks: Sequence[Mapping[str, Any]], recipe: Recipe | None, rollback: Rollback | None = None
+    ) -> dict[str, Any]:
+        """Curves by name in ``figures``: ``mean``, and ``low`` and ``high`` where points stand for several ticks.
+
+        ``kimg`` and ``hours`` say where the points are: at the last tick of each. ``ticks_a_point`` says how many a
+        point stands for. What a tick has not, or is not finite, counts for nothing; a point of none is None.
+
+        Args:
+            ticks: of a log, oldest first.
+            recipe: of the run: it says the learning rate.
+            rollback: from its kimg on the rate was multiplied.
+        """
+        self._take(ticks)
+        each = max(1, math.ceil(len(ticks) / MOST_POINTS))
+        ends = [min(start + each, len(ticks)) - 1 for start in range(0, len(ticks), each)]
+        figures: dict[str, Any] = {}
+        for name, values in self._columns.items():
+            column = np.array(values)
+            if np.isfinite(column).any():
+                figures[name] = _thinned(column, each)
+        kimgs = [float(ticks[end]["kimg"]) for end in ends]
+        if recipe is not None and ticks and RATE not in figures:
+            figures[RATE] = {"mean": [_short(_rate(recipe, kimg, rollback)) for kimg in kimgs]}
+        return {
+            "kimg": [_short(kimg, 9) for kimg in kimgs],
+            "hours": [_short(elapsed(ticks[end]) / 3600) for end in ends],
+            "ticks_a_point": each,
+            "figures": figures,
+        }
+
+    def _take(self, ticks: Sequence[Mapping[str, Any]]) -> None:
+        """Add what is new; all anew where it is another log, or its last tick has had a figure added."""
+        if self._count > len(ticks) or (self._count and ticks[self._count - 1] is not self._last):
+            self._columns, self._count = {}, 0
+        for place in range(self._count, len(ticks)):
+            for name in ticks[place]:
+                if name in _NO_CURVE or (value := figure(ticks[place], name)) is None:
+                    continue
+                column = self._columns.setdefault(name, array("d"))
+                column.extend([math.nan] * (place - len(column)))
+                column.append(value)
+        for column in self._columns.values():
+            column.extend([math.nan] * (len(ticks) - len(column)))
+        self._count = len(ticks)
+        self._last = ticks[-1] if ticks else None
 
 
 def _rate(recipe: Recipe, kimg: float, rollback: Rollback | None) -> float:
@@ -62,7 +87,7 @@ def _rate(recipe: Recipe, kimg: float, rollback: Rollback | None) -> float:
 
 
 def _thinned(column: Numbers, each: int) -> dict[str, list[float | None]]:
-    """Float64 [n] → mean, and lowest and highest where they differ from it, of each ``each`` neighbours; NaN is left out."""
+    """Float64 [n] → the mean of each ``each`` neighbours, of several the lowest and highest too; NaN is left out."""
     if each == 1:
         return {"mean": _listed(column)}
     padded = np.full(-(-len(column) // each) * each, np.nan)

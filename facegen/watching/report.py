@@ -15,6 +15,7 @@ from facegen.data.rgb import pytorch_fid_rgb
 from facegen.errors import InputError
 from facegen.files import open_regular, read_regular, require_place, write_text, writing_told
 from facegen.training.run_view import Grid, RunView, spread_grids
+from facegen.watching.curves import Curves
 from facegen.watching.page import MARK, page
 from facegen.watching.shown_runs import names_of, page_data, shown_run
 
@@ -71,7 +72,7 @@ def write_watch_report(views: Sequence[RunView], path: Path) -> Report:
         return pictures[grid.path]
 
     runs = [
-        shown_run(view, place, name, [grid for grid in chosen[place] if grid.path in pictures], address_of)
+        shown_run(view, place, name, Curves(), [grid for grid in chosen[place] if grid.path in pictures], address_of)
         for place, (view, name) in enumerate(zip(views, names_of([view.path for view in views]), strict=True))
     ]
     written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z")
@@ -94,4 +95,3 @@ def _pictures(grids: Sequence[Grid]) -> tuple[dict[Path, str], list[str]]:
             image.convert("RGB").save(held, "JPEG", quality=88, subsampling=0)
             pictures[grid.path] = f"data:image/jpeg;base64,{base64.b64encode(held.getvalue()).decode()}"
     return pictures, damaged
-

@@ -17,6 +17,7 @@ from facegen import __version__, console
 from facegen.errors import EnvironmentProblem, FacegenError, in_words
 from facegen.files import open_regular
 from facegen.training.run_view import Grid, RunReader, RunView
+from facegen.watching.curves import Curves
 from facegen.watching.page import page, policy
 from facegen.watching.shown_runs import missing_run, names_of, page_data, shown_run
 
@@ -24,7 +25,7 @@ from facegen.watching.shown_runs import missing_run, names_of, page_data, shown_
 LOOPBACK = "127.0.0.1"
 #: The port that is taken unless another is named, and how many after it are tried.
 PORT, TRIED = 8600, 20
-#: What a browser may call this machine. A page of a stranger's name that leads here (DNS rebinding) comes with that name.
+#: What a browser may call this machine. A stranger's name that leads here (DNS rebinding) is none of these.
 _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 _GRID = re.compile(r"/grids/(\d{1,4})/(\d{1,9}(?:\.\d{1,6})?)\.png")
 #: Seconds for which what was read is not read again, however many pages ask.
@@ -45,6 +46,7 @@ class Runs:
         self._paths = [Path(path) for path in paths]
         self._names = names_of(self._paths)
         self._readers = [RunReader(path) for path in self._paths]
+        self._curves = [Curves() for _ in self._paths]
         self._lock = threading.Lock()
         self._shown: list[tuple[object, dict[str, Any]] | None] = [None] * len(self._paths)
         self._grids: list[dict[str, Grid]] = [{} for _ in self._paths]
@@ -78,7 +80,7 @@ class Runs:
         seen = (len(view.ticks), view.last_tick, view.state, view.grids, view.rollback, view.remarks, view.recipe)
         before = self._shown[place]
         if before is None or before[0] != seen:
-            shown = shown_run(view, place, self._names[place], view.grids, _address)
+            shown = shown_run(view, place, self._names[place], self._curves[place], view.grids, _address)
             self._shown[place] = (seen, shown)
 
     def _as_json(self) -> bytes:

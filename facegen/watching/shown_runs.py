@@ -9,19 +9,22 @@ from typing import Any
 from facegen.printable import printable
 from facegen.scoring.score import FID_TARGET
 from facegen.training.run_view import Grid, Rollback, RunView
-from facegen.watching.curves import curves_of
+from facegen.watching.curves import Curves
 
 #: Gives a grid of the run at this place an address that a page can show: a path of the server's, or the picture itself.
 AddressOf = Callable[[int, Grid], str]
 
 
-def shown_run(view: RunView, place: int, name: str, grids: Sequence[Grid], address_of: AddressOf) -> dict[str, Any]:
+def shown_run(
+    view: RunView, place: int, name: str, curves: Curves, grids: Sequence[Grid], address_of: AddressOf
+) -> dict[str, Any]:
     """A run as the page's script draws it.
 
     Args:
         view: the run.
         place: its place among the page's runs, from 0.
         name: what the page calls it.
+        curves: of this run alone; it keeps what it saw.
         grids: those of its grids that are shown.
         address_of: gives each an address.
     """
@@ -50,7 +53,7 @@ def shown_run(view: RunView, place: int, name: str, grids: Sequence[Grid], addre
         "target": FID_TARGET if is_fid else None,
         "scores": [[score.kimg, score.value] for score in view.scores],
         "best": [best.kimg, best.value] if best else None,
-        "curves": curves_of(view.ticks, recipe, view.rollback),
+        "curves": curves.of(view.ticks, recipe, view.rollback),
         "grids": [[grid.kimg, address_of(place, grid)] for grid in grids],
         "all_grids": len(view.grids),
         "rollback": _shown_rollback(view.rollback),
@@ -72,7 +75,7 @@ def _shown_rollback(rollback: Rollback | None) -> dict[str, Any] | None:
         "to_kimg": rollback.to_kimg,
         "reason": printable(rollback.reason),
         "rate_factor": rollback.rate_factor,
-        "curves": curves_of(rollback.ticks, None),
+        "curves": Curves().of(rollback.ticks, None),
     }
 
 

@@ -157,7 +157,7 @@ class Chart {
         drawn("text", {x: across(mark), y: bottom + 17, "text-anchor": across(mark) > right - 16 ? "end" : "middle"}, onAxis(mark)));
     }
     this.plot.append(drawn("line", {class: "axis", x1: left, x2: right, y1: bottom, y2: bottom}),
-      drawn("text", {x: left - 6, y: bottom + 17, "text-anchor": "end"}, by === "hours" ? "h" : "kimg"));
+      drawn("text", {x: 0, y: bottom + 17}, by === "hours" ? "h" : "kimg"));
     if (target && target >= low && target <= high) {
       this.plot.append(drawn("line", {class: "target", x1: left, x2: right, y1: up(target), y2: up(target)}),
         drawn("text", {class: "target-text", x: left + 4, y: up(target) - 5}, `target ${target}`));
