@@ -144,7 +144,7 @@ def schedule(kimgs: Sequence[float], seconds: float, fps: int) -> list[Frame]:
     at = 0
     for step in range(steps):
         place = step / steps
-        while places[at + 1] <= place:
+        while places[at + 1] <= place + 1e-9:
             at += 1
         # It stays, and becomes the next in what is left of its time.
         blend = max(0.0, 1 - (places[at + 1] - place) / min(places[at + 1] - places[at], FADE / seconds))
@@ -188,8 +188,8 @@ def _read_grids(view: RunView, images: int) -> tuple[list[Grid], list[Pixels]]:
         others = [grid for grid, cells in read if cells.shape != usual]
         read = [(grid, cells) for grid, cells in read if cells.shape == usual]
         console.warn(
-            f"{len(others)} grid{'s are' if len(others) > 1 else ' is'} left out for another size than the others' faces "
-            f"of {usual[1]}×{usual[1]}, such as {others[0].path}."
+            f"{len(others)} grid{'s are' if len(others) > 1 else ' is'} left out, such as {others[0].path}: the other "
+            f"grids' faces have {usual[1]}×{usual[1]} pixels."
         )
     if len(read) < 2:
         raise InputError(

@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -261,19 +262,19 @@ def spread_grids(grids: Sequence[Grid], most: int) -> list[Grid]:
         return list(grids[-most:]) if most else []
     places = log_places([grid.kimg for grid in grids])
     chosen = [0]
-    for step in range(1, most):
+    for step in range(1, most - 1):
         wanted = step / (most - 1)
         # As many must be left as are still to be chosen.
         allowed = range(chosen[-1] + 1, len(grids) - (most - 1 - step))
         chosen.append(min(allowed, key=lambda at: abs(places[at] - wanted)))
-    return [grids[at] for at in chosen]
+    return [grids[at] for at in (*chosen, len(grids) - 1)]
 
 
 def log_places(kimgs: Sequence[float]) -> list[float]:
     """Rising kimg on a scale from 0 to 1, even in the logarithm of kimg from the first grid's on."""
     if len(kimgs) < 2 or kimgs[-1] <= kimgs[0]:
         return [float(at) / max(1, len(kimgs) - 1) for at in range(len(kimgs))]
-    unit = kimgs[0] or min(kimg for kimg in kimgs if kimg > 0)
+    unit = max(kimgs[0] or min(kimg for kimg in kimgs if kimg > 0), 1e-3)  # an image is a thousandth
     logs = [math.log1p(max(0.0, kimg - kimgs[0]) / unit) for kimg in kimgs]
     return [each / logs[-1] for each in logs]
 
@@ -356,7 +357,7 @@ def _state(
     if _is_over(recipe, ticks) and not held:
         return "finished"
     if held is None:
-        steps = [elapsed(b) - elapsed(a) for a, b in zip(ticks[-PACE_TICKS:], ticks[-PACE_TICKS + 1 :], strict=False)]
+        steps = [elapsed(b) - elapsed(a) for a, b in pairwise(ticks[-PACE_TICKS:])]
         usual = statistics.median(steps) if steps else 0.0
         held = last_tick is not None and time.time() - last_tick < max(QUIET_SECONDS, QUIET_TICKS * usual)
     if held:

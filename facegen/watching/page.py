@@ -15,7 +15,7 @@ MARK = '<meta name="generator" content="facegen watch">'
 
 
 def page(data: Mapping[str, Any] | None) -> str:
-    """The page. With ``data`` it stands alone and fetches nothing; without, it asks for ``data.json`` again and again."""
+    """The page. With ``data`` it stands alone and fetches nothing; without, it asks for ``data.json`` now and then."""
     from markupsafe import Markup
 
     embedded = None if data is None else Markup(_json(data))
