@@ -30,6 +30,7 @@ LEVELS = (
         "files",
         "held_file",
         "locks",
+        "pages",
         "plain_zip",
         "printable",
         "toml_file",
@@ -38,7 +39,7 @@ LEVELS = (
     ("data", "gan", "metrics", "pictures", "pretrained", "weights"),
     ("extractors",),
     ("scoring", "submission", "training"),
-    ("checks", "grading"),
+    ("checks", "grading", "watching"),
     ("stages",),
     ("cli",),
 )

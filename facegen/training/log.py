@@ -71,21 +71,33 @@ def _text(run: Path) -> bytes:
         ) from problem
 
 
-def _parsed(text: bytes, path: Path) -> list[dict[str, Any]]:
-    """The ticks of the whole lines of a log's text; what is none is left out and said."""
+def parse_lines(lines: Sequence[bytes], first: int = 1) -> tuple[list[dict[str, Any]], list[int]]:
+    """The ticks of a log's whole lines, and the numbers of those that are none; ``first`` is that of the first."""
     ticks, damaged = [], []
-    for number, line in enumerate(text.split(b"\n")[:-1], 1):
+    for number, line in enumerate(lines, first):
         try:
             tick = json.loads(line)
             if not math.isfinite(tick["kimg"]):
                 raise ValueError(tick["kimg"])
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            damaged += [str(number)] * bool(line.strip())
+            damaged += [number] * bool(line.strip())
         else:
             ticks.append(tick)
+    return ticks, damaged
+
+
+def damaged_warning(path: Path, damaged: Sequence[int]) -> str:
+    """That these lines of the log at ``path`` are no ticks, in a sentence."""
+    many = len(damaged) > 1
+    named = ", ".join(map(str, damaged[:20])) + (f" and {len(damaged) - 20:,} more" if len(damaged) > 20 else "")
+    return f"{path} is damaged: line{'s' * many} {named} {'are' if many else 'is'} left out."
+
+
+def _parsed(text: bytes, path: Path) -> list[dict[str, Any]]:
+    """The ticks of the whole lines of a log's text; what is none is left out and said."""
+    ticks, damaged = parse_lines(text.split(b"\n")[:-1])
     if damaged:
-        many = len(damaged) > 1
-        console.warn(f"{path} is damaged: line{'s' * many} {', '.join(damaged)} {'are' if many else 'is'} left out.")
+        console.warn(damaged_warning(path, damaged))
     return ticks
 
 
