@@ -307,10 +307,10 @@ class _Lines(Task):
         if not self._before < self._done < self._total:
             return state
         left = (now - self._began) * (self._total - self._done) / (self._done - self._before)
-        return f"{state}, {_in_words(left)} left"
+        return f"{state}, {duration(left)} left"
 
 
-def _in_words(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time ahead, to the minute: ``"5 minutes"``, ``"2 hours 10 minutes"``."""
     minutes = round(seconds / 60)
     if minutes < 1:
