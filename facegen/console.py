@@ -307,17 +307,17 @@ class _Lines(Task):
         if not self._before < self._done < self._total:
             return state
         left = (now - self._began) * (self._total - self._done) / (self._done - self._before)
-        return f"{state}, {_in_words(left)} left"
+        return f"{state}, {duration(left)} left"
 
 
-def _in_words(seconds: float) -> str:
-    """A time ahead, to the minute: ``"5 minutes"``, ``"2 hours 10 minutes"``."""
+def duration(seconds: float) -> str:
+    """A time ahead, as exactly as anyone knows it: ``"5 minutes"``, ``"2 hours 10 minutes"``, ``"14 hours"``."""
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute"
-    hours, rest = divmod(minutes, 60)
+    hours, rest = divmod(minutes, 60) if minutes < 600 else (round(minutes / 60), 0)
     parts = [(hours, "hour"), (rest, "minute")]
-    return " ".join(f"{count} {unit}{'s' * (count != 1)}" for count, unit in parts if count)
+    return " ".join(f"{count:,} {unit}{'s' * (count != 1)}" for count, unit in parts if count)
 
 
 @contextmanager

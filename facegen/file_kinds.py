@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import struct
@@ -230,9 +231,11 @@ def kind_by_place(path: Path) -> FileKind | None:
         stem, end = path.name[: -len(first)], path.name[-len(first) :]
         alike = end.isdecimal() if first.isdecimal() else end.isascii() and end.isalpha()
         if stem and alike and all(path.with_name(stem + at).is_file() for at in (first, second)):
-            remedy = (
-                f"Join the volumes in their order and name the whole: cat {shlex.quote(stem)}{'?' * len(first)} > whole"
+            pieces = f"{stem}{'?' * len(first)}"
+            join = (
+                f'copy /b "{pieces}" whole' if os.name == "nt" else f"cat {shlex.quote(stem)}{'?' * len(first)} > whole"
             )
+            remedy = f"Join the volumes in their order and name the whole: {join}"
             return FileKind("a volume of a split archive", "archive", remedy)
     return by_name
 

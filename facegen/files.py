@@ -10,7 +10,8 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -30,6 +31,8 @@ _CHUNK = 1 << 20
 _PART, _ASIDE, _OLD = ".part", ".old", "old"
 #: The names of these hidden files and folders, of locks', and of a preparation that was broken off.
 _OURS = re.compile(r"\..+(\.[a-z0-9_]{8}\.(part|old)|\.part|\.lock)", re.DOTALL)
+#: Seconds between tries to rename what another program may have open: six seconds in all.
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 #: The errors of a write for which there is no space. They name no file.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -215,7 +218,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
                 temporary.chmod(_ordinary_mode(folder=False))
                 if os.name == "nt":  # which renames no open file
                     file.close()
-                temporary.replace(target)
+                _patiently(lambda: temporary.replace(target))
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -249,15 +252,30 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             if target.exists():
                 # A rename cannot replace a full folder: step the old one aside first, so that no moment lacks both.
                 aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target), suffix=_ASIDE))
-                target.replace(aside / _OLD)
-            temporary.replace(target)
+                _patiently(lambda: target.replace(aside / _OLD))
+            _patiently(lambda: temporary.replace(target))
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
-            if aside is not None:
-                _put_back(aside, target)
+            if aside is not None and not _put_back(aside, target):
+                with suppress(OSError):  # empty, where the old folder could not be moved
+                    aside.rmdir()
             raise
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)  # the new folder is there and whole; the next run tries again
+
+
+def _patiently(move: Callable[[], object]) -> None:
+    """Rename, or on Windows try for some seconds, where a file that another program has open cannot be renamed.
+
+    A virus scanner opens what was just written, and a viewer what it shows: a night of training must not end by that.
+    """
+    for wait in _WAITS if os.name == "nt" else ():
+        try:
+            move()
+            return
+        except PermissionError:
+            time.sleep(wait)
+    move()
 
 
 def require_place(target: Path) -> None:

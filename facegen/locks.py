@@ -82,9 +82,7 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
             yield file is not None
         finally:
             if file is not None:
-                # Unlinked while it is held: whoever has opened it meanwhile sees that it is another file by now.
-                _remove(lock)
-                file.close()
+                _let_go(file, lock)
     finally:
         with suppress(OSError):  # the first in which something is
             for folder in made:
@@ -170,7 +168,7 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
         if _is_still(file, lock):
             with suppress(OSError):  # on a full disk it is held all the same; who is refused is told no number
                 if file.writable():
-                    os.truncate(file.fileno(), 0)
+                    os.ftruncate(file.fileno(), 0)
                     os.write(file.fileno(), str(os.getpid()).encode())
             return file
         file.close()  # its last holder has unlinked it since it was opened
@@ -191,6 +189,17 @@ def _open_itself(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
+def _let_go(file: IO[bytes], lock: Path) -> None:
+    """Remove the lock file and let go of it, in this order: who has opened it meanwhile sees that it is another file.
+
+    On Windows in the other one, for there no open file can be removed; one that another process has opened stays.
+    """
+    if os.name == "nt":
+        file.close()
+    _remove(lock)
+    file.close()
+
+
 def _remove(lock: Path) -> None:
     """Remove a lock file; one in another user's folder, or in one that is read-only by now, is in nobody's way."""
     with suppress(OSError):
@@ -198,6 +207,9 @@ def _remove(lock: Path) -> None:
 
 
 def _is_still(file: IO[bytes], lock: Path) -> bool:
+    """Whether the open file is the one at ``lock``, as it always is on Windows, which removes no open file."""
+    if os.name == "nt":
+        return True
     try:
         return os.path.samestat(os.fstat(file.fileno()), lock.stat())
     except OSError:

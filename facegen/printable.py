@@ -7,8 +7,11 @@ few: :mod:`facegen.console`, the pages, the tables for spreadsheets.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import unicodedata
+from collections.abc import Sequence
 from typing import Any
 
 #: Drawn as nothing or as a space, though Unicode counts them as letters and marks: the grapheme joiner, Hangul fillers,
@@ -79,6 +82,20 @@ def _escaped(c: str) -> str:
     if unicodedata.category(c) == "Cs":
         return f"\\{_spelt_out(c)}"
     return json.dumps(c)[1:-1] if ord(c) > 0x7F else _spelt_out(c)  # json.dumps leaves delete, 0x7F, as it is
+
+
+#: A word that cmd and PowerShell take as it is.
+_WINDOWS_WORD = re.compile(r"[\w+.:/\\=-]+")
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command as a user can type it: for a POSIX shell, and on Windows for cmd and PowerShell alike.
+
+    Those two know no single quotes both. No name of a file has a double one there.
+    """
+    if os.name != "nt":
+        return shlex.join(words)
+    return " ".join(word if _WINDOWS_WORD.fullmatch(word) else f'"{word}"' for word in words)
 
 
 def plainer(text: str, encoding: str | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import random
-import resource
 import sys
 import tarfile
 import zipfile
@@ -16,6 +15,8 @@ from types import ModuleType
 from unittest.mock import Mock
 
 import pytest
+
+resource = pytest.importorskip("resource")  # which Windows lacks
 
 
 @pytest.fixture(scope="module")

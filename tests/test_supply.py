@@ -43,6 +43,7 @@ class TestLists:
         r"facegen/watching/templates/(watch\.html|watch\.css|charts\.js|watch\.js)",
         r"facegen/pretrained/(card\.md|fingerprints\.npy|generator\.safetensors)",
         r"facegen/training/recipes/\w+\.toml",
+        r"facegen/py\.typed",
     )
     #: Figures, and faces that a generator drew: docs/measurements.md tells of each. No photograph is among them.
     PICTURES = r"docs/[\w-]+\.png"

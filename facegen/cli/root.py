@@ -51,7 +51,15 @@ _REFUSALS = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), ("write", "Make room, or name another place.")
     ),
-    **dict.fromkeys((errno.EACCES, errno.EPERM), ("read or write", "Ask for the right to, or name another place.")),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        (
+            "read or write",
+            "Close the program that has it open, ask for the right to, or name another place."
+            if os.name == "nt"
+            else "Ask for the right to, or name another place.",
+        ),
+    ),
     **dict.fromkeys(
         (errno.EIO, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT),
         ("read or write", "Check the disk or the network folder, and run it again."),
@@ -140,6 +148,9 @@ class _Commands(click.Group):
         **extra: Any,
     ) -> Any:
         """As :meth:`click.Command.main`; but exit code 1 is left to commands, and no stream's encoding is too small."""
+        # On Windows Click would take a name with [ or ?, or a regular expression, for a pattern of files' names.
+        extra.setdefault("windows_expand_args", False)
+        args = words_of_home(sys.argv[1:]) if args is None and os.name == "nt" else args
         with console.forgiving_streams():
             if not standalone_mode:
                 return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
@@ -156,6 +167,11 @@ class _Commands(click.Group):
             except BaseException as problem:  # noqa: BLE001
                 ended = _told(problem)  # likewise; or the help has no place
         sys.exit(ended or 0)
+
+
+def words_of_home(words: Sequence[str]) -> list[str]:
+    """A command's words with the home folder for a ``~`` at their start, which Windows' shells leave there."""
+    return [os.path.expanduser(word) if re.match(r"~($|[\\/])", word) else word for word in words]  # noqa: PTH111
 
 
 def _told(problem: BaseException) -> int:

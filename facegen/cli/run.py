@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from facegen import console
 from facegen.cli.options import KIMG, device_option, extractor_option, weights_option
+from facegen.printable import command_line
 from facegen.submission.rules import LIMITS
+
+if TYPE_CHECKING:
+    from facegen.stages.run import RunResult
+
+
+#: What a tarball is called that is nobody's.
+NO_NUMBER = "0000000"
 
 
 @click.command(short_help="The whole chain, from photographs to a graded tarball.")
@@ -16,9 +25,12 @@ from facegen.submission.rules import LIMITS
 @click.option(
     "--work", type=click.Path(path_type=Path, file_okay=False), default=Path("work"), help="Folder for it all."
 )
-@click.option("--student-number", default="0000000", help="What the tarball is called.")
+@click.option("--student-number", default=NO_NUMBER, help="What the tarball is called.")
 @click.option(
-    "--recipe", metavar="NAME|FILE", show_default="dcgan where there is a GPU, else quick", help="What to train."
+    "--recipe",
+    metavar="NAME|FILE",
+    show_default="t4 for photographs and an NVIDIA GPU, else quick",
+    help="What to train.",
 )
 @click.option("--kimg", type=KIMG, help="Length of the training: thousands of images shown.")
 @click.option("--size", type=int, default=LIMITS.size, help="Side of the images in pixels, from prepare to grade.")
@@ -56,6 +68,32 @@ def run(
         weights=weights,
     )
     console.info(f"Faces: {ran.grid}; report: {ran.leaderboard.html}; score: {ran.score.summary()}.")
+    for line in what_next(ran):
+        console.info(line)
     if ran.score.flattery is not None:
         console.warn(ran.score.flattery)
     console.result(str(ran.tarball))
+
+
+def what_next(ran: RunResult) -> list[str]:
+    """What to try after the chain, a line each: the words, then a command that is ready to copy."""
+    work, dataset = ran.work, str(ran.work / "dataset")
+    # The recipes for a night of a CPU and for a modern GPU. The one that was trained is not to be had again.
+    longer = "best" if ran.device == "cuda" else "laptop"
+    takes = "ten minutes of a modern GPU" if ran.device == "cuda" else "a night of a CPU"
+    tried: list[tuple[str, list[str]]] = []
+    if ran.drawn:
+        words = ["run", "img_align_celeba.zip", "--work", str(work.with_name("celeba")), "--recipe", longer]
+        tried.append((f"faces of people, in {takes} (facegen prepare --help tells where CelebA is)", words))
+    elif ran.recipe != longer:
+        words = ["train", dataset, str(work / longer), "--recipe", longer]
+        tried.append((f"better faces of the same photographs, in {takes}", words))
+    if not ran.drawn and ran.tarball.name == f"{NO_NUMBER}.tar.gz":
+        tried.append(("a tarball of your own number", ["pack", str(ran.images), "YOUR_NUMBER"]))
+    page = ["--all-metrics", "--report", str(work / "report")]
+    tried += [
+        ("other faces of this generator", ["sample", str(work / "run"), str(work / "others"), "--seed", "1"]),
+        ("walks from face to face", ["interpolate", str(work / "run"), str(work / "walk.gif")]),
+        ("every metric, as a page with pictures", ["fid", str(ran.images), "--reference", dataset, *page]),
+    ]
+    return ["What to try next:", *(f"  {what}: {command_line(['facegen', *words])}" for what, words in tried)]

@@ -161,13 +161,18 @@ class SyntheticFaces:
         return (_DrawnChunk(self.seed, tuple(names[at : at + CHUNK])) for at in range(0, len(names), CHUNK))
 
 
+def is_synthetic(source: str | Path) -> bool:
+    """Whether the words of SOURCE are those for drawn faces; a path never is."""
+    return isinstance(source, str) and source.partition(":")[0] == SYNTHETIC
+
+
 def open_source(source: str | Path, seed: int = 0, to_rgb: PreparedRgb = AS_STORED) -> Source:
     """Open what the words of SOURCE say: ``synthetic``, ``synthetic:N`` (drawn from ``seed``) or a path.
 
     ``to_rgb`` is how stored images become RGB.
     """
-    word, _, number = str(source).partition(":")
-    if isinstance(source, Path) or word != SYNTHETIC:
+    number = str(source).partition(":")[2]
+    if not is_synthetic(source):
         if is_dataset(Path(source)):
             raise InputError(f"{source} is a prepared dataset already.", "Name the photographs it was made from.")
         return StoredImages(open_container(Path(source)), to_rgb)

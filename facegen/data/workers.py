@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from multiprocessing import connection, get_context, parent_process
+from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -113,7 +115,8 @@ def in_order(
             with _interrupts_held_back() as raise_interrupt:
                 for item in islice(rest, in_flight - len(pending)):
                     raise_interrupt()
-                    pending.append(pool.submit(function, item))
+                    with _without_main():
+                        pending.append(pool.submit(function, item))
                 if not pending:
                     return
                 while not wait([pending[0]], _PATIENCE).done:
@@ -125,6 +128,22 @@ def in_order(
         raise _workers_failed("ended unexpectedly, perhaps for lack of memory", problem) from problem
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Inside, processes that start do not run the user's script once more.
+
+    Where they do not begin as copies of this one (on Windows, on macOS, and anywhere from Python 3.14 on), each imports
+    the script, for what it may define; and one without ``if __name__ == "__main__":`` begins all over in each. All that
+    is sent to these is facegen's own, so they need no script.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

@@ -6,9 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
+from typing import Any
 
 from facegen import console
 from facegen.data.dataset import FaceDataset
@@ -16,20 +14,19 @@ from facegen.device import choose_device, choose_precision, world_size
 from facegen.errors import InputError
 from facegen.extractors.opening import open_extractor
 from facegen.files import StrPath, optional_path
-from facegen.training.acceleration import open_trainer
-from facegen.training.batches import RealImages
 from facegen.training.checkpoint import KEPT
 from facegen.training.clock import TRAINING_SHARE, settled_recipe
 from facegen.training.distributed import Ranks
+from facegen.training.foresight import measure_pace
 from facegen.training.memory import is_out_of_memory, peak_memory_gib, tensor_bytes, too_large
 from facegen.training.outputs import MEASURE_SEED, draw
-from facegen.training.pace import duration, outlook
+from facegen.training.pace import outlook
 from facegen.training.recipe import Recipe
 from facegen.training.starting import checkpoint_to_continue, chosen_recipe
 from facegen.training.trainer import Trainer
 
-#: Seconds that are measured; and the share of them in which a machine is not at its pace yet.
-SECONDS, WARM_UP = 30.0, 1 / 6
+#: Seconds that are measured.
+SECONDS = 30.0
 #: How many images a score is measured of.
 SCORED = 64
 
@@ -77,9 +74,8 @@ class PlanResult:
         ]
         if self.score_seconds is not None:
             every = f"Scores: {self.scores:,}, of {recipe.score_images:,} images"
-            said.append(
-                f"{every}: {duration(self.score_seconds)} each, {duration(self.scores * self.score_seconds)} in all."
-            )
+            each, of_all = self.score_seconds, self.scores * self.score_seconds
+            said.append(f"{every}: {each:,.0f} s each, about {console.duration(of_all)} in all.")
         memory = "" if self.memory_gib is None else f"Memory: {self.memory_gib:.1f} GiB. "
         said.append(f"{memory}Disk: {self.disk_bytes / 1e9:.2g} GB, and a picture at every checkpoint.")
         return [*said, *self.outlook[1:]]
@@ -122,19 +118,19 @@ def plan(
     precision = choose_precision(chosen.precision, where, double_backward=chosen.is_penalised)
     console.info(f"Training {chosen.name} for {seconds:g} s, of which nothing is kept.")
     try:
-        measured = _measure(
-            faces, chosen, begun, where, precision, seconds, must_compile=(overrides or {}).get("compile") is True
-        )
+        must_compile = (overrides or {}).get("compile") is True
+        rows = faces.training_rows()
+        pace = measure_pace(chosen, faces.images, rows, begun, where, precision, seconds, must_compile=must_compile)
         score_seconds = None
         if chosen.score_every:
-            score_seconds = _seconds_of_a_score(measured.trainer, extractor, optional_path(weights), device)
+            score_seconds = _seconds_of_a_score(pace.trainer, extractor, optional_path(weights), device)
     except RuntimeError as problem:
         if not is_out_of_memory(problem):
             raise
-        measured = None
-    if measured is None:  # here, and not above: there the exception holds what fills the memory
+        pace = None
+    if pace is None:  # here, and not above: there the exception holds what fills the memory
         raise too_large(chosen, faces, where, precision, Ranks())
-    rate = measured.images / measured.seconds
+    rate = pace.images_per_sec
     taken = 0.0 if checkpoint is None else checkpoint["seconds"] + checkpoint.get("aside_seconds", 0.0)
     if chosen.minutes:
         left = max(60 * chosen.minutes - taken, 0.0)
@@ -142,64 +138,20 @@ def plan(
     training = max(chosen.total_images - begun, 0) / rate
     return PlanResult(
         recipe=chosen,
-        images=len(faces.training_rows()),
+        images=len(rows),
         size=faces.size,
         device=where.type,
         precision=str(precision).split(".")[-1],
         kimg=begun / 1000,
         images_per_sec=rate,
-        measured=measured.seconds,
+        measured=pace.seconds,
         seconds=training,
         scores=_scores(chosen, begun, training),
         score_seconds=score_seconds,
         memory_gib=peak_memory_gib(where),
-        disk_bytes=_disk_bytes(measured.trainer, chosen),
+        disk_bytes=_disk_bytes(pace.trainer, chosen),
         outlook=tuple(outlook(chosen, faces.size, begun / 1000, rate, where)),
     )
-
-
-class _Measured(NamedTuple):
-    trainer: Trainer
-    images: int
-    seconds: float
-
-
-def _measure(
-    faces: FaceDataset,
-    recipe: Recipe,
-    begun: int,
-    device: torch.device,
-    precision: torch.dtype,
-    seconds: float,
-    *,
-    must_compile: bool,
-) -> _Measured:
-    """Train from a step's number on, of untrained networks: the pace is that of trained ones."""
-    ranks, rows = Ranks(), faces.training_rows()
-    real = RealImages(faces.images, rows, batch=recipe.batch, seed=recipe.seed, device=device, ranks=ranks)
-
-    def build(recipe: Recipe) -> Trainer:
-        return Trainer(recipe, real, faces.size, device, precision, ranks)
-
-    step = begun // recipe.images_per_step
-    trainer, take_step = open_trainer(build, recipe, step, world=1, must_compile=must_compile)
-    updates = -(-recipe.penalty_every // recipe.d_steps)  # as many steps as have all that a step can have
-    start, warm, shown = time.perf_counter(), None, 0
-    with console.progress("Measuring", None) as task:
-        while True:
-            for _ in range(updates):
-                take_step(step)
-                step += 1
-            trainer.read_figures()  # waits for the device
-            now = time.perf_counter()
-            task.advance(updates * recipe.images_per_step)
-            if warm is None:
-                if now - start >= seconds * WARM_UP:
-                    warm = now
-                continue
-            shown += updates * recipe.images_per_step
-            if now - start >= seconds:
-                return _Measured(trainer, shown, now - warm)
 
 
 def _seconds_of_a_score(trainer: Trainer, extractor: str | None, weights: Path | None, device: str) -> float:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegen import console
 from facegen.data.images import open_images
 from facegen.data.litter import is_litter
+from facegen.data.sources import is_synthetic
 from facegen.device import choose_device
 from facegen.files import StrPath, optional_path, sha256_file, write_json
 from facegen.scoring.score import Score
@@ -20,6 +22,12 @@ from facegen.stages.prepare import prepare
 from facegen.stages.sample import sample
 from facegen.stages.train import train
 from facegen.submission.rules import LIMITS, limits_for
+from facegen.training.foresight import seconds_of_training
+from facegen.training.memory import is_out_of_memory
+from facegen.training.recipe import load_recipe
+
+if TYPE_CHECKING:
+    import torch
 
 #: What finished stages were made from, so that they are skipped only for the same inputs.
 STATE = "state.json"
@@ -38,6 +46,9 @@ class RunResult:
         score: of the images against the dataset.
         tarball: the packed submission.
         leaderboard: what grading it gave.
+        recipe: what was trained: a recipe's name or file.
+        device: where: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        drawn: whether the photographs were faces that facegen drew itself.
     """
 
     work: Path
@@ -47,6 +58,9 @@ class RunResult:
     score: Score
     tarball: Path
     leaderboard: GradeResult
+    recipe: str
+    device: str
+    drawn: bool
 
 
 def run(
@@ -67,7 +81,7 @@ def run(
         source: as for :func:`facegen.prepare`.
         work: gets ``dataset``, ``run``, ``images``, ``grid.png``, ``score.json``, ``submissions`` and ``grades``.
         student_number: what the tarball is called.
-        recipe: a name or file; by default ``dcgan`` where there is a GPU, else ``quick``.
+        recipe: a name or file; by default ``t4`` for photographs and an NVIDIA GPU, else ``quick``.
         kimg: replaces the recipe's length.
         size: side of the images in pixels, as for :func:`facegen.prepare`, :func:`facegen.pack` and
             :func:`facegen.grade`; a multiple of 32.
@@ -79,15 +93,18 @@ def run(
     work = Path(work)
     weights = optional_path(weights)
     limits_for(size)  # what cannot be graded is said before it is trained for
+    chosen_device = choose_device(device)
+    drawn = is_synthetic(source)
     if recipe is None:
-        recipe = "quick" if choose_device(device).type == "cpu" else "dcgan"
-    state = _State(work / STATE)
+        recipe = "t4" if chosen_device.type == "cuda" and not drawn else "quick"
+    state, step = _State(work / STATE), _Steps()
     dataset, images = work / "dataset", work / "images"
+    _tell_plan(source, work, recipe, kimg, size, chosen_device, drawn=drawn)
 
-    _headline(1, f"Prepare {source}.")
+    step.begin(f"Prepare {source}.")
     prepare(source, dataset, size=size)
 
-    _headline(2, f"Train {recipe}.")
+    step.begin(f"Train {recipe}.")
     trained = train(
         dataset,
         work / "run",
@@ -98,7 +115,7 @@ def run(
         weights=weights,
     )
 
-    _headline(3, f"Sample {LIMITS.count:,} images.")
+    step.begin(f"Sample {LIMITS.count:,} images.")
     drawn_from = {"generator": sha256_file(trained.generator), "n": LIMITS.count}
     if state.holds("sample", drawn_from, _contents(images)):
         console.info(f"Already sampled: {images}.")
@@ -106,7 +123,7 @@ def run(
         sample(trained.generator, images, n=LIMITS.count, device=device)
         state.keep("sample", drawn_from, _contents(images))
 
-    _headline(4, "Score them against the dataset.")
+    step.begin("Score them against the dataset.")
     scorer = scorer_key(dataset, extractor=extractor, weights=weights, device=device)
     scored_from = {"images": _contents(images), "scorer": scorer}
     score_file = work / "score.json"
@@ -122,7 +139,7 @@ def run(
     for warning in score.warnings:
         console.warn(warning)
 
-    _headline(5, f"Pack them as {student_number}.")
+    step.begin(f"Pack them as {student_number}.")
     submissions = work / "submissions"
     packed_from = {"images": _contents(images), "student_number": student_number}
     tarball = submissions / f"{student_number}.tar.gz"
@@ -133,7 +150,7 @@ def run(
         tarball = packed.path
         state.keep("pack", packed_from, _contents(tarball))
 
-    _headline(6, "Grade the tarball.")
+    step.begin("Grade the tarball.")
     graded = grade(
         submissions,
         reference=dataset,
@@ -144,11 +161,68 @@ def run(
         weights=weights,
         device=device,
     )
-    return RunResult(work, trained.generator, images, images.with_name("grid.png"), score, tarball, graded)
+    step.end()
+    grid = images.with_name("grid.png")
+    told = (str(recipe), chosen_device.type, drawn)
+    return RunResult(work, trained.generator, images, grid, score, tarball, graded, *told)
 
 
-def _headline(step: int, sentence: str) -> None:
-    console.info(f"[{step}/{STEPS}] {sentence}")
+def _tell_plan(
+    source: str | Path,
+    work: Path,
+    recipe: str | Path,
+    kimg: float | None,
+    size: int,
+    device: torch.device,
+    *,
+    drawn: bool,
+) -> None:
+    """What will be made, and how long the longest of it takes, before it begins.
+
+    A run that is there says by itself how much of it is left.
+    """
+    faces = "faces that facegen draws itself" if drawn else str(source)
+    console.info(
+        f"From {faces} to a graded tarball, in {STEPS} steps. All of it goes into {work}: the dataset, the run, "
+        f"{LIMITS.count:,} images, their score, the tarball and its grade. Ctrl-C is safe: the same command goes on."
+    )
+    if (work / "run").exists():
+        return
+    chosen = load_recipe(recipe).with_overrides({"kimg": kimg})
+    where = "CPU" if device.type == "cpu" else "GPU"
+    if chosen.minutes:
+        console.info(f"Training takes the {chosen.minutes:g} minutes of {chosen.name}.")
+        return
+    try:
+        ahead = console.duration(seconds_of_training(chosen, size, device))
+    except RuntimeError as problem:
+        if not is_out_of_memory(problem):
+            raise
+        return  # training itself says what to do about it
+    console.info(
+        f"Training {chosen.name} for {chosen.kimg:g} kimg on this {where} will take about {ahead}, by a few steps that "
+        "were measured just now. The other steps come to it; each says how long it took."
+    )
+
+
+class _Steps:
+    """Tells where the chain is, and how long each step took."""
+
+    def __init__(self) -> None:
+        self._number, self._began = 0, time.monotonic()
+
+    def begin(self, sentence: str) -> None:
+        """The headline of the next step."""
+        self.end()
+        self._number += 1
+        console.info(f"[{self._number}/{STEPS}] {sentence}")
+
+    def end(self) -> None:
+        """How long the step took, where that is worth a line."""
+        now = time.monotonic()
+        seconds, self._began = now - self._began, now
+        if self._number and seconds >= 1:
+            console.info(f"[{self._number}/{STEPS}] took {seconds:,.0f} s.")
 
 
 def _contents(path: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.opening import open_extractor
 from facegen.files import StrPath, optional_path
 from facegen.locks import remove_unclaimed, sole_use
+from facegen.printable import command_line
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.acceleration import compiler_failed
 from facegen.training.boards import BoardOpener, find_board
@@ -223,11 +223,11 @@ def _what_is_kept(run: Path, go_on: str) -> str:
 
 
 def _resume_command(dataset: Path, run: Path, extractor: str | None, weights: Path | None) -> str:
-    """What to type to go on, for a POSIX shell: with the options that no recipe holds."""
+    """What to type to go on, with the options that no recipe holds."""
     words = ["facegen", "train", str(dataset), str(run), "--resume"]
     for option, value in (("--extractor", extractor), ("--weights", weights)):
         words += [] if value is None else [option, str(value)]
-    return shlex.join(words)
+    return command_line(words)
 
 
 def _result(run: Path, images_seen: int, best: float | None, *, reused: bool) -> TrainResult:

@@ -20,16 +20,6 @@ KNOWN_AFTER, SOON = 20.0, 600.0
 FOR_A_CPU = ("laptop", "quick")
 
 
-def duration(seconds: float) -> str:
-    """A time ahead, as exactly as it is known: ``"about 40 s"``, ``"about 25 minutes"``, ``"about 3.5 h"``."""
-    if seconds < 90:
-        return f"about {max(seconds, 1):.0f} s"
-    if seconds < 90 * 60:
-        return f"about {seconds / 60:.0f} minutes"
-    hours = seconds / 3600
-    return f"about {hours:.1f} h" if hours < 10 else f"about {hours:,.0f} h"
-
-
 def outlook(recipe: Recipe, size: int, kimg: float, images_per_sec: float, device: torch.device) -> list[str]:
     """Sentences on a run that stands at ``kimg`` and goes on at this pace.
 
@@ -43,8 +33,8 @@ def outlook(recipe: Recipe, size: int, kimg: float, images_per_sec: float, devic
         return max(there - kimg, 0.0) * 1000 / images_per_sec
 
     pace = f"{images_per_sec:,.0f}" if images_per_sec >= 10 else f"{images_per_sec:.1f}"
-    end, left = f"{recipe.kimg:,.4g} kimg", duration(seconds_to(recipe.kimg))
-    way = f"{recipe.minutes:g} minutes reach {end}" if recipe.minutes else f"it takes {left} to {end}"
+    end, left = f"{recipe.kimg:,.4g} kimg", console.duration(seconds_to(recipe.kimg))
+    way = f"{recipe.minutes:g} minutes reach {end}" if recipe.minutes else f"it takes about {left} to {end}"
     said = [f"At {pace} images/s {way}."]
     hours = seconds_to(recipe.kimg) / 3600
     curve = None
@@ -77,10 +67,10 @@ def _to_the_target(
         f"{curve.target:g})"
     )
     if recipe.kimg >= passed:
-        return f"{said}: {duration(seconds_to(passed))} from here."
+        return f"{said}: about {console.duration(seconds_to(passed))} from here."
     value = curve.value_at(recipe.kimg)
     ends = "" if value is None else f", at about {curve.metric} {value:.0f}"
-    return f"{said}, which is {duration(seconds_to(passed))} from here; this run ends before{ends}."
+    return f"{said}, which is about {console.duration(seconds_to(passed))} from here; this run ends before{ends}."
 
 
 class PaceTeller:

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from facegen.errors import EnvironmentProblem, InputError
-from facegen.stages import plan as stage
 from facegen.stages.plan import plan
 from facegen.stages.train import train
+from facegen.training import foresight
 from facegen.training.checkpoint import checkpoint_files
 
 
@@ -21,12 +21,12 @@ def step_takes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     now = [0.0]
 
     def step_takes(seconds: float) -> None:
-        class Timed(stage.Trainer):
+        class Timed(foresight.Trainer):
             def __call__(self, step: int) -> Any:
                 now[0] += seconds
                 return super().__call__(step)
 
-        monkeypatch.setattr(stage, "Trainer", Timed)
+        monkeypatch.setattr(foresight, "Trainer", Timed)
 
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     yield step_takes
@@ -82,7 +82,7 @@ def test_scores_are_measured_and_counted(dataset: Path, recipe: Path) -> None:
         seconds=0.0,
     )
     assert planned.scores == 4 and planned.score_seconds is not None and planned.score_seconds > 0
-    assert planned.lines()[2].startswith("Scores: 4, of 1,000 images: about ")
+    assert planned.lines()[2].startswith("Scores: 4, of 1,000 images: ")
 
 
 def mean_colours(images: Any) -> Any:
@@ -95,7 +95,7 @@ def test_a_batch_that_does_not_fit_is_an_error_with_one_that_does(
     def too_large(*words: Any, **options: Any) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(stage, "open_trainer", too_large)
+    monkeypatch.setattr(foresight, "open_trainer", too_large)
     with pytest.raises(EnvironmentProblem, match=r"A batch of 8 images does not fit into memory\. One of 4 fits"):
         plan(dataset, recipe=recipe, device="cpu")
 

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import torch
 from click.testing import Result
 
+from facegen.cli import main
+from facegen.cli.run import what_next
 from facegen.data.images import ImageCollection
 from facegen.data.origin import Origin
 from facegen.metrics.frechet import FrechetStatistics
@@ -67,6 +71,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Run
         return run("synthetic:24", work=folder / "work", student_number="s123", recipe=recipe, device="cpu")
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facegen.stages.run.seconds_of_training", lambda *_: 125.0)
         for stage in ("fid", "grade"):
             patch.setattr(f"facegen.stages.{stage}.open_scorer", lambda *words, **options: MeanColour())
         again()
@@ -107,9 +112,12 @@ class TestChain:
         assert (images / "0001.png").read_bytes() == first
 
 
-@pytest.mark.parametrize(("device", "recipe"), [("cpu", "quick"), ("cuda", "dcgan"), ("mps", "dcgan")])
-def test_the_recipe_is_longer_where_there_is_a_gpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, recipe: str
+@pytest.mark.parametrize(
+    ("source", "device", "recipe"),
+    [("faces", "cpu", "quick"), ("faces", "mps", "quick"), ("faces", "cuda", "t4"), ("synthetic", "cuda", "quick")],
+)
+def test_photographs_and_a_gpu_are_worth_a_longer_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, device: str, recipe: str
 ) -> None:
     class Begun(Exception):
         pass
@@ -120,8 +128,9 @@ def test_the_recipe_is_longer_where_there_is_a_gpu(
     monkeypatch.setattr("facegen.stages.run.choose_device", torch.device)
     monkeypatch.setattr("facegen.stages.run.prepare", lambda *_, **__: None)
     monkeypatch.setattr("facegen.stages.run.train", train)
+    monkeypatch.setattr("facegen.stages.run.seconds_of_training", lambda *_: 1.0)
     with pytest.raises(Begun, match=recipe):
-        run(work=tmp_path, device=device)
+        run(source, work=tmp_path, device=device)
 
 
 @pytest.mark.parametrize(("words", "size"), [((), 64), (("--size", 128), 128)])
@@ -143,6 +152,7 @@ def test_the_size_goes_from_prepare_to_grade(
         monkeypatch.setattr(f"facegen.stages.run.{name}", stage(name))
     monkeypatch.setattr("facegen.stages.run.train", lambda *_, **__: SimpleNamespace(generator=Path(__file__)))
     monkeypatch.setattr("facegen.stages.run.sample", lambda *_, **__: None)
+    monkeypatch.setattr("facegen.stages.run.seconds_of_training", lambda *_: 1.0)
     monkeypatch.setattr("facegen.stages.run.scorer_key", lambda *_, **__: "key")
     monkeypatch.setattr("facegen.stages.run.fid", lambda *_, **__: score)
     outcome = facegen("run", "--work", tmp_path / "work", "--device", "cpu", *words)
@@ -156,14 +166,95 @@ def test_a_size_that_cannot_be_graded_is_said_before_anything_is_done(facegen: R
     assert not (tmp_path / "work").exists()
 
 
+def ran_with(work: Path, **changed: Any) -> RunResult:
+    facts: dict[str, Any] = {
+        "score": MeanColour().score([np.zeros(1)]),
+        "recipe": "quick",
+        "device": "cpu",
+        "drawn": True,
+    }
+    leaderboard = SimpleNamespace(html=work / "leaderboard.html")
+    places = (work / "best.safetensors", work / "images", work / "grid.png")
+    made = dict(zip(("generator", "images", "grid"), places, strict=True))
+    made |= {"work": work, "tarball": work / "submissions" / "0000000.tar.gz", "leaderboard": leaderboard}
+    return RunResult(**{**made, **facts, **changed})
+
+
+class TestWhatNext:
+    @pytest.mark.parametrize("drawn", [True, False])
+    @pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+    def test_every_command_is_one(self, tmp_path: Path, device: str, drawn: bool) -> None:
+        """Each word of it is one that the command takes, and what it reads is what the chain made."""
+        _, *lines = what_next(ran_with(tmp_path / "my work", device=device, drawn=drawn))
+        assert len(lines) >= 4
+        for line in lines:
+            program, name, *words = shlex.split(line[line.index(": facegen ") + 2 :])
+            command = main.get_command(click.Context(main), name)
+            assert program == "facegen" and command is not None
+            command.make_parser(click.Context(command)).parse_args(words)
+            if "--recipe" in words:
+                load_recipe(words[words.index("--recipe") + 1])
+
+    def test_a_cpu_is_sent_to_a_cpus_recipe_and_a_gpu_to_its_own(self, tmp_path: Path) -> None:
+        lines = {device: what_next(ran_with(tmp_path, device=device))[1] for device in ("cpu", "cuda")}
+        assert "--recipe laptop" in lines["cpu"] and "--recipe best" in lines["cuda"]
+
+    def test_who_has_photographs_is_not_sent_for_them(self, tmp_path: Path) -> None:
+        drawn, photographs = ("\n".join(what_next(ran_with(tmp_path, drawn=drawn))) for drawn in (True, False))
+        assert "celeba" in drawn and "celeba" not in photographs and "YOUR_NUMBER" in photographs
+
+    def test_the_recipe_that_was_trained_is_not_recommended(self, tmp_path: Path) -> None:
+        assert "--recipe" not in "\n".join(what_next(ran_with(tmp_path, drawn=False, recipe="laptop")))
+
+
+class TestPlan:
+    def begin(self, work: Path, monkeypatch: pytest.MonkeyPatch, **words: Any) -> None:
+        """Run it to where the first stage would begin."""
+
+        class Begun(Exception):
+            pass
+
+        def prepare(*_: object, **__: object) -> None:
+            raise Begun
+
+        monkeypatch.setattr("facegen.stages.run.prepare", prepare)
+        with pytest.raises(Begun):
+            run(work=work, device="cpu", **words)
+
+    def test_says_what_is_made_and_how_long_it_takes_before_it_begins(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr("facegen.stages.run.seconds_of_training", lambda *_: 125.0)
+        self.begin(tmp_path / "work", monkeypatch)
+        told = capsys.readouterr()
+        assert told.out == ""
+        assert "in 6 steps" in told.err and str(tmp_path / "work") in told.err
+        assert "Training quick for 36 kimg on this CPU will take about 2 minutes" in told.err
+
+    def test_does_not_measure_for_a_run_that_is_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("facegen.stages.run.seconds_of_training", lambda *_: pytest.fail("it measured"))
+        (tmp_path / "run").mkdir()
+        self.begin(tmp_path, monkeypatch)
+
+    def test_a_step_that_does_not_fit_into_memory_is_for_training_to_tell(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def full(*_: object) -> float:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr("facegen.stages.run.seconds_of_training", full)
+        self.begin(tmp_path, monkeypatch)
+        assert "will take" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("network", "warned"), [("mean-colour", True), ("other", False)])
 def test_the_closing_words_name_the_network_that_the_generator_was_trained_against(
     facegen: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, network: str, warned: bool
 ) -> None:
     score = MeanColour().score([np.zeros(1)]).with_origin(Origin(None, network))
-    ran = SimpleNamespace(score=score, grid="grid", tarball="tarball", leaderboard=SimpleNamespace(html="html"))
+    ran = ran_with(tmp_path, score=score)
     monkeypatch.setattr("facegen.stages.run.run", lambda *words, **options: ran)
     outcome = facegen("run", "--work", tmp_path)
-    assert outcome.stdout == "tarball\n"
+    assert outcome.stdout == f"{ran.tarball}\n"
     assert f"generator trained against {network}" in outcome.stderr
     assert ("the value flatters" in outcome.stderr) is warned
