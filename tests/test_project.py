@@ -30,6 +30,7 @@ LEVELS = (
         "files",
         "held_file",
         "locks",
+        "notebook",
         "plain_zip",
         "printable",
         "toml_file",

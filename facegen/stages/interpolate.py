@@ -17,6 +17,7 @@ from facegen.errors import InputError
 from facegen.files import StrPath, atomic_path
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents, slerp
+from facegen.notebook.cards import card, picture_file, place
 from facegen.pictures.contact_sheet import DRAWN_BY, contact_sheet, require_ours, save_png
 from facegen.stages.sample import generator_of, require_truncation
 from facegen.training.checkpoint import load_generator
@@ -38,6 +39,10 @@ class InterpolateResult:
     path: Path
     faces: int
     images: int
+
+    def _repr_html_(self) -> str | None:
+        words = f"Walks between {self.faces:,} faces in {self.images:,} images"
+        return card(words, picture_file(self.path, words), place(self.path))
 
 
 def interpolate(

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from facegen import console
+from facegen import console, notebook
 from facegen.data.dataset import FaceDataset
 from facegen.data.litter import is_litter
 from facegen.device import choose_device, choose_precision
@@ -22,6 +22,7 @@ from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.opening import open_extractor
 from facegen.files import StrPath, optional_path
 from facegen.locks import remove_unclaimed, sole_use
+from facegen.notebook.cards import card, facts
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.acceleration import compiler_failed
 from facegen.training.boards import BoardOpener, find_board
@@ -38,6 +39,7 @@ from facegen.training.checkpoint import (
 )
 from facegen.training.distributed import Ranks, is_writing_process, joined_ranks
 from facegen.training.loop import training_loop
+from facegen.training.notebook_board import NotebookBoard, run_parts
 from facegen.training.outputs import PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
 from facegen.training.stopping import Stopped
@@ -62,6 +64,11 @@ class TrainResult:
     kimg: float
     best: float | None
     reused: bool
+
+    def _repr_html_(self) -> str | None:
+        found = {"trained": f"{self.kimg:,g} kimg", "generator": self.generator}
+        found |= {"best score": None if self.best is None else f"{self.best:.2f}"}
+        return card(f"Run {self.run}", facts(found), *run_parts(self.run))
 
 
 def train(
@@ -106,6 +113,7 @@ def train(
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
     overrides = dict(overrides or {})
     openers = [find_board(name) for name in boards]
+    openers += [NotebookBoard] * (notebook.is_on() and not console.is_quiet())
     chosen = _override(_choose_recipe(recipe, run), overrides)
     with ExitStack() as stack:
         if is_writing_process():
