@@ -22,6 +22,12 @@ def is_on() -> bool:
     return not _is_off and get_ipython is not None and getattr(get_ipython(), "kernel", None) is not None
 
 
+def cell() -> int | None:
+    """The number of the cell at work; None outside a notebook."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return None if get_ipython is None else getattr(get_ipython(), "execution_count", None)
+
+
 def off() -> None:
     """Show nothing by itself from here on. Results keep their cards, which a cell shows as its last value alone."""
     global _is_off

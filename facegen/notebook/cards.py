@@ -35,33 +35,54 @@ _ROWS = 200
 #: The kinds of file that facegen draws, by how they begin.
 _KINDS = {b"\x89PNG": "png", b"GIF8": "gif", b"\xff\xd8\xff": "jpeg"}
 
-STYLE = Markup(
-    "<style>"
-    ".facegen{max-width:54rem;font-size:14px;line-height:1.45}"
-    ".facegen p{margin:.25rem 0}"
-    ".facegen .title{font-weight:600}"
-    ".facegen .state,.facegen dd,.facegen td{font-variant-numeric:tabular-nums}"
-    ".facegen .track{height:8px;border-radius:4px;background:rgba(128,128,128,.3);margin:.35rem 0;overflow:hidden}"
-    ".facegen .track div{height:100%;background:#2f8fd0}"
-    ".facegen dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;margin:.35rem 0}"
-    ".facegen dt{opacity:.75;font-weight:400}.facegen dd{margin:0;overflow-wrap:anywhere}"
-    ".facegen .wide{overflow:auto;max-height:26rem}"
-    ".facegen table{border-collapse:collapse;margin:.35rem 0}"
-    ".facegen th,.facegen td{text-align:left;vertical-align:top;padding:.15rem .9rem .15rem 0;"
-    "border-top:1px solid rgba(128,128,128,.35)}.facegen th{opacity:.75;font-weight:400;border-top:0}"
-    ".facegen img{display:block;max-width:100%;height:auto;margin:.4rem 0}"
-    ".facegen .note{border-left:3px solid #d9822b;padding-left:.6rem;margin:.3rem 0}"
-    ".facegen .good,.facegen .bad{border:1px solid;border-radius:1rem;padding:0 .6rem;margin-left:.6rem}"
-    ".facegen .good{border-color:#2f9e5b}.facegen .bad{border-color:#d9534f}"
-    ".facegen pre{white-space:pre-wrap;opacity:.75;font-size:12px;line-height:1.4;margin:.35rem 0}"
-    ".facegen .charts{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem}.facegen .charts>*{flex:1 1 20rem;max-width:26rem}"
-    ".facegen svg{display:block;width:100%;height:auto;font-size:12px}.facegen svg text{fill:currentColor}"
-    ".facegen svg .tick{opacity:.75}.facegen svg line{stroke:currentColor}.facegen svg line.grid{opacity:.18}"
-    ".facegen svg .line{fill:none;stroke-width:2;stroke-linejoin:round}"
-    ".facegen svg polyline.first{stroke:#2f8fd0}.facegen svg circle.first,.facegen svg text.first{fill:#2f8fd0}"
-    ".facegen svg polyline.second{stroke:#d9822b}.facegen svg circle.second,.facegen svg text.second{fill:#d9822b}"
-    "</style>"
-)
+#: Rules of a page's own style, such as JupyterLab's for tables, are outweighed by the class that is named twice.
+_RULES = """
+{max-width:54rem;font-size:14px;line-height:1.45}
+p{margin:.25rem 0}
+.title{font-weight:600}
+.state,dd,td{font-variant-numeric:tabular-nums}
+.track{height:8px;border-radius:4px;background:rgba(128,128,128,.3);margin:.35rem 0;overflow:hidden}
+.track div{height:100%;background:#2f8fd0}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.1rem 1rem;margin:.35rem 0}
+dt{float:none;width:auto;opacity:.75;font-weight:400}
+dd{float:none;width:auto;margin:0;padding:0;overflow-wrap:anywhere}
+.wide{overflow:auto;max-height:36rem}
+table{border-collapse:collapse;margin:.35rem 0;font-size:13px}
+th,td{text-align:left;vertical-align:top;max-width:none;padding:.15rem .9rem .15rem 0}
+th{opacity:.75;font-weight:400}
+td{border-top:1px solid rgba(128,128,128,.35)}
+td:first-child{white-space:nowrap}
+img{display:block;max-width:100%;height:auto;margin:.4rem 0}
+.note{border-left:3px solid #d9822b;padding-left:.6rem;margin:.3rem 0}
+.good,.bad{border:1px solid;border-radius:1rem;padding:0 .6rem;margin-left:.6rem}
+.good{border-color:#2f9e5b}
+.bad{border-color:#d9534f}
+pre{white-space:pre-wrap;opacity:.75;font-size:12px;line-height:1.4;margin:.35rem 0}
+.charts{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem}
+.charts>*{flex:1 1 20rem;max-width:26rem}
+svg{display:block;width:100%;height:auto;font-size:12px}
+svg text{fill:currentColor}
+svg .tick{opacity:.75}
+svg line{stroke:currentColor}
+svg line.grid{opacity:.18}
+svg .line{fill:none;stroke-width:2;stroke-linejoin:round}
+svg polyline.first{stroke:#2f8fd0}
+svg circle.first,svg text.first{fill:#2f8fd0}
+svg polyline.second{stroke:#d9822b}
+svg circle.second,svg text.second{fill:#d9822b}
+"""
+
+
+def _scoped(rules: str) -> Markup:
+    """A style of these rules, a rule a line, each for what is in a ``<div class="facegen">`` alone."""
+    lines = []
+    for rule in rules.strip().splitlines():
+        whose, _, what = rule.partition("{")
+        lines.append(",".join(f".facegen.facegen {each}".strip() for each in whose.split(",")) + "{" + what)
+    return Markup("<style>{}</style>").format(Markup("\n".join(lines)))
+
+
+STYLE = _scoped(_RULES)
 
 
 def fit(text: object) -> Markup:

@@ -131,7 +131,7 @@ class Bar(console.Task):
     def end(self, how: str) -> None:
         """The work is over; ``how`` it ended, in a word."""
         took = console.time_in_words(monotonic() - self._began)
-        self._ended = f"{how} after {took}"
+        self._ended = f"{how} {took}"
 
     def state(self, now: float) -> str:
         """Beside the bar, in words."""
@@ -192,10 +192,10 @@ def bar(description: str, total: float | None, unit: str, done: float) -> Iterat
     try:
         yield live.bar
     except BaseException:
-        live.bar.end("stopped")
+        live.bar.end("stopped after")
         raise
     else:
-        live.bar.end("done")
+        live.bar.end("done in")
     finally:
         if own:
             close_live(live)

@@ -51,13 +51,13 @@ def line_chart(title: str, lines: Sequence[Line], *, of: str, logarithmic: bool 
         return math.log10(value) if is_log else value
 
     y = Axis(height(ticks[0]), height(ticks[-1]), _BOTTOM, _TOP)
-    across = nice_ticks(0.0, max(x for x, _ in everything), 4)
-    x = Axis(across[0], across[-1], _LEFT, _RIGHT)
+    end = max(x for x, _ in everything)
+    x = Axis(0.0, end or 1.0, _LEFT, _RIGHT)
     canvas = Canvas(_WIDTH, _HEIGHT, title)
     for tick in ticks:
         canvas.line(_LEFT, y(height(tick)), _RIGHT, y(height(tick)), "grid")
         canvas.text(_LEFT - 6, y(height(tick)) + 4, f"{tick:g}", "tick", "end")
-    for tick in across:
+    for tick in (tick for tick in nice_ticks(0.0, end, 4) if 0 <= tick <= x.high):
         canvas.text(x(tick), _BOTTOM + 16, f"{tick:,g}", "tick", "middle")
     canvas.text(_RIGHT, _HEIGHT - 4, of, "tick", "end")
     for index, (line, kind) in enumerate(zip(drawn, ("first", "second"), strict=False)):

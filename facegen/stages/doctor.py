@@ -45,8 +45,11 @@ class DoctorResult:
         return [*lines, "", f"{len(self.checks)} checks: {len(self.wrong)} wrong, {told}."]
 
     def _repr_html_(self) -> str | None:
-        rows = [(check.status, check.name, check.message, check.remedy) for check in self.checks]
-        return card(self.lines()[-1], table(("", "check", "found", "remedy"), rows))
+        rows = [
+            (check.status, check.name, check.message if check.remedy is None else f"{check.message} → {check.remedy}")
+            for check in self.checks
+        ]
+        return card(self.lines()[-1], table(("", "check", "found"), rows))
 
     def to_json(self) -> dict[str, Any]:
         """``schema``, ``facegen`` (its version), ``ok`` and ``checks``."""

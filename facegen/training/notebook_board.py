@@ -9,6 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from facegen import notebook
 from facegen.errors import InputError
 from facegen.notebook.cards import block, picture_file
 from facegen.notebook.live import Output, close_live, open_live
@@ -16,6 +17,9 @@ from facegen.pictures.line_chart import Line, line_chart
 from facegen.training.checkpoint import SAMPLES
 from facegen.training.log import read_log
 from facegen.training.recipe import Recipe
+
+#: The cell that trained each run.
+_shown: dict[Path, int | None] = {}
 
 
 class NotebookBoard:
@@ -29,6 +33,7 @@ class NotebookBoard:
 
     def __init__(self, run: Path, recipe: Recipe, seen: int) -> None:
         self._ticks = [tick for tick in read_log(run) if tick["kimg"] * 1000 <= seen + 0.5] if seen else []
+        self._run = run.resolve()
         self._live = open_live(kimg=True)
         self._grid = Output()
         self._draw()
@@ -53,6 +58,7 @@ class NotebookBoard:
 
     def close(self) -> None:
         close_live(self._live)
+        _shown[self._run] = notebook.cell()
 
     def _draw(self) -> None:
         self._live.put(training_charts(self._ticks))
@@ -99,8 +105,14 @@ def grid_words(path: Path) -> str:
     return f"Faces of the averaged generator{when}, of the same latents each time"
 
 
-def run_parts(run: Path) -> tuple[Markup | None, Markup | None]:
-    """A run's charts and its newest grid, of its files; None for what is gone or cannot be read."""
+def run_parts(run: Path) -> tuple[Markup | None, ...]:
+    """A run's charts and its newest grid, of its files; None for what is gone or cannot be read.
+
+    There are none where the cell at work has shown them already, as it trained the run.
+    """
+    here = notebook.cell()
+    if here is not None and _shown.get(run.resolve()) == here:
+        return ()
     grid = newest_grid(run)
     try:
         ticks = read_log(run)
