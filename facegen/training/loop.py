@@ -109,7 +109,7 @@ def training_loop(
         if ranks.is_writer:
             saved.recipe(recipe)  # nothing earlier: what is broken off before its first step leaves nothing
             log = stack.enter_context(TrainingLog(run, seen / 1000, told))
-            total = None if recipe.minutes else _whole_steps(recipe)
+            total = None if recipe.minutes and not length.is_settled else _whole_steps(recipe)
             bar = stack.enter_context(console.progress(f"Training {recipe.name}", total, done=seen))
             memory = "the device's" if real.on_device else "main"
             console.detail(f"{device}, {precision}: {len(rows):,} images are in {memory} memory.")
