@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +14,15 @@ import numpy as np
 import pytest
 
 from facegen import console, notebook
+from facegen.data.dataset import new_dataset
 from facegen.errors import InputError
 from facegen.notebook import live
 from facegen.notebook.live import Output
+from facegen.stages.train import train
 from facegen.training.log import TrainingLog
 from facegen.training.notebook_board import NotebookBoard, _shown, run_parts, training_charts
 from facegen.training.recipe import load_recipe
+from facegen.training.stopping import Stopped
 
 
 class Page:
@@ -282,3 +286,49 @@ def test_an_output_holds_its_last_state_alone(page: Page) -> None:
         output.show(f"<p>{number}</p>", str(number))
     assert page.outputs == [{"text/html": "<p>99</p>", "text/plain": "99"}]
     assert not re.search("<script", page.html)
+
+
+class TestTraining:
+    @pytest.fixture
+    def small(self, tmp_path: Path) -> dict[str, Any]:
+        """A dataset of noise, and what makes a run of it quick."""
+        pixels = np.random.default_rng(0).integers(0, 256, (20, 16, 16, 3), np.uint8)
+        with new_dataset(tmp_path / "dataset", 16) as writer:
+            writer.append(pixels, [f"{index}.png" for index in range(20)], ["train"] * 20)
+            writer.finish({})
+        fields = {"generator_width": 2, "discriminator_width": 2, "batch": 8, "precision": "fp32", "score_every": 0.0}
+        return {
+            "dataset": tmp_path / "dataset",
+            "run": tmp_path / "run",
+            "recipe": "quick",
+            "overrides": fields,
+            "boards": (),
+        }
+
+    def test_a_run_by_the_clock_that_goes_on_knows_its_end(
+        self, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        train(**{**small, "overrides": {**small["overrides"], "minutes": 0.002}})
+        totals = []
+
+        def progress(description: str, total: float | None, **others: Any) -> None:
+            totals.append(total)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(console, "progress", progress)
+        with pytest.raises(KeyboardInterrupt):
+            train(**{**small, "overrides": {**small["overrides"], "minutes": 60.0}})
+        assert totals[0] is not None
+
+    def test_quiet_shows_nothing(self, page: Page, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(console, "_verbosity", console.QUIET)
+        train(**{**small, "overrides": {**small["overrides"], "kimg": 0.008}})
+        assert page.outputs == []
+
+    def test_a_stop_is_a_sentence_in_place_of_a_traceback(self) -> None:
+        assert Stopped()._render_traceback_() == ["Stopped, and saved: the same cell goes on from here."]
+
+
+def test_importing_facegen_and_its_console_imports_no_ipython() -> None:
+    source = "import facegen, facegen.console, facegen.notebook, sys; sys.exit('IPython' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", source], check=False).returncode == 0

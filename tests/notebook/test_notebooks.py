@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from importlib import import_module
 from importlib.metadata import version
@@ -69,6 +70,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
         patch.setenv("FACEGEN_OFFLINE", "1")
         patch.setenv("FACEGEN_CACHE", str(folder / "cache"))
         patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        patch.setenv("PYTHONPATH", str(FOLDER.parents[1]), prepend=os.pathsep)  # the facegen that is tested
         nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute(cwd=str(folder))
     return notebook, folder
 
