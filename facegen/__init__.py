@@ -1,10 +1,10 @@
 """facegen: face generation with GANs, and its honest measurement.
 
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
-:func:`pack`, :func:`grade` and :func:`run`, :func:`autograder` for Gradescope, :func:`interpolate` and
-:func:`arithmetic` of latents, and :func:`inspect` of a network, :func:`doctor` of this machine; their results; and four
-functions that add to facegen's tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing
-until one is used.
+:func:`pack`, :func:`grade` and :func:`run`; :func:`plan`, :func:`watch` and :func:`timelapse` of a run;
+:func:`autograder` for Gradescope, :func:`interpolate` and :func:`arithmetic` of latents, :func:`inspect` of a network,
+:func:`doctor` of this machine; their results; and four functions that add to facegen's tables, as
+:func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is used.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "prepare": "facegen.stages.prepare",
     "train": "facegen.stages.train",
+    "plan": "facegen.stages.plan",
+    "watch": "facegen.stages.watch",
+    "timelapse": "facegen.stages.timelapse",
     "sample": "facegen.stages.sample",
     "interpolate": "facegen.stages.interpolate",
     "arithmetic": "facegen.stages.arithmetic",
@@ -38,6 +41,9 @@ _EXPORTS = {
     "Metric": "facegen.scoring.metric",
     "PrepareResult": "facegen.stages.prepare",
     "TrainResult": "facegen.stages.train",
+    "PlanResult": "facegen.stages.plan",
+    "WatchResult": "facegen.stages.watch",
+    "TimelapseResult": "facegen.stages.timelapse",
     "SampleResult": "facegen.stages.sample",
     "InterpolateResult": "facegen.stages.interpolate",
     "ArithmeticResult": "facegen.stages.arithmetic",
@@ -72,13 +78,16 @@ __all__ = [
     "InterpolateResult",
     "Metric",
     "PackResult",
+    "PlanResult",
     "PrepareResult",
     "Recipe",
     "Refused",
     "RunResult",
     "SampleResult",
     "Score",
+    "TimelapseResult",
     "TrainResult",
+    "WatchResult",
     "arithmetic",
     "autograder",
     "doctor",
@@ -87,6 +96,7 @@ __all__ = [
     "inspect",
     "interpolate",
     "pack",
+    "plan",
     "prepare",
     "register_architecture",
     "register_extractor",
@@ -94,7 +104,9 @@ __all__ = [
     "register_metric",
     "run",
     "sample",
+    "timelapse",
     "train",
+    "watch",
 ]
 
 

@@ -16,6 +16,8 @@ from facegen.errors import EnvironmentProblem
 
 #: Seconds between two tries of one that waits.
 _EVERY = 0.2
+#: Seconds after which everyone tries once more: who asks (:func:`is_held`) may have had a free lock just then.
+_ASKED = 0.02
 #: Bytes of a name that a hidden file's own name is made of: file systems take 255, and something is added to it.
 _LONGEST = 200
 
@@ -72,7 +74,7 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
         EnvironmentProblem: another process holds the lock.
     """
     path = Path(os.path.realpath(path))  # by another name it is the same
-    lock = path.parent / f".{short_name(path.name)}.lock"
+    lock = _lock_file(path)
     made = [folder for folder in (lock.parent, *lock.parent.parents) if not os.path.lexists(folder)]
     try:
         file = _locked(lock, purpose, wait)
@@ -89,9 +91,54 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
                 folder.rmdir()
 
 
+def is_held(path: Path) -> bool | None:
+    """Whether a process holds the lock of ``path`` (:func:`sole_use`); None where that cannot be known.
+
+    It cannot where the file system has no locks, or where a lock file could not be made. Nothing is written or kept: a
+    lock that a killed process left is tried and let go of at once, and :func:`sole_use` is not refused for that.
+    """
+    path = Path(os.path.realpath(path))
+    try:
+        number = _open_itself(str(_lock_file(path)), os.O_RDONLY)
+    except FileNotFoundError:
+        return False if _has_locks(path) and os.access(path.parent, os.W_OK) else None
+    except OSError:
+        return None
+    return _is_locked(number)
+
+
+def _has_locks(folder: Path) -> bool:
+    """Whether what is in a folder can be locked, as the folder itself can then be too. A folder that is gone cannot."""
+    if os.name == "nt":  # always; and no folder can be opened
+        return folder.is_dir()
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return False
+    return _is_locked(number) is not None
+
+
+def _is_locked(number: int) -> bool | None:
+    """Whether another process has locked an open file, which is closed; None where there are no locks."""
+    try:
+        _lock_number(number)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    finally:
+        os.close(number)
+    return False
+
+
+def _lock_file(path: Path) -> Path:
+    """The hidden file beside a real path that is locked in its place."""
+    return path.parent / f".{short_name(path.name)}.lock"
+
+
 def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
     """The open lock file; None where nothing can be locked there."""
-    is_told = False
+    is_told, tries = False, 0
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -104,6 +151,10 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
             holder = _holder(file)
             file.close()
             said = f"Another process{holder} {purpose}."
+            tries += 1
+            if tries == 1:
+                time.sleep(_ASKED)
+                continue
             if not wait:
                 raise EnvironmentProblem(said, "Wait until it has ended, or end it.") from None
             if not is_told:
@@ -167,9 +218,12 @@ if sys.platform == "win32":
 
     def _lock(file: IO[bytes]) -> None:
         """BlockingIOError where another process has it; another OSError where there are no locks."""
-        file.seek(1 << 30)  # past the number, which stays readable
+        _lock_number(file.fileno())
+
+    def _lock_number(number: int) -> None:
+        os.lseek(number, 1 << 30, os.SEEK_SET)  # past the process's number, which stays readable
         try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
         except PermissionError as problem:
             raise BlockingIOError from problem
 
@@ -178,4 +232,7 @@ else:
 
     def _lock(file: IO[bytes]) -> None:
         """BlockingIOError where another process has it; another OSError where there are no locks."""
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_number(file.fileno())
+
+    def _lock_number(number: int) -> None:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

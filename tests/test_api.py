@@ -78,7 +78,11 @@ class TestPaths:
     @pytest.mark.parametrize("name", STAGES)
     def test_a_path_is_declared_to_take_a_string(self, name: str) -> None:
         parameters = inspect.signature(getattr(facegen, name)).parameters
-        assert {parameters[path].annotation for path in paths_of(name)} <= {"StrPath", "StrPath | None"}
+        assert {parameters[path].annotation for path in paths_of(name)} <= {
+            "StrPath",
+            "StrPath | None",
+            "StrPath | Sequence[StrPath]",
+        }
 
     @pytest.mark.parametrize("name", STAGES)
     def test_a_string_means_what_the_path_means(self, name: str, tmp_path: Path) -> None:

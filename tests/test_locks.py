@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from facegen.errors import EnvironmentProblem
-from facegen.locks import sole_use
+from facegen.locks import is_held, sole_use
 
 HOLD = """
 import sys, time
@@ -108,3 +108,32 @@ class TestForeign:
         with sole_use(tmp_path / "run", "x"):
             pass
         assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_whether_it_is_held_can_be_asked(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    assert is_held(run) is False
+    with holder(run, 60) as process:
+        assert is_held(run) is True
+        process.kill()
+    assert (tmp_path / ".run.lock").exists() and is_held(run) is False
+
+
+def test_where_there_are_no_locks_nobody_can_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegen.locks._lock_number", Mock(side_effect=OSError(errno.ENOTSUP, "no locks")))
+    assert is_held(tmp_path) is None
+    (tmp_path / ".run.lock").touch()
+    assert is_held(tmp_path / "run") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the asker here is one of POSIX")
+def test_who_only_asks_refuses_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An asker has the lock of a killed process for an instant: it lets go while the other waits to try again."""
+    import fcntl
+
+    asker = os.open(tmp_path / ".run.lock", os.O_CREAT | os.O_RDONLY)
+    fcntl.flock(asker, fcntl.LOCK_EX)
+    monkeypatch.setattr("time.sleep", lambda seconds: os.close(asker))
+    with sole_use(tmp_path / "run", "trains into run") as held:
+        assert held

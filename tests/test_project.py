@@ -31,6 +31,7 @@ LEVELS = (
         "held_file",
         "locks",
         "notebook",
+        "pages",
         "plain_zip",
         "printable",
         "toml_file",
@@ -39,7 +40,7 @@ LEVELS = (
     ("data", "gan", "metrics", "pictures", "pretrained", "weights"),
     ("extractors",),
     ("scoring", "submission", "training"),
-    ("checks", "grading"),
+    ("checks", "grading", "watching"),
     ("stages",),
     ("cli",),
 )

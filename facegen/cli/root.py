@@ -26,6 +26,8 @@ COMMANDS = (
     "run",
     "prepare",
     "train",
+    "watch",
+    "timelapse",
     "sample",
     "interpolate",
     "arithmetic",
@@ -38,7 +40,7 @@ COMMANDS = (
     "doctor",
 )
 #: Those that read no table to which installed packages add, and so do not wait for them. The doctor looks by itself.
-WITHOUT_EXTENSIONS = frozenset({"prepare", "pack", "doctor"})
+WITHOUT_EXTENSIONS = frozenset({"prepare", "pack", "doctor", "watch", "timelapse"})
 WRONG_USAGE, INTERRUPTED = 2, 130
 #: An exception that nobody foresaw: EX_SOFTWARE of sysexits.h, and not Python's 1, which here is an answer.
 DEFECT = 70

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -32,6 +33,12 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     help="Score the averaged generator every so many kimg; 0 never. The score is FID with Inception's network alone.",
 )
 @click.option("--checkpoint-every", type=float, help="Save every so many kimg.")
+@click.option(
+    "--rollback/--no-rollback",
+    default=True,
+    help="Go back to the best checkpoint, once, and on at half the learning rates, when training collapses.",
+)
+@click.option("--dry-run", is_flag=True, help="Measure for half a minute what it would take; train and write nothing.")
 @extractor_option
 @weights_option
 def train(
@@ -48,6 +55,8 @@ def train(
     resume: bool,
     score_every: float | None,
     checkpoint_every: float | None,
+    rollback: bool,
+    dry_run: bool,
     extractor: str | None,
     weights: Path | None,
 ) -> None:
@@ -55,10 +64,10 @@ def train(
 
     RUN receives recipe.toml, log.jsonl, TensorBoard events, samples/, checkpoints/, best.safetensors (when scores are
     measured) and last.safetensors. When it already holds a run of the same recipe and dataset, training goes on.
-    Ctrl-C saves a checkpoint first. Under torchrun every rank trains: torchrun --nproc-per-node 2 -m facegen train ...
+    Ctrl-C saves a checkpoint first. With --dry-run nothing is written: it prints what a run would take, in time,
+    memory and disk, and how far the target is. Under torchrun every rank trains: torchrun --nproc-per-node 2 -m facegen
+    train ...
     """
-    from facegen.stages.train import train as train_stage
-
     overrides = {
         "kimg": kimg,
         "minutes": minutes,
@@ -69,14 +78,14 @@ def train(
         "score_every": score_every,
         "checkpoint_every": checkpoint_every,
     }
-    trained = train_stage(
-        dataset,
-        run,
-        recipe=recipe,
-        overrides=overrides,
-        device=device,
-        resume=resume,
-        extractor=extractor,
-        weights=weights,
-    )
+    common: dict[str, Any] = {"recipe": recipe, "overrides": overrides, "device": device}
+    common |= {"extractor": extractor, "weights": weights}
+    if dry_run:
+        from facegen.stages.plan import plan
+
+        console.result(*plan(dataset, run, **common).lines())
+        return
+    from facegen.stages.train import train as train_stage
+
+    trained = train_stage(dataset, run, **common, resume=resume, rollback=rollback)
     console.result(str(trained.generator))

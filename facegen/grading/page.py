@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -15,7 +13,7 @@ from facegen.grading.charts import Axis, Scale, axis_of, histogram_of, scale_of
 from facegen.grading.evidence import MOST_FLAGS, Album, ShownRow
 from facegen.grading.rows import METRICS, LeaderboardRow
 from facegen.metrics.phash import NEAR
-from facegen.printable import printable
+from facegen.pages import templates_of
 from facegen.scoring.score import Score
 
 if TYPE_CHECKING:
@@ -124,22 +122,10 @@ def page_of(template: str, **words: Any) -> str:
 
 @cache
 def _templates() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
-    templates = Environment(
-        loader=PackageLoader("facegen.grading"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        # What a macro wrote is fit to be seen already, and has line breaks of the template's own.
-        finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = templates_of("facegen.grading")
     templates.filters.update(
         when=_when, fixed=_fixed, flag_words=lambda name: str(name).replace("_", " ").replace(":", " ")
     )
-    templates.globals["sha256"] = _source_hash(templates)
     return templates
 
 
@@ -222,16 +208,6 @@ def _keys(row: LeaderboardRow, kind: str) -> dict[str, str]:
         "student": row.name,
         **{key: repr(value) for key, value in numbers.items() if value is not None},
     }
-
-
-def _source_hash(templates: Environment) -> Callable[[str], str]:
-    def of(name: str) -> str:
-        """The sha256 of an included file, as a Content-Security-Policy gives it."""
-        assert templates.loader is not None
-        source = templates.loader.get_source(templates, name)[0].removesuffix("\n")
-        return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
-
-    return of
 
 
 def _when(at: datetime) -> str:

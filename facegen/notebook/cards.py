@@ -52,7 +52,7 @@ th,td{text-align:left;vertical-align:top;max-width:none;padding:.15rem .9rem .15
 th{opacity:.75;font-weight:400}
 td{border-top:1px solid rgba(128,128,128,.35)}
 td:first-child{white-space:nowrap}
-img{display:block;max-width:100%;height:auto;margin:.4rem 0}
+img,video{display:block;max-width:100%;height:auto;margin:.4rem 0}
 .note{border-left:3px solid #d9822b;padding-left:.6rem;margin:.3rem 0}
 .good,.bad{border:1px solid;border-radius:1rem;padding:0 .6rem;margin-left:.6rem}
 .good{border-color:#2f9e5b}
@@ -164,6 +164,20 @@ def picture_file(path: Path, alt: str) -> Markup | None:
             return _as_jpeg(opened.convert("RGB"), alt)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
+
+
+def film_file(path: Path, alt: str) -> Markup | None:
+    """An MP4 as a film to be played, or a GIF as :func:`picture_file`; nothing where an MP4 is too large to embed."""
+    try:
+        data = read_regular(path, _MOST_BYTES)
+    except OSError:
+        return None
+    if data[4:8] != b"ftyp":
+        return picture_file(path, alt)
+    if len(data) > _ANIMATION:
+        return Markup()
+    uri = f"data:video/mp4;base64,{base64.b64encode(data).decode()}"
+    return Markup('<video controls loop muted src="{}" aria-label="{}"></video>').format(uri, fit(alt))
 
 
 def picture(pixels: npt.NDArray[np.uint8], alt: str) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,8 +16,12 @@ from facegen.errors import InputError
 from facegen.files import atomic_path, open_regular, require_place
 from facegen.printable import printable
 
-#: What a drawing's file says in a text chunk of a PNG or the comment of a GIF; and the first bytes, in which that is.
-DRAWN_BY, _HEAD = b"facegen", 4096
+#: What a drawing's file says in a text chunk of a PNG or the comment of a GIF or MP4; and the first bytes, in which
+#: that is: an MP4 has its index of frames before it.
+DRAWN_BY, _HEAD, _MP4_HEAD = b"facegen", 4096, 1 << 20
+
+#: The comment in an MP4's list of metadata: its length, what it is, and then the text's own.
+_MP4_COMMENT = re.compile(rb"\xa9cmt....data\0\0\0\x01....%s" % DRAWN_BY, re.DOTALL)
 
 
 def contact_sheet(images: npt.NDArray[np.uint8], *, columns: int | None = None, gap: int = 2) -> npt.NDArray[np.uint8]:
@@ -45,7 +50,7 @@ def require_ours(path: Path) -> None:
     """Check, before the work, that a drawing may be written at ``path``.
 
     Args:
-        path: of a PNG or GIF that will be written; the file need not be there, nor the folders above it.
+        path: of a PNG, GIF or MP4 that will be written; the file need not be there, nor the folders above it.
 
     Raises:
         InputError: a file is there that facegen has not drawn, and that is not empty: it is not ours to replace.
@@ -62,6 +67,9 @@ def is_foreign(path: Path) -> bool:
         return False
     with open_regular(path) as file:
         head = file.read(_HEAD)
+        if head[4:8] == b"ftyp":
+            head += file.read(_MP4_HEAD)
+            return _MP4_COMMENT.search(head) is None
     return bool(head) and b"tEXtSoftware\0" + DRAWN_BY not in head and b"!\xfe\x07" + DRAWN_BY not in head
 
 

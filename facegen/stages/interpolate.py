@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from facegen import console
 from facegen.device import choose_device, placed
 from facegen.errors import InputError
-from facegen.files import StrPath, atomic_path
+from facegen.files import StrPath
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents, slerp
 from facegen.notebook.cards import card, picture_file, place
-from facegen.pictures.contact_sheet import DRAWN_BY, contact_sheet, require_ours, save_png
+from facegen.pictures.animation import GIF_UNIT, save_gif
+from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
 from facegen.stages.sample import generator_of, require_truncation
 from facegen.training.checkpoint import load_generator
 
@@ -106,16 +104,6 @@ def interpolate(
     if suffix == ".png":
         save_png(out, contact_sheet(images, columns=steps))
     else:
-        _save_gif(out, images, fps)
+        save_gif(out, images, max(1, round(100 / fps)) * GIF_UNIT)
     console.info(f"Walked between {len(ends)} faces in {len(images)} images.")
     return InterpolateResult(out, len(ends), len(images))
-
-
-def _save_gif(path: Path, images: npt.NDArray[np.uint8], fps: int) -> None:
-    """Write uint8 [N, H, W, 3] as a GIF that starts anew at its end, each frame with a palette of its own."""
-    frames = [Image.fromarray(image).quantize(dither=Image.Dither.NONE) for image in images]
-    duration = max(1, round(100 / fps)) * 10  # milliseconds, of which GIF keeps tens
-    with atomic_path(path) as temporary:
-        frames[0].save(
-            temporary, "GIF", save_all=True, append_images=frames[1:], duration=duration, loop=0, comment=DRAWN_BY
-        )

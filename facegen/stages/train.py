@@ -15,7 +15,6 @@ import torch
 
 from facegen import console, notebook
 from facegen.data.dataset import FaceDataset
-from facegen.data.litter import is_litter
 from facegen.device import choose_device, choose_precision
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.extractors.feature_extractor import FeatureExtractor
@@ -30,21 +29,20 @@ from facegen.training.checkpoint import (
     BEST,
     CHECKPOINTS,
     LAST,
-    RECIPE,
     SAMPLES,
     checkpoint_files,
     is_last,
-    newest_checkpoint,
     owes_score,
 )
+from facegen.training.clock import settled_recipe
 from facegen.training.distributed import Ranks, is_writing_process, joined_ranks
 from facegen.training.loop import training_loop
+from facegen.training.memory import is_out_of_memory, too_large
 from facegen.training.notebook_board import NotebookBoard, run_parts
 from facegen.training.outputs import PeriodicScore
-from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
+from facegen.training.recipe import Recipe
+from facegen.training.starting import checkpoint_to_continue, chosen_recipe, is_done
 from facegen.training.stopping import Stopped
-
-DEFAULT_RECIPE = "dcgan"
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ def train(
     extractor: str | None = None,
     weights: StrPath | None = None,
     boards: Sequence[str] = ("tensorboard",),
+    rollback: bool = True,
 ) -> TrainResult:
     """Train the recipe on the dataset, and go on where the run was left when it is of the same recipe and dataset.
 
@@ -95,6 +94,8 @@ def train(
         resume: demand that there is something to go on from.
         extractor, weights: the network of the periodic score, as in :func:`facegen.fid`.
         boards: names of what is told of the run beside its log.
+        rollback: a run that collapses goes back to its best checkpoint, once, and on from there at half the learning
+            rates. That takes one more checkpoint on the disk.
 
     Raises:
         InputError: no such dataset or recipe; a dataset that changed since it was prepared, or changes in the meantime;
@@ -114,13 +115,13 @@ def train(
     overrides = dict(overrides or {})
     openers = [find_board(name) for name in boards]
     openers += [NotebookBoard] * (notebook.is_on() and not console.is_quiet())
-    chosen = _override(_choose_recipe(recipe, run), overrides)
+    chosen = chosen_recipe(recipe, run, overrides)
     with ExitStack() as stack:
         if is_writing_process():
             # By its real path: a link to a run is the same run.
             stack.enter_context(sole_use(run.resolve(), f"trains into {run}"))
             stack.enter_context(_folder(run))
-        return _train(faces, run, chosen, overrides, device, resume, extractor, weights, openers)
+        return _train(faces, run, chosen, overrides, device, resume, extractor, weights, openers, rollback)
 
 
 @contextmanager
@@ -151,14 +152,15 @@ def _train(
     extractor: str | None,
     weights: Path | None,
     boards: Sequence[BoardOpener],
+    rollback: bool,
 ) -> TrainResult:
     """:func:`train` with the recipe chosen and the folder for this process alone."""
-    checkpoint = _checkpoint_to_continue(run, chosen, faces)
+    checkpoint = checkpoint_to_continue(run, chosen, faces, is_writer=is_writing_process())
     if checkpoint is None and resume:
         raise InputError(f"There is no checkpoint in {run} to resume from.", "Leave --resume out to start.")
     if checkpoint is not None:
-        chosen, seen = _settled(chosen, checkpoint), checkpoint["images_seen"]
-        if _is_done(chosen, checkpoint) and not owes_score(checkpoint, chosen) and is_last(run, seen):
+        chosen, seen = settled_recipe(chosen, checkpoint), checkpoint["images_seen"]
+        if is_done(chosen, checkpoint) and not owes_score(checkpoint, chosen) and is_last(run, seen):
             console.info(f"Already trained: {run} stands at {seen / 1000:g} kimg.")
             return _result(run, seen, checkpoint["best"], reused=True)
 
@@ -191,6 +193,7 @@ def _train(
                 checkpoint=checkpoint,
                 must_compile=overrides.get("compile") is True,
                 boards=boards,
+                rollback=rollback,
             )
         except Stopped:
             if ranks.is_writer:
@@ -207,14 +210,13 @@ def _train(
                 f"Mend that first: make room, or ask for the right to write. {_what_is_kept(run, go_on)}",
             ) from problem
         except RuntimeError as problem:
-            if _is_out_of_memory(problem):
-                raise EnvironmentProblem(
-                    f"A batch of {chosen.batch} images does not fit into the memory of the GPU.",
-                    "Use a smaller --batch.",
-                ) from problem
-            if not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                raise
-            raise compiler_failed(problem) from problem
+            if not is_out_of_memory(problem):
+                if not type(problem).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                    raise
+                raise compiler_failed(problem) from problem
+            result = None
+        if result is None:  # here, and not above: there the exception holds what fills the memory
+            raise too_large(chosen, faces, chosen_device, precision, ranks)
     if chosen.minutes and ranks.is_writer:
         console.info(f"Trained for {chosen.minutes:g} minutes: {result.images_seen / 1000:g} kimg.")
     return _result(run, result.images_seen, result.best, reused=False)
@@ -236,41 +238,8 @@ def _resume_command(dataset: Path, run: Path, extractor: str | None, weights: Pa
     return shlex.join(words)
 
 
-def _is_out_of_memory(problem: RuntimeError) -> bool:
-    """By its words too: cuDNN finds no way of a convolution that fits into memory, and Metal has a plain error."""
-    words = str(problem).lower()
-    told = ("out of memory", "alloc_failed", "unable to find an engine", "valid cudnn algorithm")
-    return isinstance(problem, torch.cuda.OutOfMemoryError) or any(each in words for each in told)
-
-
 def _result(run: Path, images_seen: int, best: float | None, *, reused: bool) -> TrainResult:
     return TrainResult(run, run / (BEST if (run / BEST).is_file() else LAST), images_seen / 1000, best, reused)
-
-
-def _override(recipe: Recipe, overrides: dict[str, Any]) -> Recipe:
-    """The recipe with what was said by hand."""
-    if overrides.get("kimg") is not None and overrides.get("minutes") is not None:
-        raise InputError("A run's length is said twice, as --kimg and as --minutes.", "Say one of them.")
-    # What is said by hand counts, whatever else the recipe says of it.
-    instead = {"kimg": "minutes", "score_every": "score_minutes", "checkpoint_every": "checkpoint_minutes"}
-    given = {key: value for key, value in overrides.items() if value is not None}
-    return recipe.with_overrides({**{instead[key]: 0.0 for key in given if key in instead}, **given})
-
-
-def _settled(recipe: Recipe, checkpoint: dict[str, Any]) -> Recipe:
-    """The recipe as the run follows it: the pace of its first seconds may have stretched its schedules."""
-    then = checkpoint["recipe"]
-    if not then.get("minutes"):
-        return recipe
-    kimg = then["kimg"] if recipe.minutes else recipe.kimg
-    return recipe.with_overrides({"kimg": kimg, "schedule_kimg": then["schedule_kimg"]})
-
-
-def _is_done(recipe: Recipe, checkpoint: dict[str, Any]) -> bool:
-    if recipe.minutes:
-        taken: float = checkpoint["seconds"] + checkpoint.get("aside_seconds", 0.0)
-        return taken >= 60 * recipe.minutes
-    return bool(checkpoint["images_seen"] >= recipe.total_images)
 
 
 def _tell_about_gpus(recipe: Recipe, device: torch.device, precision: torch.dtype, ranks: Ranks) -> None:
@@ -285,54 +254,6 @@ def _tell_about_gpus(recipe: Recipe, device: torch.device, precision: torch.dtyp
             f"This machine has {count} GPUs, of which one trains. For all of them, say "
             f"torchrun --nproc-per-node {count} -m facegen in place of facegen."
         )
-
-
-def _choose_recipe(recipe: str | Path | None, run: Path) -> Recipe:
-    if recipe is not None:
-        return load_recipe(recipe)
-    started_with = run / RECIPE
-    if not started_with.is_file():
-        checkpoint = newest_checkpoint(run, is_writer=False)
-        if checkpoint is None:
-            return load_recipe(DEFAULT_RECIPE)
-        console.warn(f"{started_with} is no longer there: the recipe is that of the newest checkpoint.")
-        return recipe_from_dict(checkpoint["recipe"], f"The checkpoint of {run}")
-    try:
-        return load_recipe(started_with)
-    except InputError as problem:
-        raise InputError(
-            problem.message, problem.remedy or "Name the recipe that the run was started with: --recipe"
-        ) from problem
-
-
-def _checkpoint_to_continue(run: Path, recipe: Recipe, dataset: FaceDataset) -> dict[str, Any] | None:
-    """The newest checkpoint of ``run`` if it is of this recipe and dataset, None if the run has none.
-
-    Raises:
-        InputError: the folder holds a run of another recipe or dataset, or something that is no run at all.
-    """
-    files = checkpoint_files(run)
-    if not files:
-        if run.exists() and (
-            not run.is_dir()
-            or (any(not is_litter(entry.name) for entry in run.iterdir()) and not (run / RECIPE).is_file())
-        ):
-            raise InputError(f"{run} exists and is not a run.", "Name another folder for the run.")
-        return None
-    checkpoint = newest_checkpoint(run, is_writer=is_writing_process())
-    if checkpoint is None:  # they vanished in the meantime
-        return None
-    then = recipe_from_dict(checkpoint["recipe"], f"The checkpoint {files[0]}").learned_fields()
-    now = _settled(recipe, checkpoint).learned_fields()
-    other = [f"{key} {then[key]!r} (now {now[key]!r})" for key in now if then[key] != now[key]]
-    if checkpoint["dataset_sha256"] != dataset.sha256:
-        other.append("dataset")
-    if other:
-        raise InputError(
-            f"{run} holds a run that differs in {', '.join(other)}.",
-            "Name another folder for the new run, or give the same recipe and dataset to go on.",
-        )
-    return checkpoint
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ BEST, LAST = "best.safetensors", "last.safetensors"
 #: The largest side of a generator's images: larger ones fill the memory before they fill a screen.
 MOST_SIZE = 2048
 #: What older checkpoints lack.
-_LATER = frozenset({"aside_seconds", "best_by", "is_settled", "owes_score"})
+_LATER = frozenset({"aside_seconds", "best_by", "is_settled", "owes_score", "rate_factor", "troubled"})
 #: How many checkpoints stay: a damaged newest one leaves another to go on from.
 KEPT = 2
 
@@ -70,14 +70,24 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> Path:
 
     OSError where it cannot be written; those before it stay.
     """
-    path = run / CHECKPOINTS / f"kimg-{state['images_seen'] / 1000:010.3f}.pt"
-    hashed = {TRAINER_SHA256: _trainer_sha256(state)}
-    with atomic_path(path) as temporary:
-        _save({"schema": CHECKPOINT_SCHEMA, **state, **hashed}, temporary)
-    _keep_entries(path.parent)
+    path = checkpoint_path(run, state["images_seen"])
+    write_checkpoint(path, state)
     for old in checkpoint_files(run)[KEPT:]:
         old.unlink(missing_ok=True)
     return path
+
+
+def checkpoint_path(run: Path, images_seen: int) -> Path:
+    """Where a run's checkpoint of so many images is."""
+    return run / CHECKPOINTS / f"kimg-{images_seen / 1000:010.3f}.pt"
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write one whole or not at all, and on the disk before anything else is deleted. OSError as save_checkpoint."""
+    hashed = {TRAINER_SHA256: _trainer_sha256(state)}
+    with atomic_path(path) as temporary:
+        _save({**state, "schema": CHECKPOINT_SCHEMA, **hashed}, temporary)
+    _keep_entries(path.parent)
 
 
 def _save(state: dict[str, Any], path: Path) -> None:
@@ -134,7 +144,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             before it that is whole.
     """
     try:
-        return _whole_checkpoint(path)
+        return read_checkpoint(path)
     except Damaged as problem:
         raise InputError(f"The checkpoint {path} is damaged: {problem}.", _instead_of(path)) from problem
 
@@ -154,7 +164,7 @@ def newest_checkpoint(run: Path, *, is_writer: bool = True) -> dict[str, Any] | 
     damaged: dict[Path, Damaged] = {}
     for path in checkpoint_files(run):
         try:
-            state = _whole_checkpoint(path)
+            state = read_checkpoint(path)
         except Damaged as problem:
             damaged[path] = problem
             continue
@@ -176,7 +186,7 @@ class _Gone(InputError):
     """A checkpoint that was there a moment ago."""
 
 
-def _whole_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
     """What the file holds, by present names.
 
     Raises:
@@ -226,6 +236,8 @@ def _require_fields(state: dict[str, Any]) -> None:
         "best_by": lambda value: value is None or isinstance(value, str),
         "is_settled": lambda value: isinstance(value, bool),
         "owes_score": lambda value: isinstance(value, bool),
+        "rate_factor": lambda value: type(value) in (int, float) and 0 < value <= 1,
+        "troubled": lambda value: isinstance(value, bool),
     }
     for name, fits in wanted.items():
         if name not in state and name not in _LATER:
@@ -276,7 +288,7 @@ def _instead_of(damaged: Path) -> str:
     for path in checkpoint_files(damaged.parent.parent):
         if path < damaged:
             try:
-                _whole_checkpoint(path)
+                read_checkpoint(path)
             except (Damaged, InputError):
                 continue
             return f"Delete it to go on from the one before it, {path.name}, which is whole."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from facegen.training.hyperparameter import MOST_KIMG
 from facegen.training.recipe import Recipe
@@ -100,3 +102,12 @@ class Length:
         stretched = {"kimg": kimg, "schedule_kimg": schedule_kimg}
         self.recipe, self.is_settled = self.recipe.with_overrides(stretched), True
         return self.recipe
+
+
+def settled_recipe(recipe: Recipe, checkpoint: Mapping[str, Any]) -> Recipe:
+    """The recipe as the run follows it: the pace of its first seconds may have stretched its schedules."""
+    then = checkpoint["recipe"]
+    if not then.get("minutes"):
+        return recipe
+    kimg = then["kimg"] if recipe.minutes else recipe.kimg
+    return recipe.with_overrides({"kimg": kimg, "schedule_kimg": then["schedule_kimg"]})

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: ``log.jsonl``, its boards and warnings in words.
+"""What a run tells while it goes: ``log.jsonl`` and its boards.
 
 A tick that scored has the value in ``score`` and what it is called in ``metric`` (``"FID"``, ``"effnet-lite0 FD"``). It
 has ``fid`` too only where it is FID: of the published Inception's 2,048 features.
@@ -20,7 +20,6 @@ from facegen import console
 from facegen.errors import InputError
 from facegen.files import open_regular, write_text
 from facegen.training.boards import Board
-from facegen.training.figures import Figures
 
 LOG = "log.jsonl"
 
@@ -72,21 +71,33 @@ def _text(run: Path) -> bytes:
         ) from problem
 
 
-def _parsed(text: bytes, path: Path) -> list[dict[str, Any]]:
-    """The ticks of the whole lines of a log's text; what is none is left out and said."""
+def parse_lines(lines: Sequence[bytes], first: int = 1) -> tuple[list[dict[str, Any]], list[int]]:
+    """The ticks of a log's whole lines, and the numbers of those that are none; ``first`` is that of the first."""
     ticks, damaged = [], []
-    for number, line in enumerate(text.split(b"\n")[:-1], 1):
+    for number, line in enumerate(lines, first):
         try:
             tick = json.loads(line)
             if not math.isfinite(tick["kimg"]):
                 raise ValueError(tick["kimg"])
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            damaged += [str(number)] * bool(line.strip())
+            damaged += [number] * bool(line.strip())
         else:
             ticks.append(tick)
+    return ticks, damaged
+
+
+def damaged_warning(path: Path, damaged: Sequence[int]) -> str:
+    """That these lines of the log at ``path`` are no ticks, in a sentence."""
+    many = len(damaged) > 1
+    named = ", ".join(map(str, damaged[:20])) + (f" and {len(damaged) - 20:,} more" if len(damaged) > 20 else "")
+    return f"{path} is damaged: line{'s' * many} {named} {'are' if many else 'is'} left out."
+
+
+def _parsed(text: bytes, path: Path) -> list[dict[str, Any]]:
+    """The ticks of the whole lines of a log's text; what is none is left out and said."""
+    ticks, damaged = parse_lines(text.split(b"\n")[:-1])
     if damaged:
-        many = len(damaged) > 1
-        console.warn(f"{path} is damaged: line{'s' * many} {', '.join(damaged)} {'are' if many else 'is'} left out.")
+        console.warn(damaged_warning(path, damaged))
     return ticks
 
 
@@ -99,13 +110,16 @@ class TrainingLog:
         run: the folder.
         kimg: from where the run goes on.
         boards: what else is told of each tick.
+
+    Attributes:
+        past: the ticks up to there, oldest first.
     """
 
     def __init__(self, run: Path, kimg: float, boards: Sequence[Board] = ()) -> None:
         text = _text(run)
         if text and not text.endswith(b"\n"):
             console.warn(f"The last line of {run / LOG} is cut off, as when a process is killed: it is left out.")
-        kept = [tick for tick in _parsed(text, run / LOG) if tick["kimg"] <= kimg + 1e-9]
+        self.past = kept = [tick for tick in _parsed(text, run / LOG) if tick["kimg"] <= kimg + 1e-9]
         if kimg and (not kept or kept[-1]["kimg"] < kimg - 1e-9):
             console.warn(
                 f"{run / LOG} has no tick of kimg {kimg:g}, from which the run goes on: it was cut since, or the run "
@@ -208,50 +222,3 @@ def describe_tick(tick: Tick) -> str:
     if "score" in tick:
         words.append(f"{tick['metric']} {shown('score', '.2f')}")
     return "  ".join(words)
-
-
-class Health:
-    """Warns in words, once per episode, when D has won or G has collapsed."""
-
-    #: D is sure of nearly everything: its gradient, which is all that G learns from, has faded.
-    SURE = 0.99
-    #: D is wrong by more than the noise of a tick, in which D(x) and D(G(z)) may change places.
-    WRONG = 0.1
-    #: Mean standard deviation over latents of a pixel in [−1, 1]; real faces have about 0.5.
-    ALIKE = 0.05
-    #: Ticks in which an untrained G's images may still be alike.
-    GRACE = 5
-
-    def __init__(self) -> None:
-        self._warned: set[str] = set()
-        self._ticks, self._differed = 0, False
-
-    def _episode(self, name: str, present: bool, words: str) -> None:
-        if present and name not in self._warned:
-            console.warn(words)
-        (self._warned.add if present else self._warned.discard)(name)
-
-    def check(self, figures: Figures) -> None:
-        real, fake, spread = figures["d_real"], figures["d_fake"], figures["spread"]
-        self._ticks += 1
-        if real is None or fake is None or spread is None:  # of no step, so there is nothing to tell by
-            return
-        self._differed = self._differed or spread >= self.ALIKE
-        self._episode(
-            "d_won",
-            real > self.SURE and fake < 1 - self.SURE,
-            f"The discriminator has won: D(x) {real:.3f}, D(G(z)) {fake:.3f}. The generator no longer learns; if this "
-            "lasts, start again with a lower discriminator_lr or another seed.",
-        )
-        self._episode(
-            "d_lost",
-            real < 0.5 < fake and fake - real > self.WRONG,
-            f"The discriminator has collapsed: it takes generated images for more real (D(G(z)) {fake:.3f}) than "
-            f"real ones (D(x) {real:.3f}). If this lasts, raise discriminator_lr.",
-        )
-        self._episode(
-            "g_collapsed",
-            spread < self.ALIKE and (self._differed or self._ticks > self.GRACE),
-            f"The generator has collapsed: its images differ by only {spread:.3f} (standard deviation of a pixel in "
-            "[−1, 1] over latents; real faces have about 0.5). Start again with a lower learning rate or another seed.",
-        )

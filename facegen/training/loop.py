@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,23 +13,23 @@ import torch
 
 from facegen import console
 from facegen.data.dataset import FaceDataset
-from facegen.errors import FacegenError, InputError, in_words
+from facegen.errors import InputError, in_words
 from facegen.training.acceleration import open_trainer
 from facegen.training.batches import RealImages
 from facegen.training.boards import BoardOpener
-from facegen.training.checkpoint import BEST, TRAINER, checkpoint_files, is_last, owes_score
-from facegen.training.clock import Clock, Length
+from facegen.training.checkpoint import BEST, TRAINER, is_last, owes_score
+from facegen.training.clock import Clock, Length, settled_recipe
 from facegen.training.distributed import Ranks
 from facegen.training.figures import Figures
-from facegen.training.log import Health, TrainingLog, describe_tick
+from facegen.training.health import Collapsed, Health, require_finite, require_finite_weights
+from facegen.training.log import TrainingLog, describe_tick
+from facegen.training.memory import peak_memory_gib
 from facegen.training.outputs import Outputs, PeriodicScore, PeriodicScorer, draw_for_score, take_standing_statistics
+from facegen.training.pace import PaceTeller
 from facegen.training.recipe import Recipe
+from facegen.training.rollback import Restart, follow_roll_back, keep_as_best, roll_back
 from facegen.training.stopping import Stopped, StopRequests, stop_requests
 from facegen.training.trainer import Trainer
-
-
-class Diverged(FacegenError):
-    """A figure is no longer finite."""
 
 
 class LoopResult(NamedTuple):
@@ -51,6 +51,7 @@ def training_loop(
     checkpoint: dict[str, Any] | None = None,
     must_compile: bool = False,
     boards: Sequence[BoardOpener] = (),
+    rollback: bool = False,
 ) -> LoopResult:
     """Train as long as the recipe says, from the start or from a checkpoint's state.
 
@@ -60,6 +61,7 @@ def training_loop(
         scorer: scores the averaged generator now and then.
         must_compile: the recipe's ``compile`` is not to be given up where it fails.
         boards: what is told of the run beside its log, on the writer.
+        rollback: a run that collapses goes back to its best checkpoint, once, and on from there at a lower rate.
 
     Raises:
         InputError: a batch that does not divide into the ranks; a dataset whose pixels change while they are read; a
@@ -73,19 +75,65 @@ def training_loop(
     """
     if recipe.batch % ranks.world:
         raise InputError(f"A batch of {recipe.batch} does not divide into {ranks.world} ranks.", "Change --batch.")
+    train_from = partial(
+        _train_from,
+        dataset=dataset,
+        run=run,
+        device=device,
+        precision=precision,
+        ranks=ranks,
+        scorer=scorer,
+        must_compile=must_compile,
+        boards=boards,
+        rollback=rollback,
+    )
+    start = Restart.of_run(checkpoint)
+    clock = start.clock()
+    try:
+        return train_from(start, recipe, clock)
+    except Collapsed as caught:
+        if not rollback or start.rate_factor < 1:
+            raise
+        problem = caught.with_traceback(None)  # its frames hold the networks, and others are to fit
+    if ranks.is_writer:
+        start = roll_back(run, problem, clock.now)
+    to = ranks.agree(start.images_seen)
+    if not ranks.is_writer:
+        start = follow_roll_back(run, to)
+    settled = recipe if start.checkpoint is None else settled_recipe(recipe, start.checkpoint)
+    return train_from(start, settled, start.clock())
+
+
+def _train_from(
+    start: Restart,
+    recipe: Recipe,
+    clock: Clock,
+    *,
+    dataset: FaceDataset,
+    run: Path,
+    device: torch.device,
+    precision: torch.dtype,
+    ranks: Ranks,
+    scorer: PeriodicScorer | None,
+    must_compile: bool,
+    boards: Sequence[BoardOpener],
+    rollback: bool,
+) -> LoopResult:
+    """:func:`training_loop` from one point on. Collapsed where it is worth going back, and that was not done before."""
+    checkpoint = start.checkpoint
     before = checkpoint or {"images_seen": 0, "best": None, "seconds": 0.0}
     seen, best = before["images_seen"], _Best(before["best"], before.get("best_by"))
     if ranks.any(ranks.agree(seen) != seen):
         raise InputError(
             f"The ranks do not find the same checkpoint in {run}.", "Put the run where every machine sees it."
         )
-    clock = Clock(before["seconds"], before.get("aside_seconds", 0.0))
     length = Length(recipe, clock, settled=checkpoint is not None and before.get("is_settled", True))
     rows = dataset.training_rows()
     real = RealImages(dataset.images, rows, batch=recipe.batch, seed=recipe.seed, device=device, ranks=ranks)
 
     def build(recipe: Recipe) -> Trainer:
         trainer = Trainer(recipe, real, dataset.size, device, precision, ranks)
+        trainer.slow_down(start.rate_factor)
         if checkpoint is not None:
             try:
                 trainer.load_state_dict(checkpoint[TRAINER])
@@ -109,6 +157,8 @@ def training_loop(
         if ranks.is_writer:
             saved.recipe(recipe)  # nothing earlier: what is broken off before its first step leaves nothing
             log = stack.enter_context(TrainingLog(run, seen / 1000, told))
+            health.look_back(log.past)
+            teller = PaceTeller(dataset.size, device, seen, clock.trained)
             total = None if recipe.minutes and not length.is_settled else _whole_steps(recipe)
             bar = stack.enter_context(console.progress(f"Training {recipe.name}", total, done=seen))
             memory = "the device's" if real.on_device else "main"
@@ -121,9 +171,12 @@ def training_loop(
             score = _score(trainer, scorer, ranks, stop)
             if ranks.is_writer and score is not None:
                 log.complete(seen / 1000, score.for_log())
-                if best.is_beaten(score, seen):
+                is_best = best.is_beaten(score, seen)
+                if is_best:
                     saved.generator(BEST, trainer, seen, score.details)
-                saved.checkpoint(trainer, seen, _progress(best, clock, length))
+                path = saved.checkpoint(trainer, seen, _progress(best, clock, length, health, start))
+                if is_best and rollback:
+                    keep_as_best(path)
         clock.lap(training=False)
         length.start(seen)
         tick_seen, last = seen, {"score": clock.now, "checkpoint": clock.now}
@@ -141,7 +194,7 @@ def training_loop(
                 continue
 
             figures: Figures = {"kimg": seen / 1000, **trainer.read_figures()}
-            _require_finite(figures, run, precision)
+            require_finite(figures, run, precision)
             elapsed = clock.lap(training=True)
             stopping, over = ranks.any(stop.is_asked), ranks.any(length.is_over(seen))
             if not length.is_settled and (stopping or over or ranks.any(length.wants_to_look())):
@@ -157,9 +210,9 @@ def training_loop(
             due = due - {"score"} | {"checkpoint"} if stopping else due
             figures["images_per_sec"] = (seen - tick_seen) / elapsed if elapsed else None
             figures["sec_per_kimg"] = 1000 * elapsed / (seen - tick_seen)
-            figures["memory_gib"] = _peak_memory_gib(device)
+            figures["memory_gib"] = peak_memory_gib(device)
             if due & {"checkpoint", "score"}:
-                _require_finite_weights(trainer, seen, run, precision)
+                require_finite_weights(trainer, seen, run, precision)
                 if not real.on_device:  # where they are, they are as they were when the run began
                     dataset.require_unchanged()
                 stop.unless_asked(lambda: take_standing_statistics(trainer))
@@ -172,28 +225,40 @@ def training_loop(
                     score = _score(trainer, scorer, ranks, stop)
                 except Exception:  # what is trained is not lost because it cannot be scored
                     if ranks.is_writer:
-                        saved.checkpoint(trainer, seen, _progress(best, clock, length, owes_score=True))
+                        saved.checkpoint(trainer, seen, _progress(best, clock, length, health, start, owes_score=True))
                         saved.samples(trainer, seen)
                     raise
                 stopping = ranks.any(stop.is_asked)
                 due = due | {"checkpoint"} if stopping else due
+            is_best = False
             if ranks.is_writer:
                 log.require_in_place()
                 health.check(figures)
                 scored: dict[str, float | str] = {}
                 if score is not None:
                     scored = score.for_log()
-                    if best.is_beaten(score, seen):
+                    health.check_score(score.value, best.of(score.metric), score.metric)
+                    is_best = best.is_beaten(score, seen)
+                    if is_best:
                         saved.generator(BEST, trainer, seen, score.details)
                 clock.lap(training=False)
                 tick = {**figures, **scored, "seconds": clock.trained, "aside_seconds": clock.aside}
                 log.tick(tick)
                 console.info(describe_tick(tick))
-            if "checkpoint" in due:
+                if length.is_settled:
+                    teller.look(trainer.recipe, seen, clock.trained)
+            if rollback and start.rate_factor == 1 and not stopping and ranks.any(health.collapse is not None):
+                raise Collapsed(seen / 1000, f"Training in {run} collapsed at kimg {seen / 1000:g}: {health.collapse}.")
+            is_best = rollback and ranks.any(is_best)
+            if is_best or "checkpoint" in due:
                 # Where somebody may soon kill, what training goes on from comes first; it takes the statistics anew.
                 if ranks.is_writer:
                     owing = wants_score and score is None
-                    saved.checkpoint(trainer, seen, _progress(best, clock, length, owes_score=owing))
+                    path = saved.checkpoint(
+                        trainer, seen, _progress(best, clock, length, health, start, owes_score=owing)
+                    )
+                    if is_best:
+                        keep_as_best(path)
                 if not has_statistics:
                     take_standing_statistics(trainer)
                 if ranks.is_writer:
@@ -201,7 +266,7 @@ def training_loop(
             if stopping:
                 raise Stopped
             clock.lap(training=False)
-            last.update(dict.fromkeys(due, clock.now))
+            last.update(dict.fromkeys(due | ({"checkpoint"} if is_best else set()), clock.now))
             tick_seen = seen
     return LoopResult(seen, best.value)
 
@@ -211,6 +276,10 @@ class _Best:
 
     def __init__(self, value: float | None, metric: str | None) -> None:
         self.value, self.metric = value, metric
+
+    def of(self, metric: str) -> float | None:
+        """The best value by ``metric``; None where there is none."""
+        return self.value if self.metric == metric else None
 
     def is_beaten(self, score: PeriodicScore, seen: int) -> bool:
         """Whether ``score`` is the best from now on. One that is no number never is, and that is said."""
@@ -226,15 +295,19 @@ class _Best:
         return True
 
 
-def _progress(best: _Best, clock: Clock, length: Length, *, owes_score: bool = False) -> dict[str, float | str | None]:
+def _progress(
+    best: _Best, clock: Clock, length: Length, health: Health, start: Restart, *, owes_score: bool = False
+) -> dict[str, float | str | None]:
     """What a checkpoint tells of the run beside its networks.
 
     ``best_by`` is the metric of the best score; ``is_settled``, whether a length by the clock is one in kimg too;
-    ``owes_score``, that a score was due, and was broken off.
+    ``owes_score``, that a score was due, and was broken off; ``troubled``, that something was amiss; ``rate_factor``,
+    what the learning rates are of the recipe's.
     """
     return {
         **{"best": best.value, "best_by": best.metric, "seconds": clock.trained, "aside_seconds": clock.aside},
         **{"is_settled": length.is_settled, "owes_score": owes_score},
+        **{"troubled": health.is_troubled, "rate_factor": start.rate_factor},
     }
 
 
@@ -270,33 +343,6 @@ def _score(trainer: Trainer, scorer: PeriodicScorer, ranks: Ranks, stop: StopReq
     return stop.unless_asked(lambda: scorer.score(*drawn))
 
 
-def _require_finite(figures: Figures, run: Path, precision: torch.dtype) -> None:
-    for name, value in figures.items():
-        if value is not None and not math.isfinite(value):
-            raise _diverged(f"{name} is {value}", figures["kimg"] or 0.0, run, precision)
-
-
-def _require_finite_weights(trainer: Trainer, seen: int, run: Path, precision: torch.dtype) -> None:
-    """Of what is about to be saved in the place of something good: the figures are of the weights before."""
-    names = trainer.not_finite()
-    if names:
-        weights = f"the weights of {' and '.join(names)} are not finite"
-        raise _diverged(weights, seen / 1000, run, precision)
-
-
-def _diverged(how: str, kimg: float, run: Path, precision: torch.dtype) -> Diverged:
-    """What is said of a run that diverged, with a remedy that can be followed."""
-    anew = "start a new run with a lower learning rate"
-    kept = checkpoint_files(run)
-    if not kept:
-        remedy = f"There is no checkpoint from before: {anew}."
-    elif precision == torch.float32:
-        remedy = f"{kept[0].name} is from before, and would end alike: {anew}."
-    else:
-        remedy = f"{kept[0].name} is from before: go on from it with --precision fp32, or {anew}."
-    return Diverged(f"Training in {run} stopped at kimg {kimg:g}: {how}.", remedy)
-
-
 @contextmanager
 def _tuned_convolutions() -> Iterator[None]:
     """cuDNN tries its ways of a convolution at each new shape, and takes the quickest: the shapes are few here."""
@@ -306,17 +352,3 @@ def _tuned_convolutions() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.benchmark = before
-
-
-def _peak_memory_gib(device: torch.device) -> float | None:
-    """The most memory used so far: of the GPU, or of this process; None where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    if device.type == "mps":
-        return torch.mps.driver_allocated_memory() / 2**30
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**30 if sys.platform == "darwin" else peak / 2**20

@@ -26,7 +26,9 @@ from facegen.training.trainer import Trainer
 #: Latents of the scores are not those of ``facegen sample``'s default seed: the best generator must not be chosen by
 #: the very images that are handed in.
 MEASURE_SEED, GRID_SEED = 1_000_003, 0
-GRID_IMAGES = 64
+#: The grid's images, which are as many rows of as many, and the pixels about each.
+GRID_ROWS, GRID_GAP = 8, 2
+GRID_IMAGES = GRID_ROWS**2
 #: How many latents the averaged generator's BatchNorm statistics are taken over, and how many images it makes at once.
 STANDING_LATENTS, CHUNK = 2048, 128
 
@@ -87,15 +89,15 @@ class Outputs:
             score=None if score is None else json.dumps(null_where_not_finite(score)),
         )
 
-    def checkpoint(self, trainer: Trainer, seen: int, progress: dict[str, Any]) -> None:
-        """All that is needed to go on, ``progress`` among it."""
+    def checkpoint(self, trainer: Trainer, seen: int, progress: dict[str, Any]) -> Path:
+        """All that is needed to go on, ``progress`` among it; its path."""
         whose = {"recipe": trainer.recipe.to_dict(), "dataset_sha256": self.dataset_sha256}
-        save_checkpoint(self.run, {TRAINER: trainer.state_dict(), "images_seen": seen, **progress, **whose})
+        return save_checkpoint(self.run, {TRAINER: trainer.state_dict(), "images_seen": seen, **progress, **whose})
 
     def samples(self, trainer: Trainer, seen: int) -> None:
         """The averaged generator, and a grid of its images, which boards are shown."""
         path = self.run / SAMPLES / f"kimg-{seen / 1000:010.3f}.png"
-        save_png(path, contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES)))
+        save_png(path, contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES), columns=GRID_ROWS, gap=GRID_GAP))
         self.generator(LAST, trainer, seen, None)
         for board in self.boards:
             board.picture(seen, path)

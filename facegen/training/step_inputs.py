@@ -44,10 +44,11 @@ class StepInputs:
         updates: what is drawn for each update of D in a step.
         values: 0-dim float32 each: what the recipe's schedules say at this step.
         rates: the learning rates of G and of D among them, where the optimizers want them.
+        rate_factor: what these are of the recipe's: 1, or less in a run that was rolled back.
     """
 
     def __init__(self, recipe: Recipe, real: RealImages, uniforms: int, device: torch.device, ranks: Ranks) -> None:
-        self.recipe = recipe
+        self.recipe, self.rate_factor = recipe, 1.0
         self._real, self._ranks, self._uniforms = real, ranks, uniforms
         penalties = {field for fields in PENALTIES.values() for field in fields if field and getattr(recipe, field)}
         self._penalties = sorted(penalties)
@@ -106,7 +107,7 @@ class StepInputs:
         before, after = step * recipe.images_per_step, (step + 1) * recipe.images_per_step
         half_life = min(recipe.at("ema_half_life_kimg", after) * 1000, after * EMA_RAMP)
         return {
-            **{name: recipe.at(name, before) for name in RATES},
+            **{name: self.rate_factor * recipe.at(name, before) for name in RATES},
             **{name: recipe.at(name, before) * recipe.penalty_every for name in self._penalties},
             EMA_SHARE: 1 - 0.5 ** (recipe.images_per_step / half_life) if half_life else 1.0,
             MOMENTS_WEIGHT: recipe.at("moments_weight", before),

@@ -84,6 +84,10 @@ class Trainer:
     def recipe(self) -> Recipe:
         return self._inputs.recipe
 
+    def slow_down(self, factor: float) -> None:
+        """Learn at ``factor`` times the rates of the recipe from the next step on."""
+        self._inputs.rate_factor = factor
+
     def follow(self, recipe: Recipe) -> None:
         """Go on by the schedules of ``recipe``, which says the same of all else."""
         self._inputs.recipe = recipe

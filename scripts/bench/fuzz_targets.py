@@ -65,6 +65,8 @@ COMMANDS = (
     ("grade", "nowhere", "--reference", "nowhere"),
     ("train", "nowhere", "out"),
     ("interpolate", "nowhere", "out.png"),
+    ("watch", "nowhere"),
+    ("timelapse", "nowhere", "out.gif"),
 )
 RUNNER = CliRunner()
 

@@ -20,7 +20,7 @@ from facegen.data.origin import Origin
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.outcome import Outcome
 from facegen.grading.rows import LeaderboardRow
-from facegen.notebook.cards import block, card, facts, notes, picture, picture_file, place, table
+from facegen.notebook.cards import block, card, facts, film_file, fit, notes, picture, picture_file, place, table
 from facegen.pictures.contact_sheet import save_png
 from facegen.scoring.score import Score
 from facegen.stages.arithmetic import ArithmeticResult
@@ -29,12 +29,15 @@ from facegen.stages.grade import GradeResult, result_in
 from facegen.stages.inspect import inspect
 from facegen.stages.interpolate import InterpolateResult
 from facegen.stages.pack import PackResult
+from facegen.stages.plan import PlanResult
 from facegen.stages.prepare import PrepareResult
 from facegen.stages.run import RunResult
 from facegen.stages.sample import SampleResult
+from facegen.stages.timelapse import TimelapseResult
 from facegen.stages.train import TrainResult
 from facegen.submission.rules import Code, Rejection
 from facegen.training.log import TrainingLog
+from facegen.training.recipe import load_recipe
 
 WILD = "<img src=x onerror=alert(1)>\u202e&\"'"
 SCORE = Score("fid", 18.25, 1000, 2048, "inception-2015-12-05", "0" * 64, 162_770, "1" * 64, 20.0, True, 14.3, 0.2)
@@ -66,6 +69,7 @@ def results(folder: Path) -> dict[str, object]:
         "sample": SampleResult(folder / "images", grid, 1000, generator, Origin("truncation 0.7", None)),
         "interpolate": InterpolateResult(grid, 8, 80),
         "arithmetic": ArithmeticResult(grid, 3),
+        "timelapse": TimelapseResult(grid, 20, 64, (0.0, 160.0), 8.4),
         "pack": PackResult(folder / "s1.tar.gz", "ab", 1000, 8_000_000),
         "grade": board(folder),
         "run": RunResult(folder, generator, folder / "images", grid, SCORE, folder / "s1.tar.gz", board(folder)),
@@ -79,6 +83,7 @@ SHOWN = {
     "sample": "<dt>sampled by</dt><dd>truncation 0.7</dd>",
     "interpolate": "Walks between 8 faces in 80 images",
     "arithmetic": "A sum of 3 faces",
+    "timelapse": "64 faces from kimg 0 to 160",
     "pack": "<dt>size</dt><dd>8.00 MB</dd>",
     "grade": "There is nothing in &lt;b&gt;.",
     "run": "FID 18.25",
@@ -86,7 +91,7 @@ SHOWN = {
 #: The file without which each is text.
 NEEDED = {
     **{"prepare": "dataset/images.npy", "train": "run/log.jsonl", "pack": "s1.tar.gz", "grade": "leaderboard.html"},
-    **dict.fromkeys(("sample", "interpolate", "arithmetic", "run"), "grid.png"),
+    **dict.fromkeys(("sample", "interpolate", "arithmetic", "timelapse", "run"), "grid.png"),
 }
 
 
@@ -116,6 +121,27 @@ class TestResults:
     def test_a_check_stands_with_its_remedy(self) -> None:
         shown = DoctorResult((CheckResult("wrong", "It is <off>.", "Do so.", {}, "gpu"),))._repr_html_() or ""
         assert "1 checks: 1 wrong" in shown and "It is &lt;off&gt;. → Do so." in shown
+
+    def test_a_plan_is_its_lines(self) -> None:
+        words = ("It ends.",)
+        plan = PlanResult(
+            load_recipe("t4"),
+            162_770,
+            64,
+            "cuda",
+            "float32",
+            0.0,
+            500.0,
+            30.0,
+            3000.0,
+            3,
+            20.0,
+            4.0,
+            10**9,
+            words,
+        )
+        shown = plan._repr_html_() or ""
+        assert all(str(fit(line)) in shown for line in plan.lines())
 
     def test_a_network_is_its_table(self) -> None:
         shown = inspect("lenet5")._repr_html_() or ""
@@ -157,6 +183,13 @@ class TestPictures:
         shown = picture_file(tmp_path / "a.png", "a") or ""
         assert (self.embedded(shown).format, self.embedded(shown).size) == ("JPEG", (1024, 683))
         assert len(shown) < 400_000
+
+    def test_a_film_is_played_and_a_large_one_is_left_out(self, tmp_path: Path) -> None:
+        film = tmp_path / "a.mp4"
+        film.write_bytes(b"\0\0\0\x20ftypisom")
+        assert tags(film_file(film, WILD) or "") == ["video", "/video"]
+        film.write_bytes(b"\0\0\0\x20ftypisom" + bytes(2_000_000))
+        assert film_file(film, "a") == "" and film_file(tmp_path / "b.mp4", "a") is None
 
     def test_pixels_are_embedded(self) -> None:
         assert self.embedded(picture(np.full((8, 8, 3), 200, np.uint8), "a")).size == (8, 8)

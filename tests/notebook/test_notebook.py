@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from facegen import console, notebook
 from facegen.data.dataset import new_dataset
@@ -19,10 +20,12 @@ from facegen.errors import InputError
 from facegen.notebook import live
 from facegen.notebook.live import Output
 from facegen.stages.train import train
+from facegen.training import loop
 from facegen.training.log import TrainingLog
 from facegen.training.notebook_board import NotebookBoard, _shown, run_parts, training_charts
 from facegen.training.recipe import load_recipe
 from facegen.training.stopping import Stopped
+from facegen.training.trainer import Trainer
 
 
 class Page:
@@ -319,6 +322,26 @@ class TestTraining:
         with pytest.raises(KeyboardInterrupt):
             train(**{**small, "overrides": {**small["overrides"], "minutes": 60.0}})
         assert totals[0] is not None
+
+    def test_a_run_that_goes_back_has_a_display_for_each_time(
+        self, page: Page, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Collapsing(Trainer):
+            """Its images are alike from the ninth step on, unless its rates are lower than the recipe's."""
+
+            steps = 0
+
+            def _figures(self, *words: Any) -> dict[str, torch.Tensor]:
+                Collapsing.steps += 1
+                is_collapse = self._inputs.rate_factor == 1 and Collapsing.steps > 8
+                return {**super()._figures(*words), "spread": torch.tensor(0.01 if is_collapse else 0.5)}
+
+        monkeypatch.setattr(loop, "Trainer", Collapsing)
+        fields = {**small["overrides"], "kimg": 0.128, "tick_kimg": 0.008, "checkpoint_every": 0.032}
+        train(**{**small, "overrides": fields})
+        first, second = (each["text/plain"] for each in page.outputs if each["text/plain"].startswith("Training"))
+        assert "0.088 of 0.128 kimg" in first and "stopped" in first
+        assert "0.128 of 0.128 kimg" in second and "done" in second
 
     def test_quiet_shows_nothing(self, page: Page, small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(console, "_verbosity", console.QUIET)

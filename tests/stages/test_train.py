@@ -232,9 +232,10 @@ def test_what_a_gpu_is_used_for_is_told(
 @pytest.mark.parametrize(
     ("failure", "remedy"),
     [
-        (torch.cuda.OutOfMemoryError("CUDA out of memory"), "smaller --batch"),
-        (RuntimeError("GET was unable to find an engine to execute this computation"), "smaller --batch"),
-        (RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB)"), "smaller --batch"),
+        (torch.cuda.OutOfMemoryError("CUDA out of memory"), "--batch 4"),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), "--batch 4"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 9.05 GB)"), "--batch 4"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "--batch 4"),
         (COMPILER_FAILED("no C++ compiler"), "--no-compile"),
     ],
 )

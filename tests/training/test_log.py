@@ -5,42 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.training.log import LOG, Health, TrainingLog, describe_tick, read_log
-
-WELL = {"d_real": 0.7, "d_fake": 0.3, "spread": 0.4}
-
-
-def warnings_of(ticks: list[dict[str, float | None]], capsys: pytest.CaptureFixture[str]) -> list[str]:
-    health = Health()
-    for tick in ticks:
-        health.check(tick)
-    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"d_real": 0.999, "d_fake": 0.001}, "The discriminator has won"),
-        ({"d_real": 0.4, "d_fake": 0.6}, "The discriminator has collapsed"),
-        ({"spread": 0.01}, "The generator has collapsed"),
-    ],
-)
-def test_each_collapse_is_said_once_an_episode(
-    change: dict[str, float], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ill: dict[str, float | None] = {**WELL, **change}
-    warnings = warnings_of([WELL, ill, ill, WELL, ill], capsys)
-    assert len(warnings) == 2 and all(words in warning for warning in warnings)
-
-
-def test_images_may_be_alike_at_the_start_but_not_for_long(capsys: pytest.CaptureFixture[str]) -> None:
-    alike: dict[str, float | None] = {**WELL, "spread": 0.01}
-    assert warnings_of([alike] * Health.GRACE, capsys) == []
-    assert len(warnings_of([alike] * (Health.GRACE + 1), capsys)) == 1
-
-
-def test_healthy_training_is_not_warned_about(capsys: pytest.CaptureFixture[str]) -> None:
-    assert warnings_of([WELL] * 3, capsys) == []
+from facegen.training.log import LOG, TrainingLog, describe_tick, read_log
 
 
 def test_a_tick_tells_the_figures_of_the_interface() -> None:

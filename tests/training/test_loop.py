@@ -18,8 +18,9 @@ from facegen.errors import InputError
 from facegen.training import loop
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_generator
 from facegen.training.distributed import Ranks
+from facegen.training.health import Diverged
 from facegen.training.log import read_log
-from facegen.training.loop import Diverged, LoopResult, training_loop
+from facegen.training.loop import LoopResult, training_loop
 from facegen.training.outputs import Outputs, PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe
 from facegen.training.stopping import Stopped

@@ -1,0 +1,380 @@
+"""A run as who watches it sees it: what its files say, read without a word and without a change to any of them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from facegen.errors import InputError
+from facegen.files import StrPath, open_regular, read_regular
+from facegen.locks import is_held
+from facegen.training.checkpoint import RECIPE, SAMPLES
+from facegen.training.log import LOG, damaged_warning, parse_lines, with_score
+from facegen.training.recipe import Recipe, load_recipe
+
+#: What training writes beside its log where it went back to an earlier checkpoint.
+ROLLBACK = "rollback.json"
+State = Literal["beginning", "training", "finished", "stopped"]
+#: Ticks that the present pace is taken over.
+PACE_TICKS = 10
+#: Where no lock can be asked for, a run trains for so many seconds after its last tick, or the time of so many.
+QUIET_SECONDS, QUIET_TICKS = 300.0, 5.0
+#: Bytes of a rollback.json: the dropped ticks of a long run are some of them.
+_MOST_ROLLBACK = 64 << 20
+_GRID = re.compile(r"kimg-(\d{1,9}(?:\.\d{1,6})?)\.png")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Images of the fixed latents, a PNG: after ``kimg`` thousand images were shown."""
+
+    kimg: float
+    path: Path
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """A periodic score of a run: lower is better."""
+
+    kimg: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """Where a run went back: from which kimg to which, why, by what its rates were multiplied, and what it dropped."""
+
+    from_kimg: float
+    to_kimg: float
+    reason: str
+    rate_factor: float | None
+    ticks: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What is in a run's folder at one moment.
+
+    Attributes:
+        path: the run.
+        state: ``"beginning"`` (a process trains, and there is no tick yet), ``"training"``, ``"finished"`` (its length
+            is reached) or ``"stopped"``.
+        recipe: None where it cannot be read.
+        ticks: of the log, oldest first, each by its present keys.
+        grids: by rising kimg.
+        metric: what its scores are called, such as ``"FID"``; None where it has none, or an old log does not say.
+        scores: those of that metric, oldest first.
+        best: the lowest of them, the first of equals.
+        kimg: of the last tick; 0 without one.
+        images_per_sec: of the last tick that has it.
+        seconds, aside_seconds: of training, and of scores, files and the compiler, as the last tick tells them.
+        seconds_left: to the recipe's end at the pace of the last ticks; None where it is not known, or nothing trains.
+        last_tick: when the log was last written, in seconds since 1970; None without a log.
+        rollback: the last time that it went back to an earlier checkpoint; None where it never did.
+        remarks: what is damaged or left out, a sentence each.
+    """
+
+    path: Path
+    state: State
+    recipe: Recipe | None
+    ticks: tuple[Mapping[str, Any], ...]
+    grids: tuple[Grid, ...]
+    metric: str | None
+    scores: tuple[RunScore, ...]
+    best: RunScore | None
+    kimg: float
+    images_per_sec: float | None
+    seconds: float | None
+    aside_seconds: float | None
+    seconds_left: float | None
+    last_tick: float | None
+    rollback: Rollback | None
+    remarks: tuple[str, ...]
+
+    @property
+    def total_kimg(self) -> float | None:
+        """The length of the run: of one by the clock, what its pace was found to reach."""
+        return self.recipe.kimg if self.recipe else None
+
+    @property
+    def progress(self) -> float | None:
+        """The share of the run that is done, 0 to 1."""
+        if self.recipe is None:
+            return None
+        if self.recipe.minutes:
+            return min(1.0, elapsed(self.ticks[-1]) / (60 * self.recipe.minutes)) if self.ticks else 0.0
+        return min(1.0, self.kimg / self.recipe.kimg)
+
+
+def read_run(path: StrPath) -> RunView:
+    """Read the run at ``path``; nothing is printed, written or kept.
+
+    Raises:
+        InputError: there is nothing, no folder, or no run; its log or its grids cannot be read.
+    """
+    return RunReader(path).read()
+
+
+class RunReader:
+    """Reads one run again and again: of a log that has grown, what is new.
+
+    Args:
+        path: of the run.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        self.path = Path(path)
+        self._log = _LogReader(self.path / LOG)
+        self._recipe: tuple[tuple[int, ...], Recipe | None, tuple[str, ...]] | None = None
+
+    def read(self) -> RunView:
+        """The run as it is now. InputError as of :func:`read_run`."""
+        held = is_held(self.path)
+        _require_run(self.path, is_training=held is True)
+        recipe, remarks = self._read_recipe()
+        last_tick = self._log.read()
+        ticks = tuple(self._log.ticks)
+        if self._log.damaged:
+            remarks += (damaged_warning(self.path / LOG, self._log.damaged),)
+        rollback, said = _rollback(self.path)
+        metric, scores, others = _scores(ticks)
+        if others:
+            also = f"{others:,} earlier score{'s are' if others > 1 else ' is'} of another network and left out."
+            remarks += (also,)
+        state = _state(recipe, ticks, held, last_tick)
+        return RunView(
+            path=self.path,
+            state=state,
+            recipe=recipe,
+            ticks=ticks,
+            grids=_grids(self.path),
+            metric=metric,
+            scores=scores,
+            best=min(scores, key=lambda score: score.value, default=None),
+            kimg=float(ticks[-1]["kimg"]) if ticks else 0.0,
+            images_per_sec=_last(ticks, "images_per_sec"),
+            seconds=_last(ticks, "seconds"),
+            aside_seconds=_last(ticks, "aside_seconds"),
+            seconds_left=_seconds_left(recipe, ticks) if state == "training" else None,
+            last_tick=last_tick,
+            rollback=rollback,
+            remarks=remarks + said,
+        )
+
+    def _read_recipe(self) -> tuple[Recipe | None, tuple[str, ...]]:
+        """The recipe, or a sentence on why there is none. The file is read again where it was written since."""
+        path = self.path / RECIPE
+        try:
+            found = path.stat()
+        except FileNotFoundError:  # a run that is just beginning has none
+            return None, ()
+        except OSError as problem:
+            return None, (f"The recipe {path} cannot be read: {problem.strerror or problem}.",)
+        written = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._recipe is None or self._recipe[0] != written:
+            try:
+                self._recipe = (written, load_recipe(path), ())
+            except InputError as problem:
+                self._recipe = (written, None, (problem.message,))
+        return self._recipe[1:]
+
+
+class _LogReader:
+    """The ticks of one log. What was read is not read again, unless the file is another or was changed before it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._forget()
+
+    def _forget(self) -> None:
+        self.ticks: list[dict[str, Any]] = []
+        self.damaged: list[int] = []
+        self._file: tuple[int, int] | None = None
+        self._read, self._lines, self._end = 0, 0, b""
+
+    def read(self) -> float | None:
+        """Read what is new; when the file was last written, None where there is none.
+
+        A last line that is not finished is left for the next time.
+        """
+        try:
+            with open_regular(self._path) as file:
+                found = os.fstat(file.fileno())
+                which = (found.st_dev, found.st_ino)
+                file.seek(max(0, self._read - len(self._end)))
+                if which != self._file or file.read(len(self._end)) != self._end:
+                    self._forget()
+                    self._file = which
+                    file.seek(0)
+                text = file.read()
+        except FileNotFoundError:
+            self._forget()
+            return None
+        except OSError as problem:
+            raise InputError(
+                f"Cannot read the log {self._path}: {problem.strerror or problem}.",
+                "Move it out of the run, or mend it.",
+            ) from problem
+        whole = text[: text.rfind(b"\n") + 1]
+        if whole:
+            lines = whole.split(b"\n")[:-1]
+            ticks, damaged = parse_lines(lines, self._lines + 1)
+            self.ticks += map(with_score, ticks)
+            self.damaged += damaged
+            self._read, self._lines = self._read + len(whole), self._lines + len(lines)
+            self._end = whole[-200:]
+        return found.st_mtime
+
+
+def figure(tick: Mapping[str, Any], name: str) -> float | None:
+    """A tick's figure of this name; None where it has none, or it is not finite."""
+    value = tick.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
+def elapsed(tick: Mapping[str, Any]) -> float:
+    """Seconds from the start to a tick, of training and aside from it."""
+    return (figure(tick, "seconds") or 0.0) + (figure(tick, "aside_seconds") or 0.0)
+
+
+def spread_grids(grids: Sequence[Grid], most: int) -> list[Grid]:
+    """At most ``most`` grids, the first and the last among them, as even as can be in the logarithm of their kimg.
+
+    Early training changes fast: from 10 to 20 kimg as much as from 100 to 200.
+    """
+    if len(grids) <= most:
+        return list(grids)
+    if most < 2:
+        return list(grids[-most:]) if most else []
+    places = log_places([grid.kimg for grid in grids])
+    chosen = [0]
+    for step in range(1, most - 1):
+        wanted = step / (most - 1)
+        # As many must be left as are still to be chosen.
+        allowed = range(chosen[-1] + 1, len(grids) - (most - 1 - step))
+        chosen.append(min(allowed, key=lambda at: abs(places[at] - wanted)))
+    return [grids[at] for at in (*chosen, len(grids) - 1)]
+
+
+def log_places(kimgs: Sequence[float]) -> list[float]:
+    """Rising kimg on a scale from 0 to 1, even in the logarithm of kimg from the first grid's on."""
+    if len(kimgs) < 2 or kimgs[-1] <= kimgs[0]:
+        return [float(at) / max(1, len(kimgs) - 1) for at in range(len(kimgs))]
+    unit = max(kimgs[0] or min(kimg for kimg in kimgs if kimg > 0), 1e-3)  # an image is a thousandth
+    logs = [math.log1p(max(0.0, kimg - kimgs[0]) / unit) for kimg in kimgs]
+    return [each / logs[-1] for each in logs]
+
+
+def _require_run(path: Path, *, is_training: bool) -> None:
+    try:
+        if not path.exists():
+            raise InputError(f"There is no run {path}.", "Name the folder that 'facegen train' writes to.")
+        if not path.is_dir():
+            raise InputError(f"{path} is a file, and no run.", "Name the folder that 'facegen train' writes to.")
+        if is_training or (path / RECIPE).exists() or (path / LOG).exists():
+            return
+        inside = sorted(each.parent for each in path.glob(f"*/{RECIPE}"))
+    except OSError as problem:
+        raise InputError(
+            f"Cannot read the run {path}: {problem.strerror or problem}.", "Ask for the right to."
+        ) from problem
+    if inside:
+        more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
+        named = ", ".join(map(str, inside[:3])) + more
+        raise InputError(f"{path} is no run, but a folder of runs.", f"Name those to watch: {named}.")
+    raise InputError(
+        f"{path} is no run: it has neither {RECIPE} nor {LOG}.", "Name the folder that 'facegen train' writes to."
+    )
+
+
+def _grids(run: Path) -> tuple[Grid, ...]:
+    try:
+        files = list((run / SAMPLES).iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as problem:
+        raise InputError(
+            f"Cannot read the grids in {run / SAMPLES}: {problem.strerror or problem}.", "Ask for the right to."
+        ) from problem
+    named = ((_GRID.fullmatch(path.name), path) for path in files)
+    return tuple(sorted((Grid(float(name[1]), path) for name, path in named if name), key=lambda grid: grid.kimg))
+
+
+def _scores(ticks: Sequence[Mapping[str, Any]]) -> tuple[str | None, tuple[RunScore, ...], int]:
+    """The last score's metric, the scores by it, and how many are by another."""
+    scored = [(tick, value) for tick in ticks if (value := figure(tick, "score")) is not None]
+    if not scored:
+        return None, (), 0
+    metric = scored[-1][0].get("metric")
+    same = tuple(RunScore(float(tick["kimg"]), value) for tick, value in scored if tick.get("metric") == metric)
+    return (metric if isinstance(metric, str) else None), same, len(scored) - len(same)
+
+
+def _rollback(run: Path) -> tuple[Rollback | None, tuple[str, ...]]:
+    path = run / ROLLBACK
+    try:
+        told = json.loads(read_regular(path, _MOST_ROLLBACK))
+        start, end = figure(told, "from_kimg"), figure(told, "to_kimg")
+        if start is None or end is None:
+            raise ValueError("it has no from_kimg and to_kimg")
+        dropped = tuple(with_score(tick) for tick in told.get("ticks") or () if figure(tick, "kimg") is not None)
+        return Rollback(start, end, str(told.get("reason") or ""), figure(told, "rate_factor"), dropped), ()
+    except FileNotFoundError:
+        return None, ()
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None, (f"{path} is damaged: where the run went back is not shown.",)
+
+
+def _last(ticks: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return next((value for tick in reversed(ticks) if (value := figure(tick, name)) is not None), None)
+
+
+def _is_over(recipe: Recipe | None, ticks: Sequence[Mapping[str, Any]]) -> bool:
+    if recipe is None or not ticks:
+        return False
+    if recipe.minutes:
+        return elapsed(ticks[-1]) >= 60 * recipe.minutes - 0.5
+    return bool(ticks[-1]["kimg"] >= recipe.kimg - 1e-6)
+
+
+def _state(
+    recipe: Recipe | None, ticks: Sequence[Mapping[str, Any]], held: bool | None, last_tick: float | None
+) -> State:
+    if _is_over(recipe, ticks) and not held:
+        return "finished"
+    if held is None:
+        steps = [elapsed(b) - elapsed(a) for a, b in pairwise(ticks[-PACE_TICKS:])]
+        usual = statistics.median(steps) if steps else 0.0
+        held = last_tick is not None and time.time() - last_tick < max(QUIET_SECONDS, QUIET_TICKS * usual)
+    if held:
+        return "training" if ticks else "beginning"
+    return "stopped"
+
+
+def _seconds_left(recipe: Recipe | None, ticks: Sequence[Mapping[str, Any]]) -> float | None:
+    if recipe is None or not ticks:
+        return None
+    last = ticks[-1]
+    if recipe.minutes:
+        return max(0.0, 60 * recipe.minutes - elapsed(last))
+    first = ticks[-min(len(ticks), PACE_TICKS + 1)]
+    shown, took = last["kimg"] - first["kimg"], elapsed(last) - elapsed(first)
+    if shown > 0 and took > 0:
+        per_kimg: float | None = took / shown
+    else:
+        per_kimg = figure(last, "sec_per_kimg")
+    return None if per_kimg is None else max(0.0, recipe.kimg - last["kimg"]) * per_kimg

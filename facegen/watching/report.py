@@ -1,0 +1,97 @@
+"""The page of runs as one file, which can be kept and mailed."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from facegen import __version__
+from facegen.data.decode import Unreadable, decode
+from facegen.data.rgb import pytorch_fid_rgb
+from facegen.errors import InputError
+from facegen.files import open_regular, read_regular, require_place, write_text, writing_told
+from facegen.training.run_view import Grid, RunView, spread_grids
+from facegen.watching.curves import Curves
+from facegen.watching.page import MARK, page
+from facegen.watching.shown_runs import names_of, page_data, shown_run
+
+#: Grids of a run that a report embeds, and bytes of all of them together, before they are written as text.
+MOST_GRIDS, MOST_BYTES = 40, 9_000_000
+#: Bytes of a grid's file: one of 64 images at 256×256 has some 8 million.
+_MOST_GRID = 64 << 20
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report: its path, how many grids are in it, how many there are, and names of damaged ones."""
+
+    path: Path
+    grids: int
+    all_grids: int
+    damaged: tuple[str, ...]
+
+
+def require_report_place(path: Path) -> None:
+    """Check, before the work, that a report may be written at ``path``.
+
+    Raises:
+        InputError: another suffix than .html; a file that is no report of facegen's.
+        OSError: as :func:`facegen.files.require_place`.
+    """
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{path} is no page.", "Let it end in .html.")
+    require_place(path)
+    if path.exists():
+        with open_regular(path) as file:
+            head = file.read(1024)
+        if head and MARK.encode() not in head:
+            raise InputError(f"{path} is there already, and no report of facegen's.", "Move it, or name another file.")
+
+
+def write_watch_report(views: Sequence[RunView], path: Path) -> Report:
+    """Write the page of runs to ``path``, with its data and pictures in it.
+
+    Grids are chosen as :func:`spread_grids` does, at most 40 a run and 9 MB of all, and embedded as JPEG.
+
+    Raises:
+        EnvironmentProblem: the page cannot be written.
+    """
+    most = MOST_GRIDS
+    while True:
+        chosen = [spread_grids(view.grids, most) for view in views]
+        pictures, damaged = _pictures([grid for grids in chosen for grid in grids])
+        if sum(map(len, pictures.values())) <= MOST_BYTES * 4 / 3 or most <= 2:
+            break
+        most = most * 2 // 3
+
+    def address_of(place: int, grid: Grid) -> str:
+        return pictures[grid.path]
+
+    runs = [
+        shown_run(view, place, name, Curves(), [grid for grid in chosen[place] if grid.path in pictures], address_of)
+        for place, (view, name) in enumerate(zip(views, names_of([view.path for view in views]), strict=True))
+    ]
+    written = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z")
+    text = page(page_data(runs, written=written, version=__version__))
+    with writing_told(f"Cannot write {path}", "Name another file."):
+        write_text(path, text)
+    return Report(path, len(pictures), sum(len(view.grids) for view in views), tuple(sorted(damaged)))
+
+
+def _pictures(grids: Sequence[Grid]) -> tuple[dict[Path, str], list[str]]:
+    """Grids as addresses that hold them, by path; and the paths of those that cannot be read."""
+    pictures, damaged = {}, []
+    for grid in grids:
+        try:
+            image = decode(read_regular(grid.path, _MOST_GRID), pytorch_fid_rgb).image
+        except (Unreadable, OSError):
+            damaged.append(str(grid.path))
+            continue
+        with io.BytesIO() as held:
+            image.convert("RGB").save(held, "JPEG", quality=88, subsampling=0)
+            pictures[grid.path] = f"data:image/jpeg;base64,{base64.b64encode(held.getvalue()).decode()}"
+    return pictures, damaged
