@@ -3,6 +3,9 @@
 Whatever is printed is fit to be shown (:func:`facegen.printable.printable`), in the characters that the stream has, and
 printing it never raises, with one exception: a result that cannot be written is an error.
 
+In a notebook messages are plain text on stdout, or in the live display where there is one: Jupyter puts stderr on a red
+ground, as if something were wrong, and nobody pipes a cell's stdout, so that there is nothing to keep it clean for.
+
 ``NO_COLOR`` and a redirected stderr turn styling off; rich sees to both. Rich is imported on first use, so that
 ``facegen --help`` stays quick.
 """
@@ -21,6 +24,7 @@ from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from facegen import notebook
 from facegen.errors import EnvironmentProblem, FacegenError
 from facegen.printable import json_text, plainer, printable, printable_lines, shortened
 
@@ -38,6 +42,7 @@ _NO_READER = frozenset({errno.EPIPE, errno.ESHUTDOWN, *([errno.EINVAL] if os.nam
 _WORD, _MESSAGE = 400, 4000
 #: Seconds between two lines of progress where there is no terminal to show a bar.
 _LINE_EVERY = 60.0
+_WARNING = "yellow"
 _lines = False
 
 
@@ -167,7 +172,14 @@ def _console(stderr: bool, *, soft_wrap: bool = True, width: int | None = None) 
     # Made anew each time, as its stream is. A closed one is None for rich too, which then prints nothing.
     file = cast("TextIO | None", _stderr() if stderr else _stdout())
     return _words_console()(
-        file=file, stderr=stderr, highlight=False, soft_wrap=soft_wrap, emoji=False, markup=False, width=width
+        file=file,
+        stderr=stderr,
+        highlight=False,
+        soft_wrap=soft_wrap,
+        emoji=False,
+        markup=False,
+        width=width,
+        force_jupyter=False,  # or rich would pass the stream over, and show each line as an output of its own
     )
 
 
@@ -184,10 +196,20 @@ def fit_message(message: str) -> str:
 
 def _say(message: str, style: str | None = None) -> None:
     fit = fit_message(message)
+    if notebook.is_on():
+        _say_in_notebook(fit, is_warning=style == _WARNING)
+        return
     try:
         _console(stderr=True).print(fit, style=style)
     except ImportError:  # of rich, which is to be said as well
         _print(_stderr(), fit)
+
+
+def _say_in_notebook(fit: str, *, is_warning: bool) -> None:
+    from facegen.notebook import live
+
+    if not live.hear(fit, is_warning=is_warning):
+        _print(_stdout(), fit)
 
 
 def info(message: str) -> None:
@@ -204,7 +226,7 @@ def detail(message: str) -> None:
 
 def warn(message: str) -> None:
     """A warning on stderr; shown under ``--quiet`` too."""
-    _say(f"warning: {message}", style="yellow")
+    _say(f"warning: {message}", style=_WARNING)
 
 
 def error(problem: FacegenError) -> None:
@@ -304,10 +326,18 @@ class _Lines(Task):
         if self._total is None:
             return f"{self._done:,.0f} {self._unit}"
         state = f"{self._done:,.0f} of {self._total:,.0f} {self._unit}"
-        if not self._before < self._done < self._total:
-            return state
-        left = (now - self._began) * (self._total - self._done) / (self._done - self._before)
-        return f"{state}, {duration(left)} left"
+        left = time_left(self._done, self._before, self._total, now - self._began)
+        return state if left is None else f"{state}, {left} left"
+
+
+def time_left(done: float, before: float, total: float | None, seconds: float) -> str | None:
+    """The time to the end of a piece of work at its pace so far, in words; None where there is no telling.
+
+    ``before`` of the ``done`` parts were done earlier; the others took so many ``seconds``.
+    """
+    if total is None or not before < done < total:
+        return None
+    return duration(seconds * (total - done) / (done - before))
 
 
 def duration(seconds: float) -> str:
@@ -324,12 +354,19 @@ def duration(seconds: float) -> str:
 def progress(description: str, total: float | None, unit: str = "images", done: int = 0) -> Iterator[Task]:
     """A progress bar on stderr with count, rate (``unit``/s) and time left; nothing when quiet.
 
-    Where stderr is no terminal it is a line a minute. ``done`` of the ``total`` were done before, and do not count
-    towards the rate. Inside another progress display it is silent: one at a time tells the story.
+    Where stderr is no terminal it is a line a minute, and in a notebook a bar of its live display. ``done`` of the
+    ``total`` were done before, and do not count towards the rate. Inside another progress display it is silent: one at
+    a time tells the story.
     """
     global _live, _lines
     if is_quiet() or _live is not None or _lines:
         yield Task()
+        return
+    if notebook.is_on():
+        from facegen.notebook import live
+
+        with live.bar(description, total, unit, done) as task:
+            yield task
         return
     stderr = _stderr()
     # rich draws no bar on a terminal that calls itself dumb, as Emacs' does.

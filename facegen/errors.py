@@ -5,6 +5,8 @@ Names from outside stand in them as they are: :mod:`facegen.console` makes them 
 
 from __future__ import annotations
 
+from facegen.printable import printable
+
 
 class FacegenError(Exception):
     """An expected failure.
@@ -22,6 +24,10 @@ class FacegenError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}" if self.remedy else self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the sentences, for whom the code beneath is of no use."""
+        return [f"{type(self).__name__}: {printable(str(self))}"]
 
 
 def in_words(problem: BaseException) -> str:

@@ -30,6 +30,7 @@ LEVELS = (
         "files",
         "held_file",
         "locks",
+        "notebook",
         "pages",
         "plain_zip",
         "printable",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -47,6 +48,10 @@ class Canvas:
 
     def line(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
         self._add("line", kind, x1=x1, y1=y1, x2=x2, y2=y2)
+
+    def polyline(self, points: Sequence[tuple[float, float]], kind: str) -> None:
+        """A line through all of the points."""
+        self._add("polyline", kind).set("points", " ".join(f"{x:.1f},{y:.1f}" for x, y in points))
 
     def error_bar(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
         """A bar with a cap across each end."""

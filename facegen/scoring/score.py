@@ -9,6 +9,7 @@ from typing import Any
 
 from facegen.data.origin import Origin
 from facegen.extractors.labels import metric_label
+from facegen.notebook.cards import card, facts, notes, verdict
 from facegen.scoring.metric_table import metric_line
 
 SCHEMA = 1
@@ -122,6 +123,23 @@ class Score:
             lines.append("95% interval {:.2f} to {:.2f}".format(*self.interval95))
         lines += [metric_line(key, value) for key, value in self.metrics.items()]
         return [*lines, f"weights {self.weights_sha256}"]
+
+    def _repr_html_(self) -> str | None:
+        spread = "" if self.floor_spread is None else f" ± {self.floor_spread:.2f}"
+        found = {
+            "95% interval": None if self.interval95 is None else "{:.2f} to {:.2f}".format(*self.interval95),
+            "floor": None if self.floor is None else f"{self.floor:.2f}{spread}, what as many real images score",
+            "images": "statistics of unknown size" if self.n is None else f"{self.n:,}",
+            "reference": None if self.reference_n is None else f"{self.reference_n:,}",
+            "features": f"{self.dims:,} dims of {self.extractor}",
+            "sampled by": self.sampling,
+            "trained against": self.trained_against,
+        }
+        for key, value in self.metrics.items():
+            name = key.replace("_", " ")
+            found[name] = metric_line(key, value).removeprefix(f"{name} ")
+        title = f"{self.label} {self.value:.2f}{'' if self.metric == 'fid' else ' (not FID)'}"
+        return card(title, facts(found), notes(self.warnings), mark=verdict(self.passed, self.target))
 
     def to_json(self) -> dict[str, Any]:
         """The object that ``facegen fid --json`` prints."""

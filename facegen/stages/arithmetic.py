@@ -18,6 +18,7 @@ from facegen.errors import InputError
 from facegen.files import StrPath
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import combine, normal_latents
+from facegen.notebook.cards import card, picture_file, place
 from facegen.pictures.contact_sheet import contact_sheet, figure, require_ours, save_png
 from facegen.stages.sample import generator_of
 from facegen.training.checkpoint import load_generator
@@ -38,6 +39,10 @@ class ArithmeticResult:
 
     path: Path
     faces: int
+
+    def _repr_html_(self) -> str | None:
+        words = f"A sum of {self.faces:,} faces"
+        return card(words, picture_file(self.path, words), place(self.path))
 
 
 def arithmetic(

@@ -9,6 +9,7 @@ import facegen
 from facegen import console
 from facegen.checks.check import CheckResult
 from facegen.checks.table import CHECKS
+from facegen.notebook.cards import card, table
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,13 @@ class DoctorResult:
         warnings = sum(check.status == "warn" for check in self.checks)
         told = f"{warnings} warning" if warnings == 1 else f"{warnings} warnings"
         return [*lines, "", f"{len(self.checks)} checks: {len(self.wrong)} wrong, {told}."]
+
+    def _repr_html_(self) -> str | None:
+        rows = [
+            (check.status, check.name, check.message if check.remedy is None else f"{check.message} → {check.remedy}")
+            for check in self.checks
+        ]
+        return card(self.lines()[-1], table(("", "check", "found"), rows))
 
     def to_json(self) -> dict[str, Any]:
         """``schema``, ``facegen`` (its version), ``ok`` and ``checks``."""

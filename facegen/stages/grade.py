@@ -30,6 +30,7 @@ from facegen.grading.measures import PrivateMeasure, about_reference, known_coll
 from facegen.grading.outcome import Outcome
 from facegen.grading.ranking import rank
 from facegen.grading.shares import alone_in, grade_share, merged, shard_folder, share_of
+from facegen.notebook.cards import card, facts, place, table
 from facegen.scoring.scorer import open_scorer
 from facegen.scoring.statistics_layouts import holds_statistics, refuse_statistics
 from facegen.submission.rules import GENERATOR_SUFFIX, LIMITS, limits_for
@@ -51,6 +52,24 @@ class GradeResult:
     csv: Path
     json: Path
     html: Path
+
+    def _repr_html_(self) -> str | None:
+        board = self.leaderboard
+        if not self.html.is_file():
+            return None
+        graded = f"{len(board.graded):,} graded, {len(board.rejected):,} rejected"
+        rows = [
+            (
+                *(row.rank, row.name, None if row.score is None else f"{row.score.value:.2f}"),
+                {True: "yes", False: "no", None: None}[row.passed],
+                " ".join(flag.name for flag in row.flags),
+                None if row.outcome.rejection is None else row.outcome.rejection.message,
+            )
+            for row in board.rows
+        ]
+        heads = ("rank", "student", "value", "passed", "flags", "reason")
+        found = facts({"measure": board.description, "submissions": graded})
+        return card("Leaderboard", found, table(heads, rows), place(self.html))
 
 
 def grade(

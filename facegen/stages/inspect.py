@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect as introspection
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from facegen.data.rgb import AS_STORED
 from facegen.data.transform import resize_and_crop
 from facegen.errors import InputError
 from facegen.files import StrPath, optional_path, read_regular
+from facegen.notebook.cards import card, facts, picture_file, table
 from facegen.pictures.contact_sheet import require_ours, save_png
 from facegen.pictures.layer_figure import layer_figure
 from facegen.weights.loading import network_from_file
@@ -56,6 +57,22 @@ class InspectResult:
     def macs(self) -> int:
         """Multiply-adds of one input."""
         return sum(row.macs for row in self.layers)
+
+    def _repr_html_(self) -> str | None:
+        heads = ("layer", "kind", "kernel", "stride", "padding", "output", "receptive field", "parameters")
+        rows = [
+            (
+                *(row.name, row.kind),
+                *(None if each is None else times(each) for each in (row.kernel, row.stride, row.padding)),
+                times(row.output),
+                None if row.receptive_field is None else times(row.receptive_field),
+                f"{row.parameters:,}",
+            )
+            for row in self.layers
+        ]
+        found = facts({"input": times(self.input), "parameters": f"{self.parameters:,}", "macs": f"{self.macs:,}"})
+        shown = () if self.picture is None else (picture_file(self.picture, f"a layer of {self.architecture}"),)
+        return card(self.architecture, found, *shown, table(heads, rows))
 
     @property
     def activation_bytes(self) -> int:
@@ -252,5 +269,5 @@ def _one_or_all(sizes: tuple[int, ...]) -> int | tuple[int, ...] | None:
     return sizes[0] if sizes else None
 
 
-def times(shape: tuple[int, ...], sign: str = "×") -> str:
+def times(shape: Sequence[object], sign: str = "×") -> str:
     return sign.join(map(str, shape))

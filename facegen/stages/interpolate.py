@@ -14,6 +14,7 @@ from facegen.errors import InputError
 from facegen.files import StrPath
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents, slerp
+from facegen.notebook.cards import card, picture_file, place
 from facegen.pictures.animation import GIF_UNIT, save_gif
 from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
 from facegen.stages.sample import generator_of, require_truncation
@@ -36,6 +37,10 @@ class InterpolateResult:
     path: Path
     faces: int
     images: int
+
+    def _repr_html_(self) -> str | None:
+        words = f"Walks between {self.faces:,} faces in {self.images:,} images"
+        return card(words, picture_file(self.path, words), place(self.path))
 
 
 def interpolate(

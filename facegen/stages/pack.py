@@ -16,6 +16,7 @@ from facegen.errors import InputError
 from facegen.files import Damaged, StrPath, atomic_path, require_place, sha256_file
 from facegen.gan.generators import CHUNK
 from facegen.grading.generators import SEED, GeneratorReader
+from facegen.notebook.cards import card, facts, place
 from facegen.printable import printable
 from facegen.stages.sample import generator_of
 from facegen.submission.open_tarball import open_tarball
@@ -54,6 +55,12 @@ class PackResult:
     sha256: str
     images: int
     bytes: int
+
+    def _repr_html_(self) -> str | None:
+        if not self.path.is_file():
+            return None
+        found = {"images": f"{self.images:,}", "size": f"{self.bytes / 1e6:,.2f} MB", "sha256": self.sha256}
+        return card(f"Packed as {self.path.name}", facts(found), place(self.path))
 
 
 def pack(

@@ -14,6 +14,7 @@ from facegen.device import choose_device, choose_precision, world_size
 from facegen.errors import InputError
 from facegen.extractors.opening import open_extractor
 from facegen.files import StrPath, optional_path
+from facegen.notebook.cards import card, notes
 from facegen.training.checkpoint import KEPT
 from facegen.training.clock import TRAINING_SHARE, settled_recipe
 from facegen.training.distributed import Ranks
@@ -62,6 +63,9 @@ class PlanResult:
     memory_gib: float | None
     disk_bytes: int
     outlook: tuple[str, ...]
+
+    def _repr_html_(self) -> str | None:
+        return card("What a run would take", notes(self.lines()))
 
     def lines(self) -> list[str]:
         """For people, a line each."""

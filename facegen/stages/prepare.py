@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import facegen
 from facegen import console
@@ -28,6 +29,7 @@ from facegen.data.workers import default_workers, transform_chunks
 from facegen.errors import EnvironmentProblem, InputError
 from facegen.files import StrPath, optional_path, writing_told
 from facegen.locks import sole_use
+from facegen.notebook.cards import card, facts, picture
 from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
 from facegen.submission.rules import LARGEST_SIZE, LIMITS
 
@@ -61,6 +63,19 @@ class PrepareResult:
     def from_manifest(cls, path: Path, manifest: dict[str, Any], seconds: float, reused: bool) -> PrepareResult:
         skipped = len(manifest.get("skipped", ()))
         return cls(path, manifest["images"], skipped, manifest["splits"], manifest["sha256"], seconds, reused)
+
+    def _repr_html_(self) -> str | None:
+        try:
+            images = FaceDataset.open(self.path).images
+        except InputError:
+            return None
+        rows = _shown_rows(images)
+        found: dict[str, object] = {"images": f"{self.images:,}"}
+        found |= {split: f"{count:,}" for split, count in self.splits.items() if count}
+        found |= {"skipped": f"{self.skipped:,}" if self.skipped else None, "sha256": self.sha256}
+        found |= {"took": None if self.reused else f"{self.seconds:,.1f} s"}
+        shown = picture(contact_sheet(images[rows]), f"{len(rows):,} of the images, evenly taken from first to last")
+        return card(f"Dataset {self.path}", facts(found), shown)
 
 
 def prepare(
@@ -260,11 +275,16 @@ def _check_preview(preview: Path, dataset: Path, images: Source) -> None:
 def _save_preview(preview: Path, dataset: Path) -> None:
     """Write a contact sheet of at most 8 by 8 images and about 4,096 by 4,096 pixels, evenly taken."""
     images = FaceDataset.open(dataset).images
-    columns = max(1, min(_PREVIEW_COLUMNS, _PREVIEW_SIDE // images.shape[1]))
-    rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), columns**2)).round().astype(np.int64))
+    rows = _shown_rows(images)
     with writing_told(f"Cannot write the preview {preview}"):
         save_png(preview, contact_sheet(images[rows]))
     console.info(f"The preview {preview} shows {len(rows):,} of {len(images):,} images.")
+
+
+def _shown_rows(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Which images a preview shows."""
+    columns = max(1, min(_PREVIEW_COLUMNS, _PREVIEW_SIDE // images.shape[1]))
+    return np.unique(np.linspace(0, len(images) - 1, min(len(images), columns**2)).round().astype(np.int64))
 
 
 def _transform(size: int, crop: int | None, to_rgb: PreparedRgb) -> str:

@@ -14,6 +14,7 @@ from facegen.data.litter import is_litter
 from facegen.data.sources import is_synthetic
 from facegen.device import choose_device
 from facegen.files import StrPath, optional_path, sha256_file, write_json
+from facegen.notebook.cards import card, facts, notes, picture_file, place
 from facegen.scoring.score import Score
 from facegen.stages.fid import fid, scorer_key
 from facegen.stages.grade import GradeResult, grade
@@ -61,6 +62,12 @@ class RunResult:
     recipe: str
     device: str
     drawn: bool
+
+    def _repr_html_(self) -> str | None:
+        found = {"score": self.score.summary(), "generator": self.generator, "images": self.images}
+        shown = picture_file(self.grid, "the first of the images")
+        parts = (shown, place(self.tarball), place(self.leaderboard.html))
+        return card(f"The whole chain, in {self.work}", facts(found), notes(self.score.warnings), *parts)
 
 
 def run(

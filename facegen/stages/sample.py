@@ -25,6 +25,7 @@ from facegen.gan.generators import CHUNK, image_chunks, to_uint8
 from facegen.gan.latents import LATENTS
 from facegen.gan.losses import LOSSES
 from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, Rejection
+from facegen.notebook.cards import card, facts, picture_file
 from facegen.pictures.contact_sheet import contact_sheet, is_foreign, save_png
 from facegen.pretrained import GENERATOR, generator_path, require_whole
 from facegen.training.checkpoint import (
@@ -59,6 +60,12 @@ class SampleResult:
     n: int
     generator: Path
     origin: Origin
+
+    def _repr_html_(self) -> str | None:
+        found = {"generator": self.generator, "sampled by": self.origin.sampling}
+        found |= {"trained against": self.origin.trained_against}
+        shown = picture_file(self.grid, "the first of the images")
+        return card(f"{self.n:,} images in {self.images}", facts(found), shown)
 
 
 def sample(

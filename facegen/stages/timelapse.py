@@ -16,6 +16,7 @@ from facegen.data.decode import Unreadable, decode
 from facegen.data.rgb import pytorch_fid_rgb
 from facegen.errors import InputError
 from facegen.files import StrPath, read_regular
+from facegen.notebook.cards import card, facts, film_file, place
 from facegen.pictures.animation import GIF_UNIT, require_video, save_gif, save_mp4
 from facegen.pictures.captioned import captioned
 from facegen.pictures.contact_sheet import contact_sheet, require_ours
@@ -50,6 +51,11 @@ class TimelapseResult:
     images: int
     kimg: tuple[float, float]
     seconds: float
+
+    def _repr_html_(self) -> str | None:
+        words = f"{self.images:,} faces from kimg {self.kimg[0]:,g} to {self.kimg[1]:,g}"
+        found = {"grids": f"{self.grids:,}", "lasts": f"{self.seconds:.1f} s"}
+        return card(words, facts(found), film_file(self.path, words), place(self.path))
 
 
 class Frame(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from facegen import console
+from facegen import console, notebook
 from facegen.data.dataset import FaceDataset
 from facegen.device import choose_device, choose_precision
 from facegen.errors import EnvironmentProblem, InputError
@@ -20,6 +20,7 @@ from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.opening import open_extractor
 from facegen.files import StrPath, optional_path
 from facegen.locks import remove_unclaimed, sole_use
+from facegen.notebook.cards import card, facts
 from facegen.printable import command_line
 from facegen.scoring.scorer import Scorer, open_scorer
 from facegen.training.acceleration import compiler_failed
@@ -37,6 +38,7 @@ from facegen.training.clock import settled_recipe
 from facegen.training.distributed import Ranks, is_writing_process, joined_ranks
 from facegen.training.loop import training_loop
 from facegen.training.memory import is_out_of_memory, too_large
+from facegen.training.notebook_board import NotebookBoard, run_parts
 from facegen.training.outputs import PeriodicScore
 from facegen.training.recipe import Recipe
 from facegen.training.starting import checkpoint_to_continue, chosen_recipe, is_done
@@ -60,6 +62,11 @@ class TrainResult:
     kimg: float
     best: float | None
     reused: bool
+
+    def _repr_html_(self) -> str | None:
+        found = {"trained": f"{self.kimg:,g} kimg", "generator": self.generator}
+        found |= {"best score": None if self.best is None else f"{self.best:.2f}"}
+        return card(f"Run {self.run}", facts(found), *run_parts(self.run))
 
 
 def train(
@@ -107,6 +114,7 @@ def train(
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
     overrides = dict(overrides or {})
     openers = [find_board(name) for name in boards]
+    openers += [NotebookBoard] * (notebook.is_on() and not console.is_quiet())
     chosen = chosen_recipe(recipe, run, overrides)
     with ExitStack() as stack:
         if is_writing_process():

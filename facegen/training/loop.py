@@ -159,7 +159,7 @@ def _train_from(
             log = stack.enter_context(TrainingLog(run, seen / 1000, told))
             health.look_back(log.past)
             teller = PaceTeller(dataset.size, device, seen, clock.trained)
-            total = None if recipe.minutes else _whole_steps(recipe)
+            total = None if recipe.minutes and not length.is_settled else _whole_steps(recipe)
             bar = stack.enter_context(console.progress(f"Training {recipe.name}", total, done=seen))
             memory = "the device's" if real.on_device else "main"
             console.detail(f"{device}, {precision}: {len(rows):,} images are in {memory} memory.")

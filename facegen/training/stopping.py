@@ -22,6 +22,10 @@ SAME_REQUEST = 1.0
 class Stopped(KeyboardInterrupt):
     """A run that was asked to stop, and was saved."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback: nothing went wrong."""
+        return ["Stopped, and saved: the same cell goes on from here."]
+
 
 class _BrokenOff(BaseException):
     """The work at hand is given up for a request to stop; it leaves :meth:`StopRequests.unless_asked` as None."""

@@ -1,0 +1,121 @@
+"""A run in the notebook that trains it: curves and the newest grid below the bar, replaced in place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from facegen import notebook
+from facegen.errors import InputError
+from facegen.notebook.cards import block, picture_file
+from facegen.notebook.live import Output, close_live, open_live
+from facegen.pictures.line_chart import Line, line_chart
+from facegen.training.checkpoint import SAMPLES
+from facegen.training.log import read_log
+from facegen.training.recipe import Recipe
+
+#: The cell that trained each run.
+_shown: dict[Path, int | None] = {}
+
+
+class NotebookBoard:
+    """A board that shows a run in the cell that trains it, from its first image on where it goes on.
+
+    Args:
+        run: the folder.
+        recipe: what it trains; the bar says its name.
+        seen: images that were shown before.
+    """
+
+    def __init__(self, run: Path, recipe: Recipe, seen: int) -> None:
+        self._ticks = [tick for tick in read_log(run) if tick["kimg"] * 1000 <= seen + 0.5] if seen else []
+        self._run = run.resolve()
+        self._live = open_live(kimg=True)
+        self._grid = Output()
+        self._draw()
+        former = newest_grid(run)
+        if seen and former is not None:
+            self._show(former)
+
+    def add(self, step: int, values: Mapping[str, float | str]) -> None:
+        """Draw the curves with a tick more. What is there of later steps went when the run went back, and goes here."""
+        kimg = step / 1000
+        there = [tick for tick in self._ticks if tick["kimg"] <= kimg + 1e-9]
+        if there and there[-1]["kimg"] >= kimg - 1e-9:  # the score of a tick that a stop kept from having it
+            there[-1] = {**there[-1], **values}
+        else:
+            there.append({"kimg": kimg, **values})
+        self._ticks = there
+        self._draw()
+
+    def picture(self, step: int, path: Path) -> None:
+        """Show a grid in the place of the last."""
+        self._show(path)
+
+    def close(self) -> None:
+        close_live(self._live)
+        _shown[self._run] = notebook.cell()
+
+    def _draw(self) -> None:
+        self._live.put(training_charts(self._ticks))
+
+    def _show(self, path: Path) -> None:
+        shown = picture_file(path, grid_words(path))
+        if shown is not None:
+            caption = Markup('<p class="state">{}</p>').format(grid_words(path))
+            self._grid.show(str(block(caption, shown)), grid_words(path))
+
+
+def training_charts(ticks: Sequence[Mapping[str, Any]]) -> Markup:
+    """The scores and the losses of a run's ticks over kimg, side by side; what there is none of is left out."""
+    metric = next((tick.get("metric") for tick in reversed(ticks) if tick.get("score") is not None), None)
+    # Values of another network are no part of the same curve.
+    scores = [tick for tick in ticks if tick.get("score") is not None and tick.get("metric") == metric]
+    losses = [Line(f"loss of {name[-1].upper()}", _points(ticks, name)) for name in ("loss_d", "loss_g")]
+    charts = [
+        line_chart(
+            f"{metric or 'score'} over kimg",
+            [Line(metric or "score", _points(scores, "score"))],
+            of="kimg",
+            logarithmic=True,
+            mark=True,
+        ),
+        line_chart("losses over kimg", losses, of="kimg"),
+    ]
+    return Markup('<div class="charts">{}</div>').format(Markup().join(chart for chart in charts if chart))
+
+
+def _points(ticks: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
+    return [(tick["kimg"], float(tick[name])) for tick in ticks if isinstance(tick.get(name), int | float)]
+
+
+def newest_grid(run: Path) -> Path | None:
+    """The last of a run's grids; None where it has none."""
+    return max((run / SAMPLES).glob("kimg-*.png"), default=None)
+
+
+def grid_words(path: Path) -> str:
+    """What a grid shows, by its file's name."""
+    kimg = re.fullmatch(r"kimg-(\d{1,9}(?:\.\d{1,6})?)", path.stem)
+    when = f" after {float(kimg[1]):,g} kimg" if kimg else ""
+    return f"Faces of the averaged generator{when}, of the same latents each time"
+
+
+def run_parts(run: Path) -> tuple[Markup | None, ...]:
+    """A run's charts and its newest grid, of its files; None for what is gone or cannot be read.
+
+    There are none where the cell at work has shown them already, as it trained the run.
+    """
+    here = notebook.cell()
+    if here is not None and _shown.get(run.resolve()) == here:
+        return ()
+    grid = newest_grid(run)
+    try:
+        ticks = read_log(run)
+    except InputError:
+        ticks = []
+    return training_charts(ticks) if ticks else None, picture_file(grid, grid_words(grid)) if grid else None
