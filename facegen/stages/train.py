@@ -22,7 +22,7 @@ from facegen.extractors.feature_extractor import FeatureExtractor
 from facegen.extractors.opening import open_extractor
 from facegen.files import StrPath, optional_path
 from facegen.locks import remove_unclaimed, sole_use
-from facegen.scoring.scorer import Scorer, open_scorer
+from facegen.scoring.scorer import SetScorer, open_scorer
 from facegen.training.acceleration import compiler_failed
 from facegen.training.boards import BoardOpener, find_board
 from facegen.training.checkpoint import (
@@ -332,7 +332,7 @@ class DatasetScorer:
     """The periodic score, against the dataset. Every rank has the extractor; the writer has the statistics too."""
 
     extractor: FeatureExtractor
-    scorer: Scorer | None
+    scorer: SetScorer | None
     trained_against: str | None
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
