@@ -88,6 +88,7 @@ ONLY_IN = {
     "http": ("facegen/weights/published.py",),
     "urllib.request": ("facegen/weights/published.py",),
     "subprocess": ("facegen/checks/hardware.py",),  # asks the graphics driver
+    **{service: (f"facegen/training/{service}.py",) for service in ("wandb", "mlflow")},  # which send
 }
 #: Calls by what stands before the parenthesis; ``.x`` is a method of anything.
 FORBIDDEN = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.jit.load"}

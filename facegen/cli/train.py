@@ -32,6 +32,14 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     help="Score the averaged generator every so many kimg; 0 never. The score is FID with Inception's network alone.",
 )
 @click.option("--checkpoint-every", type=float, help="Save every so many kimg.")
+@click.option(
+    "--board",
+    multiple=True,
+    default=["tensorboard"],
+    metavar="NAME",
+    help="Who is told of the run besides its log: tensorboard, wandb, mlflow; say it again for another.",
+    show_default="tensorboard",
+)
 @extractor_option
 @weights_option
 def train(
@@ -48,6 +56,7 @@ def train(
     resume: bool,
     score_every: float | None,
     checkpoint_every: float | None,
+    board: tuple[str, ...],
     extractor: str | None,
     weights: Path | None,
 ) -> None:
@@ -78,5 +87,6 @@ def train(
         resume=resume,
         extractor=extractor,
         weights=weights,
+        boards=board,
     )
     console.result(str(trained.generator))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict
 from facegen.training.stopping import Stopped
 
 DEFAULT_RECIPE = "dcgan"
+DEFAULT_BOARDS = ("tensorboard",)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def train(
     resume: bool = False,
     extractor: str | None = None,
     weights: StrPath | None = None,
-    boards: Sequence[str] = ("tensorboard",),
+    boards: Sequence[str] = DEFAULT_BOARDS,
 ) -> TrainResult:
     """Train the recipe on the dataset, and go on where the run was left when it is of the same recipe and dataset.
 
@@ -87,14 +88,14 @@ def train(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         resume: demand that there is something to go on from.
         extractor, weights: the network of the periodic score, as in :func:`facegen.fid`.
-        boards: names of what is told of the run beside its log.
+        boards: who is told of the run beside its log: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``.
 
     Raises:
         InputError: no such dataset or recipe; a dataset that changed since it was prepared, or changes in the meantime;
             a run of another recipe or dataset; no checkpoint that is not damaged; nothing to resume.
-        EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, no compiler where there
-            must be one, or a recipe with features whose network's weights are not installed; another process trains
-            into the same folder; a file of the run cannot be written.
+        EnvironmentProblem: a board whose package is not installed; ``"cuda"`` without a GPU, a batch that does not fit
+            into its memory, no compiler where there must be one, or a recipe with features whose network's weights are
+            not installed; another process trains into the same folder; a file of the run cannot be written.
         Diverged: a figure or a weight is no longer finite.
         KeyboardInterrupt: stopped by Ctrl-C, SIGTERM or SIGHUP. It is said whether a checkpoint was written.
     """
@@ -105,7 +106,7 @@ def train(
     if len(faces.training_rows()) < 2:
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
     overrides = dict(overrides or {})
-    openers = [find_board(name) for name in boards]
+    openers = {name: find_board(name) for name in boards}
     chosen = _override(_choose_recipe(recipe, run), overrides)
     with ExitStack() as stack:
         if is_writing_process():
@@ -142,7 +143,7 @@ def _train(
     resume: bool,
     extractor: str | None,
     weights: Path | None,
-    boards: Sequence[BoardOpener],
+    boards: Mapping[str, BoardOpener],
 ) -> TrainResult:
     """:func:`train` with the recipe chosen and the folder for this process alone."""
     checkpoint = _checkpoint_to_continue(run, chosen, faces)
@@ -170,7 +171,7 @@ def _train(
                 f"{devices}, {str(precision).split('.')[-1]}."
             )
             _tell_about_gpus(chosen, chosen_device, precision, ranks)
-        go_on = _resume_command(faces.path, run, extractor, weights)
+        go_on = _resume_command(faces.path, run, extractor, weights, boards)
         try:
             result = training_loop(
                 chosen,
@@ -182,7 +183,7 @@ def _train(
                 scorer=scorer,
                 checkpoint=checkpoint,
                 must_compile=overrides.get("compile") is True,
-                boards=boards,
+                boards=list(boards.values()),
             )
         except Stopped:
             if ranks.is_writer:
@@ -220,11 +221,15 @@ def _what_is_kept(run: Path, go_on: str) -> str:
     return f"What is kept is the checkpoint {kept[0].name}: the command {go_on} goes on from it."
 
 
-def _resume_command(dataset: Path, run: Path, extractor: str | None, weights: Path | None) -> str:
+def _resume_command(
+    dataset: Path, run: Path, extractor: str | None, weights: Path | None, boards: Iterable[str]
+) -> str:
     """What to type to go on, for a POSIX shell: with the options that no recipe holds."""
     words = ["facegen", "train", str(dataset), str(run), "--resume"]
     for option, value in (("--extractor", extractor), ("--weights", weights)):
         words += [] if value is None else [option, str(value)]
+    if tuple(boards) != DEFAULT_BOARDS:
+        words += [word for name in boards for word in ("--board", name)]
     return shlex.join(words)
 
 
