@@ -66,7 +66,6 @@ class Wandb:
                 host="",
                 username="",
                 x_disable_meta=True,
-                x_disable_machine_info=True,
                 x_save_requirements=False,
                 finish_timeout=PATIENCE,
             ),
