@@ -3,15 +3,60 @@
 The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
 :func:`pack`, :func:`grade` and :func:`run`; :func:`plan`, :func:`watch` and :func:`timelapse` of a run;
 :func:`autograder` for Gradescope, :func:`interpolate` and :func:`arithmetic` of latents, :func:`inspect` of a network,
-:func:`doctor` of this machine; their results; and four functions that add to facegen's tables, as
-:func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is used.
+:func:`doctor` of this machine; their results; :class:`Scorer`, for a training loop of your own; and four functions that
+add to facegen's tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is
+used.
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False  # typing's, without the time that importing it takes
-if TYPE_CHECKING:
-    from typing import Any
+if TYPE_CHECKING:  # what __getattr__ finds, for who checks types
+    from facegen.cnn.architecture import Architecture as Architecture
+    from facegen.cnn.registry import register_architecture as register_architecture
+    from facegen.data.dataset import FaceDataset as FaceDataset
+    from facegen.errors import EnvironmentProblem as EnvironmentProblem
+    from facegen.errors import FacegenError as FacegenError
+    from facegen.errors import InputError as InputError
+    from facegen.errors import Refused as Refused
+    from facegen.extractors.table import Extractor as Extractor
+    from facegen.extractors.table import register_extractor as register_extractor
+    from facegen.grading.flags.rule import FlagRule as FlagRule
+    from facegen.grading.flags.table import register_flag as register_flag
+    from facegen.scoring.in_memory import Scorer as Scorer
+    from facegen.scoring.metric import Metric as Metric
+    from facegen.scoring.metric_table import register_metric as register_metric
+    from facegen.scoring.score import Score as Score
+    from facegen.stages.arithmetic import ArithmeticResult as ArithmeticResult
+    from facegen.stages.arithmetic import arithmetic as arithmetic
+    from facegen.stages.autograder import AutograderResult as AutograderResult
+    from facegen.stages.autograder import autograder as autograder
+    from facegen.stages.doctor import DoctorResult as DoctorResult
+    from facegen.stages.doctor import doctor as doctor
+    from facegen.stages.fid import fid as fid
+    from facegen.stages.grade import GradeResult as GradeResult
+    from facegen.stages.grade import grade as grade
+    from facegen.stages.inspect import InspectResult as InspectResult
+    from facegen.stages.inspect import inspect as inspect
+    from facegen.stages.interpolate import InterpolateResult as InterpolateResult
+    from facegen.stages.interpolate import interpolate as interpolate
+    from facegen.stages.pack import PackResult as PackResult
+    from facegen.stages.pack import pack as pack
+    from facegen.stages.plan import PlanResult as PlanResult
+    from facegen.stages.plan import plan as plan
+    from facegen.stages.prepare import PrepareResult as PrepareResult
+    from facegen.stages.prepare import prepare as prepare
+    from facegen.stages.run import RunResult as RunResult
+    from facegen.stages.run import run as run
+    from facegen.stages.sample import SampleResult as SampleResult
+    from facegen.stages.sample import sample as sample
+    from facegen.stages.timelapse import TimelapseResult as TimelapseResult
+    from facegen.stages.timelapse import timelapse as timelapse
+    from facegen.stages.train import TrainResult as TrainResult
+    from facegen.stages.train import train as train
+    from facegen.stages.watch import WatchResult as WatchResult
+    from facegen.stages.watch import watch as watch
+    from facegen.training.recipe import Recipe as Recipe
 
 __version__ = "0.1.0"
 
@@ -48,6 +93,7 @@ _EXPORTS = {
     "InterpolateResult": "facegen.stages.interpolate",
     "ArithmeticResult": "facegen.stages.arithmetic",
     "Score": "facegen.scoring.score",
+    "Scorer": "facegen.scoring.in_memory",
     "PackResult": "facegen.stages.pack",
     "GradeResult": "facegen.stages.grade",
     "AutograderResult": "facegen.stages.autograder",
@@ -85,6 +131,7 @@ __all__ = [
     "RunResult",
     "SampleResult",
     "Score",
+    "Scorer",
     "TimelapseResult",
     "TrainResult",
     "WatchResult",
@@ -110,12 +157,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
-        raise AttributeError(f"module 'facegen' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # to which a name that there is not would be one of any type
 
-    return getattr(import_module(_EXPORTS[name]), name)
+    def __getattr__(name: str) -> object:
+        if name not in _EXPORTS:
+            raise AttributeError(f"module 'facegen' has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(_EXPORTS[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -45,6 +45,8 @@ def entry(name: str, value: Any) -> str:
     if inspect.isclass(value):
         if issubclass(value, Exception):
             parts.append(f"An exception, of the kind {_linked(value.__mro__[1].__name__)}.")
+        elif not dataclasses.is_dataclass(value) and "__init__" in vars(value):
+            parts.append(f"```python\n{signature(name, value)}\n```")
         declared = {field.name: _declared(field) for field in _fields(value)}
         parts += [markdown(_doc(value), declared), _undescribed(value)]
         members = [name for name in vars(value) if not name.startswith("_") and name not in declared]

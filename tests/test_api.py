@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import subprocess
@@ -36,6 +37,13 @@ class TestExports:
     @pytest.mark.parametrize("name", facegen.__all__)
     def test_each_name_is_where_it_is_said_to_be(self, name: str) -> None:
         assert getattr(facegen, name).__module__ == facegen._EXPORTS[name]
+
+    def test_type_checkers_find_each_where_it_is_found(self) -> None:
+        tree = ast.parse(Path(facegen.__file__).read_text(encoding="utf-8"))
+        (typing_only,) = (node for node in tree.body if ast.unparse(node).startswith("if TYPE_CHECKING"))
+        imports = [node for node in ast.walk(typing_only) if isinstance(node, ast.ImportFrom)]
+        seen = {alias.asname: (node.module, alias.name) for node in imports for alias in node.names}
+        assert seen == {name: (module, name) for name, module in facegen._EXPORTS.items()}
 
     def test_another_name_is_an_attribute_error(self) -> None:
         with pytest.raises(AttributeError, match="module 'facegen' has no attribute 'fidd'"):

@@ -37,6 +37,7 @@ class TestLists:
 
     #: All of the wheel that is no Python.
     DATA = (
+        r"facegen/py\.typed",
         r"facegen/grading/templates/(feedback|leaderboard|parts)\.html",
         r"facegen/grading/templates/(leaderboard\.js|page\.css)",
         r"facegen/scoring/report/templates/report\.html",
@@ -90,6 +91,7 @@ ONLY_IN = {
     "http.server": ("facegen/watching/server.py",),  # the page of runs, which listens to this machine alone
     "urllib.request": ("facegen/weights/published.py",),
     "subprocess": ("facegen/checks/hardware.py",),  # asks the graphics driver
+    **{service: (f"facegen/training/{service}.py",) for service in ("wandb", "mlflow")},  # which send
 }
 #: Calls by what stands before the parenthesis; ``.x`` is a method of anything.
 FORBIDDEN = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.jit.load"}

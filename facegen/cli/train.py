@@ -39,6 +39,14 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
     help="Go back to the best checkpoint, once, and on at half the learning rates, when training collapses.",
 )
 @click.option("--dry-run", is_flag=True, help="Measure for half a minute what it would take; train and write nothing.")
+@click.option(
+    "--board",
+    multiple=True,
+    default=["tensorboard"],
+    metavar="NAME",
+    help="Who is told of the run besides its log: tensorboard, wandb, mlflow; say it again for another.",
+    show_default="tensorboard",
+)
 @extractor_option
 @weights_option
 def train(
@@ -57,6 +65,7 @@ def train(
     checkpoint_every: float | None,
     rollback: bool,
     dry_run: bool,
+    board: tuple[str, ...],
     extractor: str | None,
     weights: Path | None,
 ) -> None:
@@ -87,5 +96,5 @@ def train(
         return
     from facegen.stages.train import train as train_stage
 
-    trained = train_stage(dataset, run, **common, resume=resume, rollback=rollback)
+    trained = train_stage(dataset, run, **common, resume=resume, boards=board, rollback=rollback)
     console.result(str(trained.generator))

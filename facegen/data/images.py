@@ -19,6 +19,7 @@ from facegen.data.decode import Unreadable, decode
 from facegen.data.opening import open_container
 from facegen.data.origin import Origin, origin_of
 from facegen.data.passed_over import PassedOver
+from facegen.data.pixels import PixelArray
 from facegen.data.rgb import pytorch_fid_rgb
 from facegen.errors import InputError
 
@@ -43,13 +44,13 @@ class ImageCollection:
     Attributes:
         path: the folder or file they come from.
         kind: ``"folder"``, ``"zip"``, ``"tar"``, ``"array"``, ``"parquet"``, ``"hdf5"``, ``"joined"`` (parts of one
-            download) or ``"dataset"``.
+            download) or ``"dataset"``; ``"memory"`` where they are in no file, and ``path`` is what messages call them.
         rows: which of them these are, rising; None where they are all.
     """
 
     path: Path
     kind: str
-    _content: Container | FaceDataset
+    _content: Container | FaceDataset | PixelArray
     rows: npt.NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
@@ -74,7 +75,7 @@ class ImageCollection:
 
     def pictures(self) -> Iterator[Picture]:
         """The same, with what each says of its origin; a dataset's rows say nothing."""
-        if isinstance(self._content, FaceDataset):
+        if isinstance(self._content, FaceDataset | PixelArray):
             # A dataset keeps the order in which it was prepared, which is natural order already.
             pixels = self._content.images
             chosen = pixels if self.rows is None else (pixels[row] for row in self.rows)
@@ -102,7 +103,7 @@ class ImageCollection:
 
     @property
     def _passed_over(self) -> PassedOver:
-        return PassedOver() if isinstance(self._content, FaceDataset) else self._content.passed_over
+        return PassedOver() if isinstance(self._content, FaceDataset | PixelArray) else self._content.passed_over
 
     @property
     def crop(self) -> str | None:
@@ -131,7 +132,7 @@ class ImageCollection:
         if self.rows is not None:
             whole = replace(self, rows=None).sha256
             return hashlib.sha256(whole.encode() + self.rows.astype("<i8").tobytes()).hexdigest()
-        if isinstance(self._content, FaceDataset):
+        if isinstance(self._content, FaceDataset | PixelArray):
             return self._content.sha256
         if self.kind != "folder":
             return self._content.identity
@@ -160,3 +161,8 @@ def open_images(path: Path) -> ImageCollection:
         return ImageCollection(path, "dataset", dataset)
     container = open_container(path)
     return ImageCollection(path, container.kind, container)
+
+
+def images_in_memory(pixels: npt.NDArray[np.uint8], called: str) -> ImageCollection:
+    """Images uint8 [N, H, W, 3] that are in no file; ``called`` is what messages say in place of one."""
+    return ImageCollection(Path(called), "memory", PixelArray(pixels))

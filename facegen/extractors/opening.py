@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -123,13 +125,29 @@ def _load(
     if installed is not None and sha256 != installed.sha256:
         raise _changed(path)
     try:
-        network: Any = entry.build(state_dict, dims)
+        with _undisturbed():
+            network: Any = entry.build(state_dict, dims)
     except ValueError as problem:
         raise InputError(
             f"{path} does not hold the weights of {entry.title}: {problem}.",
             f"Fetch the published ones: {entry.weights.source}" if installed is None else entry.weights.reinstall,
         ) from problem
     return placed(network, device), sha256
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A caller's random numbers and default dtype count for nothing in a network that is built, and stay as they are.
+
+    Its weights are drawn before they are loaded.
+    """
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def _load_again(

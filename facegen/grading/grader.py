@@ -39,7 +39,7 @@ PUBLIC, PRIVATE = "public", "private"
 
 
 class Scores(Protocol):
-    """What a grader needs of a :class:`facegen.scoring.scorer.Scorer`."""
+    """What a grader needs of a :class:`facegen.scoring.scorer.SetScorer`."""
 
     @property
     def key(self) -> str: ...

@@ -13,7 +13,7 @@ from facegen.grading.face_share import face_share
 from facegen.grading.fingerprints import KnownFaces, known_faces
 from facegen.grading.flags import Collections
 from facegen.pretrained import fingerprints
-from facegen.scoring.scorer import Scorer
+from facegen.scoring.scorer import SetScorer
 from facegen.scoring.statistics_layouts import holds_statistics
 
 
@@ -43,13 +43,13 @@ class PrivateMeasure:
             raise InputError(f"The weights {self.weights} are of no private extractor.", "Name --private-extractor.")
 
 
-def about_reference(reference: Path, scorer: Scorer) -> dict[str, Any]:
+def about_reference(reference: Path, scorer: SetScorer) -> dict[str, Any]:
     """A reference's name, the number of its images and its content hash, for the leaderboard."""
     measured = scorer.reference
     return {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
 
 
-def notice_of(scorer: Scorer, count: int) -> str | None:
+def notice_of(scorer: SetScorer, count: int) -> str | None:
     """Warn of what spoils a reference, and return what the class should know: that its target leaves no margin."""
     properties = scorer.reference.properties
     losses = [] if properties is None else properties.losses_in("the reference")
@@ -61,7 +61,7 @@ def notice_of(scorer: Scorer, count: int) -> str | None:
     return notice
 
 
-def known_collections(reference: Path, train: Path | None, size: int, cache: Path, scorer: Scorer) -> Collections:
+def known_collections(reference: Path, train: Path | None, size: int, cache: Path, scorer: SetScorer) -> Collections:
     """The images in which copies are looked for, brought to ``size``; their hashes are kept in ``cache``."""
     # Both are opened before the work, which one that cannot be used would waste.
     training_images = None if train is None else open_images(train)

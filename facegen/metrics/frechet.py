@@ -80,6 +80,12 @@ class RunningStatistics:
             features = features[len(taken) :]
 
     def _merge(self) -> None:
+        self._mean, self._scatter = self._merged_sums()
+        self._merged += self._filled
+        self._filled = 0
+
+    def _merged_sums(self) -> tuple[Floats, Floats]:
+        """The mean and the scatter with the block merged into them."""
         block = self._block[: self._filled]
         mean = block.mean(axis=0)
         centred = block - mean
@@ -89,9 +95,7 @@ class RunningStatistics:
             shift = mean - self._mean
             scatter += self._scatter + np.outer(shift, shift * (self._merged * len(block) / total))
             mean = self._mean + shift * (len(block) / total)
-        self._mean, self._scatter = mean, scatter
-        self._merged += len(block)
-        self._filled = 0
+        return mean, scatter
 
     def state(self) -> dict[str, Floats]:
         """The sums so far, as plain arrays; with :meth:`restore`, the statistics are the same to the last bit."""
@@ -110,7 +114,10 @@ class RunningStatistics:
         self.n = self._merged + self._filled
 
     def finish(self) -> FrechetStatistics:
-        """The statistics of all features so far; more may follow. ValueError below two: one has no covariance."""
+        """The statistics of all features so far. ValueError below two: one has no covariance.
+
+        More may follow, and come to the same as without this call: the block is left as it is.
+        """
         if self.n < 2:
             raise ValueError(f"a covariance needs at least 2 features, got {self.n}")
         if self._scatter is None and self.n < len(self._mean):
@@ -120,9 +127,12 @@ class RunningStatistics:
             factor /= np.sqrt(self.n - 1)
             return FrechetStatistics(self.n, mean, factor.T @ factor, factor)
         if self._filled:
-            self._merge()
-        assert self._scatter is not None
-        return FrechetStatistics(self.n, self._mean.copy(), self._scatter / (self.n - 1))
+            mean, sigma = self._merged_sums()
+        else:
+            assert self._scatter is not None
+            mean, sigma = self._mean.copy(), self._scatter.copy()
+        sigma /= self.n - 1
+        return FrechetStatistics(self.n, mean, sigma)
 
 
 def frechet_statistics(features: npt.NDArray[np.floating]) -> FrechetStatistics:

@@ -188,7 +188,7 @@ def complete(
     """
     with console.progress(f"Taking features of {description}", so_far.total, done=so_far.n) as task:
         for batch, notes in ahead(_batches(rest, extractor.batch)):
-            so_far.add(batch, _finite(extractor(batch), extractor, description), notes)
+            so_far.add(batch, finite(extractor(batch), extractor, description), notes)
             task.advance(len(batch))
             after_batch(so_far)
     require_enough(so_far.n, description)
@@ -203,10 +203,11 @@ def features_of(images: Images, extractor: FeatureExtractor, description: str) -
     """
     starts = range(0, len(images), extractor.batch)
     parts = (extractor(list(images[start : start + extractor.batch])) for start in starts)
-    return np.concatenate([_finite(part, extractor, description) for part in parts])
+    return np.concatenate([finite(part, extractor, description) for part in parts])
 
 
-def _finite(features: Features, extractor: FeatureExtractor, description: str) -> Features:
+def finite(features: Features, extractor: FeatureExtractor, description: str) -> Features:
+    """The features as they are. InputError where they are not finite."""
     if not np.isfinite(features).all():
         raise InputError(
             f"{extractor.name} gives features that are not finite for {description}.", "Its weights are damaged."

@@ -85,6 +85,12 @@ def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
         return reference_of_statistics(open_statistics(path), extractor)
     images = open_images(path)
     images.say_remark()
+    return reference_of_images(images, extractor)
+
+
+def reference_of_images(images: ImageCollection, extractor: FeatureExtractor) -> Reference:
+    """The reference that images are: of all, or of a dataset's train split. InputError for fewer than two."""
+    path = images.path
     used, others = parts(images)
     known = cached_features(used, extractor, f"The reference {path}")
     real = FeatureSet(used.take(stored_rows(len(used))), known.features)

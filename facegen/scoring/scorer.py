@@ -49,6 +49,7 @@ from facegen.scoring.reference import (
     laid_aside,
     open_reference,
     parts,
+    reference_of_images,
     reference_of_statistics,
     save_reference,
 )
@@ -74,7 +75,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Scorer:
+class SetScorer:
     """Scores image sets against one reference.
 
     Attributes:
@@ -131,6 +132,28 @@ class Scorer:
         """
         found = compute_features(images, self.extractor, description, total)
         return self._scored(found, Origin(trained_against=trained_against))[0]
+
+    def score_set(self, found: SetFeatures, *, all_metrics: bool = False) -> Score:
+        """The score of what a pass over images left; with ``all_metrics``, all others too, as in :meth:`evaluate`.
+
+        Raises:
+            InputError: all metrics of fewer than 50 images, or against a reference that is statistics alone.
+        """
+        score = self._scored(found, Origin())[0]
+        if not all_metrics:
+            return score
+        real, heldout = self._real(), self.reference.heldout
+        for n, of in ((len(found.features), "there are"), (len(real), f"{self.reference.path} has")):
+            if n < FEWEST:
+                raise InputError(f"All metrics need at least {FEWEST} images; {of} {n}.")
+        inputs = MetricInputs(
+            found.features,
+            real.features,
+            real.features,
+            None if heldout is None else heldout.features,
+            self.reference.statistics,
+        )
+        return replace(score, metrics=results_to_json(measure(inputs)))
 
     def score_features(
         self,
@@ -211,12 +234,7 @@ class Scorer:
         Raises:
             InputError: fewer than 50 images, or a reference that is statistics alone.
         """
-        real = self.reference.real
-        if real is None:
-            raise InputError(
-                f"All metrics need the reference's images, and {self.reference.path} holds statistics alone.",
-                "Give the images as the reference.",
-            )
+        real = self._real()
         for images in (collection, real.images, *([] if training is None else [training])):
             if len(images) < FEWEST:
                 raise InputError(f"All metrics need at least {FEWEST} images; {images.path} has {len(images)}.")
@@ -226,6 +244,15 @@ class Scorer:
         console.info("Comparing the images with the real ones.")
         scored = self._scored(found, origin, collection.warnings)
         return evaluate(*scored, generated, self.reference, known)
+
+    def _real(self) -> FeatureSet:
+        """The reference's images, which all metrics need."""
+        if self.reference.real is None:
+            raise InputError(
+                f"All metrics need the reference's images, and {self.reference.path} holds statistics alone.",
+                "Give the images as the reference.",
+            )
+        return self.reference.real
 
     def _known(self, training: ImageCollection | None) -> FeatureSet | None:
         """The features of training images (at most 50,000); None where the reference has the same images."""
@@ -346,7 +373,7 @@ class Scorer:
 
 
 def open_scorer(
-    reference: Path,
+    reference: Path | ImageCollection,
     *,
     extractor: str | None = None,
     weights: Path | None = None,
@@ -355,8 +382,8 @@ def open_scorer(
     target: float | None = None,
     images: StatisticsFile | None = None,
     low_memory: bool = False,
-) -> Scorer:
-    """A scorer against ``reference``: a folder, archive or dataset of images, or statistics.
+) -> SetScorer:
+    """A scorer against ``reference``: a folder, archive or dataset of images, or statistics; or images that are open.
 
     ``target`` None means 20 for FID and no target for anything else: 20 in another network's features is another
     distance. ``images`` are what will be scored, where they are statistics; with a reference of statistics no network
@@ -366,7 +393,9 @@ def open_scorer(
     """
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"The target is {target} and should be a number above 0.")
-    statistics = open_statistics(reference) if holds_statistics(reference) else None
+    statistics = None
+    if isinstance(reference, Path) and holds_statistics(reference):
+        statistics = open_statistics(reference)
     looks = images is None or statistics is None
     files = [file for file in (statistics, images) if file is not None]
     network = open_extractor_for(
@@ -374,7 +403,9 @@ def open_scorer(
     )
     if target is None and is_fid(network.name, network.dims):
         target = FID_TARGET
+    if isinstance(reference, ImageCollection):
+        return SetScorer(network, reference_of_images(reference, network), target)
     if statistics is None:
-        return Scorer(network, open_reference(reference, network), target)
+        return SetScorer(network, open_reference(reference, network), target)
     of_statistics = reference_of_statistics(statistics, network)
-    return Scorer(network, laid_aside(of_statistics) if low_memory else of_statistics, target)
+    return SetScorer(network, laid_aside(of_statistics) if low_memory else of_statistics, target)

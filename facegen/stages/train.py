@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from facegen.files import StrPath, optional_path
 from facegen.locks import remove_unclaimed, sole_use
 from facegen.notebook.cards import card, facts
 from facegen.printable import command_line
-from facegen.scoring.scorer import Scorer, open_scorer
+from facegen.scoring.scorer import SetScorer, open_scorer
 from facegen.training.acceleration import compiler_failed
 from facegen.training.boards import BoardOpener, find_board
 from facegen.training.checkpoint import (
@@ -43,6 +43,8 @@ from facegen.training.outputs import PeriodicScore
 from facegen.training.recipe import Recipe
 from facegen.training.starting import checkpoint_to_continue, chosen_recipe, is_done
 from facegen.training.stopping import Stopped
+
+DEFAULT_BOARDS = ("tensorboard",)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def train(
     resume: bool = False,
     extractor: str | None = None,
     weights: StrPath | None = None,
-    boards: Sequence[str] = ("tensorboard",),
+    boards: Sequence[str] = DEFAULT_BOARDS,
     rollback: bool = True,
 ) -> TrainResult:
     """Train the recipe on the dataset, and go on where the run was left when it is of the same recipe and dataset.
@@ -93,16 +95,16 @@ def train(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
         resume: demand that there is something to go on from.
         extractor, weights: the network of the periodic score, as in :func:`facegen.fid`.
-        boards: names of what is told of the run beside its log.
+        boards: who is told of the run beside its log: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``.
         rollback: a run that collapses goes back to its best checkpoint, once, and on from there at half the learning
             rates. That takes one more checkpoint on the disk.
 
     Raises:
         InputError: no such dataset or recipe; a dataset that changed since it was prepared, or changes in the meantime;
             a run of another recipe or dataset; no checkpoint that is not damaged; nothing to resume.
-        EnvironmentProblem: ``"cuda"`` without a GPU, a batch that does not fit into its memory, no compiler where there
-            must be one, or a recipe with features whose network's weights are not installed; another process trains
-            into the same folder; a file of the run cannot be written.
+        EnvironmentProblem: a board whose package is not installed; ``"cuda"`` without a GPU, a batch that does not fit
+            into its memory, no compiler where there must be one, or a recipe with features whose network's weights are
+            not installed; another process trains into the same folder; a file of the run cannot be written.
         Diverged: a figure or a weight is no longer finite.
         KeyboardInterrupt: stopped by Ctrl-C, SIGTERM or SIGHUP. It is said whether a checkpoint was written.
     """
@@ -113,8 +115,7 @@ def train(
     if len(faces.training_rows()) < 2:
         raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
     overrides = dict(overrides or {})
-    openers = [find_board(name) for name in boards]
-    openers += [NotebookBoard] * (notebook.is_on() and not console.is_quiet())
+    openers = {name: find_board(name) for name in boards}
     chosen = chosen_recipe(recipe, run, overrides)
     with ExitStack() as stack:
         if is_writing_process():
@@ -151,7 +152,7 @@ def _train(
     resume: bool,
     extractor: str | None,
     weights: Path | None,
-    boards: Sequence[BoardOpener],
+    boards: Mapping[str, BoardOpener],
     rollback: bool,
 ) -> TrainResult:
     """:func:`train` with the recipe chosen and the folder for this process alone."""
@@ -180,7 +181,7 @@ def _train(
                 f"{devices}, {str(precision).split('.')[-1]}."
             )
             _tell_about_gpus(chosen, chosen_device, precision, ranks)
-        go_on = _resume_command(faces.path, run, extractor, weights)
+        go_on = _resume_command(faces.path, run, extractor, weights, boards, rollback)
         try:
             result = training_loop(
                 chosen,
@@ -192,7 +193,7 @@ def _train(
                 scorer=scorer,
                 checkpoint=checkpoint,
                 must_compile=overrides.get("compile") is True,
-                boards=boards,
+                boards=[*boards.values(), *([NotebookBoard] * (notebook.is_on() and not console.is_quiet()))],
                 rollback=rollback,
             )
         except Stopped:
@@ -230,12 +231,16 @@ def _what_is_kept(run: Path, go_on: str) -> str:
     return f"What is kept is the checkpoint {kept[0].name}: the command {go_on} goes on from it."
 
 
-def _resume_command(dataset: Path, run: Path, extractor: str | None, weights: Path | None) -> str:
+def _resume_command(
+    dataset: Path, run: Path, extractor: str | None, weights: Path | None, boards: Iterable[str], rollback: bool
+) -> str:
     """What to type to go on, with the options that no recipe holds."""
     words = ["facegen", "train", str(dataset), str(run), "--resume"]
     for option, value in (("--extractor", extractor), ("--weights", weights)):
         words += [] if value is None else [option, str(value)]
-    return command_line(words)
+    if tuple(boards) != DEFAULT_BOARDS:
+        words += [word for name in boards for word in ("--board", name)]
+    return command_line([*words, *(["--no-rollback"] * (not rollback))])
 
 
 def _result(run: Path, images_seen: int, best: float | None, *, reused: bool) -> TrainResult:
@@ -261,7 +266,7 @@ class DatasetScorer:
     """The periodic score, against the dataset. Every rank has the extractor; the writer has the statistics too."""
 
     extractor: FeatureExtractor
-    scorer: Scorer | None
+    scorer: SetScorer | None
     trained_against: str | None
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -22,7 +22,7 @@ import numpy as np
 from facegen import sample
 from facegen.data.dataset import FaceDataset
 from facegen.data.images import open_images
-from facegen.scoring.scorer import Scorer, open_scorer
+from facegen.scoring.scorer import SetScorer, open_scorer
 from facegen.training.checkpoint import load_generator
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main() -> None:
     figure.savefig(options.out.with_suffix(".png"), dpi=120)
 
 
-def heldout_floor(scorer: Scorer, heldout: Path) -> list[float]:
+def heldout_floor(scorer: SetScorer, heldout: Path) -> list[float]:
     """Scores of as many disjoint draws as the held-out images allow."""
     images = FaceDataset.open(heldout).images
     order = np.random.default_rng(0).permutation(len(images))
@@ -71,7 +71,7 @@ def heldout_floor(scorer: Scorer, heldout: Path) -> list[float]:
     return [scorer.score(images[rows]).value for rows in draws]
 
 
-def score(scorer: Scorer, generator: Path) -> float:
+def score(scorer: SetScorer, generator: Path) -> float:
     with tempfile.TemporaryDirectory() as work:
         drawn = sample(generator, Path(work) / "images", n=N)
         return scorer.score_collection(open_images(drawn.images)).value

@@ -32,7 +32,7 @@ from facegen.data.dataset import FaceDataset, new_dataset
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents
 from facegen.pretrained import generator_path
-from facegen.scoring.scorer import Scorer
+from facegen.scoring.scorer import SetScorer
 from facegen.stages import grade as stage
 from facegen.submission.rules import LIMITS
 from facegen.submission.writer import write_tarball
@@ -95,14 +95,14 @@ def peaks() -> str:
 
 def graded(what: str, submissions: Path, count: int, out: Path, **options: Any) -> None:
     network, whole = Clock(), Clock()
-    features_of, grade_share, rank, write = Scorer.features_of, stage.grade_share, stage.rank, stage._write
-    Scorer.features_of = network.around(features_of)  # type: ignore[method-assign]
+    features_of, grade_share, rank, write = SetScorer.features_of, stage.grade_share, stage.rank, stage._write
+    SetScorer.features_of = network.around(features_of)  # type: ignore[method-assign]
     for name, function in (("grade_share", grade_share), ("rank", rank), ("_write", write)):
         setattr(stage, name, whole.around(function))
     try:
         stage.grade(submissions, out=out, **options)
     finally:
-        Scorer.features_of = features_of  # type: ignore[method-assign]
+        SetScorer.features_of = features_of  # type: ignore[method-assign]
         for name, function in (("grade_share", grade_share), ("rank", rank), ("_write", write)):
             setattr(stage, name, function)
     cells = [what, f"{whole.seconds:.1f} s", f"{60 * count / whole.seconds:.2f}"]

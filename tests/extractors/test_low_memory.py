@@ -18,7 +18,7 @@ from facegen.metrics.frechet import frechet_statistics
 from facegen.scoring.image_checks import PropertyCollector
 from facegen.scoring.reference import Pool, Reference, laid_aside
 from facegen.scoring.score import Score
-from facegen.scoring.scorer import Scorer
+from facegen.scoring.scorer import SetScorer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
 
@@ -37,7 +37,7 @@ def reference() -> Reference:
     return Reference(Path("real"), frechet_statistics(features), "1" * 64, "100 images", pools)
 
 
-def score_of(scorer: Scorer) -> Score:
+def score_of(scorer: SetScorer) -> Score:
     """As grading scores: the network first, and then what needs none."""
     properties = PropertyCollector()
     properties.update(IMAGES)
@@ -48,7 +48,7 @@ def test_the_score_is_the_same_but_for_rounding(weights: Path, reference: Refere
     scores = []
     for low_memory in (False, True):
         extractor = open_extractor("inception", weights=weights, dims=64, device="cpu", low_memory=low_memory)
-        scorer = Scorer(extractor, laid_aside(reference) if low_memory else reference, None)
+        scorer = SetScorer(extractor, laid_aside(reference) if low_memory else reference, None)
         scores.append(score_of(scorer))
     usual, low = scores
     assert low.value == pytest.approx(usual.value, rel=1e-5) and low.weights_sha256 == usual.weights_sha256
@@ -59,9 +59,9 @@ def test_the_score_is_the_same_but_for_rounding(weights: Path, reference: Refere
 def test_it_is_gone_when_the_score_is_there_and_comes_again(weights: Path, reference: Reference) -> None:
     extractor = open_extractor("inception", weights=weights, dims=64, device="cpu", low_memory=True)
     assert isinstance(extractor.network, FleetingNetwork) and extractor.batch == 1
-    first = score_of(Scorer(extractor, reference, None))
+    first = score_of(SetScorer(extractor, reference, None))
     assert not extractor.network.is_loaded
-    assert score_of(Scorer(extractor, reference, None)) == first
+    assert score_of(SetScorer(extractor, reference, None)) == first
 
 
 def test_weights_that_change_meanwhile_are_told(weights: Path, tmp_path: Path) -> None:

@@ -48,6 +48,17 @@ def test_the_way_features_are_cut_into_updates_changes_nothing(sizes: list[int])
     np.testing.assert_array_equal(running.finish().sigma, frechet_statistics(x).sigma)
 
 
+def test_statistics_that_were_looked_at_go_on_to_the_last_bit() -> None:
+    features = np.random.default_rng(0).normal(size=(50, 4))
+    running, looked_at = RunningStatistics(4), RunningStatistics(4)
+    for part in np.split(features, [5, 6, 23]):
+        running.update(part)
+        looked_at.update(part)
+        looked_at.finish()
+    assert (looked_at.finish().mu == running.finish().mu).all()
+    assert (looked_at.finish().sigma == running.finish().sigma).all()
+
+
 def test_a_large_mean_costs_no_digits() -> None:
     x = features(0, 200)
     np.testing.assert_allclose(frechet_statistics(x + 1e6).sigma, np.cov(x, rowvar=False), atol=1e-8)

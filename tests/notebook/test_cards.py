@@ -72,7 +72,9 @@ def results(folder: Path) -> dict[str, object]:
         "timelapse": TimelapseResult(grid, 20, 64, (0.0, 160.0), 8.4),
         "pack": PackResult(folder / "s1.tar.gz", "ab", 1000, 8_000_000),
         "grade": board(folder),
-        "run": RunResult(folder, generator, folder / "images", grid, SCORE, folder / "s1.tar.gz", board(folder)),
+        "run": RunResult(
+            folder, generator, folder / "images", grid, SCORE, folder / "s1.tar.gz", board(folder), "quick", "cpu", True
+        ),
     }
 
 

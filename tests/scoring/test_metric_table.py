@@ -26,7 +26,7 @@ from facegen.scoring.metric_table import FID_INFINITY, PRECISION, measure, metri
 from facegen.scoring.reference import open_reference
 from facegen.scoring.report import write_report
 from facegen.scoring.score import Score
-from facegen.scoring.scorer import Scorer
+from facegen.scoring.scorer import SetScorer
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "score.md"
 
@@ -69,7 +69,7 @@ def evaluation(tiny: FeatureExtractor, tmp_path: Path) -> Evaluation:
         (tmp_path / name).mkdir()
         for index, image in enumerate(random.integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)):
             Image.fromarray(image).save(tmp_path / name / f"{index:03}.png")
-    scorer = Scorer(tiny, open_reference(tmp_path / "real", tiny), target=None)
+    scorer = SetScorer(tiny, open_reference(tmp_path / "real", tiny), target=None)
     return scorer.evaluate(open_images(tmp_path / "generated"))
 
 

@@ -19,17 +19,17 @@ from facegen.scoring import features, margin
 from facegen.scoring import scorer as module
 from facegen.scoring.metric_table import MEMORIZATION
 from facegen.scoring.reference import open_reference, save_reference
-from facegen.scoring.scorer import Scorer, open_scorer
+from facegen.scoring.scorer import SetScorer, open_scorer
 from facegen.scoring.statistics_layouts import open_statistics
 
 
 @pytest.fixture
-def scorer(tiny: FeatureExtractor, folder: Path) -> Scorer:
-    return Scorer(tiny, open_reference(folder, tiny), target=None)
+def scorer(tiny: FeatureExtractor, folder: Path) -> SetScorer:
+    return SetScorer(tiny, open_reference(folder, tiny), target=None)
 
 
 def test_the_value_is_the_frechet_distance_of_the_features(
-    scorer: Scorer, tiny: FeatureExtractor, pixels: np.ndarray
+    scorer: SetScorer, tiny: FeatureExtractor, pixels: np.ndarray
 ) -> None:
     expected = frechet_distance(frechet_statistics(tiny(list(pixels[:8]))), frechet_statistics(tiny(list(pixels))))
     score = scorer.score(pixels[:8])
@@ -37,26 +37,26 @@ def test_the_value_is_the_frechet_distance_of_the_features(
     assert (score.n, score.reference_n, score.metric, score.passed) == (8, 20, "fd", None)
 
 
-def test_the_reference_itself_scores_zero(scorer: Scorer, pixels: np.ndarray) -> None:
+def test_the_reference_itself_scores_zero(scorer: SetScorer, pixels: np.ndarray) -> None:
     assert scorer.score(pixels).value == pytest.approx(0, abs=1e-6)
 
 
-def test_an_iterator_and_an_array_score_alike(scorer: Scorer, pixels: np.ndarray) -> None:
+def test_an_iterator_and_an_array_score_alike(scorer: SetScorer, pixels: np.ndarray) -> None:
     assert scorer.score(iter(pixels)) == scorer.score(pixels)
 
 
 @pytest.mark.parametrize(("target", "passed"), [(0.0, False), (1e9, True)])
-def test_a_target_is_passed_below_it(scorer: Scorer, pixels: np.ndarray, target: float, passed: bool) -> None:
+def test_a_target_is_passed_below_it(scorer: SetScorer, pixels: np.ndarray, target: float, passed: bool) -> None:
     assert replace(scorer, target=target).score(pixels[:8]).passed is passed
 
 
-def test_a_folder_scores_like_its_images(scorer: Scorer, folder: Path, pixels: np.ndarray) -> None:
+def test_a_folder_scores_like_its_images(scorer: SetScorer, folder: Path, pixels: np.ndarray) -> None:
     some = open_images(folder).take([1, 4, 5, 9, 12])
     assert scorer.score_collection(some) == scorer.score(pixels[[1, 4, 5, 9, 12]])
 
 
 def test_a_folder_of_images_that_say_where_they_come_from_says_it_with_its_score(
-    scorer: Scorer, folder: Path, tmp_path: Path, pixels: np.ndarray
+    scorer: SetScorer, folder: Path, tmp_path: Path, pixels: np.ndarray
 ) -> None:
     (tmp_path / "told").mkdir()
     for index, image in enumerate(pixels[:4]):
@@ -78,7 +78,7 @@ def test_what_getting_to_rgb_lost_is_counted_of_images_and_of_the_reference(
                 picture.putalpha(100)
             picture.save(tmp_path / name / f"{index}.png")
     for _ in range(2):  # the second time the reference is from the cache
-        scorer = Scorer(tiny, open_reference(tmp_path / "real", tiny), target=None)
+        scorer = SetScorer(tiny, open_reference(tmp_path / "real", tiny), target=None)
         score = scorer.score_collection(open_images(tmp_path / "images"))
         told = [warning for warning in score.warnings if "transparent" in warning]
         assert [warning[: warning.index(":")] for warning in told] == [
@@ -93,7 +93,7 @@ def test_what_was_left_out_of_a_reference_is_told_of_whatever_is_scored(
 ) -> None:
     """Of arrays, as ``grade`` and ``train`` hand them over, and of statistics, as of a folder."""
     (folder / "rest.heic").write_bytes(b"x")
-    scorer = Scorer(tiny, open_reference(folder, tiny), target=None)
+    scorer = SetScorer(tiny, open_reference(folder, tiny), target=None)
     scorer.save_reference(tmp_path / "stats.npz")
     said = scorer.reference.warnings
     assert len(said) == 1 and "1 .heic" in said[0]
@@ -111,16 +111,16 @@ def test_crops_that_the_manifests_name_are_told(tiny: FeatureExtractor, tmp_path
         with new_dataset(tmp_path / name, 16) as writer:
             writer.append(pixels, [f"{i}.jpg" for i in range(20)], ["train"] * 20)
             writer.finish({"crop": crop})
-    scorer = Scorer(tiny, open_reference(tmp_path / "real", tiny), target=None)
+    scorer = SetScorer(tiny, open_reference(tmp_path / "real", tiny), target=None)
     scorer.save_reference(tmp_path / "real.npz")
     for reference in ("real", "real.npz"):
-        scorer = Scorer(tiny, open_reference(tmp_path / reference, tiny), target=None)
+        scorer = SetScorer(tiny, open_reference(tmp_path / reference, tiny), target=None)
         warnings = scorer.score_collection(open_images(tmp_path / "images")).warnings
         assert sum("--crop 148" in warning and "the course's crop" in warning for warning in warnings) == 1
 
 
 def test_arrays_are_said_to_come_from_a_generator_trained_against_a_network(
-    scorer: Scorer, tiny: FeatureExtractor, pixels: np.ndarray
+    scorer: SetScorer, tiny: FeatureExtractor, pixels: np.ndarray
 ) -> None:
     plain = scorer.score(pixels)
     for network in (None, "tiny", "other"):
@@ -129,28 +129,28 @@ def test_arrays_are_said_to_come_from_a_generator_trained_against_a_network(
         assert scorer.score_features(pixels, tiny(list(pixels)), trained_against=network) == expected
 
 
-def test_the_interval_holds_the_value_and_the_floor_is_that_of_n(scorer: Scorer, pixels: np.ndarray) -> None:
+def test_the_interval_holds_the_value_and_the_floor_is_that_of_n(scorer: SetScorer, pixels: np.ndarray) -> None:
     score = scorer.score(pixels[:8])
     assert score.interval95 is not None and score.interval95[0] < score.value < score.interval95[1]
     assert (score.floor, score.floor_draws) == (pytest.approx(np.mean(score.floor_draws)), score.floor_draws)
     assert len(score.floor_draws) == 5
 
 
-def test_two_images_have_neither(scorer: Scorer, pixels: np.ndarray) -> None:
+def test_two_images_have_neither(scorer: SetScorer, pixels: np.ndarray) -> None:
     score = scorer.score(pixels[:2])
     assert (score.floor, score.floor_spread, score.interval95) == (None, None, None)
     assert any("no floor" in warning for warning in score.warnings)
 
 
 def test_features_in_a_file_score_like_their_images(
-    scorer: Scorer, tiny: FeatureExtractor, pixels: np.ndarray, tmp_path: Path
+    scorer: SetScorer, tiny: FeatureExtractor, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "features.npy", tiny(list(pixels[:8])))
     assert scorer.score_statistics(open_statistics(tmp_path / "features.npy")) == scorer.score(pixels[:8])
 
 
 def test_statistics_that_tell_their_n_have_a_floor_and_no_interval(
-    scorer: Scorer, folder: Path, tiny: FeatureExtractor, pixels: np.ndarray, tmp_path: Path
+    scorer: SetScorer, folder: Path, tiny: FeatureExtractor, pixels: np.ndarray, tmp_path: Path
 ) -> None:
     save_reference(open_reference(new_folder(tmp_path / "some", pixels[:8]), tiny), tiny, tmp_path / "some.npz")
     score, by_images = scorer.score_statistics(open_statistics(tmp_path / "some.npz")), scorer.score(pixels[:8])
@@ -167,7 +167,7 @@ def new_folder(path: Path, pixels: np.ndarray) -> Path:
 
 
 def test_more_images_than_are_stored_have_no_interval(
-    scorer: Scorer, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    scorer: SetScorer, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = scorer.score(pixels)
     monkeypatch.setattr(features, "STORED", 10)
@@ -175,14 +175,14 @@ def test_more_images_than_are_stored_have_no_interval(
 
 
 @pytest.mark.parametrize(("count", "told"), [(8, True), (12, True), (13, False)])
-def test_fewer_images_than_dims_are_told(scorer: Scorer, pixels: np.ndarray, count: int, told: bool) -> None:
+def test_fewer_images_than_dims_are_told(scorer: SetScorer, pixels: np.ndarray, count: int, told: bool) -> None:
     assert any("do not fill 12 dims" in warning for warning in scorer.score(pixels[:count]).warnings) is told
 
 
 class TestMargin:
     @pytest.mark.parametrize(("factor", "told"), [(0.5, "fail the target"), (1.05, "hardly any room"), (2.0, None)])
     def test_is_what_the_floor_leaves_under_the_target(
-        self, scorer: Scorer, pixels: np.ndarray, factor: float, told: str | None
+        self, scorer: SetScorer, pixels: np.ndarray, factor: float, told: str | None
     ) -> None:
         floor = scorer.score(pixels[:8]).floor
         assert floor is not None
@@ -191,7 +191,9 @@ class TestMargin:
             told
         )
 
-    def test_the_size_of_a_sufficient_reference_is_told(self, scorer: Scorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_size_of_a_sufficient_reference_is_told(
+        self, scorer: SetScorer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The figures measured on CelebA: 13.78 + 7,222/M for 1,000 images, so 18 takes M = 1,711."""
         monkeypatch.setattr(module, "floor_of", lambda *words: Floor(21.0, 0.1, (21.0,), 1000, 1000))
         monkeypatch.setattr(margin, "floors_by_reference_size", lambda *words: {10_000: 14.5, 5_000: 15.2})
@@ -201,7 +203,7 @@ class TestMargin:
         hopeless = replace(scorer, target=12.0).margin_warning(1000)
         assert hopeless is not None and "no reference is large enough" in hopeless
 
-    def test_a_floor_of_part_of_the_reference_is_said_to_be_that(self, scorer: Scorer, pixels: np.ndarray) -> None:
+    def test_a_floor_of_part_of_the_reference_is_said_to_be_that(self, scorer: SetScorer, pixels: np.ndarray) -> None:
         assert any("12 of the 20 reference images" in warning for warning in scorer.score(pixels[:8]).warnings)
         assert not any("reference images" in warning for warning in scorer.score(pixels[:1].repeat(2, 0)).warnings)
 
@@ -210,10 +212,10 @@ class TestMargin:
     ) -> None:
         """As many references as images: a course's usual case."""
         monkeypatch.setattr(margin, "expected_floor", lambda pool, n, reference_n: 21.0)
-        told = Scorer(tiny, open_reference(folder, tiny), target=20.0).margin_warning(20)
+        told = SetScorer(tiny, open_reference(folder, tiny), target=20.0).margin_warning(20)
         assert told is not None and "20 real images would score about 21.0 against 20 and so fail" in told
 
-    def test_without_a_target_nothing_is_told(self, scorer: Scorer) -> None:
+    def test_without_a_target_nothing_is_told(self, scorer: SetScorer) -> None:
         assert scorer.margin_warning(8) is None
 
 
@@ -228,8 +230,8 @@ class TestEvaluate:
         return tmp_path / "faces"
 
     @pytest.fixture
-    def scorer(self, tiny: FeatureExtractor, dataset: Path) -> Scorer:
-        return Scorer(tiny, open_reference(dataset, tiny), target=None)
+    def scorer(self, tiny: FeatureExtractor, dataset: Path) -> SetScorer:
+        return SetScorer(tiny, open_reference(dataset, tiny), target=None)
 
     @pytest.fixture
     def new(self, tmp_path: Path) -> Path:
@@ -240,7 +242,7 @@ class TestEvaluate:
             writer.finish({})
         return tmp_path / "new"
 
-    def test_holds_every_metric_and_the_same_score(self, scorer: Scorer, new: Path) -> None:
+    def test_holds_every_metric_and_the_same_score(self, scorer: SetScorer, new: Path) -> None:
         collection = open_images(new)
         found = scorer.evaluate(collection)
         metrics = found.score.metrics
@@ -251,27 +253,27 @@ class TestEvaluate:
         assert abs(metrics["kid"]["value"]) < 5 * metrics["kid"]["standard_error"]
         assert len(found.generated) == 60 and found.heldout is not None and len(found.heldout) == 120
 
-    def test_copies_are_red_and_found_again(self, scorer: Scorer, dataset: Path) -> None:
+    def test_copies_are_red_and_found_again(self, scorer: SetScorer, dataset: Path) -> None:
         found = scorer.evaluate(open_images(dataset).take(np.arange(100, 160)))
         assert found.result(MEMORIZATION).red and found.score.metrics["memorization"]["flagged"] == 60
         images, row = found.training_image(int(found.result(MEMORIZATION).nearest[3]))
         assert images.names[row] == "103.png"
 
-    def test_copies_of_further_training_images_are_found_too(self, scorer: Scorer, new: Path) -> None:
+    def test_copies_of_further_training_images_are_found_too(self, scorer: SetScorer, new: Path) -> None:
         found = scorer.evaluate(open_images(new), training=open_images(new))
         assert found.result(MEMORIZATION).red
         images, row = found.training_image(int(found.result(MEMORIZATION).nearest[3]))
         assert (images.path, images.names[row]) == (new, "3.png")
 
     def test_what_further_training_images_lose_on_the_way_to_rgb_is_said(
-        self, scorer: Scorer, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, scorer: SetScorer, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         images = np.random.default_rng(9).integers(0, 256, (60, 8, 8, 4), dtype=np.uint8)
         np.save(tmp_path / "train.npy", images)
         scorer.evaluate(open_images(new), training=open_images(tmp_path / "train.npy"))
         assert capsys.readouterr().err.count("In the training images, 60 of 60 images are transparent") == 1
 
-    def test_the_reference_is_not_searched_twice(self, scorer: Scorer, new: Path, dataset: Path) -> None:
+    def test_the_reference_is_not_searched_twice(self, scorer: SetScorer, new: Path, dataset: Path) -> None:
         assert len(scorer.evaluate(open_images(new), training=open_images(dataset)).training) == 1
 
     def test_without_held_out_images_the_reference_itself_calibrates(
@@ -282,27 +284,27 @@ class TestEvaluate:
             writer.append(images, [f"{i}.png" for i in range(400)], ["train"] * 400)
             writer.finish({})
         whole = open_images(tmp_path / "whole")
-        found = Scorer(tiny, open_reference(whole.path, tiny), None).evaluate(whole.take(np.arange(120)))
+        found = SetScorer(tiny, open_reference(whole.path, tiny), None).evaluate(whole.take(np.arange(120)))
         assert found.heldout is None and [len(searched) for searched in found.training] == [400]
         assert found.result(MEMORIZATION).red and len(found.result(MEMORIZATION).flagged) == 120
 
-    def test_few_images_are_refused(self, scorer: Scorer, new: Path) -> None:
+    def test_few_images_are_refused(self, scorer: SetScorer, new: Path) -> None:
         with pytest.raises(InputError, match=r"at least 50 images; .*new has 49"):
             scorer.evaluate(open_images(new).take(np.arange(49)))
 
-    def test_statistics_alone_are_refused(self, tiny: FeatureExtractor, scorer: Scorer, new: Path) -> None:
+    def test_statistics_alone_are_refused(self, tiny: FeatureExtractor, scorer: SetScorer, new: Path) -> None:
         scorer.save_reference(new / "stats.npz")
-        alone = Scorer(tiny, open_reference(new / "stats.npz", tiny), None)
+        alone = SetScorer(tiny, open_reference(new / "stats.npz", tiny), None)
         with pytest.raises(InputError, match=r"stats\.npz holds statistics alone"):
             alone.evaluate(open_images(new))
 
 
-def test_one_image_says_why(scorer: Scorer, pixels: np.ndarray) -> None:
+def test_one_image_says_why(scorer: SetScorer, pixels: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"has 1 image: .* covariance"):
         scorer.score(pixels[:1])
 
 
-def test_the_key_changes_with_all_that_a_score_depends_on(scorer: Scorer) -> None:
+def test_the_key_changes_with_all_that_a_score_depends_on(scorer: SetScorer) -> None:
     others = [
         replace(scorer, extractor=replace(scorer.extractor, weights_sha256="1" * 64)),
         replace(scorer, extractor=replace(scorer.extractor, name="other")),
@@ -313,7 +315,7 @@ def test_the_key_changes_with_all_that_a_score_depends_on(scorer: Scorer) -> Non
     assert replace(scorer, target=20.0).key == scorer.key
 
 
-def test_the_description_names_extractor_and_reference(scorer: Scorer) -> None:
+def test_the_description_names_extractor_and_reference(scorer: SetScorer) -> None:
     assert scorer.description == "tiny FD against 20 images"
 
 
@@ -330,7 +332,7 @@ def test_targets_that_are_none(folder: Path, target: float) -> None:
         open_scorer(folder, extractor="effnet-lite0", target=target)
 
 
-def test_a_place_that_cannot_be_written_is_named(scorer: Scorer, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_named(scorer: SetScorer, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(EnvironmentProblem, match=r"Cannot write .*stats\.npz"):
         scorer.save_reference(tmp_path / "file" / "stats.npz")
@@ -348,7 +350,7 @@ def test_images_that_truncation_made_smooth_are_not_called_resized(
             grain = rng.integers(0, 256, (64, 64, 3))
             image = Image.fromarray((np.asarray(coarse) * 0.8 + grain * share).astype(np.uint8))
             image.save(tmp_path / name / f"{index}.png", pnginfo=png_info(origin))
-    score = Scorer(tiny, open_reference(tmp_path / "real", tiny), None).score_collection(
+    score = SetScorer(tiny, open_reference(tmp_path / "real", tiny), None).score_collection(
         open_images(tmp_path / "images")
     )
     assert sum("different filters" in warning for warning in score.warnings) == told

@@ -16,6 +16,7 @@ from facegen.checks.reference_fid import reference_distance, reference_network, 
 from facegen.errors import InputError
 from facegen.extractors import feature_extractor, table
 from facegen.files import sha256_file
+from facegen.scoring.in_memory import Scorer
 from facegen.scoring.scorer import open_scorer
 from facegen.stages.fid import fid
 from facegen.weights.published import INCEPTION
@@ -70,6 +71,19 @@ def test_equals_pytorch_fid(
     assert score.value == pytest.approx(expected, rel=1e-4)
     assert (score.n, score.reference_n, score.dims) == (*counts, dims)
     assert (score.metric, score.extractor, score.target, score.passed) == ("fd", "inception-custom", None, None)
+
+
+def test_images_in_memory_equal_pytorch_fid_and_the_files(
+    weights: Path, folders: dict[int, Path], theirs: torch.nn.Module
+) -> None:
+    scorer = Scorer(folders[6], weights=weights, dims=64, device="cpu")
+    images = np.stack([np.asarray(Image.open(path)) for path in sorted(folders[5].glob("*.png"))])
+    for part in np.split(images, [1, 4]):
+        scorer.update(torch.from_numpy(part).permute(0, 3, 1, 2))
+    score = scorer.compute()
+    assert score == fid(folders[5], folders[6], weights=weights, dims=64, device="cpu")
+    expected = reference_score(*(their_features(theirs, folders[n], 64) for n in (5, 6)))
+    assert score.value == pytest.approx(expected, rel=1e-4)
 
 
 def test_takes_pytorch_fids_statistics(

@@ -3,8 +3,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from click.testing import Result
 from facegen.data.dataset import new_dataset
 from facegen.locks import claim, sole_use
 from facegen.stages.train import train
+from facegen.training import boards
 from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_generator
 from facegen.training.log import LOG, Tick, describe_tick, read_log
 from facegen.training.loop import LoopResult
@@ -302,6 +305,8 @@ def test_the_command_to_go_on_has_the_options_that_no_recipe_holds(
     outcome = facegen("train", dataset, run, "--recipe", recipe, "--extractor", "effnet-lite0", "--score-every", "0")
     assert outcome.exit_code == 130
     assert f"facegen train {dataset} '{run}' --resume --extractor effnet-lite0 goes on from here." in outcome.stderr
+    outcome = facegen("train", dataset, run, "--recipe", recipe, "--board", "mlflow", "--board", "tensorboard")
+    assert f"'{run}' --resume --board mlflow --board tensorboard goes on from here." in outcome.stderr
 
 
 def test_one_process_trains_into_a_folder_by_whatever_name(
@@ -426,3 +431,38 @@ def test_a_run_without_its_recipe_goes_on_by_its_checkpoints(
     again = facegen("train", dataset, run, "--kimg", "0.048", "--device", "cpu")
     assert again.exit_code == 0 and "recipe.toml is no longer there" in again.stderr
     assert (run / "recipe.toml").read_text(encoding="utf-8") == written.replace("kimg = 0.032", "kimg = 0.048", 1)
+
+
+class Told:
+    """A board that keeps what it is told."""
+
+    opened: list[Told] = []  # noqa: RUF012 - of one test
+
+    def __init__(self, run: Path, recipe: Recipe, seen: int) -> None:
+        self.steps: list[int] = []
+        self.grids: list[str] = []
+        Told.opened.append(self)
+
+    def add(self, step: int, values: dict[str, float | str]) -> None:
+        self.steps.append(step)
+
+    def picture(self, step: int, path: Path) -> None:
+        self.grids.append(path.name)
+
+    def close(self) -> None:
+        self.steps.append(-1)
+
+
+def test_each_board_that_is_named_is_told(
+    facegen: Run, dataset: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(boards.BOARDS, "told", "told_board:Told")
+    monkeypatch.setitem(sys.modules, "told_board", SimpleNamespace(Told=Told))
+    monkeypatch.setattr(Told, "opened", [])
+    words = ("train", dataset, tmp_path / "run", "--recipe", recipe, "--device", "cpu")
+    assert facegen(*words, "--board", "told", "--board", "tensorboard").exit_code == 0
+    (told,) = Told.opened
+    assert (told.steps, told.grids[-1]) == ([16, 32, -1], "kimg-000000.032.png")
+    assert list((tmp_path / "run").glob("events.*"))
+    refused = facegen(*words, "--board", "tensorbord")
+    assert refused.exit_code == 2 and "There is no board 'tensorbord'" in refused.stderr

@@ -1,0 +1,102 @@
+"""A run's figures and grids for Weights & Biases (https://wandb.ai), or its folder ``wandb`` in the run while offline.
+
+W&B's library sends what it is told, and nothing of the machine but its load: its notes of the host, the user, paths,
+the command line, the code, git and installed packages are off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which the library sends elsewhere, and reads as it is loaded
+import wandb
+
+from facegen import console
+from facegen.errors import EnvironmentProblem
+from facegen.files import write_text
+from facegen.training.posted_board import PATIENCE, PostedBoard
+from facegen.training.recipe import Recipe
+
+#: In the run: which of W&B's runs it is. No key is in it.
+RUN_FILE = "wandb.json"
+#: The axis of all figures. W&B's own steps cannot go back, as a run does that goes on from a checkpoint.
+STEP = "images_shown"
+
+
+def open_wandb(run: Path, recipe: Recipe, seen: int) -> PostedBoard:
+    """A board that tells W&B."""
+    return PostedBoard("W&B", lambda: Wandb(run, recipe))
+
+
+class Wandb:
+    """A run of W&B's: its config is the recipe, its figures have the names of the log.
+
+    Raises:
+        EnvironmentProblem: nobody is logged in.
+        Exception: whatever the library raises.
+    """
+
+    def __init__(self, run: Path, recipe: Recipe) -> None:
+        # Both before wandb.init, which would ask for a key in the terminal, and say more than is of use.
+        mode = wandb.setup(wandb.Settings(silent=True)).settings.mode
+        if mode == "online" and not wandb.login(prompt=False, verify=False):
+            raise EnvironmentProblem("Nobody is logged in.", "Say 'wandb login', or set WANDB_MODE=offline.")
+        known = _known(run)
+        self._run = wandb.init(
+            id=known.get("id", secrets.token_hex(4)),
+            project=known.get("project", os.environ.get("WANDB_PROJECT", "facegen")),
+            entity=known.get("entity"),
+            name=run.resolve().name,
+            dir=os.environ.get("WANDB_DIR", str(run)),
+            config=recipe.to_dict(),
+            allow_val_change=True,
+            resume="allow",
+            settings=wandb.Settings(
+                init_timeout=PATIENCE / 2,
+                console="off",
+                silent=True,
+                disable_code=True,
+                disable_git=True,
+                save_code=False,
+                host="",
+                username="",
+                x_disable_meta=True,
+                x_save_requirements=False,
+                finish_timeout=PATIENCE,
+            ),
+        )
+        self._run.define_metric(STEP, hidden=True)
+        self._run.define_metric("*", step_metric=STEP)
+        if self._run.disabled:
+            return
+        told = {"id": self._run.id, "project": self._run.project, "entity": self._run.entity}
+        write_text(run / RUN_FILE, json.dumps({key: value for key, value in told.items() if value}) + "\n")
+        if self._run.offline:
+            console.info(f"W&B is offline: 'wandb sync' sends what is in {Path(self._run.dir).parent}.")
+        else:
+            console.info(f"W&B shows the run at {self._run.url}.")
+
+    def add(self, step: int, values: Mapping[str, float | str]) -> None:
+        self._run.log({STEP: step, **values})
+
+    def picture(self, step: int, path: Path) -> None:
+        self._run.log({STEP: step, "samples": wandb.Image(str(path))})
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def _known(run: Path) -> dict[str, str]:
+    """What an earlier part of the run wrote down; nothing where it did not, or the file is damaged."""
+    try:
+        known: Any = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict) or not all(isinstance(each, str) for each in known.values()):
+        return {}
+    return known
