@@ -14,7 +14,7 @@ from click.testing import Result
 from PIL import Image
 
 from facegen.data.dataset import FaceDataset
-from facegen.stages import train as train_stage
+from facegen.training import starting
 from facegen.training.recipe import Recipe, load_recipe
 
 PAGE = (Path(__file__).parents[1] / "docs" / "examples.md").read_text(encoding="utf-8")
@@ -62,7 +62,7 @@ def form_of(line: str) -> str:
 @pytest.fixture
 def run_section(facegen: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train_stage, "load_recipe", small_recipe)
+    monkeypatch.setattr(starting, "load_recipe", small_recipe)
     for name, value in (("TRAIN_KIMG", "0.016"), ("SAMPLE_N", "50"), ("PREPARE_WORKERS", "1"), ("TRAIN_DEVICE", "cpu")):
         monkeypatch.setenv(f"FACEGEN_{name}", value)
     for name, code in re.findall(r"^```python\n# (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):

@@ -13,7 +13,7 @@ from facegen.data.images import open_images
 from facegen.data.litter import is_litter
 from facegen.data.sources import is_synthetic
 from facegen.device import choose_device
-from facegen.files import StrPath, optional_path, sha256_file, write_json
+from facegen.files import StrPath, optional_path, require_place, sha256_file, write_json, writing_told
 from facegen.notebook.cards import card, facts, notes, picture_file, place
 from facegen.scoring.score import Score
 from facegen.stages.fid import fid, scorer_key
@@ -106,6 +106,8 @@ def run(
         recipe = "t4" if chosen_device.type == "cuda" and not drawn else "quick"
     state, step = _State(work / STATE), _Steps()
     dataset, images = work / "dataset", work / "images"
+    with writing_told(f"Cannot write to the folder {work}", "Name another folder for it all."):
+        require_place(work / STATE)  # before anything is measured
     _tell_plan(source, work, recipe, kimg, size, chosen_device, drawn=drawn)
 
     step.begin(f"Prepare {source}.")

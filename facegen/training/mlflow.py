@@ -78,7 +78,7 @@ class MLflow:
         self._client.log_batch(self._id, metrics=numbers, tags=words)
 
     def picture(self, step: int, path: Path) -> None:
-        with Image.open(path) as grid:
+        with Image.open(path, formats=["PNG"]) as grid:
             self._client.log_image(self._id, grid, key="samples", step=step)
 
     def close(self) -> None:

@@ -17,11 +17,11 @@ from facegen.data.opening import open_container
 from facegen.errors import InputError
 from facegen.grading.found import find_submissions
 from facegen.stages.sample import _require_replaceable
-from facegen.stages.train import _checkpoint_to_continue
 from facegen.submission.reader import read_submission
 from facegen.submission.rules import Limits
 from facegen.submission.writer import find_files
 from facegen.training.recipe import load_recipe
+from facegen.training.starting import checkpoint_to_continue
 
 #: What systems and programs leave, as files.
 LITTER = [
@@ -136,7 +136,7 @@ def test_a_sample_with_it_is_replaced_all_the_same(name: str, replaceable: bool,
 
 def test_a_folder_of_litter_alone_is_free_for_a_run(tmp_path: Path) -> None:
     (tmp_path / ".gitkeep").touch()
-    assert _checkpoint_to_continue(tmp_path, load_recipe("quick"), None) is None  # type: ignore[arg-type]
+    assert checkpoint_to_continue(tmp_path, load_recipe("quick"), None, is_writer=True) is None  # type: ignore[arg-type]
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(InputError, match="not a run"):
-        _checkpoint_to_continue(tmp_path, load_recipe("quick"), None)  # type: ignore[arg-type]
+        checkpoint_to_continue(tmp_path, load_recipe("quick"), None, is_writer=True)  # type: ignore[arg-type]
