@@ -8,10 +8,17 @@ import pytest
 import torch
 
 from facegen.data.dataset import FaceDataset, new_dataset
+from facegen.training import outputs
 from facegen.training.batches import RealImages
 from facegen.training.distributed import Ranks
 from facegen.training.recipe import Recipe, load_recipe
 from facegen.training.trainer import Trainer
+
+
+@pytest.fixture(autouse=True)
+def few_standing_latents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statistics of the averaged generator are taken at every checkpoint: over 2,048 latents, most of a test's time."""
+    monkeypatch.setattr(outputs, "STANDING_LATENTS", 64)
 
 
 @pytest.fixture
