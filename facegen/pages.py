@@ -41,3 +41,8 @@ def sha256_of(package: str, name: str) -> str:
     assert templates.loader is not None
     source = templates.loader.get_source(templates, name)[0].removesuffix("\n")
     return base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+
+
+def data_uri(kind: str, data: bytes) -> str:
+    """A file within a page, as the address that holds it; ``kind`` is its media type, such as ``"image/png"``."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

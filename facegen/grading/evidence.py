@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from facegen.grading.flags import Flag
 from facegen.grading.flags.copies import DUPLICATE_IMAGES
 from facegen.grading.outcome import PICTURE_COLUMNS, GradedSubmission, picture_boxes
 from facegen.grading.rows import LeaderboardRow
+from facegen.pages import data_uri
 from facegen.pictures.contact_sheet import contact_sheet
 
 Picture = npt.NDArray[np.uint8]
@@ -203,4 +203,4 @@ def jpeg_uri(picture: Picture, quality: int = 80) -> str:
     """uint8 [H, W, 3] as the data URI of a JPEG, which says nothing but its pixels."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality, optimize=picture.size < 50_000)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_uri("image/jpeg", buffer.getvalue())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from PIL import Image
 
 from facegen.grading.fingerprints import Fingerprints
 from facegen.grading.flags import Flag
+from facegen.pages import data_uri
 from facegen.pictures.contact_sheet import contact_sheet
 from facegen.scoring.score import Score
 from facegen.submission.rules import Rejection
@@ -52,7 +52,7 @@ class GradedSubmission:
 
     @property
     def sheet_uri(self) -> str:
-        return "data:image/jpeg;base64," + base64.b64encode(self.sheet).decode()
+        return data_uri("image/jpeg", self.sheet)
 
 
 @dataclass(frozen=True)

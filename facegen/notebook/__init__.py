@@ -18,14 +18,18 @@ def is_on() -> bool:
     A kernel has imported IPython before any cell runs, so it is looked for and never imported. IPython in a terminal is
     no notebook: its shell has no ``kernel``.
     """
-    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return not _is_off and get_ipython is not None and getattr(get_ipython(), "kernel", None) is not None
+    return not _is_off and getattr(_shell(), "kernel", None) is not None
 
 
 def cell() -> int | None:
     """The number of the cell at work; None outside a notebook."""
+    return getattr(_shell(), "execution_count", None)
+
+
+def _shell() -> object | None:
+    """IPython's, where this Python runs in one."""
     get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    return None if get_ipython is None else getattr(get_ipython(), "execution_count", None)
+    return None if get_ipython is None else get_ipython()
 
 
 def off() -> None:

@@ -7,7 +7,6 @@ None, and so is a card with such a part: IPython then shows the result as text.
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from facegen.files import read_regular
+from facegen.pages import data_uri
 from facegen.printable import printable
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def film_file(path: Path, alt: str) -> Markup | None:
         return picture_file(path, alt)
     if len(data) > _ANIMATION:
         return Markup()
-    uri = f"data:video/mp4;base64,{base64.b64encode(data).decode()}"
+    uri = data_uri("video/mp4", data)
     return Markup('<video controls loop muted src="{}" aria-label="{}"></video>').format(uri, fit(alt))
 
 
@@ -195,5 +195,4 @@ def _as_jpeg(image: Image, alt: str) -> Markup:
 
 
 def _embedded(data: bytes, kind: str, alt: str) -> Markup:
-    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return Markup('<img src="{}" alt="{}">').format(uri, fit(alt))
+    return Markup('<img src="{}" alt="{}">').format(data_uri(f"image/{kind}", data), fit(alt))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import numpy as np
 from facegen.data.images import ImageCollection
 from facegen.metrics.floor import Floor
 from facegen.metrics.interval import Interval
-from facegen.scoring.features import FeatureSet
+from facegen.scoring.features import Features, FeatureSet
 from facegen.scoring.metric import Compared, Metric, MetricInputs, Result
 from facegen.scoring.metric_table import measure, results_to_json
 from facegen.scoring.reference import Reference
@@ -64,6 +64,24 @@ class Evaluation:
         raise IndexError(f"there is no training image {row} rows after the last")
 
 
+def metric_inputs(generated: Features, reference: Reference, known: Sequence[FeatureSet]) -> MetricInputs:
+    """What all metrics of images are computed from.
+
+    Args:
+        generated: the images' features, [n, D].
+        reference: what they are compared with.
+        known: where copies are looked for; the first is the reference's images.
+    """
+    real, heldout = known[0].features, reference.heldout
+    return MetricInputs(
+        generated=generated,
+        real=real,
+        training=real if len(known) == 1 else np.concatenate([each.features for each in known]),
+        heldout=None if heldout is None else heldout.features,
+        statistics=reference.statistics,
+    )
+
+
 def evaluate(
     score: Score,
     floor: Floor | None,
@@ -76,25 +94,17 @@ def evaluate(
 
     Copies are looked for in the reference and ``training``.
     """
-    real, heldout = reference.real, reference.heldout
+    real = reference.real
     if real is None:
         raise ValueError("the reference is statistics alone")
     known = (real,) if training is None else (real, training)
-    results = measure(
-        MetricInputs(
-            generated=generated.features,
-            real=real.features,
-            training=np.concatenate([each.features for each in known]),
-            heldout=None if heldout is None else heldout.features,
-            statistics=reference.statistics,
-        )
-    )
+    results = measure(metric_inputs(generated.features, reference, known))
     return Evaluation(
         score=replace(score, metrics=results_to_json(results)),
         generated=generated,
         real=real,
         training=known,
-        heldout=heldout,
+        heldout=reference.heldout,
         floor=floor,
         interval=interval,
         results=results,

@@ -25,7 +25,7 @@ from facegen.files import writing_told
 from facegen.metrics.floor import Floor
 from facegen.metrics.frechet import frechet_distance
 from facegen.metrics.interval import Interval, interval_of, leave_one_out
-from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate
+from facegen.scoring.evaluation import FEWEST, Evaluation, evaluate, metric_inputs
 from facegen.scoring.feature_cache import cached_features
 from facegen.scoring.features import (
     STORED,
@@ -142,18 +142,12 @@ class SetScorer:
         score = self._scored(found, Origin())[0]
         if not all_metrics:
             return score
-        real, heldout = self._real(), self.reference.heldout
+        real = self._real()
         for n, of in ((len(found.features), "there are"), (len(real), f"{self.reference.path} has")):
             if n < FEWEST:
                 raise InputError(f"All metrics need at least {FEWEST} images; {of} {n}.")
-        inputs = MetricInputs(
-            found.features,
-            real.features,
-            real.features,
-            None if heldout is None else heldout.features,
-            self.reference.statistics,
-        )
-        return replace(score, metrics=results_to_json(measure(inputs)))
+        results = measure(metric_inputs(found.features, self.reference, [real]))
+        return replace(score, metrics=results_to_json(results))
 
     def score_features(
         self,

@@ -12,16 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from facegen import console
-from facegen.data.decode import Unreadable, decode
-from facegen.data.rgb import pytorch_fid_rgb
+from facegen.data.decode import Unreadable
 from facegen.errors import InputError
-from facegen.files import StrPath, read_regular
+from facegen.files import StrPath
 from facegen.notebook.cards import card, facts, film_file, place
 from facegen.pictures.animation import GIF_UNIT, require_video, save_gif, save_mp4
 from facegen.pictures.captioned import captioned
 from facegen.pictures.contact_sheet import contact_sheet, require_ours
-from facegen.training.outputs import GRID_GAP, GRID_IMAGES, GRID_ROWS
-from facegen.training.run_view import Grid, RunView, log_places, read_run, spread_grids
+from facegen.training.grids import GRID_GAP, GRID_IMAGES, GRID_ROWS, Grid, log_places, read_grid, spread_grids
+from facegen.training.run_view import RunView, read_run
 
 Pixels = npt.NDArray[np.uint8]
 #: Grids that are in memory together: 64 faces of 64×64 are 0.8 MB.
@@ -30,8 +29,6 @@ MOST_GRIDS = 240
 HOLD, FADE = 2.0, 0.4
 #: Frames a second by default, and the least width of the picture: a GIF keeps each frame whole, with 256 colours.
 MP4_FPS, GIF_FPS, MP4_WIDTH, GIF_WIDTH = 30, 10, 512, 256
-#: Bytes of a grid's file, and of its pixels' sides.
-_MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -182,8 +179,7 @@ def _read_grids(view: RunView, images: int) -> tuple[list[Grid], list[Pixels]]:
     read: list[tuple[Grid, Pixels]] = []
     for grid in spread_grids(view.grids, MOST_GRIDS):
         try:
-            picture = decode(read_regular(grid.path, _MOST_BYTES), pytorch_fid_rgb).image
-            read.append((grid, _cells(np.asarray(picture.convert("RGB")))))
+            read.append((grid, _cells(np.asarray(read_grid(grid)))))
         except Unreadable as problem:
             console.warn(f"The grid {grid.path} is left out: {problem.reason}.")
         except OSError as problem:

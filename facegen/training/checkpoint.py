@@ -43,6 +43,8 @@ CHECKPOINT_SCHEMA = 4
 TRAINER, FORMER_TRAINER = "trainer", "game"
 TRAINER_SHA256 = "trainer_sha256"
 RECIPE, CHECKPOINTS, SAMPLES = "recipe.toml", "checkpoints", "samples"
+#: What is kept of a collapse from which a run was rolled back.
+ROLLBACK = "rollback.json"
 BEST, LAST = "best.safetensors", "last.safetensors"
 #: The largest side of a generator's images: larger ones fill the memory before they fill a screen.
 MOST_SIZE = 2048

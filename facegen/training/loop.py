@@ -147,6 +147,7 @@ def _train_from(
         return trainer
 
     health = Health()
+    progress = partial(_progress, best, clock, length, health, start)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
         stack.enter_context(_tuned_convolutions())
@@ -174,7 +175,7 @@ def _train_from(
                 is_best = best.is_beaten(score, seen)
                 if is_best:
                     saved.generator(BEST, trainer, seen, score.details)
-                path = saved.checkpoint(trainer, seen, _progress(best, clock, length, health, start))
+                path = saved.checkpoint(trainer, seen, progress())
                 if is_best and rollback:
                     keep_as_best(path)
         clock.lap(training=False)
@@ -225,7 +226,7 @@ def _train_from(
                     score = _score(trainer, scorer, ranks, stop)
                 except Exception:  # what is trained is not lost because it cannot be scored
                     if ranks.is_writer:
-                        saved.checkpoint(trainer, seen, _progress(best, clock, length, health, start, owes_score=True))
+                        saved.checkpoint(trainer, seen, progress(owes_score=True))
                         saved.samples(trainer, seen)
                     raise
                 stopping = ranks.any(stop.is_asked)
@@ -250,13 +251,12 @@ def _train_from(
             if rollback and start.rate_factor == 1 and not stopping and ranks.any(health.collapse is not None):
                 raise Collapsed(seen / 1000, f"Training in {run} collapsed at kimg {seen / 1000:g}: {health.collapse}.")
             is_best = rollback and ranks.any(is_best)
-            if is_best or "checkpoint" in due:
+            due = due | {"checkpoint"} if is_best else due
+            if "checkpoint" in due:
                 # Where somebody may soon kill, what training goes on from comes first; it takes the statistics anew.
                 if ranks.is_writer:
                     owing = wants_score and score is None
-                    path = saved.checkpoint(
-                        trainer, seen, _progress(best, clock, length, health, start, owes_score=owing)
-                    )
+                    path = saved.checkpoint(trainer, seen, progress(owes_score=owing))
                     if is_best:
                         keep_as_best(path)
                 if not has_statistics:
@@ -266,7 +266,7 @@ def _train_from(
             if stopping:
                 raise Stopped
             clock.lap(training=False)
-            last.update(dict.fromkeys(due | ({"checkpoint"} if is_best else set()), clock.now))
+            last.update(dict.fromkeys(due, clock.now))
             tick_seen = seen
     return LoopResult(seen, best.value)
 

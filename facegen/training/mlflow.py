@@ -6,12 +6,10 @@ makers are off.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -20,8 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from facegen.files import write_text
-from facegen.training.posted_board import PostedBoard
+from facegen.training.posted_board import PostedBoard, remember, remembered
 from facegen.training.recipe import Recipe
 
 #: In the run: which of MLflow's runs it is. No address is in it, which may hold a password.
@@ -52,23 +49,22 @@ class MLflow:
 
     def _going_on(self, run: Path) -> str | None:
         """The id that an earlier part of the run wrote down, where the server knows it."""
+        known = remembered(run / RUN_FILE).get("run_id")
         try:
-            known: Any = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
-            self._client.update_run(known["run_id"], status="RUNNING")
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            if known is not None:
+                self._client.update_run(known, status="RUNNING")
         except MlflowException as problem:
             if problem.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return None
-        return str(known["run_id"])
+        return known
 
     def _begun(self, run: Path) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "facegen")
         experiment = self._client.get_experiment_by_name(name)
         number = self._client.create_experiment(name) if experiment is None else experiment.experiment_id
         begun: str = self._client.create_run(number, run_name=run.resolve().name).info.run_id
-        write_text(run / RUN_FILE, json.dumps({"run_id": begun}) + "\n")
+        remember(run / RUN_FILE, {"run_id": begun})
         return begun
 
     def add(self, step: int, values: Mapping[str, float | str]) -> None:

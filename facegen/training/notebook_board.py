@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from facegen.errors import InputError
 from facegen.notebook.cards import block, picture_file
 from facegen.notebook.live import Output, close_live, open_live
 from facegen.pictures.line_chart import Line, line_chart
-from facegen.training.checkpoint import SAMPLES
+from facegen.training.grids import Grid, run_grids
 from facegen.training.log import read_log
 from facegen.training.recipe import Recipe
+from facegen.training.run_view import figure, scores_of
 
 #: The cell that trained each run.
 _shown: dict[Path, int | None] = {}
@@ -37,9 +37,9 @@ class NotebookBoard:
         self._live = open_live(kimg=True)
         self._grid = Output()
         self._draw()
-        former = newest_grid(run)
-        if seen and former is not None:
-            self._show(former)
+        if seen:
+            for former in run_grids(run)[-1:]:
+                self._show(former)
 
     def add(self, step: int, values: Mapping[str, float | str]) -> None:
         """Draw the curves with a tick more. What is there of later steps went when the run went back, and goes here."""
@@ -54,7 +54,7 @@ class NotebookBoard:
 
     def picture(self, step: int, path: Path) -> None:
         """Show a grid in the place of the last."""
-        self._show(path)
+        self._show(Grid(step / 1000, path))
 
     def close(self) -> None:
         close_live(self._live)
@@ -63,23 +63,22 @@ class NotebookBoard:
     def _draw(self) -> None:
         self._live.put(training_charts(self._ticks))
 
-    def _show(self, path: Path) -> None:
-        shown = picture_file(path, grid_words(path))
+    def _show(self, grid: Grid) -> None:
+        words = grid_words(grid)
+        shown = picture_file(grid.path, words)
         if shown is not None:
-            caption = Markup('<p class="state">{}</p>').format(grid_words(path))
-            self._grid.show(str(block(caption, shown)), grid_words(path))
+            caption = Markup('<p class="state">{}</p>').format(words)
+            self._grid.show(str(block(caption, shown)), words)
 
 
 def training_charts(ticks: Sequence[Mapping[str, Any]]) -> Markup:
     """The scores and the losses of a run's ticks over kimg, side by side; what there is none of is left out."""
-    metric = next((tick.get("metric") for tick in reversed(ticks) if tick.get("score") is not None), None)
-    # Values of another network are no part of the same curve.
-    scores = [tick for tick in ticks if tick.get("score") is not None and tick.get("metric") == metric]
+    metric, scores, _ = scores_of(ticks)
     losses = [Line(f"loss of {name[-1].upper()}", _points(ticks, name)) for name in ("loss_d", "loss_g")]
     charts = [
         line_chart(
             f"{metric or 'score'} over kimg",
-            [Line(metric or "score", _points(scores, "score"))],
+            [Line(metric or "score", [(score.kimg, score.value) for score in scores])],
             of="kimg",
             logarithmic=True,
             mark=True,
@@ -90,19 +89,12 @@ def training_charts(ticks: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 def _points(ticks: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:
-    return [(tick["kimg"], float(tick[name])) for tick in ticks if isinstance(tick.get(name), int | float)]
+    return [(tick["kimg"], value) for tick in ticks if (value := figure(tick, name)) is not None]
 
 
-def newest_grid(run: Path) -> Path | None:
-    """The last of a run's grids; None where it has none."""
-    return max((run / SAMPLES).glob("kimg-*.png"), default=None)
-
-
-def grid_words(path: Path) -> str:
-    """What a grid shows, by its file's name."""
-    kimg = re.fullmatch(r"kimg-(\d{1,9}(?:\.\d{1,6})?)", path.stem)
-    when = f" after {float(kimg[1]):,g} kimg" if kimg else ""
-    return f"Faces of the averaged generator{when}, of the same latents each time"
+def grid_words(grid: Grid) -> str:
+    """What a grid shows."""
+    return f"Faces of the averaged generator after {grid.kimg:,g} kimg, of the same latents each time"
 
 
 def run_parts(run: Path) -> tuple[Markup | None, ...]:
@@ -113,9 +105,9 @@ def run_parts(run: Path) -> tuple[Markup | None, ...]:
     here = notebook.cell()
     if here is not None and _shown.get(run.resolve()) == here:
         return ()
-    grid = newest_grid(run)
     try:
-        ticks = read_log(run)
+        ticks, grids = read_log(run), run_grids(run)
     except InputError:
-        ticks = []
-    return training_charts(ticks) if ticks else None, picture_file(grid, grid_words(grid)) if grid else None
+        return (None,)
+    newest = [picture_file(grid.path, grid_words(grid)) for grid in grids[-1:]] or [None]
+    return training_charts(ticks) if ticks else None, *newest

@@ -16,8 +16,9 @@ from facegen.gan.generators import draw_images, standing_statistics
 from facegen.gan.latents import normal_latents
 from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.training.boards import Board
-from facegen.training.checkpoint import LAST, RECIPE, SAMPLES, TRAINER, save_checkpoint, save_generator
+from facegen.training.checkpoint import LAST, RECIPE, TRAINER, save_checkpoint, save_generator
 from facegen.training.distributed import Ranks
+from facegen.training.grids import GRID_GAP, GRID_IMAGES, GRID_ROWS, grid_path
 from facegen.training.log import null_where_not_finite
 from facegen.training.recipe import Recipe
 from facegen.training.stopping import StopRequests
@@ -26,9 +27,6 @@ from facegen.training.trainer import Trainer
 #: Latents of the scores are not those of ``facegen sample``'s default seed: the best generator must not be chosen by
 #: the very images that are handed in.
 MEASURE_SEED, GRID_SEED = 1_000_003, 0
-#: The grid's images, which are as many rows of as many, and the pixels about each.
-GRID_ROWS, GRID_GAP = 8, 2
-GRID_IMAGES = GRID_ROWS**2
 #: How many latents the averaged generator's BatchNorm statistics are taken over, and how many images it makes at once.
 STANDING_LATENTS, CHUNK = 2048, 128
 
@@ -96,7 +94,7 @@ class Outputs:
 
     def samples(self, trainer: Trainer, seen: int) -> None:
         """The averaged generator, and a grid of its images, which boards are shown."""
-        path = self.run / SAMPLES / f"kimg-{seen / 1000:010.3f}.png"
+        path = grid_path(self.run, seen)
         save_png(path, contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES), columns=GRID_ROWS, gap=GRID_GAP))
         self.generator(LAST, trainer, seen, None)
         for board in self.boards:

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from facegen import console
 from facegen.errors import FacegenError, in_words
+from facegen.files import write_text
 from facegen.training.boards import Board
 
 #: Seconds that the end of a run waits for what is still to be sent.
 PATIENCE = 30.0
 #: A user and a password within an address, which a library's message may quote.
 _SECRET = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def remembered(path: Path) -> dict[str, str]:
+    """What :func:`remember` wrote for an earlier part of the run; nothing where it did not, or the file is damaged."""
+    try:
+        known: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict) or not all(isinstance(each, str) for each in known.values()):
+        return {}
+    return known
+
+
+def remember(path: Path, told: Mapping[str, str]) -> None:
+    """Write down which of a service's runs this one is, for who goes on with it."""
+    write_text(path, json.dumps(told) + "\n")
 
 
 class PostedBoard:

@@ -13,7 +13,7 @@ from facegen.errors import InputError
 from facegen.files import Damaged, atomic_path, write_json
 from facegen.training.checkpoint import (
     CHECKPOINTS,
-    SAMPLES,
+    ROLLBACK,
     checkpoint_files,
     checkpoint_path,
     newest_checkpoint,
@@ -21,6 +21,7 @@ from facegen.training.checkpoint import (
     write_checkpoint,
 )
 from facegen.training.clock import Clock
+from facegen.training.grids import run_grids
 from facegen.training.health import Collapsed
 from facegen.training.log import null_where_not_finite, read_log
 
@@ -29,8 +30,8 @@ from facegen.training.log import null_where_not_finite, read_log
 RATE_FACTOR = 0.5
 #: The checkpoint of the best score: one more than a run keeps otherwise.
 BEST_CHECKPOINT = "best.pt"
-#: What is kept of the collapse: the ticks, and why; and the grids.
-RECORD, DROPPED = "rollback.json", "rolled-back"
+#: The folder of the grids that are dropped.
+DROPPED = "rolled-back"
 
 
 class Restart(NamedTuple):
@@ -94,19 +95,19 @@ def roll_back(run: Path, problem: Collapsed, spent: float) -> Restart:
         **{"from_kimg": problem.kimg, "to_kimg": to / 1000, "reason": problem.message, "rate_factor": RATE_FACTOR},
         "ticks": null_where_not_finite(dropped),
     }
-    write_json(run / RECORD, record)
+    write_json(run / ROLLBACK, record)
     if checkpoint is not None:
         aside = max(spent - checkpoint["seconds"], checkpoint.get("aside_seconds", 0.0))
         checkpoint |= {"aside_seconds": aside, "rate_factor": RATE_FACTOR, "troubled": False}
         write_checkpoint(checkpoint_path(run, to), checkpoint)
-    newer = [path for path in checkpoint_files(run) if path.name > checkpoint_path(run, to).name]
-    for path in newer if checkpoint is not None else checkpoint_files(run):
-        path.unlink(missing_ok=True)
+    for path in checkpoint_files(run):
+        if path.name > checkpoint_path(run, to).name:
+            path.unlink(missing_ok=True)
     _set_grids_aside(run, to)
     where = "its start" if checkpoint is None else f"its best checkpoint, kimg {to / 1000:g}"
     console.warn(
         f"{problem.message} The run goes back to {where}, and on from there at {RATE_FACTOR:g} times the learning "
-        f"rates. It does so once. What is dropped is kept in {run / RECORD}; --no-rollback trains on instead."
+        f"rates. It does so once. What is dropped is kept in {run / ROLLBACK}; --no-rollback trains on instead."
     )
     return Restart(checkpoint, RATE_FACTOR, spent)
 
@@ -131,8 +132,8 @@ def _best(run: Path) -> dict[str, Any] | None:
 
 def _set_grids_aside(run: Path, to: int) -> None:
     """Move the grids of what is dropped out of the run's samples, which others take for its way."""
-    for grid in (run / SAMPLES).glob("kimg-*.png"):
-        with suppress(ValueError, OSError):  # one that a user named, or opened on Windows, stays
-            if float(grid.stem.removeprefix("kimg-")) > to / 1000 + 1e-9:
+    for grid in run_grids(run):
+        if grid.kimg > to / 1000 + 1e-9:
+            with suppress(OSError):  # one that is open on Windows stays
                 (run / DROPPED).mkdir(exist_ok=True)
-                grid.replace(run / DROPPED / grid.name)
+                grid.path.replace(run / DROPPED / grid.path.name)

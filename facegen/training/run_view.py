@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -17,12 +16,11 @@ from typing import Any, Literal
 from facegen.errors import InputError
 from facegen.files import StrPath, open_regular, read_regular
 from facegen.locks import is_held
-from facegen.training.checkpoint import RECIPE, SAMPLES
+from facegen.training.checkpoint import RECIPE, ROLLBACK
+from facegen.training.grids import Grid, run_grids
 from facegen.training.log import LOG, damaged_warning, parse_lines, with_score
 from facegen.training.recipe import Recipe, load_recipe
 
-#: What training writes beside its log where it went back to an earlier checkpoint.
-ROLLBACK = "rollback.json"
 State = Literal["beginning", "training", "finished", "stopped"]
 #: Ticks that the present pace is taken over.
 PACE_TICKS = 10
@@ -30,15 +28,6 @@ PACE_TICKS = 10
 QUIET_SECONDS, QUIET_TICKS = 300.0, 5.0
 #: Bytes of a rollback.json: the dropped ticks of a long run are some of them.
 _MOST_ROLLBACK = 64 << 20
-_GRID = re.compile(r"kimg-(\d{1,9}(?:\.\d{1,6})?)\.png")
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Images of the fixed latents, a PNG: after ``kimg`` thousand images were shown."""
-
-    kimg: float
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -146,7 +135,7 @@ class RunReader:
         if self._log.damaged:
             remarks += (damaged_warning(self.path / LOG, self._log.damaged),)
         rollback, said = _rollback(self.path)
-        metric, scores, others = _scores(ticks)
+        metric, scores, others = scores_of(ticks)
         if others:
             also = f"{others:,} earlier score{'s are' if others > 1 else ' is'} of another network and left out."
             remarks += (also,)
@@ -156,7 +145,7 @@ class RunReader:
             state=state,
             recipe=recipe,
             ticks=ticks,
-            grids=_grids(self.path),
+            grids=run_grids(self.path),
             metric=metric,
             scores=scores,
             best=min(scores, key=lambda score: score.value, default=None),
@@ -251,34 +240,6 @@ def elapsed(tick: Mapping[str, Any]) -> float:
     return (figure(tick, "seconds") or 0.0) + (figure(tick, "aside_seconds") or 0.0)
 
 
-def spread_grids(grids: Sequence[Grid], most: int) -> list[Grid]:
-    """At most ``most`` grids, the first and the last among them, as even as can be in the logarithm of their kimg.
-
-    Early training changes fast: from 10 to 20 kimg as much as from 100 to 200.
-    """
-    if len(grids) <= most:
-        return list(grids)
-    if most < 2:
-        return list(grids[-most:]) if most else []
-    places = log_places([grid.kimg for grid in grids])
-    chosen = [0]
-    for step in range(1, most - 1):
-        wanted = step / (most - 1)
-        # As many must be left as are still to be chosen.
-        allowed = range(chosen[-1] + 1, len(grids) - (most - 1 - step))
-        chosen.append(min(allowed, key=lambda at: abs(places[at] - wanted)))
-    return [grids[at] for at in (*chosen, len(grids) - 1)]
-
-
-def log_places(kimgs: Sequence[float]) -> list[float]:
-    """Rising kimg on a scale from 0 to 1, even in the logarithm of kimg from the first grid's on."""
-    if len(kimgs) < 2 or kimgs[-1] <= kimgs[0]:
-        return [float(at) / max(1, len(kimgs) - 1) for at in range(len(kimgs))]
-    unit = max(kimgs[0] or min(kimg for kimg in kimgs if kimg > 0), 1e-3)  # an image is a thousandth
-    logs = [math.log1p(max(0.0, kimg - kimgs[0]) / unit) for kimg in kimgs]
-    return [each / logs[-1] for each in logs]
-
-
 def _require_run(path: Path, *, is_training: bool) -> None:
     try:
         if not path.exists():
@@ -301,20 +262,7 @@ def _require_run(path: Path, *, is_training: bool) -> None:
     )
 
 
-def _grids(run: Path) -> tuple[Grid, ...]:
-    try:
-        files = list((run / SAMPLES).iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return ()
-    except OSError as problem:
-        raise InputError(
-            f"Cannot read the grids in {run / SAMPLES}: {problem.strerror or problem}.", "Ask for the right to."
-        ) from problem
-    named = ((_GRID.fullmatch(path.name), path) for path in files)
-    return tuple(sorted((Grid(float(name[1]), path) for name, path in named if name), key=lambda grid: grid.kimg))
-
-
-def _scores(ticks: Sequence[Mapping[str, Any]]) -> tuple[str | None, tuple[RunScore, ...], int]:
+def scores_of(ticks: Sequence[Mapping[str, Any]]) -> tuple[str | None, tuple[RunScore, ...], int]:
     """The last score's metric, the scores by it, and how many are by another."""
     scored = [(tick, value) for tick in ticks if (value := figure(tick, "score")) is not None]
     if not scored:

@@ -6,20 +6,17 @@ the command line, the code, git and installed packages are off.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which the library sends elsewhere, and reads as it is loaded
 import wandb
 
 from facegen import console
 from facegen.errors import EnvironmentProblem
-from facegen.files import write_text
-from facegen.training.posted_board import PATIENCE, PostedBoard
+from facegen.training.posted_board import PATIENCE, PostedBoard, remember, remembered
 from facegen.training.recipe import Recipe
 
 #: In the run: which of W&B's runs it is. No key is in it.
@@ -46,7 +43,7 @@ class Wandb:
         mode = wandb.setup(wandb.Settings(silent=True)).settings.mode
         if mode == "online" and not wandb.login(prompt=False, verify=False):
             raise EnvironmentProblem("Nobody is logged in.", "Say 'wandb login', or set WANDB_MODE=offline.")
-        known = _known(run)
+        known = remembered(run / RUN_FILE)
         self._run = wandb.init(
             id=known.get("id", secrets.token_hex(4)),
             project=known.get("project", os.environ.get("WANDB_PROJECT", "facegen")),
@@ -75,7 +72,7 @@ class Wandb:
         if self._run.disabled:
             return
         told = {"id": self._run.id, "project": self._run.project, "entity": self._run.entity}
-        write_text(run / RUN_FILE, json.dumps({key: value for key, value in told.items() if value}) + "\n")
+        remember(run / RUN_FILE, {key: value for key, value in told.items() if value})
         if self._run.offline:
             console.info(f"W&B is offline: 'wandb sync' sends what is in {Path(self._run.dir).parent}.")
         else:
@@ -89,14 +86,3 @@ class Wandb:
 
     def close(self) -> None:
         self._run.finish()
-
-
-def _known(run: Path) -> dict[str, str]:
-    """What an earlier part of the run wrote down; nothing where it did not, or the file is damaged."""
-    try:
-        known: Any = json.loads((run / RUN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(known, dict) or not all(isinstance(each, str) for each in known.values()):
-        return {}
-    return known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +9,18 @@ from datetime import datetime
 from pathlib import Path
 
 from facegen import __version__
-from facegen.data.decode import Unreadable, decode
-from facegen.data.rgb import pytorch_fid_rgb
+from facegen.data.decode import Unreadable
 from facegen.errors import InputError
-from facegen.files import open_regular, read_regular, require_place, write_text, writing_told
-from facegen.training.run_view import Grid, RunView, spread_grids
+from facegen.files import open_regular, require_place, write_text, writing_told
+from facegen.pages import data_uri
+from facegen.training.grids import Grid, read_grid, spread_grids
+from facegen.training.run_view import RunView
 from facegen.watching.curves import Curves
 from facegen.watching.page import MARK, page
 from facegen.watching.shown_runs import names_of, page_data, shown_run
 
 #: Grids of a run that a report embeds, and bytes of all of them together, before they are written as text.
 MOST_GRIDS, MOST_BYTES = 40, 9_000_000
-#: Bytes of a grid's file: one of 64 images at 256×256 has some 8 million.
-_MOST_GRID = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,11 @@ def _pictures(grids: Sequence[Grid]) -> tuple[dict[Path, str], list[str]]:
     pictures, damaged = {}, []
     for grid in grids:
         try:
-            image = decode(read_regular(grid.path, _MOST_GRID), pytorch_fid_rgb).image
+            image = read_grid(grid)
         except (Unreadable, OSError):
             damaged.append(str(grid.path))
             continue
         with io.BytesIO() as held:
-            image.convert("RGB").save(held, "JPEG", quality=88, subsampling=0)
-            pictures[grid.path] = f"data:image/jpeg;base64,{base64.b64encode(held.getvalue()).decode()}"
+            image.save(held, "JPEG", quality=88, subsampling=0)
+            pictures[grid.path] = data_uri("image/jpeg", held.getvalue())
     return pictures, damaged

@@ -16,7 +16,8 @@ from typing import Any
 from facegen import __version__, console
 from facegen.errors import EnvironmentProblem, FacegenError, in_words
 from facegen.files import open_regular
-from facegen.training.run_view import Grid, RunReader, RunView
+from facegen.training.grids import Grid
+from facegen.training.run_view import RunReader, RunView
 from facegen.watching.curves import Curves
 from facegen.watching.page import page, policy
 from facegen.watching.shown_runs import missing_run, names_of, page_data, shown_run

@@ -8,7 +8,8 @@ from typing import Any
 
 from facegen.printable import printable
 from facegen.scoring.score import FID_TARGET
-from facegen.training.run_view import Grid, Rollback, RunView
+from facegen.training.grids import Grid
+from facegen.training.run_view import Rollback, RunView
 from facegen.watching.curves import Curves
 
 #: Gives a grid of the run at this place an address that a page can show: a path of the server's, or the picture itself.

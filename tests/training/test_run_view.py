@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from facegen.errors import InputError
 from facegen.locks import sole_use
 from facegen.training import run_view
+from facegen.training.grids import Grid, log_places, spread_grids
 from facegen.training.recipe import load_recipe
-from facegen.training.run_view import Grid, RunReader, RunScore, log_places, read_run, spread_grids
+from facegen.training.run_view import RunReader, RunScore, read_run
 
 
 def tick(kimg: float, **more: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from facegen.data.images import ImageCollection
+from facegen.pages import data_uri
 from facegen.pictures.contact_sheet import contact_sheet
 
 Images = npt.NDArray[np.uint8]
@@ -37,7 +37,7 @@ class ShownImage:
     def uri(self) -> str:
         file = io.BytesIO()
         Image.fromarray(self.pixels).save(file, format="PNG")
-        return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+        return data_uri("image/png", file.getvalue())
 
 
 def read_pictures(images: ImageCollection, rows: npt.NDArray[np.integer], kind: str) -> dict[int, ShownImage]:
