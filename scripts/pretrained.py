@@ -36,8 +36,8 @@ from facegen.metrics.phash import perceptual_hashes
 from facegen.pretrained import CARD, FINGERPRINTS, GENERATOR, IMAGES_PER_SEED, SEEDS, SHA256_ROWS, generator_path
 from facegen.scoring.score import Score
 from facegen.stages.sample import generator_of
-from facegen.training.checkpoint import SavedGenerator, load_generator
 from facegen.training.log import read_log
+from facegen.training.saved_generator import SavedGenerator, load_generator
 from facegen.weights.content import read_safetensors, write_safetensors
 
 MOST_BYTES = 10_000_000

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from facegen.errors import InputError
-from facegen.training.checkpoint import load_generator, save_generator
 from facegen.training.networks import build_networks
 from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.saved_generator import load_generator, save_generator
 
 #: A worker that prints a line for each case, breaks at one that is called so, and takes its time for another.
 WORKER = """

@@ -37,7 +37,7 @@ from facegen.scoring.reference import parts
 from facegen.scoring.score import Score
 from facegen.scoring.statistics_layouts import holds_statistics
 from facegen.submission.rules import Limits
-from facegen.training.checkpoint import load_generator
+from facegen.training.saved_generator import load_generator
 
 #: Baselines that the reference itself gives: images of its other splits, and some of its own.
 REAL, REFERENCE = "real", "reference"

@@ -35,15 +35,10 @@ from facegen.printable import printable, shortened
 from facegen.submission.open_tarball import OpenTarball
 from facegen.submission.reader import Submission
 from facegen.submission.rules import Code, Limits, Rejection, megabytes, shown
-from facegen.training.checkpoint import (
-    SavedGenerator,
-    build_saved_generator,
-    load_generator,
-    recipe_and_size,
-)
 from facegen.training.hyperparameter import LARGEST_INTEGER
 from facegen.training.networks import generator_of_recipe
 from facegen.training.recipe import Recipe
+from facegen.training.saved_generator import SavedGenerator, build_saved_generator, load_generator, recipe_and_size
 from facegen.weights.content import parse_safetensors
 
 #: The key, in a generator's metadata, of the seed that its images are drawn with. Without one it is 0.

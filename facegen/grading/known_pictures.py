@@ -63,7 +63,7 @@ def _drawn(names: Sequence[str]) -> dict[str, Picture]:
     """What ``facegen sample --pretrained`` draws, by "seed 3, image 17": in the same chunks, so the same pixels."""
     from facegen.gan.generators import CHUNK, draw_images
     from facegen.gan.latents import normal_latents
-    from facegen.training.checkpoint import load_generator
+    from facegen.training.saved_generator import load_generator
 
     require_whole(GENERATOR)
     generator = load_generator(generator_path())

@@ -21,7 +21,7 @@ from facegen.gan.latents import combine, normal_latents
 from facegen.notebook.cards import card, picture_file, place
 from facegen.pictures.contact_sheet import contact_sheet, figure, require_ours, save_png
 from facegen.stages.sample import generator_of
-from facegen.training.checkpoint import load_generator
+from facegen.training.saved_generator import load_generator
 
 #: Images are drawn so many times their size, that captions fit above them.
 _ZOOM = 2

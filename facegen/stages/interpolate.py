@@ -18,7 +18,7 @@ from facegen.notebook.cards import card, picture_file, place
 from facegen.pictures.animation import GIF_UNIT, save_gif
 from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
 from facegen.stages.sample import generator_of, require_truncation
-from facegen.training.checkpoint import load_generator
+from facegen.training.saved_generator import load_generator
 
 #: They are in memory together: 12 KB each at 64×64.
 MOST_IMAGES = 20_000

@@ -33,7 +33,7 @@ from facegen.submission.rules import (
     shown,
 )
 from facegen.submission.writer import FolderContents, find_files, is_ours, write_tarball
-from facegen.training.checkpoint import BEST, LAST, load_generator
+from facegen.training.saved_generator import BEST, LAST, load_generator
 from facegen.weights.content import read_safetensors, safetensors_bytes
 
 #: So many files that are left out are named.

@@ -28,17 +28,10 @@ from facegen.gan.rejection import BURN_IN, BURN_IN_SEED, Rejection
 from facegen.notebook.cards import card, facts, picture_file
 from facegen.pictures.contact_sheet import contact_sheet, is_foreign, save_png
 from facegen.pretrained import GENERATOR, generator_path, require_whole
-from facegen.training.checkpoint import (
-    BEST,
-    LAST,
-    TRAINER,
-    SavedGenerator,
-    checkpoint_files,
-    load_checkpoint,
-    load_generator,
-)
+from facegen.training.checkpoint import TRAINER, checkpoint_files, load_checkpoint
 from facegen.training.networks import PIXELS, discriminator_of_recipe
 from facegen.training.recipe import recipe_from_dict
+from facegen.training.saved_generator import BEST, LAST, SavedGenerator, load_generator
 
 PREVIEW, GRID = 64, "grid.png"
 

@@ -25,15 +25,7 @@ from facegen.printable import command_line
 from facegen.scoring.scorer import SetScorer, open_scorer
 from facegen.training.acceleration import compiler_failed
 from facegen.training.boards import BoardOpener, find_board
-from facegen.training.checkpoint import (
-    BEST,
-    CHECKPOINTS,
-    LAST,
-    SAMPLES,
-    checkpoint_files,
-    is_last,
-    owes_score,
-)
+from facegen.training.checkpoint import CHECKPOINTS, SAMPLES, checkpoint_files, owes_score
 from facegen.training.clock import settled_recipe
 from facegen.training.distributed import Ranks, is_writing_process, joined_ranks
 from facegen.training.loop import training_loop
@@ -41,6 +33,7 @@ from facegen.training.memory import is_out_of_memory, too_large
 from facegen.training.notebook_board import NotebookBoard, run_parts
 from facegen.training.outputs import PeriodicScore
 from facegen.training.recipe import Recipe
+from facegen.training.saved_generator import BEST, LAST, is_last
 from facegen.training.starting import checkpoint_to_continue, chosen_recipe, is_done
 from facegen.training.stopping import Stopped
 

@@ -17,7 +17,7 @@ from facegen.errors import InputError, in_words
 from facegen.training.acceleration import open_trainer
 from facegen.training.batches import RealImages
 from facegen.training.boards import BoardOpener
-from facegen.training.checkpoint import BEST, TRAINER, is_last, owes_score
+from facegen.training.checkpoint import TRAINER, owes_score
 from facegen.training.clock import Clock, Length, settled_recipe
 from facegen.training.distributed import Ranks
 from facegen.training.figures import Figures
@@ -28,6 +28,7 @@ from facegen.training.outputs import Outputs, PeriodicScore, PeriodicScorer, dra
 from facegen.training.pace import PaceTeller
 from facegen.training.recipe import Recipe
 from facegen.training.rollback import Restart, follow_roll_back, keep_as_best, roll_back
+from facegen.training.saved_generator import BEST, is_last
 from facegen.training.stopping import Stopped, StopRequests, stop_requests
 from facegen.training.trainer import Trainer
 

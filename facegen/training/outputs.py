@@ -16,11 +16,12 @@ from facegen.gan.generators import draw_images, standing_statistics
 from facegen.gan.latents import normal_latents
 from facegen.pictures.contact_sheet import contact_sheet, save_png
 from facegen.training.boards import Board
-from facegen.training.checkpoint import LAST, RECIPE, TRAINER, save_checkpoint, save_generator
+from facegen.training.checkpoint import RECIPE, TRAINER, save_checkpoint
 from facegen.training.distributed import Ranks
 from facegen.training.grids import GRID_GAP, GRID_IMAGES, GRID_ROWS, grid_path
 from facegen.training.log import null_where_not_finite
 from facegen.training.recipe import Recipe
+from facegen.training.saved_generator import LAST, save_generator
 from facegen.training.stopping import StopRequests
 from facegen.training.trainer import Trainer
 

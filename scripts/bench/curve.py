@@ -23,7 +23,7 @@ from facegen import sample
 from facegen.data.dataset import FaceDataset
 from facegen.data.images import open_images
 from facegen.scoring.scorer import SetScorer, open_scorer
-from facegen.training.checkpoint import load_generator
+from facegen.training.saved_generator import load_generator
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -45,9 +45,10 @@ from facegen.submission.decode import decode_image
 from facegen.submission.reader import read_submission
 from facegen.submission.rules import Limits, Rejection
 from facegen.submission.writer import write_tarball
-from facegen.training.checkpoint import load_checkpoint, load_generator, save_checkpoint, save_generator
+from facegen.training.checkpoint import load_checkpoint, save_checkpoint
 from facegen.training.log import read_log
 from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recipe_names
+from facegen.training.saved_generator import load_generator, save_generator
 from facegen.weights.state_dicts import read_state_dict
 
 #: Submissions of two images, read as those of a thousand are.

@@ -23,9 +23,10 @@ from facegen.data.dataset import FaceDataset
 from facegen.extractors.opening import FALLBACK, open_extractor
 from facegen.metrics.frechet import frechet_distance, frechet_statistics
 from facegen.pretrained import generator_path
-from facegen.training.checkpoint import LAST, RECIPE, load_generator
+from facegen.training.checkpoint import RECIPE
 from facegen.training.log import read_log
 from facegen.training.recipe import load_recipe
+from facegen.training.saved_generator import LAST, load_generator
 
 #: Of a command that an item runs; less than the item's own, so that its last words are told.
 COMMAND_SECONDS = 55.0

@@ -109,8 +109,8 @@ def bring(run: Path, out: Path, device: str, tiny: bool = False, said: list[str]
 
     from facegen import sample
     from facegen.submission.writer import find_files, write_tarball
-    from facegen.training.checkpoint import load_generator
     from facegen.training.log import read_log
+    from facegen.training.saved_generator import load_generator
 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -36,7 +36,7 @@ from facegen.scoring.scorer import SetScorer
 from facegen.stages import grade as stage
 from facegen.submission.rules import LIMITS
 from facegen.submission.writer import write_tarball
-from facegen.training.checkpoint import load_generator
+from facegen.training.saved_generator import load_generator
 
 Images = npt.NDArray[np.uint8]
 

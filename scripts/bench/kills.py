@@ -165,7 +165,8 @@ def _differences(one: Path, other: Path) -> list[str]:
     """What of two runs is not the same."""
     import torch
 
-    from facegen.training.checkpoint import BEST, LAST, TRAINER, checkpoint_files, load_checkpoint
+    from facegen.training.checkpoint import TRAINER, checkpoint_files, load_checkpoint
+    from facegen.training.saved_generator import BEST, LAST
 
     found = [name for name in (BEST, LAST) if (one / name).read_bytes() != (other / name).read_bytes()]
     first, second = (load_checkpoint(checkpoint_files(run)[0]) for run in (one, other))

@@ -40,7 +40,7 @@ from facegen.grading.rows import Attempt, LeaderboardRow
 from facegen.pretrained import generator_path
 from facegen.scoring.score import Score
 from facegen.submission.rules import Code, Rejection
-from facegen.training.checkpoint import load_generator
+from facegen.training.saved_generator import load_generator
 
 TARGET, FLOOR = 20.0, 9.37
 NAMES = (

@@ -21,7 +21,7 @@ from facegen.cnn.chroma import LUMA
 from facegen.data.dataset import FaceDataset
 from facegen.gan.generators import draw_images
 from facegen.gan.latents import normal_latents
-from facegen.training.checkpoint import load_generator
+from facegen.training.saved_generator import load_generator
 
 IMAGES, RINGS, CHUNK = 2000, 8, 50
 #: BT.601, rows Y, Cb and Cr of R, G and B.

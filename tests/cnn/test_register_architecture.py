@@ -17,9 +17,9 @@ from facegen.cnn.layers import ConvNormAct, normalise_weights
 from facegen.cnn.pooling import GlobalPool
 from facegen.cnn.registry import ARCHITECTURES, find_architecture, register_architecture
 from facegen.errors import InputError
-from facegen.training.checkpoint import save_generator
 from facegen.training.networks import build_networks
 from facegen.training.recipe import load_recipe
+from facegen.training.saved_generator import save_generator
 
 
 class OnePixel(nn.Module):

@@ -32,9 +32,9 @@ from facegen.stages.sample import sample
 from facegen.submission.open_tarball import UnreadableTarball, open_tarball
 from facegen.submission.reader import Submission
 from facegen.submission.rules import GENERATOR_SUFFIX, Limits, Rejection
-from facegen.training.checkpoint import load_generator, save_generator
 from facegen.training.networks import build_networks, generator_of_recipe
 from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.saved_generator import load_generator, save_generator
 from facegen.weights.content import read_safetensors, write_safetensors
 
 CPU = torch.device("cpu")
@@ -280,7 +280,7 @@ def test_the_largest_networks_of_the_papers_are_within_the_caps() -> None:
 def test_too_little_memory_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path)
 
-    monkeypatch.setattr("facegen.training.checkpoint.generator_of_recipe", lambda recipe, size: _Lacking())
+    monkeypatch.setattr("facegen.training.saved_generator.generator_of_recipe", lambda recipe, size: _Lacking())
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         read(path)
 

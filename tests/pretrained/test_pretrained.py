@@ -36,8 +36,8 @@ from facegen.scoring.scorer import Measured
 from facegen.stages.sample import generator_of
 from facegen.submission.rules import Limits
 from facegen.submission.writer import write_tarball
-from facegen.training.checkpoint import SavedGenerator, load_generator, save_generator
 from facegen.training.recipe import load_recipe
+from facegen.training.saved_generator import SavedGenerator, load_generator, save_generator
 from facegen.weights.content import CONTENTS_SHA256, write_safetensors
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from facegen.data.dataset import new_dataset
-from facegen.training.checkpoint import save_generator
 from facegen.training.networks import build_networks
 from facegen.training.recipe import load_recipe
+from facegen.training.saved_generator import save_generator
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from PIL import Image
 from facegen.gan.generators import to_uint8
 from facegen.gan.latents import normal_latents
 from facegen.stages import arithmetic as stage
-from facegen.training.checkpoint import load_generator
+from facegen.training.saved_generator import load_generator
 
 Run = Callable[..., Result]
 

@@ -18,9 +18,9 @@ from facegen.stages import grade as grade_stage
 from facegen.stages.grade import grade
 from facegen.stages.pack import pack
 from facegen.submission.rules import Limits, Rejection
-from facegen.training.checkpoint import LAST, save_generator
 from facegen.training.networks import build_networks
 from facegen.training.recipe import load_recipe
+from facegen.training.saved_generator import LAST, save_generator
 from facegen.weights.content import read_safetensors, write_safetensors
 
 CommandLine = Callable[..., Result]

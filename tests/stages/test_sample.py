@@ -19,8 +19,9 @@ from facegen.errors import InputError
 from facegen.gan.discriminators import build_discriminator
 from facegen.gan.latents import normal_latents, sobol_latents
 from facegen.stages import sample as stage
-from facegen.training.checkpoint import load_generator, save_checkpoint, save_generator
+from facegen.training.checkpoint import save_checkpoint
 from facegen.training.recipe import load_recipe
+from facegen.training.saved_generator import load_generator, save_generator
 
 Run = Callable[..., Result]
 

@@ -17,10 +17,11 @@ from facegen.data.dataset import new_dataset
 from facegen.locks import claim, sole_use
 from facegen.stages.train import train
 from facegen.training import boards
-from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_generator
+from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.log import LOG, Tick, describe_tick, read_log
 from facegen.training.loop import LoopResult
 from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.saved_generator import load_generator
 from facegen.training.stopping import Stopped
 
 Run = Callable[..., Result]

@@ -17,19 +17,10 @@ from torch import Tensor
 from facegen.cnn.chroma import ChromaLowPass
 from facegen.errors import InputError
 from facegen.gan.generators import NoImages, build_generator
-from facegen.training.checkpoint import (
-    BEST,
-    KEPT,
-    LAST,
-    checkpoint_files,
-    load_checkpoint,
-    load_generator,
-    newest_checkpoint,
-    save_checkpoint,
-    save_generator,
-)
+from facegen.training.checkpoint import KEPT, checkpoint_files, load_checkpoint, newest_checkpoint, save_checkpoint
 from facegen.training.networks import build_networks
 from facegen.training.recipe import Recipe
+from facegen.training.saved_generator import BEST, LAST, load_generator, save_generator
 from facegen.weights.content import CONTENTS_SHA256, read_safetensors, write_safetensors
 
 Tensors, Metadata = dict[str, Tensor], dict[str, str]

@@ -16,13 +16,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from facegen.data.dataset import FaceDataset, new_dataset
 from facegen.errors import InputError
 from facegen.training import loop
-from facegen.training.checkpoint import checkpoint_files, load_checkpoint, load_generator
+from facegen.training.checkpoint import checkpoint_files, load_checkpoint
 from facegen.training.distributed import Ranks
 from facegen.training.health import Diverged
 from facegen.training.log import read_log
 from facegen.training.loop import LoopResult, training_loop
 from facegen.training.outputs import Outputs, PeriodicScore
 from facegen.training.recipe import Recipe, load_recipe
+from facegen.training.saved_generator import load_generator
 from facegen.training.stopping import Stopped
 from facegen.training.tensorboard import TensorBoard
 from facegen.training.trainer import Trainer
