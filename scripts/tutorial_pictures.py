@@ -38,7 +38,8 @@ CELL = 34.0
 _STYLE = """
 text { font: 14px sans-serif; fill: #212529 } .small { font-size: 12px; fill: #495057 } .strong { font-weight: bold }
 .cell { fill: #ffffff; stroke: #adb5bd } .pad { fill: #f1f3f5; stroke: #adb5bd; stroke-dasharray: 3 3 }
-.first { fill: #ffe8cc; stroke: #e8590c } .second { fill: #d0ebff; stroke: #1c7ed6 } .gone { fill: #dee2e6; stroke: #adb5bd }
+.first { fill: #ffe8cc; stroke: #e8590c } .second { fill: #d0ebff; stroke: #1c7ed6 }
+.gone { fill: #dee2e6; stroke: #adb5bd }
 .both { fill: #e5dbff; stroke: #7048e8 } .window { fill: none; stroke: #e8590c; stroke-width: 3 }
 .window2 { fill: none; stroke: #1c7ed6; stroke-width: 3; stroke-dasharray: 6 4 }
 .arrow { stroke: #495057; stroke-width: 1.5; fill: none } .see { stroke: #e8590c; stroke-width: 1.2 }
