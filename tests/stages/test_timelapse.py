@@ -129,7 +129,7 @@ class TestMp4:
         assert [facegen("timelapse", run, out, "--seconds", 1, "--fps", 4).exit_code for _ in range(2)] == [0, 0]
         out.write_bytes(out.read_bytes().replace(b"facegen", b"another"))
         done = facegen("timelapse", run, out)
-        assert done.exit_code == 2 and "no drawing of facegen's" in done.stderr
+        assert done.exit_code == 2 and "facegen did not make it" in done.stderr
 
     def test_without_pyav(self, facegen: Run, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         real = builtins.__import__
