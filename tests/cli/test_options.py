@@ -46,8 +46,8 @@ def test_every_number_has_a_range() -> None:
     [
         (("sample", "run", "images", "--batch", 10**12), "1000000000000 is not in the range 1<=x<=65536"),
         (("sample", "run", "images", "-n", 10**12), "is not in the range 1<=x<=10000000"),
-        (("sample", "run", "images", "--truncation", "nan"), "A truncation of nan makes no faces."),
-        (("interpolate", "run", "a.png", "--rows", 1000, "--steps", 1000), "are 1,000,000 images. Draw 20,000 at most"),
+        (("sample", "run", "images", "--truncation", "nan"), "A truncation of nan cannot give faces."),
+        (("interpolate", "run", "a.png", "--rows", 1000, "--steps", 1000), "are 1,000,000 images. Draw at most 20,000"),
         (("fid", "images", "--reference", "real", "--target", "nan"), "'nan' is not a finite number."),
         (("grade", "submissions", "--reference", "real", "--target", "inf"), "'inf' is not a finite number."),
         (("pack", "images", "123", "--size", 64_000), "cannot have a side of 64,000 pixels. It is 4,096 at most."),
