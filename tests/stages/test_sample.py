@@ -96,7 +96,9 @@ def test_a_best_generator_of_another_run_is_said(facegen: Run, generator: Path, 
         score=None,
     )
     said = facegen("sample", generator, tmp_path / "images", "-n", "1").stderr
-    assert (f"and last.safetensors beside it belong to different runs: they differ in {what}." in said) == (what != "length")
+    assert (f"and last.safetensors beside it belong to different runs: they differ in {what}." in said) == (
+        what != "length"
+    )
 
 
 def test_earlier_samples_are_replaced_and_nothing_else(facegen: Run, generator: Path, tmp_path: Path) -> None:
