@@ -12,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from facegen.training.known_curves import KNOWN_CURVES
+
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "docs" / "figures").glob("*.json"))
 FIELDS = ["schema", "title", "measured", "processor", "versions", "command", "values", "tables"]
@@ -182,3 +184,14 @@ def test_what_is_recorded_has_every_field(record: ModuleType, tmp_path: Path) ->
     found = json.loads(path.read_text(encoding="utf-8"))
     assert list(found) == FIELDS and set(found["versions"]) == {"python", "torch"}
     assert "core" in found["processor"]
+
+
+def test_the_known_curve_is_that_of_the_page() -> None:
+    rows = [
+        *figures.load("laptop")["tables"]["runs"]["rows"],
+        *figures.load("laptop-shipped")["tables"]["runs"]["rows"],
+    ]
+    measured = {kimg: fid[0] for kimg, _, fid, *_ in rows if isinstance(fid, list)}
+    curve = KNOWN_CURVES["laptop"]
+    assert {kimg: measured[kimg] for kimg, _ in curve.points} == dict(curve.points)
+    assert curve.target == figures.value_of("laptop-shipped:pass")

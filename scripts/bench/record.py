@@ -78,10 +78,16 @@ def record(
     return path
 
 
+def read_data(name: str, folder: Path = FIGURES) -> Any:
+    """Return the raw measurements of ``folder/name.json``; an empty dict where there is no such file."""
+    path = folder / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["data"] if path.is_file() else {}
+
+
 def this_command() -> str:
-    """Return the command that runs now, from the root of the repository."""
-    script = Path(sys.argv[0]).resolve().relative_to(FIGURES.parents[1])
-    return " ".join(["python", script.as_posix(), *sys.argv[1:]])
+    """Return the command of the script in scripts/bench/ that runs now, from the root of the repository."""
+
+    return " ".join(["python", f"scripts/bench/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def in_json(value: Any, indent: str = "") -> str:
