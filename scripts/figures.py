@@ -167,13 +167,18 @@ def source_of(name: str, language: str = "en") -> str:
     found = load(name)
     names = {"python": "Python", "cuda": "CUDA"}
     known = [f"{names.get(package, package)} {release}" for package, release in found["versions"].items() if release]
-    machine = ", ".join([found["processor"], *known])
+    machine = ", ".join(filter(None, [found["processor"], *known]))
     command = f"`{found['command']}`" if found["command"] else ""
     if language == "ko":
-        return f"측정: {found['measured']}, {machine}" + (f", {command}." if command else ".")
-    by = f", by {command}" if command else ""
-    note = f" {found['note']}" if found.get("note") else ""
-    return f"Measured on {found['measured']} with {machine}{by}.{note}"
+        return f"측정: {', '.join(filter(None, [found['measured'], machine, command]))}."
+    parts = [
+        f"Measured on {found['measured']}",
+        f" with {machine}" if machine else "",
+        f", by {command}" if command else "",
+    ]
+    unknown = [what for what, is_known in (("processor", found["processor"]), ("versions", known)) if not is_known]
+    notes = [f"The {' and the '.join(unknown)} were not noted." if unknown else "", found.get("note", "")]
+    return " ".join(filter(None, ["".join(parts) + ".", *notes]))
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ TYPED = re.compile(
     r"|(?:took|takes?)(?: about| only)? [\d½][\d.,]*½? (?:s|seconds|min|minutes|hours)\b"
 )
 #: By page, what is no measurement of facegen: a target, a limit, an example, what a paper says.
-DEFINITIONS: dict[str, set[str]] = {}
+DEFINITIONS = {"docs/notebook.md": {"×2"}}  # two GPUs
 
 SPEC = importlib.util.spec_from_file_location("figures", ROOT / "scripts" / "figures.py")
 assert SPEC is not None and SPEC.loader is not None
@@ -34,7 +34,7 @@ SPEC.loader.exec_module(figures)
 
 PAGES = [str(path.relative_to(ROOT)) for path in figures.pages()]
 #: Translations quote what the English pages quote, and are held to the markers alone.
-ENGLISH = [page for page in PAGES if re.fullmatch(r"docs/measurements\.md", page)]
+ENGLISH = [page for page in PAGES if re.fullmatch(r"README\.md|docs/[\w-]+\.md|.*card\.md", page)]
 
 
 def text_of(page: str) -> str:
@@ -195,3 +195,12 @@ def test_the_known_curve_is_that_of_the_page() -> None:
     curve = KNOWN_CURVES["laptop"]
     assert {kimg: measured[kimg] for kimg, _ in curve.points} == dict(curve.points)
     assert curve.target == figures.value_of("laptop-shipped:pass")
+
+
+def test_the_card_of_the_generator_that_ships_has_the_figures_of_its_run() -> None:
+    """scripts/pretrained.py writes its table, from the scores alone."""
+    value, low, high = figures.entry_at("laptop-shipped:runs/1010/fid")
+    (found,) = re.findall(
+        r"inception-custom FD \| ([\d.]+) \| ([\d.]+) to ([\d.]+)", text_of("facegen/pretrained/card.md")
+    )
+    assert [round(float(each), 1) for each in found] == [value, low, high]
