@@ -6,6 +6,7 @@ puts the figures into the pages. CONTRIBUTING.md has the rules, under Figures.
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
@@ -76,6 +77,20 @@ def record(
     folder.mkdir(parents=True, exist_ok=True)
     write_text(path, in_json(found) + "\n")
     return path
+
+
+def add_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--record NAME`` to a script's options."""
+    parser.add_argument("--record", metavar="NAME", help="write the figures to docs/figures/NAME.json")
+
+
+def in_markdown(cells: Sequence[Cell], formats: Sequence[str]) -> str:
+    """Return a row of a table as a line of Markdown, for the console."""
+    shown = (
+        "" if cell is None else cell if isinstance(cell, str) else f"{cell:{style}}"
+        for cell, style in zip(cells, formats, strict=True)
+    )
+    return f"| {' | '.join(shown)} |"
 
 
 def read_data(name: str, folder: Path = FIGURES) -> Any:
