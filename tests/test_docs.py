@@ -6,7 +6,6 @@ import ast
 import re
 import runpy
 import shlex
-from dataclasses import MISSING
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +16,6 @@ import pytest
 from facegen.cli import main
 from facegen.cli.root import COMMANDS
 from facegen.extractors.table import extractors
-from facegen.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -167,23 +165,9 @@ def test_a_name_that_there_is_not_is_seen() -> None:
     assert exists("facegen.gan.losses.LOSSES") and not exists("facegen.gan.loss") and not exists("facegen.fidd")
 
 
-def kind_of(type_name: str) -> str:
-    return {"str": "text", "int": "whole number", "float": "number", "bool": "true, false"}.get(
-        type_name, "number or pair"
-    )
-
-
-def test_the_recipes_table_is_that_of_its_fields() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| +(?:`([^`]+)` )?\| .+ \|$", text_of("docs/training.md"), re.MULTILINE)
-    rows = [row for row in rows if row[0] in Recipe.__dataclass_fields__]
-    assert rows == [
-        (field.name, kind_of(str(field.type)), "" if field.default is MISSING else toml(field.default))
-        for field in Recipe.__dataclass_fields__.values()
-    ]
-
-
-def toml(value: object) -> str:
-    return repr(value).replace("'", '"').replace("False", "false").replace("True", "true")
+def test_the_page_of_a_recipes_fields_is_what_the_script_writes() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "recipe_fields.py"))
+    assert text_of("docs/recipe-fields.md") == script["page"](), "run scripts/recipe_fields.py"
 
 
 @pytest.mark.parametrize("name", extractors())

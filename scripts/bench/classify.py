@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Every family of classifiers learns a short, real task on a CPU: test accuracy, cost and speed, as JSON and Markdown.
+"""Train every family of classifiers on a short, real task on a CPU: test accuracy, cost and speed.
 
-    OMP_NUM_THREADS=2 python scripts/bench/classify.py --out docs/classifiers           # about half an hour
-    OMP_NUM_THREADS=2 python scripts/bench/classify.py --out docs/classifiers --speed   # only images/s: 2 minutes
-    python scripts/bench/classify.py --out docs/classifiers --only resnet18 vgg11
+    export OMP_NUM_THREADS=2
+    python scripts/bench/classify.py --out docs/figures/classifiers             # about half an hour
+    python scripts/bench/classify.py --out docs/figures/classifiers --speed     # only images/s: 2 minutes
+    python scripts/bench/classify.py --out docs/figures/classifiers --only resnet18 vgg11
 
-OUT.json is kept up to date row by row, so that a run that was stopped goes on with --only; at the end its tables are
-written into OUT.md, below the prose. Needs scikit-learn (`pip install -e '.[dev]'`).
+OUT.json is kept up to date row by row, so that a run that was stopped goes on with --only. `scripts/figures.py` puts
+its tables into docs/classifiers.md. Needs scikit-learn (`pip install -e '.[dev]'`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 from learning import FRAME_SIZE, VOCABULARY, Task, accuracy, digits, faces, find_direction, find_trigram, learn
+from record import Table, read_data, record, table, this_command
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import OneCycleLR
@@ -46,9 +48,6 @@ COLUMNS = {
     "published: M parameters": ("published_parameters", 1e6, ",.2f"),
     "published: M multiply-adds": ("published_macs", 1e6, ",.1f"),
 }
-
-#: The page's prose is above it, and stays.
-MARK = "<!-- scripts/bench/classify.py writes from here on -->"
 
 Row = dict[str, Any]
 
@@ -80,30 +79,32 @@ GROUPS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.md")
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json")
     parser.add_argument("--only", nargs="+", metavar="NETWORK", help="these networks alone")
     parser.add_argument("--speed", action="store_true", help="measure the rows' images a second again, nothing else")
     options = parser.parse_args()
-    path = options.out.with_suffix(".json")
-    record: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[Row]] = read_data(options.out.name, options.out.parent)
     for group in GROUPS:
         names = [name for name in group.networks if not options.only or name in options.only]
         if not names:
             continue
         tasks = {name: make() for name, make in group.tasks.items()}
-        rows = {row["network"]: row for row in record.get(group.title) or baselines(tasks)}
+        rows = {row["network"]: row for row in found.get(group.title) or baselines(tasks)}
         for name in names:
             if options.speed:
                 rows[name]["images_per_s"] = speed(group, name, tasks)
             else:
                 rows[name] = run(group, name, tasks)
             print(json.dumps(rows[name]), flush=True)
-            record[group.title] = list(rows.values())
-            path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    page = options.out.with_suffix(".md")
-    prose = page.read_text(encoding="utf-8").partition(MARK)[0] if page.exists() else ""
-    page.write_text(prose + "\n".join((MARK, *markdown(record))) + "\n", encoding="utf-8")
+            found[group.title] = list(rows.values())
+            record(
+                options.out.name,
+                title="What every family of classifiers learns in 250 steps",
+                command=this_command(),
+                tables={title.lower(): table_of(rows) for title, rows in found.items()},
+                data=found,
+                folder=options.out.parent,
+            )
 
 
 def build(group: Group, architecture: Architecture, task: Task, width: int) -> nn.Module:
@@ -217,15 +218,23 @@ def flat(inputs: Tensor) -> Tensor:
     return nn.functional.one_hot(inputs, VOCABULARY).sum(1).float()
 
 
-def markdown(record: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    for title, rows in record.items():
-        questions = list(rows[0]["accuracy"])
-        columns = ["network", *questions, *COLUMNS]
-        yield from ("", f"## {title}", "", f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}")
-        for row in rows:
-            cells = [row["network"], *(f"{100 * row['accuracy'][question]:.1f}" for question in questions)]
-            cells += [f"{row[key] / unit:{style}}" if key in row else "" for key, unit, style in COLUMNS.values()]
-            yield f"| {' | '.join(cells)} |"
+def table_of(rows: Sequence[Row]) -> Table:
+    """The accuracies of a group's networks, their sizes and their speed."""
+    questions = list(rows[0]["accuracy"])
+    columns = {
+        "network": "",
+        **dict.fromkeys(questions, ".1%"),
+        **{head: style for head, (_, _, style) in COLUMNS.items()},
+    }
+    cells = [
+        [
+            row["network"],
+            *(row["accuracy"][question] for question in questions),
+            *(row[key] / unit if key in row else None for key, unit, _ in COLUMNS.values()),
+        ]
+        for row in rows
+    ]
+    return table(columns, cells)
 
 
 if __name__ == "__main__":

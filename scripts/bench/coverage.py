@@ -21,11 +21,12 @@ they are of two, how often the better one is. "half shared": the same where half
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from record import Cell, add_option, in_markdown, record, table, this_command
 from scipy import linalg
 
 from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
@@ -34,6 +35,30 @@ from facegen.metrics.paired import margins_of_difference
 
 Features = npt.NDArray[np.floating]
 Draw = Callable[[int, np.random.Generator], Features]
+#: The columns of the two tables, with the format of their numbers.
+COLUMNS = {
+    "features": "",
+    "D": ",",
+    "N": ",",
+    "distance": ".2f",
+    "deviation": ".3f",
+    "jackknife": "",
+    "influence": ".3f",
+    "holds it": ".1%",
+    "too low": ".1%",
+    "too high": ".1%",
+}
+PAIR_COLUMNS = {
+    "first": "",
+    "second": "",
+    "D": ",",
+    "N": ",",
+    "difference": ".2f",
+    "deviation": ".3f",
+    "holds it": ".1%",
+    "outranked": ".1%",
+    "half of the images in common: holds it": ".1%",
+}
 SIZES = (250, 500, 1000)
 DIMS = 256
 
@@ -45,17 +70,30 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="N")
     parser.add_argument("--pairs", action="store_true", help="of differences of two sets")
+    add_option(parser)
     options = parser.parse_args()
     if (options.reference is None) != (not options.population):
         parser.error("--reference and --population go together")
-    if options.pairs:
-        of_pairs(options)
-        return
-    columns = ["features", "D", "N", "distance", "deviation", "jackknife", "influence", "holds it"]
-    columns += ["too low", "too high"]
+    columns = PAIR_COLUMNS if options.pairs else COLUMNS
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+    rows = []
+    for cells in of_pairs(options) if options.pairs else of_sets(options):
+        rows.append(cells)
+        print(in_markdown(cells, list(columns.values())), flush=True)
+    if options.record:
+        what = "a difference of two distances" if options.pairs else "a Fréchet distance"
+        record(
+            options.record,
+            title=f"How often the 95% interval of {what} holds the expected one",
+            command=this_command(),
+            values={"repeats": options.repeats},
+            tables={"pairs" if options.pairs else "intervals": table(columns, rows)},
+        )
+
+
+def of_sets(options: argparse.Namespace) -> Iterator[list[Cell]]:
     if options.reference is None:
-        simulated(options.repeats, options.sizes)
+        yield from simulated(options.repeats, options.sizes)
         return
     reference = np.load(options.reference)
     for path in options.population:
@@ -64,7 +102,7 @@ def main() -> None:
             statistics = frechet_statistics(reference[:, :dims])
             for n in options.sizes:
                 draw = drawn_from(population[:, :dims])
-                row(path.stem, draw, statistics, n, options.repeats, share=n / len(population))
+                yield row(path.stem, draw, statistics, n, options.repeats, share=n / len(population))
 
 
 def drawn_from(population: Features) -> Draw:
@@ -72,7 +110,7 @@ def drawn_from(population: Features) -> Draw:
     return lambda n, random: population[random.choice(len(population), n, replace=False)]
 
 
-def simulated(repeats: int, sizes: Sequence[int]) -> None:
+def simulated(repeats: int, sizes: Sequence[int]) -> Iterator[list[Cell]]:
     """Features of correlated columns against 10,000 that are Gaussian: Gaussian, heavy-tailed, and as after a ReLU."""
     random = np.random.default_rng(0)
     mixing = random.normal(size=(DIMS, DIMS)) * np.exp(-3 * np.arange(DIMS) / DIMS) / np.sqrt(DIMS)
@@ -87,12 +125,10 @@ def simulated(repeats: int, sizes: Sequence[int]) -> None:
     }
     for name, (draw, statistics) in cases.items():
         for n in sizes:
-            row(name, draw, statistics, n, repeats)
+            yield row(name, draw, statistics, n, repeats)
 
 
-def of_pairs(options: argparse.Namespace) -> None:
-    columns = ["first", "second", "D", "N", "difference", "deviation", "holds it", "outranked", "half shared holds it"]
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+def of_pairs(options: argparse.Namespace) -> Iterator[list[Cell]]:
     if options.reference is None:
         random = np.random.default_rng(0)
         mixing = random.normal(size=(DIMS, DIMS)) * np.exp(-3 * np.arange(DIMS) / DIMS) / np.sqrt(DIMS)
@@ -113,7 +149,9 @@ def of_pairs(options: argparse.Namespace) -> None:
     for n in options.sizes:
         for i, first in enumerate(names):
             for second in names[i : i + 2]:
-                pair_row((first, second), (populations[first], populations[second]), statistics, n, options.repeats)
+                yield pair_row(
+                    (first, second), (populations[first], populations[second]), statistics, n, options.repeats
+                )
 
 
 def pair_row(
@@ -122,7 +160,7 @@ def pair_row(
     reference: FrechetStatistics,
     n: int,
     repeats: int,
-) -> None:
+) -> list[Cell]:
     """Measure one line of the table of pairs. What one draw takes of a finite population enlarges its deviations."""
     random = np.random.default_rng(n)
     numbers = np.arange(2 * n, dtype=np.uint64)
@@ -144,9 +182,8 @@ def pair_row(
         figures.append((deviations, np.mean(np.abs(deviations) <= np.array(widths))))
     outranked = np.mean(np.array(differences) > np.array(margins))
     outranked += np.mean(np.array(differences) < -np.array(margins)) if names[0] == names[1] else 0
-    cells = [*names, f"{len(reference.mu):,}", f"{n:,}", f"{np.mean(differences):.2f}"]
-    cells += [f"{figures[0][0].std(ddof=1):.3f}", f"{figures[0][1]:.1%}", f"{outranked:.1%}", f"{figures[1][1]:.1%}"]
-    print(f"| {' | '.join(cells)} |", flush=True)
+    measured = [np.mean(differences), figures[0][0].std(ddof=1), figures[0][1], outranked, figures[1][1]]
+    return [*names, len(reference.mu), n, *map(float, measured)]
 
 
 def row(
@@ -156,8 +193,8 @@ def row(
     n: int,
     repeats: int,
     share: float = 0.0,
-) -> None:
-    """Measure one line of the table and print it; ``share`` is what one draw takes of the population."""
+) -> list[Cell]:
+    """Measure one line of the table; ``share`` is what one draw takes of the population."""
     random = np.random.default_rng(n)
     values, lows, highs, errors, influences = [], [], [], [], []
     for _ in range(repeats):
@@ -171,12 +208,11 @@ def row(
     deviations = (np.array(values) - np.mean(values)) / np.sqrt(1 - share)
     below = deviations + np.array(highs) - np.array(values) < 0
     above = deviations + np.array(lows) - np.array(values) > 0
-    shares = [100 * (1 - below.mean() - above.mean()), 100 * below.mean(), 100 * above.mean()]
-    influence = "" if np.isnan(influences).any() else f"{np.mean(influences):.3f}"
+    shares = [1 - below.mean() - above.mean(), below.mean(), above.mean()]
+    influence = None if np.isnan(influences).any() else float(np.mean(influences))
     jackknife = f"{np.mean(errors):.3f} ± {np.std(errors):.3f}"
-    figures = [f"{np.mean(values):.2f}", f"{deviations.std(ddof=1):.3f}", jackknife, influence]
-    cells = [name, f"{len(reference.mu):,}", f"{n:,}", *figures, *(f"{share:.1f}%" for share in shares)]
-    print(f"| {' | '.join(cells)} |", flush=True)
+    figures = [float(np.mean(values)), float(deviations.std(ddof=1)), jackknife, influence]
+    return [name, len(reference.mu), n, *figures, *map(float, shares)]
 
 
 def influence_error(features: Features, reference: FrechetStatistics) -> float:

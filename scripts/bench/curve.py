@@ -11,13 +11,13 @@ disjoint draws of 1,000 held-out real images against the same reference. The plo
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from record import record, table, this_command
 
 from facegen import sample
 from facegen.data.dataset import FaceDataset
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--heldout", type=Path, help="a dataset of real images that are not in the reference")
     parser.add_argument("--extractor", choices=("inception", "effnet-lite0"), default="effnet-lite0")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.png")
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.png, and figures/NAME.json beside it")
     options = parser.parse_args()
     extractor = None if options.weights else options.extractor
     scorer = open_scorer(options.reference, extractor=extractor, weights=options.weights)
@@ -54,10 +54,16 @@ def main() -> None:
         points.append((load_generator(path).kimg, score(scorer, path)))
         print(f"kimg {points[-1][0]:8.3f}  {points[-1][1]:8.2f}", flush=True)
     points.sort()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    record = {"measure": scorer.description, "n": N, "floor": floor, "points": points}
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
     distance, _, _ = scorer.description.partition(" against")
+    record(
+        options.out.name,
+        title=f"{distance} of {N:,} generated images against kimg",
+        command=this_command(),
+        values={"floor": float(np.mean(floor))} if floor else {},
+        tables={"points": table({"kimg": ".0f", distance: ".1f"}, points)},
+        data={"measure": scorer.description, "n": N, "floor": floor, "points": points},
+        folder=options.out.parent / "figures",
+    )
     figure = plot({"kimg": {f"{N:,} generated images": points}}, float(np.mean(floor)) if floor else None, distance)
     figure.axes[0].set_title(scorer.description)
     figure.savefig(options.out.with_suffix(".png"), dpi=120)

@@ -33,11 +33,13 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import packages_distributions
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from record import Cell, add_option, record, table, this_command
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +49,18 @@ if TYPE_CHECKING:
 
     Features = Callable[[Path], FrechetStatistics]
 
+#: The columns of the table, with the format of their numbers.
+COLUMNS = {
+    "tool": "",
+    "features, s": ".1f",
+    "distance, s": ".2f",
+    "together, s": ".1f",
+    "× facegen": ".2f",
+    "peak memory, MB": ",.0f",
+    "value": ".5f",
+    "off by": ".1e",
+    "by the distance": ".1e",
+}
 WEIGHTS, SCRIPTED, REFERENCE = "weights.pth", "inception-2015-12-05.pt", "reference.npz"
 REFERENCE_IMAGES, REFERENCE_FEATURES = 64, 4000
 
@@ -58,6 +72,7 @@ def main() -> None:
     parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS), help="all of them by default")
     parser.add_argument("--images", type=Path, help="a folder of PNG or JPEG files; smooth random ones by default")
     parser.add_argument("--weights", type=Path, help="a state dict with pytorch-fid's keys; random by default")
+    add_option(parser)
     parser.add_argument("--measure", choices=TOOLS, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -71,7 +86,29 @@ def main() -> None:
         # Not here: a process counts its parent's peak as its own.
         with ProcessPoolExecutor(1, get_context("spawn")) as apart:
             apart.submit(prepare, Path(work), options.n, options.images, options.weights).result()
-        compare(Path(work), tools, options.rounds)
+        rows = compare(Path(work), tools, options.rounds)
+    if options.record:
+        keep(options.record, rows, options.n)
+
+
+def keep(name: str, rows: list[list[Cell]], n: int) -> None:
+    """Write the table, and how many times as long as facegen's pytorch-fid's distance takes."""
+    distances = {tool: distance for tool, _, distance, *_ in rows}
+    values = {}
+    if {"pytorch-fid", "facegen"} <= distances.keys():
+        values["distance_ratio"] = distances["pytorch-fid"] / distances["facegen"]
+    distributions = packages_distributions()
+    record(
+        name,
+        title=f"A score of {n:,} images by facegen and by other programs, with the same weights",
+        command=this_command(),
+        values=values,
+        tables={"tools": table(COLUMNS, rows)},
+        packages=(
+            "torch",
+            *dict.fromkeys(distributions[TOOLS[tool].module][0] for tool in distances if tool != "facegen"),
+        ),
+    )
 
 
 def prepare(work: Path, n: int, images: Path | None, weights: Path | None) -> None:
@@ -364,7 +401,8 @@ def peak_memory() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def compare(work: Path, tools: list[str], rounds: int) -> None:
+def compare(work: Path, tools: list[str], rounds: int) -> list[list[Cell]]:
+    """Run the tools in turn, print what each came to, and return a row for each."""
     n = len(list((work / "images").iterdir()))
     print(f"{n:,} images, 2,048 dims, {os.cpu_count()} cores; medians of {rounds} rounds", flush=True)
     outcomes: dict[str, list[dict[str, float]]] = {name: [] for name in tools}
@@ -376,6 +414,7 @@ def compare(work: Path, tools: list[str], rounds: int) -> None:
                 raise SystemExit(f"{name} failed:\n{done.stderr}")
             outcomes[name].append(json.loads(done.stdout.splitlines()[-1]))
 
+    rows: list[list[Cell]] = []
     header = ("features s", "distance s", "together s", "facegen ×", "peak MB", "value", "pytorch-fid", "distance")
     print(f"{'':17}" + "".join(f"{title:>12}" for title in header))
     for name in tools:
@@ -385,9 +424,13 @@ def compare(work: Path, tools: list[str], rounds: int) -> None:
             f"{paired(outcomes, name, 'facegen'):12.2f}{median['memory']:12.0f}{median['value']:12.5f}"
             f"{off(outcomes, name, 'pytorch-fid'):12.1e}{median['distance_error']:12.1e}"
         )
+        cells = [*(median[key] for key in ("features", "distance", "together")), paired(outcomes, name, "facegen")]
+        cells += [median["memory"], median["value"], off(outcomes, name, "pytorch-fid"), median["distance_error"]]
+        rows.append([name, *(cell if np.isfinite(cell) else None for cell in cells)])
     for name in tools:
         if TOOLS[name].note:
             print(f"{name} {TOOLS[name].note}.")
+    return rows
 
 
 def paired(outcomes: dict[str, list[dict[str, float]]], name: str, base: str) -> float:

@@ -7,7 +7,7 @@
     python scripts/bench/gpu.py speed --out OUT --seconds 200
     python scripts/bench/gpu.py train best --out OUT --minutes 5
     python scripts/bench/gpu.py join OUT generator.safetensors   # here again
-    python scripts/bench/gpu.py report OUT docs/gpu.md           # the page of what came back
+    python scripts/bench/gpu.py report OUT report.md             # a page of what came back
 
 It is for a machine without a network that has PyTorch and the common libraries, to which little can be carried and
 from which little comes back: the project's tree with carry/ is less than 60 MiB, and what is written to OUT is fewer

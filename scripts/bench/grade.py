@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How fast a class is graded: submissions a minute, the share of the time in the network, and peak memory.
+"""How fast a class is graded: seconds per submission, the share of the time in the network, and peak memory.
 
     python scripts/bench/grade.py --reference celeba --submissions 6 --extractor inception --weights FILE
     python scripts/bench/grade.py --reference celeba --submissions 6 --workers 1 2
@@ -7,7 +7,7 @@
 The submissions hold images of the generator that ships with facegen, each with other noise of one grey level, so that
 none shares an image's bytes with another; the flags of copies are raised then, and their evidence is part of the work.
 "network" is the time in which the network was at work, over the time from the first submission to the leaderboard.
-What opens the reference is not counted. "again" is a second run with another target, and "another reference" one
+What opens the reference is not counted. "another target" is a second run, and "another reference" one
 against half of the reference: neither takes the network. Peak memory is that of this process, and the largest of its
 workers'.
 """
@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from record import Cell, add_option, in_markdown, record, table, this_command
 
 from facegen import console
 from facegen.data.dataset import FaceDataset, new_dataset
@@ -38,6 +39,14 @@ from facegen.submission.rules import LIMITS
 from facegen.submission.writer import write_tarball
 from facegen.training.saved_generator import load_generator
 
+#: The columns of the table, with the format of their numbers.
+COLUMNS = {
+    "run": "",
+    "seconds per submission": ".1f",
+    "network": ".1%",
+    "peak memory, MiB": ",",
+    "workers' peak memory, MiB": ",",
+}
 Images = npt.NDArray[np.uint8]
 
 
@@ -86,14 +95,13 @@ def half_of(reference: Path, target: Path) -> Path:
     return target
 
 
-def peaks() -> str:
-    own, others = (
-        resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return f"{own:,} MiB, workers {others:,} MiB"
+def peaks() -> list[int]:
+    """The peak memory of this process, and the largest of its workers', in MiB."""
+    return [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 
 
-def graded(what: str, submissions: Path, count: int, out: Path, **options: Any) -> None:
+def graded(what: str, submissions: Path, count: int, out: Path, **options: Any) -> list[Cell]:
+    """Grade the submissions, print the row that says how fast, and return it."""
     network, whole = Clock(), Clock()
     features_of, grade_share, rank, write = SetScorer.features_of, stage.grade_share, stage.rank, stage._write
     SetScorer.features_of = network.around(features_of)  # type: ignore[method-assign]
@@ -105,9 +113,9 @@ def graded(what: str, submissions: Path, count: int, out: Path, **options: Any) 
         SetScorer.features_of = features_of  # type: ignore[method-assign]
         for name, function in (("grade_share", grade_share), ("rank", rank), ("_write", write)):
             setattr(stage, name, function)
-    cells = [what, f"{whole.seconds:.1f} s", f"{60 * count / whole.seconds:.2f}"]
-    cells += [f"{network.seconds / whole.seconds:.1%}", peaks()]
-    print(f"| {' | '.join(cells)} |", flush=True)
+    cells = [what, whole.seconds / count, network.seconds / whole.seconds, *peaks()]
+    print(in_markdown(cells, list(COLUMNS.values())), flush=True)
+    return cells
 
 
 def main() -> None:
@@ -118,6 +126,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, nargs="+", default=[2])
+    add_option(parser)
     options = parser.parse_args()
     console.set_verbosity(console.QUIET)
     measure = {"extractor": options.extractor, "weights": options.weights, "device": options.device}
@@ -127,18 +136,28 @@ def main() -> None:
         tarballs(submissions, options.submissions)
         half = half_of(options.reference, Path(folder) / "half")
         print(f"{options.submissions} submissions, {os.cpu_count()} cores")
-        print("| run | time | submissions a minute | network | peak memory |\n|---|---|---|---|---|", flush=True)
+        print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
+        rows = []
         for workers in options.workers:
             out = Path(folder) / f"grades-{workers}"
             about: dict[str, Any] = {"reference": options.reference, "workers": workers, **measure}
             # The reference's features, and the hashes of its images, are taken once and kept.
             scorer = stage.open_scorer(options.reference, **measure)
             stage.known_collections(options.reference, None, LIMITS.size, out / "cache", scorer)
-            graded(f"{workers} workers", submissions, options.submissions, out, **about)
-            graded("again, another target", submissions, options.submissions, out, target=5.0, **about)
+            said = f"{workers} workers"
+            rows.append(graded(said, submissions, options.submissions, out, **about))
+            rows.append(graded(f"{said}, another target", submissions, options.submissions, out, target=5.0, **about))
             about["reference"] = half
             stage.open_scorer(half, **measure)
-            graded("another reference", submissions, options.submissions, out, **about)
+            rows.append(graded(f"{said}, another reference", submissions, options.submissions, out, **about))
+    if options.record:
+        record(
+            options.record,
+            title=f"Grading {options.submissions} submissions of 1,000 images",
+            command=this_command(),
+            values={"submissions": options.submissions},
+            tables={"runs": table(COLUMNS, rows)},
+        )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
+from record import record, this_command
 from scipy.cluster.vq import kmeans2
 
 from facegen.data.images import open_images
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--reference", type=int, default=10_000, help="how many of them are the reference (10000)")
     parser.add_argument("-n", type=int, default=1000, help="how many are scored (1000)")
     parser.add_argument("--features", type=Path, help="a folder that keeps what was computed")
-    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.png")
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.png, and figures/NAME.json beside it")
     options = parser.parse_args()
     pixels = np.stack([image for path in options.images for _, image in open_images(path)])
     order = np.random.default_rng(0).permutation(len(pixels))
@@ -97,10 +97,16 @@ def main() -> None:
     embed = Embedder(open_extractor("effnet-lite0"), options.features)
     features = embed("real", pixels)
     reference, heldout = order[: options.reference], order[options.reference :]
-    record = ask(embed, pixels, features, reference, heldout, options.n)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
-    plot(record, options.out.with_suffix(".png"))
+    answers = ask(embed, pixels, features, reference, heldout, options.n)
+    record(
+        options.out.name,
+        title=f"How the effnet-lite0 FD of {options.n:,} images moves with blur, noise, JPEG, dropped modes and copies",
+        command=this_command(),
+        values={"clean": answers["clean"], "draws": HELD_OUT_DRAWS, "green_draws": answers["heldout"]["green"]},
+        data=answers,
+        folder=options.out.parent / "figures",
+    )
+    plot(answers, options.out.with_suffix(".png"))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 
     python scripts/bench/parity.py                     # a few minutes on one core
     python scripts/bench/parity.py resnet18 vgg16      # these only
-    python scripts/bench/parity.py --markdown          # writes docs/networks.md
+    python scripts/bench/parity.py --record            # writes docs/figures/networks.json
 
 The largest difference of a logit is relative to the largest logit, on one random input of the published size, with one
 and the same random weights and BatchNorm statistics on both sides. torchvision publishes parameters and multiply-adds
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 import torchvision.models
+from record import Cell, record, table
 from torch import nn
 
 from facegen.cnn.architecture import FILTER, Architecture
@@ -77,21 +78,33 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="architectures; all by default")
-    parser.add_argument("--markdown", action="store_true", help="write docs/networks.md")
+    parser.add_argument("--record", action="store_true", help="write docs/figures/networks.json")
     options = parser.parse_args()
-    if options.markdown and options.names:
-        parser.error("--markdown is of all architectures")
+    if options.record and options.names:
+        parser.error("--record takes all architectures: name none.")
     architectures = [find_architecture(name) for name in options.names] or list(ARCHITECTURES.values())
     rows = []
     for architecture in architectures:
         if architecture.role != FILTER:
             rows.append(measure(architecture))
-            print(" ".join(cell.rjust(width) for cell, width in zip(cells(rows[-1]), WIDTHS, strict=True)), flush=True)
+            line = zip(map(shown, cells(rows[-1])), WIDTHS, strict=True)
+            print(" ".join(cell.rjust(width) for cell, width in line), flush=True)
     modules = {row.module: lines_of_code(ROOT / row.module) for row in rows}
     for module, lines in modules.items():
         print(f"{module}: {lines} lines")
-    if options.markdown:
-        (ROOT / "docs" / "networks.md").write_text(markdown(rows, modules), encoding="utf-8")
+    if options.record:
+        record(
+            "networks",
+            title="Every network beside its original: parameters, multiply-adds and the largest difference of a logit",
+            command="python scripts/bench/parity.py --record",
+            tables={
+                "networks": table(COLUMNS, [cells(row) for row in rows]),
+                "modules": table(
+                    {"module": "", "lines": ","}, [[f"`{name}`", lines] for name, lines in modules.items()]
+                ),
+            },
+            packages=("torch", "torchvision"),
+        )
 
 
 def measure(architecture: Architecture) -> Row:
@@ -201,41 +214,33 @@ def docstring_lines(tree: ast.AST) -> Iterator[int]:
             yield from range(node.body[0].lineno, node.body[0].end_lineno + 1)
 
 
-HEADERS = ("network", "parameters", "published", "multiply-adds", "published", "largest difference", "original")
+#: The columns of the page's table, and their widths on the console.
+COLUMNS = {
+    "network": "",
+    "parameters": ",",
+    "published parameters": "",
+    "multiply-adds": ",",
+    "published multiply-adds": "",
+    "largest difference": "",
+    "original": "",
+}
 WIDTHS = (20, 11, 40, 16, 9, 9, 25)
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    return (
+def cells(row: Row) -> list[Cell]:
+    return [
         row.name,
-        f"{row.parameters:,}",
-        row.published_parameters or "–",
-        f"{row.macs:,}",
-        "–" if row.published_gmacs is None else f"{row.published_gmacs:.3f} G",
-        "–" if row.difference is None else f"{row.difference:.1e}" if row.difference else "0",
-        row.original or "–",
-    )
+        row.parameters,
+        row.published_parameters or None,
+        row.macs,
+        None if row.published_gmacs is None else f"{row.published_gmacs:.3f} G",
+        None if row.difference is None else f"{row.difference:.1e}" if row.difference else "0",
+        row.original or None,
+    ]
 
 
-def markdown(rows: list[Row], modules: dict[str, int]) -> str:
-    lines = ["# Networks", "", *INTRODUCTION.strip().splitlines(), ""]
-    lines += ["| " + " | ".join(HEADERS) + " |", "|---|--:|--:|--:|--:|--:|---|"]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    lines += ["", "Lines of code, without docstrings, comments and blank lines:", ""]
-    lines += ["| module | lines |", "|---|--:|", *(f"| `{module}` | {count} |" for module, count in modules.items())]
-    return "\n".join(lines) + "\n"
-
-
-INTRODUCTION = f"""
-Every network of `facegen.cnn` beside its original: parameters and multiply-adds as published, and the largest
-difference of a logit, relative to the largest logit, on one random input of the published size with the same weights
-in both (random ones with random BatchNorm statistics; EfficientNet-Lite0's published ones). float32, CPU, torch
-{torch.__version__.partition("+")[0]}. 0 is equality bit for bit; another order of rounding would show as about 1e-6.
-
-`facegen inspect NAME` shows a network's layers. This page is written by `python scripts/bench/parity.py --markdown`.
-inception_v3 is counted with its auxiliary classifier, as torchvision counts it; LeNet-5's 60,000 of 1998 are without
-the 850 of the last layer, which the paper sets by hand.
-"""
+def shown(cell: Cell) -> str:
+    return "–" if cell is None else cell if isinstance(cell, str) else f"{cell:,}"
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ Trains each recipe for --wall minutes (scores and checkpoints are not counted), 
 When all recipes have had their time, each draws 1,000 images (seed 0), which are scored with all metrics against the
 dataset's train split, its held-out splits being the floor and the unseen real images; with --weights every score is
 taken in Inception's features as well, which no recipe is trained against, and the plot is of these. Where dlib is
-installed, faces are scored without ImageNet too (independent.py beside this script). Writes OUT.md, OUT.json, OUT.png
-and OUT-RECIPE.png. The plot needs matplotlib.
+installed, faces are scored without ImageNet too (independent.py beside this script). Writes OUT.png, OUT-RECIPE.png and
+figures/NAME.json beside them. The plot needs matplotlib.
 
 NAME:WIDTH is a recipe at another width, its learning rates in inverse proportion to that (Yang et al.,
 arXiv:2203.03466, table 3: Adam, hidden layers), so that no recipe has a rate that only another width suits. What the
@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curve import N, plot
+from record import Table, record, table, this_command
 
 from facegen.files import write_text
 from facegen.training.hyperparameter import Scheduled
@@ -47,6 +48,24 @@ if TYPE_CHECKING:
     from independent import FaceReference
     from matplotlib.figure import Figure
 
+#: The columns of the table of recipes, with the format of their numbers.
+COLUMNS = {
+    "recipe": "",
+    "kimg": ".0f",
+    "minutes": ".0f",
+    "≈FID": ".1f",
+    "≈FID's floor": ".1f",
+    "effnet-lite0 FD": ".1f",
+    "its floor": ".1f",
+    "face FD": ".3f",
+    "face FD's floor": ".3f",
+    "faces found": ".0%",
+    "in real images": ".0%",
+    "precision": ".2f",
+    "recall": ".2f",
+    "coverage": ".2f",
+    "copies": "",
+}
 LONG = 1e6  # kimg: the clock ends a run, not its length
 POLL = 0.5
 
@@ -152,11 +171,11 @@ def fitted(recipe: Recipe, width: int | None, options: argparse.Namespace) -> Re
 
 
 def report(runs: list[Run], options: argparse.Namespace) -> None:
-    """Score every snapshot, the last with all metrics; write the table, the plot and the grids."""
+    """Score every snapshot, the last with all metrics; write the figures, the plot and the grids."""
     import facegen
 
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"command": " ".join(sys.argv[1:]), "recipes": {}}
+    recipes: dict[str, Any] = {}
     for run in runs:
         kept = run.folder / "scores.json"
         scores: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
@@ -188,12 +207,16 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
             print(f"{run.name} {kimg} kimg: {found['effnet-lite0']['value']:.2f}", flush=True)
             if last:
                 shutil.copy(drawn.grid, options.out.with_name(f"{options.out.name}-{run.name}.png"))
-        record["recipes"][run.name] = list(scores.values())
-    write_text(options.out.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
-    table = in_markdown(record)
-    write_text(options.out.with_suffix(".md"), table)
-    print(table)
-    curves_of(record).savefig(options.out.with_suffix(".png"), dpi=120)
+        recipes[run.name] = list(scores.values())
+    record(
+        options.out.name,
+        title="Recipes at equal wall time",
+        command=this_command(),
+        tables={"recipes": rows_of(recipes)},
+        data={"recipes": recipes},
+        folder=options.out.parent / "figures",
+    )
+    curves_of(recipes).savefig(options.out.with_suffix(".png"), dpi=120)
 
 
 def face_scores(images: Path, dataset: Path) -> dict[str, float] | None:
@@ -227,14 +250,13 @@ def measure_of(lasts: Iterable[dict[str, Any]]) -> tuple[str, str]:
     return ("inception", "≈FID") if scored else ("effnet-lite0", "effnet-lite0 FD")
 
 
-def curves_of(record: dict[str, Any]) -> Figure:
+def curves_of(recipes: dict[str, Any]) -> Figure:
     """Each recipe's scores against minutes and kimg."""
-    lasts = [scores[-1] for scores in record["recipes"].values()]
+    lasts = [scores[-1] for scores in recipes.values()]
     network, label = measure_of(lasts)
     panels = {
         against: {
-            name: [(score[against], score[network]["value"]) for score in scores]
-            for name, scores in record["recipes"].items()
+            name: [(score[against], score[network]["value"]) for score in scores] for name, scores in recipes.items()
         }
         for against in ("minutes", "kimg")
     }
@@ -244,44 +266,21 @@ def curves_of(record: dict[str, Any]) -> Figure:
     return figure
 
 
-def in_markdown(record: dict[str, Any]) -> str:
-    """The last score of each recipe, the best first."""
-    lasts = {name: scores[-1] for name, scores in record["recipes"].items()}
-    with_inception = any("inception" in last for last in lasts.values())
-    columns = ["recipe", "kimg", "minutes", "effnet-lite0 FD", "95% interval", "floor"]
-    columns += ["≈FID", "its floor"] if with_inception else []
-    with_faces = all(last.get("faces") for last in lasts.values())
-    columns += ["face FD", "its floor", "faces found", "of real"] if with_faces else []
-    columns += ["precision", "recall", "coverage", "copies"]
-    lines = [
-        "# Recipes at equal wall time",
-        "",
-        "What this shows is in [training.md](training.md#measured). Written by",
-        "",
-        "```sh",
-        f"python scripts/bench/proof.py {record['command']}",
-        "```",
-        "",
-        f"| {' | '.join(columns)} |",
-        f"|{'---|' * len(columns)}",
-    ]
+def rows_of(recipes: dict[str, Any]) -> Table:
+    """The last score of each recipe, the best first; nothing where a score was not taken."""
+    lasts = {name: scores[-1] for name, scores in recipes.items()}
     by, _ = measure_of(lasts.values())
+    rows = []
     for name, last in sorted(lasts.items(), key=lambda item: item[1][by]["value"]):
-        score, metrics = last["effnet-lite0"], last["metrics"]
-        low, high = score["interval95"]
-        cells = [name, f"{last['kimg']:.0f}", f"{last['minutes']:.0f}", f"**{score['value']:.1f}**"]
-        cells += [f"{low:.1f}–{high:.1f}", f"{score['floor']:.1f}"]
-        if with_inception:
-            inception = last.get("inception")  # a score of an earlier call, without --weights, has none
-            cells += [f"{inception['value']:.1f}", f"{inception['floor']:.1f}"] if inception else ["–", "–"]
-        if with_faces:
-            faces = last["faces"]
-            cells += [f"{faces['distance']:.3f}", f"{faces['floor_distance']:.3f}"]
-            cells += [f"{faces['found']:.0%}", f"{faces['floor_found']:.0%}"]
-        copies = "red" if metrics["memorization"]["red"] else "green"
-        cells += [f"{metrics[name]:.2f}" for name in ("precision", "recall", "coverage")] + [copies]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        row = [name, last["kimg"], last["minutes"]]
+        for network in ("inception", "effnet-lite0"):
+            score = last.get(network)
+            row += [[score["value"], *score["interval95"]], score["floor"]] if score else [None, None]
+        faces, metrics = last.get("faces") or {}, last["metrics"]
+        row += [faces.get(key) for key in ("distance", "floor_distance", "found", "floor_found")]
+        row += [metrics[key] for key in ("precision", "recall", "coverage")]
+        rows.append([*row, "red" if metrics["memorization"]["red"] else "green"])
+    return table(COLUMNS, rows)
 
 
 if __name__ == "__main__":

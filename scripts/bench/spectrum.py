@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from record import add_option, record, table, this_command
 
 from facegen.cnn.chroma import LUMA
 from facegen.data.dataset import FaceDataset
@@ -25,6 +26,7 @@ from facegen.training.saved_generator import load_generator
 
 IMAGES, RINGS, CHUNK = 2000, 8, 50
 #: BT.601, rows Y, Cb and Cr of R, G and B.
+PARTS = ("brightness, Y", "colour, Cb", "colour, Cr")
 YCBCR = np.array([LUMA, [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]])
 
 
@@ -32,6 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("generator", type=Path, nargs="+", help="a .safetensors file")
+    add_option(parser)
     options = parser.parse_args()
     faces = FaceDataset.open(options.dataset)
     training = faces.training_rows()
@@ -40,9 +43,15 @@ def main() -> None:
     edges = [f"{ring / RINGS:g}–{(ring + 1) / RINGS:g}" for ring in range(RINGS)]
     print(f"| images | of | {' | '.join(edges)} |\n|---|---|{'--:|' * RINGS}")
     sets = {str(path): drawn(path) for path in options.generator}
+    rows = []
     for name, images in {"real": faces.images[training[-IMAGES:]], **sets}.items():
-        for part, ratio in zip(("Y", "Cb", "Cr"), powers(images) / real, strict=True):
+        for part, ratio in zip(PARTS, powers(images) / real, strict=True):
             print(f"| {name} | {part} | {' | '.join(f'{value:.2f}' for value in ratio)} |")
+            rows.append([name, part, *ratio.tolist()])
+    if options.record:
+        columns = {"images": "", "of": "", **dict.fromkeys(edges, ".2f")}
+        title = "The power of brightness and colour in a generator's images over that in real faces, by frequency"
+        record(options.record, title=title, command=this_command(), tables={"power": table(columns, rows)})
 
 
 def drawn(path: Path) -> npt.NDArray[np.uint8]:

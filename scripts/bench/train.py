@@ -6,6 +6,7 @@
     python scripts/bench/train.py --compile --precision bf16
     python scripts/bench/train.py --profile           # where facegen's step spends its time
     python scripts/bench/train.py --recipe best       # another recipe's step, which has no plain peer
+    python scripts/bench/train.py --record train-speed   # writes docs/figures/train-speed.json
 
 All train the same networks (3,576,704 and 2,765,568 parameters) with the same batch, losses and optimizer on the same
 4,096 images. The plain loop is written as the tutorial has it: an ImageFolder of JPEG files through Resize, CenterCrop
@@ -32,6 +33,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
+from record import add_option, record, table, this_command
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def main() -> None:
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="facegen's sides; as the recipe says")
     parser.add_argument("--recipe", default="dcgan", help="of facegen's sides (dcgan)")
     parser.add_argument("--profile", action="store_true", help="print the step's dearest operations instead")
+    add_option(parser)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -81,6 +84,21 @@ def main() -> None:
                 rates[side].append(json.loads(output.splitlines()[-1])["images_per_sec"])
             describe(f"round {number + 1}", {side: rates[side][-1:] for side in sides})
     describe("median", rates)
+    if options.record:
+        keep(options.record, rates)
+
+
+def keep(name: str, rates: dict[str, list[float]]) -> None:
+    """Write the medians, and facegen's rate over the plain loop's, round by round."""
+    values = {side: round(median(each), 1) for side, each in rates.items()}
+    tables = {}
+    if "plain" in rates:
+        ratios = [ours / theirs for ours, theirs in zip(rates["facegen"], rates["plain"], strict=True)]
+        values["ratio"] = median(ratios)
+        rows = [[str(number), ratio] for number, ratio in enumerate(ratios, 1)]
+        tables["rounds"] = table({"round": "", "times as fast": ".2f"}, rows)
+    title = "Training, images per second: facegen's loop beside the plain loop of the PyTorch tutorial"
+    record(name, title=title, command=this_command(), values=values, tables=tables)
 
 
 def describe(what: str, rates: dict[str, list[float]]) -> None:

@@ -153,11 +153,9 @@ def test_a_misspelt_augmentation_names_the_near_one() -> None:
         load_recipe("quick").with_overrides({"augment": "colour"})
 
 
-def test_the_docs_have_every_recipe_and_every_field() -> None:
+def test_the_docs_have_every_recipe() -> None:
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     assert [name for name in recipe_names() if f"| `{name}` |" not in page] == []
-    fields = Recipe.__dataclass_fields__.values()
-    assert [field.name for field in fields if f"| {field.metadata['meaning']} |" not in page] == []
 
 
 def test_every_number_has_a_least_and_a_most() -> None:
