@@ -40,7 +40,7 @@ class ChromaLowPass(nn.Module):
     features do.
 
     Args:
-        cutoff: Cutoff of the filter. The spectra of CelebA at 64×64 suggest 0.7 (docs/training.md).
+        cutoff: Cutoff of the filter. The spectra of CelebA at 64×64 suggest 0.7 (docs/training-log.md).
     """
 
     kernel: Tensor
