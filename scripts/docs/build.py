@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Build the documentation as a site in build/site, with every warning an error: scripts/docs/build.py [FOLDER].
 
-Needs the extra docs: pip install '.[docs]'. Open build/site/index.html, or serve it: python -m http.server -d build/site
+It needs the extra docs: pip install '.[docs]'. Then open build/site/index.html.
 """
 
 from __future__ import annotations
