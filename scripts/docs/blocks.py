@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: Languages whose blocks are run or written. The others are only shown.
-LIVE = ("sh", "console", "python", "pycon", "toml", "csv")
+#: Languages whose blocks are run. The others are files, outputs or only shown.
+LIVE = ("sh", "console", "python", "pycon", "setup")
 #: A fence with its marks; or a setup, which is a comment and so not shown.
 _BLOCK = re.compile(
     r"^<!-- setup\n(?P<setup>.*?)^-->$"
@@ -29,7 +29,7 @@ _FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|csv))\n")
 #: What could be a command in a block that names no language.
 _COMMAND = re.compile(r"^(?:\$ |facegen \w)", re.MULTILINE)
 _EXIT = re.compile(r"#.*\bexit (\d+)\b")
-_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Block:
         reason: Why it is not run; None where it is.
         skipped: The programs whose lines are left out.
         is_output: Whether it is what the block of Python before it prints.
+        is_fresh: Whether it begins in a folder that earlier blocks of the page did not change.
     """
 
     language: str
@@ -79,6 +80,7 @@ class Block:
     reason: str | None = None
     skipped: tuple[str, ...] = ()
     is_output: bool = False
+    is_fresh: bool = False
 
     @property
     def file(self) -> str | None:
@@ -140,7 +142,7 @@ def read_page(path: str, text: str | None = None) -> DocumentedPage:
             page.faults.append(f"{place}: A block with commands names no language: sh or console.")
         if block.reason == "":
             page.faults.append(f"{place}: The mark is <!-- not run: REASON -->, with a reason.")
-        runs = block.language in (*LIVE, "setup") or block.is_output
+        runs = block.language in LIVE or block.file or block.is_output
         if runs and block.reason is None and not page.elsewhere:
             try:
                 block.key  # noqa: B018
@@ -158,14 +160,29 @@ def pages() -> list[str]:
     return [name for name in names if name not in ("CHANGELOG.md", "docs/api.md", "docs/cli.md")]
 
 
-def matches(said: str, printed: str, *, any_number: bool) -> bool:
-    """Whether a page says what was printed: ``…`` is any text, and spaces and line breaks do not count."""
+def difference(said: str, printed: str, *, any_number: bool) -> str | None:
+    """Return how a page's output differs from what was printed; None where it does not.
+
+    ``…`` is any text, and spaces and line breaks do not count.
+
+    Args:
+        said: The output that the page has.
+        printed: What was printed.
+        any_number: Whether any number is equal to any number.
+    """
 
     def plain(text: str) -> str:
         return _NUMBER.sub("0", flat(text)) if any_number else flat(text)
 
-    pattern = ".*?".join(re.escape(part) for part in re.split(" ?… ?", plain(said)))
-    return re.fullmatch(pattern, plain(printed), re.DOTALL) is not None
+    parts, found = re.split(" ?… ?", plain(said)), plain(printed)
+    if re.fullmatch(".*?".join(map(re.escape, parts)), found, re.DOTALL):
+        return None
+    place = 0
+    for part in parts:
+        if part not in found[place:]:
+            return f"Not printed: {part!r}"
+        place = found.index(part, place) + len(part)
+    return f"Printed, and not on the page: {found[place:]!r}" if found[place:] else "Something else was printed first."
 
 
 def flat(text: str) -> str:
@@ -187,12 +204,14 @@ def _blocks(text: str) -> Iterator[Block]:
         start = found.start("text")
         inside = re.sub(rf"^ {{0,{len(found['indent'])}}}", "", found["text"], flags=re.MULTILINE)
         line = text.count("\n", 0, start) + 1
-        yield Block(found["language"], inside, line, start, reason, skipped, "<!-- output -->" in marks)
+        is_output, is_fresh = "<!-- output -->" in marks, "<!-- fresh folder -->" in marks
+        yield Block(found["language"], inside, line, start, reason, skipped, is_output, is_fresh)
 
 
 def _command(line: str, output: str | None = None, place: tuple[int, int] | None = None) -> Command:
     ended = _EXIT.search(line)
-    return Command(line, int(ended[1]) if ended else 0, output, place)
+    failed = output is not None and re.search("^error: ", output, re.MULTILINE)
+    return Command(line, int(ended[1]) if ended else 2 if failed else 0, output, place)
 
 
 def _lines(text: str) -> list[Command]:

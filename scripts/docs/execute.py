@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from blocks import Block, Command, DocumentedPage, matches
+from blocks import Block, Command, DocumentedPage, difference
 from click.testing import CliRunner
-from world import inside, make_world, shrunk
+from world import forget_downloads, inside, make_world, shrunk
 
 from facegen.cli import main
 from facegen.cli.root import DEFECT
@@ -54,24 +54,23 @@ class Worlds:
     """A world, made at first use, and a copy of it for each page.
 
     Attributes:
-        folder: Where the world, the copies and the cache of reference statistics are.
+        folder: Where the world and its copies are.
     """
 
     folder: Path
     made: bool = field(default=False, init=False)
 
-    def copy(self, name: str) -> Path:
+    def fill(self, folder: Path) -> set[Path]:
+        """Make ``folder`` a copy of the world, whatever it holds. Return the folders that a stage may write to."""
         template = self.folder / "world"
         if not self.made:
             template.mkdir(parents=True)
-            with inside(template), shrunk(self.cache, set()):
+            with inside(template), shrunk(set()):
                 make_world(template, _must_work)
             self.made = True
-        return Path(shutil.copytree(template, self.folder / name))
-
-    @property
-    def cache(self) -> Path:
-        return self.folder / "cache"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(template, folder)
+        return {path.resolve() for path in folder.iterdir() if path.is_dir()}
 
 
 def _must_work(*words: str) -> None:
@@ -96,8 +95,8 @@ class Output:
     is_exact: bool
 
     @property
-    def matches(self) -> bool:
-        return matches(self.said, self.printed, any_number=not self.is_exact)
+    def difference(self) -> str | None:
+        return difference(self.said, self.printed, any_number=not self.is_exact)
 
 
 @dataclass
@@ -111,14 +110,18 @@ class Ran:
 def run_page(page: DocumentedPage, worlds: Worlds) -> Ran:
     """Run a page's blocks in order. It ends at the first fault: what follows builds on what came before."""
     ran = Ran()
-    folder = worlds.copy(re.sub(r"\W", "-", page.path))
-    provided = {path.resolve() for path in folder.iterdir() if path.is_dir()}
+    folder = worlds.folder / re.sub(r"\W", "-", page.path)
+    provided = worlds.fill(folder)
     space: dict[str, Any] = {"__name__": "page"}
     printed = ""
-    with inside(folder), shrunk(worlds.cache, provided):
+    with inside(folder), shrunk(provided):
         sys.path.insert(0, str(folder))
         for block in page.blocks:
             where = f"{page.path}:{block.line}"
+            if block.is_fresh:
+                provided.clear()
+                provided |= worlds.fill(folder)
+                os.chdir(folder)
             try:
                 if block.is_output:
                     _compare(ran, where, Output(_place(block), block.text, printed, is_exact=True))
@@ -146,8 +149,8 @@ def _place(block: Block) -> tuple[int, int]:
 
 def _compare(ran: Ran, where: str, output: Output) -> None:
     ran.outputs.append(output)
-    if not output.matches:
-        ran.faults.append(f"{where}: The page says:\n{output.said}\nand this was printed:\n{output.printed}")
+    if output.difference is not None:
+        ran.faults.append(f"{where}: {output.difference}\nThis was printed:\n{output.printed}")
 
 
 def _run_command(ran: Ran, where: str, command: Command) -> None:
@@ -180,6 +183,7 @@ def run_line(line: str) -> tuple[int, str]:
     if words[:3] == ["python", "-m", "facegen"]:
         words = words[2:]
     if words[0] == "facegen":
+        forget_downloads()
         outcome = CliRunner().invoke(main, words[1:], prog_name="facegen", env=variables)
         code, printed, results = outcome.exit_code, outcome.output, outcome.stdout
         if code == DEFECT or (outcome.exception is not None and not isinstance(outcome.exception, SystemExit)):

@@ -28,19 +28,23 @@ import facegen
 from facegen import console, notebook
 from facegen.cnn.registry import ARCHITECTURES
 from facegen.data.synthetic import render_faces
+from facegen.extractors import opening
 from facegen.extractors import table as extractor_table
 from facegen.grading.flags.table import FLAGS
-from facegen.scoring import metric_table
-from facegen.stages import autograder, grade, pack, plan, prepare, run, sample, train
+from facegen.metrics import extrapolation
+from facegen.metrics.denormalisation import PixelValues
+from facegen.scoring import evaluation, metric_table, scorer
+from facegen.stages import autograder, grade, pack, plan, prepare, run, sample, timelapse, train
 from facegen.submission import rules
+from facegen.training import outputs, starting
 from facegen.training import recipe as recipes
-from facegen.training import starting
 from facegen.watching.server import WatchServer
 
 #: Images of a submission, and at most of a sample.
 IMAGES = 8
 #: Thousands of images that a training shows: two steps.
 KIMG = 0.016
+_open = opening._open
 #: Values of options that a command line does not give.
 VARIABLES = {
     "FACEGEN_OFFLINE": "1",
@@ -85,28 +89,35 @@ per_day = 10
 
 
 @contextlib.contextmanager
-def shrunk(cache: Path, provided: set[Path]) -> Iterator[pytest.MonkeyPatch]:
+def shrunk(provided: set[Path]) -> Iterator[pytest.MonkeyPatch]:
     """Make facegen's commands and functions small until the block ends, and undo what a page registers.
 
     Args:
-        cache: The cache folder.
         provided: The outputs that the world provides. A stage that writes to one finds it absent: the page made none.
     """
     tables: tuple[dict[str, Any], ...] = (ARCHITECTURES, extractor_table._TABLE, FLAGS, metric_table._TABLE)
     before, modules, path = [dict(table) for table in tables], set(sys.modules), list(sys.path)
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**VARIABLES, "FACEGEN_CACHE": str(cache)}.items():
+        for name, value in {**VARIABLES, "FACEGEN_CACHE": str(Path.cwd() / ".cache")}.items():
             patch.setenv(name, value)
         for module in (starting, run):
             patch.setattr(module, "load_recipe", _small_recipe)
         for module in (autograder, grade, pack, run):
             patch.setattr(module, "limits_for", _small_limits)
         patch.setattr(run, "LIMITS", replace(rules.LIMITS, count=IMAGES))
+        patch.setattr(run, "seconds_of_training", lambda recipe, size, device: 600.0)  # it would train for five seconds
         patch.setattr(WatchServer, "serve_forever", _serve_once)
+        patch.setattr(outputs, "STANDING_LATENTS", 64)
+        patch.setattr(opening, "_open", _open_once)
+        for module, fewest in ((evaluation, "FEWEST"), (scorer, "FEWEST"), (extrapolation, "_FEWEST")):
+            patch.setattr(module, fewest, IMAGES)
+        # What the images of an untrained generator would be warned of.
+        patch.setattr(PixelValues, "sign", lambda values: None)
         shrinks: dict[Any, tuple[str, Callable[[dict[str, Any]], object]]] = {
             prepare: ("dataset", _few_drawn),
             train: ("run", _short),
-            plan: ("", lambda given: given.update(seconds=0.2)),
+            plan: ("run", lambda given: given.update(seconds=0.2)),
+            timelapse: ("", lambda given: given.update(seconds=0.2)),
             sample: ("images", lambda given: given.update(n=min(given.get("n", IMAGES), IMAGES))),
             grade: ("out", lambda given: None),
         }
@@ -128,6 +139,11 @@ def shrunk(cache: Path, provided: set[Path]) -> Iterator[pytest.MonkeyPatch]:
             sys.path[:] = path
             console.set_verbosity(console.NORMAL)
             notebook.on()
+
+
+def forget_downloads() -> None:
+    """Let the next command say again that a download failed, as the first of a process does."""
+    opening._failed_download = None
 
 
 @contextlib.contextmanager
@@ -162,6 +178,8 @@ def make_world(folder: Path, facegen: Callable[..., object]) -> None:
     facegen("prepare", "synthetic:12", "heldout", "--seed", "2")
     shutil.copytree("dataset", "faces")
     facegen("train", "celeba", "run", "--recipe", "dcgan")
+    (grid,) = Path("run/samples").glob("*.png")
+    shutil.copy(grid, grid.with_name("kimg-000004.000.png"))  # a timelapse takes two
     facegen("sample", "run", "images")
     for copy, name in (("run", "other-run"), ("images", "mine")):
         shutil.copytree(copy, name)
@@ -209,6 +227,11 @@ def _moodle(path: Path) -> None:
 def _small_recipe(name: str | Path) -> recipes.Recipe:
     """The recipe that is named, with networks of a few thousand weights, for two steps."""
     return recipes.load_recipe(name).with_overrides({**_SMALL, "kimg": KIMG, "minutes": 0.0})
+
+
+@functools.cache
+def _open_once(*given: Any) -> Any:
+    return _open(*given)
 
 
 def _small_limits(size: int) -> rules.Limits:
