@@ -203,17 +203,28 @@ def make_world(folder: Path, facegen: Callable[..., object]) -> None:
     (folder / "narrow.toml").write_text(_small_recipe("dcgan").to_toml(), encoding="utf-8")
 
 
-def _encoded(pixels: np.ndarray, format: str, **options: Any) -> bytes:
+def write_ffhq(count: int) -> None:
+    """Write FFHQ's tree with the images around number 60,000."""
+    for number, face in enumerate(render_faces(4, range(count)), 60_000 - count // 2):
+        path = Path(f"thumbnails128x128/{number // 1000 * 1000:05d}/{number:05d}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face).resize((128, 128)).save(path)
+
+
+def _encoded(pixels: np.ndarray, format: str) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, format, **options)
+    Image.fromarray(pixels).save(stream, format)
     return stream.getvalue()
 
 
 def _photographs(folder: Path, faces: np.ndarray) -> None:
-    """A phone's photographs, of several sizes, and one that facegen does not read."""
+    """A phone's photographs: of several sizes, each fourth on its side with a tag that says so, and one not read."""
     folder.mkdir()
     for number, face in enumerate(faces):
-        Image.fromarray(face).resize((200 + 2 * number, 320)).save(folder / f"IMG_{number:04d}.jpg")
+        picture, exif = Image.fromarray(face).resize((200 + 2 * number, 320)), Image.Exif()
+        if number % 4 == 0:
+            picture, exif[0x0112] = picture.rotate(90, expand=True), 6
+        picture.save(folder / f"IMG_{number:04d}.jpg", exif=exif)
     (folder / "IMG_0100.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
 
 
