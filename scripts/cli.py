@@ -21,11 +21,11 @@ _NO_BOUND = 1_000_000
 INTRODUCTION = """\
 # The command line
 
-`scripts/cli.py` writes this page from the commands' own help texts: change those, and run it again. `facegen COMMAND --help`
-prints the same.
+`facegen COMMAND --help` prints the same as this page. `scripts/cli.py` writes the page from the commands' help
+texts: to change it, change those and run the script.
 
-A value that an option does not give is taken from its environment variable, then from `facegen.toml` in the working folder
-(or the file that `--config` names), then from the default:
+**Where values come from.** If an option is not given, its value comes from its environment variable, then from
+`facegen.toml` in the working folder (or from the file that `--config` names), then from the default:
 
 ```toml
 # facegen.toml
@@ -33,6 +33,22 @@ A value that an option does not give is taken from its environment variable, the
 recipe = "laptop"
 minutes = 60.0
 ```
+
+An `extractor = "module:callable"` in such a file [runs that code](score.md#which-network-is-used), so run facegen
+in folders that you trust.
+
+**Output.** Results go to stdout, everything else to stderr. `NO_COLOR=1` turns colours off.
+
+| exit code | meaning |
+|--:|---|
+| 0 | The work is done. |
+| 1 | The work is done, and the answer is no: target missed, submission refused, or something wrong in `doctor`. |
+| 2 | The command was used wrongly, the input is bad, or something is missing. |
+| 70 | facegen has a defect. Please report it. |
+| 130 | The command was interrupted. Everything finished so far is kept. |
+
+**Completion.** `eval "$(_FACEGEN_COMPLETE=bash_source facegen)"` completes commands and options in bash. zsh and
+fish have `zsh_source` and `fish_source`.
 """
 
 
@@ -101,7 +117,8 @@ def _notes(option: click.Option) -> list[str]:
     kind = option.type
     if isinstance(kind, click.IntRange | click.FloatRange):
         low = None if kind.min is None else f"{'above' if kind.min_open else 'from'} {kind.min:,}"
-        high = None if kind.max is None or kind.max > _NO_BOUND else f"{'below' if kind.max_open else 'to'} {kind.max:,}"
+        unbounded = kind.max is None or kind.max > _NO_BOUND
+        high = None if unbounded else f"{'below' if kind.max_open else 'to'} {kind.max:,}"
         notes.append(f"A number {' '.join(filter(None, (low, high)))}.")
     if option.required:
         notes.append("Required.")
