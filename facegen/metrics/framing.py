@@ -143,8 +143,7 @@ ARRANGEMENTS: Mapping[str, str] = {
     "upside_down": "upside down",
     "turned_left": "turned to the left, as when height and width are exchanged",
     "turned_right": "turned to the right, as when height and width are exchanged",
-    "reshaped": "mixed up, with three small copies side by side and three rows of them: transpose [3, H, W] to "
-    "[H, W, 3] instead of reshaping it",
+    "reshaped": "mixed up into nine small copies, as when [3, H, W] is reshaped to [H, W, 3] instead of transposed",
 }
 
 
