@@ -234,7 +234,7 @@ class TestSentences:
         [
             (True, 1e-9, "copies suspected", "p < 0.001"),
             (False, 0.002, "a few images may be copies", "too few to call the set copied"),
-            (False, 0.4, "no sign of copies", "Chance can explain that."),
+            (False, 0.4, "no sign of copies", "That is no more than chance explains."),
         ],
     )
     def test_copies_in_words(

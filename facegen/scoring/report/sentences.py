@@ -28,7 +28,7 @@ class Badge:
 
 
 def badges(evaluation: Evaluation) -> list[Badge]:
-    """Return short answers: is the target met, was the extractor used in training, and are there copies?"""
+    """Return short answers on the target, on the extractor's part in training, and on copies."""
     score, interval, floor, found = (
         evaluation.score,
         evaluation.interval,
@@ -104,7 +104,7 @@ def copies(evaluation: Evaluation) -> list[str]:
     elif found.p_value < _UNUSUAL:
         meaning = "That is more than chance explains, but too few to call the set copied. Look at them below"
     else:
-        meaning = "Chance can explain that"
+        meaning = "That is no more than chance explains"
     exact = _exact(evaluation)
     same = (
         f" {exact:,} of them {'has' if exact == 1 else 'have'} exactly the features of a training or reference image."
