@@ -121,7 +121,8 @@ def memorization(generated: Features, training: Features, heldout: Features | No
     if new.sum() < LEAST_HELDOUT:
         return replace(
             panel,
-            uncalibrated=f"the check needs {LEAST_HELDOUT} real images without copies in training, but has {new.sum()}",
+            uncalibrated=f"the check needs {LEAST_HELDOUT} real images without copies in training, and there are "
+            f"{new.sum()}",
         )
     real, heldout_distances, heldout_rows = real[new], heldout_distances[new], heldout_rows[new]
 
