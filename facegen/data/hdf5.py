@@ -141,7 +141,7 @@ class Hdf5:
             for name in names:
                 item = file[self._real_names[name]]
                 if item.nbytes > LARGEST_IMAGE:
-                    yield UnreadableMember(name, f"{item.nbytes:,} bytes, more than an image has")
+                    yield UnreadableMember(name, f"{item.nbytes:,} bytes, too large for an image")
                     continue
                 self._require_held(item)
                 yield BytesMember(name, _encode(item[()], f"{item.name} in {self.path}"))

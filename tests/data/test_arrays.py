@@ -40,7 +40,7 @@ def test_grey_becomes_rgb_and_is_said(tmp_path: Path, shape: tuple[int, ...], ca
 
 def test_channels_first_are_said(tmp_path: Path, capsys: Any) -> None:
     open_container(store(tmp_path / "x", BYTES.transpose(0, 3, 1, 2).copy()))
-    assert "the channels are first" in capsys.readouterr().err
+    assert "the channels come first" in capsys.readouterr().err
 
 
 def test_a_fourth_channel_goes_the_way_of_a_png_with_transparency(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ NOT_IMAGES = {
     "features": (np.zeros((5, 2048), np.float32), r"float32 \[5, 2048\]"),
     "one image": (BYTES[0], r"that is one image"),
     "one image, channels first": (BYTES[0].transpose(2, 0, 1), r"3 grey images, or the channels of one"),
-    "two ways": (np.zeros((5, 3, 8, 3), np.uint8), r"second axis or the last"),
+    "two ways": (np.zeros((5, 3, 8, 3), np.uint8), r"either its second or its last axis"),
     "none": (BYTES[:0], r"holds no image"),
     "Fortran order": (np.asfortranarray(BYTES), r"Fortran order"),
     "several": ({"a": BYTES, "b": BYTES}, r"several arrays of images: a uint8 \[5, 8, 6, 3\], b uint8"),
@@ -141,7 +141,7 @@ def several(path: Path) -> Path:
 DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
     "npy, cut": (lambda path: cut(store(path, BYTES)), "cut short: 3 of its 5 images"),
     "npy, no header": (lambda path: cut(cut(cut(cut(cut(store(path, BYTES[:1])))))), "damaged|cut short|empty file"),
-    "npy, several": (several, r"goes on for \d+ bytes after its array uint8 \[2, 8, 6, 3\].*np.concatenate"),
+    "npy, several": (several, r"has \d+ bytes behind its array uint8 \[2, 8, 6, 3\].*np.concatenate"),
     "npz, cut": (lambda path: cut(store(path, {"a": BYTES})), "truncated or damaged"),
     "npz, a bit": (lambda path: spoilt(store(path, {"a": BYTES})), "CRC-32"),
     "npz, compressed, a bit": (lambda path: spoilt(compressed(path)), "damaged"),
