@@ -114,7 +114,7 @@ def _tar_damage(path: Path, problem: Exception, compression: str) -> FacegenErro
     if compression and (inside := _inside(path, compression)) is not None:
         kind = kind_of(inside)
         if kind is not TAR and kind is not ZEROS and inside:
-            what = "something that is not a tar" if kind is None else kind.name
+            what = "other data" if kind is None else kind.name
             return InputError(
                 f"{path} is {_COMPRESSED[compression]} that holds {what}, not a tar of images.",
                 "Unpack it and name the result, or name a folder or an archive of images.",

@@ -57,8 +57,8 @@ NOT_IMAGES = {
     "-1 to 1": (UNIT * 2 - 1, r"\(\(x \+ 1\) \* 127\.5\)\.round\(\)"),
     "0 to 255 as float": (BYTES.astype(np.float64), r"\(x\)\.round\(\)"),
     "0 to 255 as int": ({"arr_0": BYTES.astype(np.int64)}, r"np\.load\('x\.npz'\)\['arr_0'\]"),
-    "normalised by ImageNet's means": ((UNIT - 0.45) / 0.225, r"Bring it to 0 to 255"),
-    "not finite": (UNIT * np.float32(np.nan), r"Bring it to 0 to 255"),
+    "normalised by ImageNet's means": ((UNIT - 0.45) / 0.225, r"Scale (them|its values) to 0 to 255"),
+    "not finite": (UNIT * np.float32(np.nan), r"Scale (them|its values) to 0 to 255"),
     "features": (np.zeros((5, 2048), np.float32), r"float32 \[5, 2048\]"),
     "one image": (BYTES[0], r"that is one image"),
     "one image, channels first": (BYTES[0].transpose(2, 0, 1), r"3 grey images, or the channels of one"),
@@ -139,7 +139,7 @@ def several(path: Path) -> Path:
 
 
 DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "npy, cut": (lambda path: cut(store(path, BYTES)), "cut short: 3 of its 5 images"),
+    "npy, cut": (lambda path: cut(store(path, BYTES)), "cut short: it has 3 of its 5 images"),
     "npy, no header": (lambda path: cut(cut(cut(cut(cut(store(path, BYTES[:1])))))), "damaged|cut short|empty file"),
     "npy, several": (several, r"has \d+ bytes behind its array uint8 \[2, 8, 6, 3\].*np.concatenate"),
     "npz, cut": (lambda path: cut(store(path, {"a": BYTES})), "truncated or damaged"),

@@ -115,7 +115,7 @@ def test_a_vanished_file_ends_the_reading(store: Store, png: Png) -> None:
     path = store("faces", {"1.png": png(1)})
     (member,) = open_container(path).members(["1.png"])
     (path / "1.png").unlink()
-    with pytest.raises(EnvironmentProblem, match=r"1\.png, which was there before: No such file"):
+    with pytest.raises(EnvironmentProblem, match=r"1\.png, which existed a moment ago: No such file"):
         member.read()
 
 
@@ -341,7 +341,7 @@ def test_weights_in_place_of_images_are_called_what_they_are(tmp_path: Path) -> 
         ),
         ("a.tar.bz2", bz2.compress(b"<html>quota"), "a bzip2 file that holds an HTML page"),
         ("a.tar.xz", lzma.compress(b"\xff\xd8\xff\xe0" * 99), " an xz file that holds a JPEG image"),
-        ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999, mtime=0), "a gzip file that holds something that is no tar"),
+        ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999, mtime=0), "a gzip file that holds other data, not a tar"),
         ("a.tar.gz.aa", gzip.compress(b"ustar" * 999, mtime=0)[:-20], "a volume of a split archive"),
     ],
 )

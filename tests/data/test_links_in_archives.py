@@ -213,7 +213,7 @@ def test_what_follows_a_tar_and_is_none_is_refused_in_words(
 ) -> None:
     path = store(f"faces.tar{compression}", {"1.png": png(1)})
     path.write_bytes(path.read_bytes() + tail)
-    with pytest.raises(InputError, match=r"does not end where its tar archive ends: from .*byte [\d,]+"):
+    with pytest.raises(InputError, match=r"does not end where its tar archive ends: other data follow .*byte [\d,]+"):
         open_container(path)
 
 

@@ -136,8 +136,8 @@ def test_fid_says_it_once_for_each_source_and_in_its_json(
     reference = store("reference", {f"{at}.png": png(at + 9) for at in range(3)} | {"rest.zip": b"x", "a.txt": b"x"})
     store("images.zip", {f"images/{at}.png": png(at) for at in range(5)})
     outcome = facegen("fid", images, "--reference", reference, "--json")
-    assert outcome.stderr.count("its unpacking may have been cut short") == 1
-    assert sum("its unpacking may have been cut short" in said for said in json.loads(outcome.stdout)["warnings"]) == 1
+    assert outcome.stderr.count("its unpacking may have stopped early") == 1
+    assert sum("its unpacking may have stopped early" in said for said in json.loads(outcome.stdout)["warnings"]) == 1
     said = [warning for warning in json.loads(outcome.stdout)["warnings"] if warning.startswith("Of ")]
     assert [str(path) in sentence for path, sentence in zip((images, reference), said, strict=True)] == [True, True]
     assert [outcome.stderr.count(f"in {path} 3 are taken") for path in (images, reference)] == [1, 1]

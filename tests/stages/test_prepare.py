@@ -472,7 +472,7 @@ def removed(path: Path) -> None:
     [
         ("archive", removed, r"Cannot read .*faces\.zip: No such file", True),
         ("archive", changed, r"faces\.zip changed while it was read", False),
-        ("damaged", removed, r"Cannot read .*photos.*, which was there before: No such file", True),
+        ("damaged", removed, r"Cannot read .*photos.*, which existed a moment ago: No such file", True),
         ("damaged", changed, r"photos changed while it was read", False),
     ],
 )
