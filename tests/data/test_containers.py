@@ -223,7 +223,7 @@ def test_a_half_unpacked_folder_beside_its_archive_is_warned_of(
     archive = store(form, files)
     assert len(open_container(tmp_path / source).names) == 2
     (said,) = told(tmp_path / source)
-    assert said.startswith(f"{tmp_path / 'faces'} holds 2 images and {form} beside it 3: ")
+    assert said.startswith(f"{tmp_path / 'faces'} holds 2 images, but {form} beside it holds 3: ")
     assert said.endswith(f"name {archive}.")
     store("faces", files)
     assert told(tmp_path / source) == []
@@ -237,7 +237,7 @@ def test_a_part_of_a_half_unpacked_archive(store: Store, png: Png, tmp_path: Pat
     store("archive.zip", other | {f"{own}img/img/{at}.png": png(at) for at in range(2)})
     assert told(tmp_path / source) == []
     store("archive.zip", other | {f"{own}img/img/{at}.png": png(at) for at in range(3)})
-    assert f"{tmp_path / source} holds 2 images and archive.zip beside it 3" in told(tmp_path / source)[0]
+    assert f"{tmp_path / source} holds 2 images, but archive.zip beside it holds 3" in told(tmp_path / source)[0]
 
 
 @pytest.mark.parametrize("root", ["celeba/img_align_celeba", "Img/img_align_celeba"])
@@ -246,7 +246,7 @@ def test_celebas_own_folder_half_unpacked(store: Store, png: Png, tmp_path: Path
     store(root, {"1.jpg": png(1)})
     store(f"{root}.zip", files)
     assert len(open_container(tmp_path).names) == 1
-    assert f"{tmp_path / root} holds 1 image and img_align_celeba.zip beside it 3" in told(tmp_path)[0]
+    assert f"{tmp_path / root} holds 1 image, but img_align_celeba.zip beside it holds 3" in told(tmp_path)[0]
 
 
 def test_an_empty_folder_beside_its_archive_is_no_obstacle(store: Store, png: Png, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_another_file_of_the_machine_is_not_opened(
     other = write(tmp_path / "secret.h5", {"images": BYTES})
     with h5py.File(tmp_path / "x.h5", "w") as file:
         refer(file, other)
-    with pytest.raises(InputError, match=r"x\.h5 refers to other files, which facegen does not open: images .*secret\.h5"):
+    with pytest.raises(InputError, match=r"x\.h5 refers to other files, which facegen does not open: .*secret\.h5"):
         open_container(tmp_path / "x.h5")
     with h5py.File(tmp_path / "x.h5", "a") as file:
         file["own"] = BYTES[:2]
@@ -194,5 +194,5 @@ def test_groups_are_no_deeper_than_anybody_makes_them(tmp_path: Path) -> None:
 def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset(b"\xfaces", data=BYTES)
-    with pytest.raises(InputError, match=r"x\.h5 has a name that is no UTF-8"):
+    with pytest.raises(InputError, match=r"x\.h5 has a name that is not UTF-8"):
         open_container(tmp_path / "x.h5")
