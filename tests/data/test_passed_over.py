@@ -42,11 +42,11 @@ def test_the_report_of_39_files(form: str, store: Store, png: Png) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "remedy"),
     [
-        ("1.heif", b"x", "Convert the .heif to PNG"),
-        ("1.CR2", b"x", "Convert the .cr2 to PNG"),
-        ("1.jxl", b"x", "Convert the .jxl to PNG"),
-        ("1.svg", b"<svg/>", "Convert the .svg to PNG"),
-        ("film.mp4", b"x", "Convert the .mp4 to PNG"),
+        ("1.heif", b"x", "To include the .heif, convert them to PNG"),
+        ("1.CR2", b"x", "To include the .cr2, convert them to PNG"),
+        ("1.jxl", b"x", "To include the .jxl, convert them to PNG"),
+        ("1.svg", b"<svg/>", "To include the .svg, convert them to PNG"),
+        ("film.mp4", b"x", "To include the .mp4, convert them to PNG"),
         ("1.jpg-large", JPEG, "To include the .jpg-large, end their names in .jpg"),
         ("1.jpg@v1", JPEG, "To include the .jpg@v1, end their names in .jpg"),
         ("d.1/face", JPEG, "To include the files without a suffix, end their names in .jpg"),
@@ -60,7 +60,7 @@ def test_pictures_and_archives_are_said_with_the_way_on(
     form: str, name: str, data: bytes, remedy: str, store: Store, png: Png
 ) -> None:
     said = warnings_of(store(form, {"1.png": png(1), name: data}))
-    assert "Of 2 files" in said and "1 is taken" in said and remedy in said
+    assert "1 of 2 files" in said and "is read as images" in said and remedy in said
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_images_that_a_dot_hides_are_said_and_what_macos_makes_is_not(form: str,
 
 
 def test_where_everything_is_left_out_the_error_says_what_there_is(store: Store) -> None:
-    with pytest.raises(InputError, match=r"It holds 2 \.heic and 1 \.txt\. Convert the \.heic"):
+    with pytest.raises(InputError, match=r"It holds 2 \.heic and 1 \.txt\. To include the \.heic, convert"):
         open_container(store("faces", {"1.heic": b"x", "2.HEIC": b"x", "a.txt": b"x"}))
 
 
@@ -123,7 +123,7 @@ def test_prepare_says_it_once_and_keeps_it_in_the_manifest(
 ) -> None:
     path = store("faces", {"1.png": png(1), "2.heic": b"x", "more.zip": b"x", "a.txt": b"x"})
     outcome = facegen("prepare", path, tmp_path / "out", "--size", "8")
-    assert outcome.stderr.count("Of 4 files in") == 1 and "more.zip" in outcome.stderr
+    assert outcome.stderr.count("1 of 4 files in") == 1 and "more.zip" in outcome.stderr
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["passed_over"] == {".heic": 1, ".txt": 1, ".zip": 1}
 
@@ -140,7 +140,7 @@ def test_fid_says_it_once_for_each_source_and_in_its_json(
     assert sum("its unpacking may have stopped early" in said for said in json.loads(outcome.stdout)["warnings"]) == 1
     said = [warning for warning in json.loads(outcome.stdout)["warnings"] if warning.startswith("Of ")]
     assert [str(path) in sentence for path, sentence in zip((images, reference), said, strict=True)] == [True, True]
-    assert [outcome.stderr.count(f"in {path} 3 are taken") for path in (images, reference)] == [1, 1]
+    assert [outcome.stderr.count(f"in {path} are read as images") for path in (images, reference)] == [1, 1]
 
 
 def test_grade_says_it_once_though_the_reference_is_the_training_images_too(
@@ -155,4 +155,4 @@ def test_grade_says_it_once_though_the_reference_is_the_training_images_too(
     faces = store("faces", {f"{at}.png": png(at) for at in range(3)} | {"4.heic": b"x"})
     (tmp_path / "s1.tar.gz").write_bytes(b"none")
     words = ("grade", tmp_path / "s1.tar.gz", "--reference", faces, "--train", faces, "--out", tmp_path / "out")
-    assert facegen(*words).stderr.count(f"in {faces} 3 are taken") == 1
+    assert facegen(*words).stderr.count(f"in {faces} are read as images") == 1
