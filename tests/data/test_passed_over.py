@@ -138,7 +138,7 @@ def test_fid_says_it_once_for_each_source_and_in_its_json(
     outcome = facegen("fid", images, "--reference", reference, "--json")
     assert outcome.stderr.count("its unpacking may have stopped early") == 1
     assert sum("its unpacking may have stopped early" in said for said in json.loads(outcome.stdout)["warnings"]) == 1
-    said = [warning for warning in json.loads(outcome.stdout)["warnings"] if warning.startswith("Of ")]
+    said = [warning for warning in json.loads(outcome.stdout)["warnings"] if "are read as images" in warning]
     assert [str(path) in sentence for path, sentence in zip((images, reference), said, strict=True)] == [True, True]
     assert [outcome.stderr.count(f"in {path} are read as images") for path in (images, reference)] == [1, 1]
 
