@@ -40,7 +40,7 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
     "--split",
     type=click.Choice(["train", "valid", "test", "all"]),
     default="all",
-    help="Keep only one split. All but 'all' need a partition.",
+    help="Keep only one split. 'train', 'valid' and 'test' need a partition.",
 )
 @click.option(
     "--crop",

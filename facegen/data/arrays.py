@@ -198,7 +198,9 @@ def choose(arrays: Mapping[str, tuple[Sequence[int], np.dtype[Any]]], where: str
         raise InputError(
             f"{where} holds statistics (mu and sigma), not images.", "Pass it to an option for statistics: --reference."
         )
-    raise InputError(f"{where} holds no array of images (uint8 [N, H, W, 3]). It holds {held}.")
+    raise InputError(
+        f"{where} holds no array of images (uint8 [N, H, W, 3]). It holds {held}.", "Name a file of images."
+    )
 
 
 @dataclass(frozen=True)

@@ -271,5 +271,7 @@ def _encode(value: Any, where: str) -> bytes:
     if pixels.ndim != 3:
         return _bytes_of(value)
     if pixels.dtype != np.uint8:
-        raise InputError(f"{where} is {in_words(pixels.shape, pixels.dtype)}, not uint8 [H, W, 3].")
+        raise InputError(
+            f"{where} is {in_words(pixels.shape, pixels.dtype)}, not uint8 [H, W, 3].", "Save every image as uint8."
+        )
     return Layout(1, pixels.shape).encode(np.ascontiguousarray(pixels))

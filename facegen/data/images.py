@@ -23,6 +23,8 @@ from facegen.data.pixels import PixelArray
 from facegen.data.rgb import pytorch_fid_rgb
 from facegen.errors import InputError
 
+_REPAIR = "Repair the image, or remove it."
+
 
 class Picture(NamedTuple):
     """An image with its name, its pixels and what the file says of its origin.
@@ -94,7 +96,9 @@ class ImageCollection:
                 count.add(decoded.image.width * decoded.image.height)
                 yield Picture(member.name, np.array(decoded.image), origin_of(data), decoded.notes)
             except Unreadable as problem:
-                raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
+                raise InputError(
+                    f"Cannot read the image {member.name} in {self.path}: {problem.reason}.", _REPAIR
+                ) from problem
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -145,7 +149,9 @@ class ImageCollection:
             try:
                 data = member.read()
             except Unreadable as problem:
-                raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
+                raise InputError(
+                    f"Cannot read the image {member.name} in {self.path}: {problem.reason}.", _REPAIR
+                ) from problem
             # Lengths come first, so that no two folders give the same bytes.
             name = member.name.encode()
             digest.update(len(name).to_bytes(8, "big") + name + len(data).to_bytes(8, "big") + data)
@@ -161,7 +167,7 @@ def open_images(path: Path) -> ImageCollection:
     if is_dataset(path):
         dataset = FaceDataset.open(path)
         if not len(dataset):
-            raise InputError(f"The dataset {path} holds no image.")
+            raise InputError(f"The dataset {path} holds no image.", "Prepare it again from images.")
         dataset.verify()
         return ImageCollection(path, "dataset", dataset)
     container = open_container(path)

@@ -28,7 +28,7 @@ _FILE_NAME = re.compile(
     r"list_eval_partition(?:[ _-]*(?:copy|\(\d+\)|\d+))*(?:\.(?:txt|csv|tsv))*(?:\.(?:zip|gz))?",
     re.IGNORECASE | re.ASCII,
 )
-_REMEDY = "It should be CelebA's list_eval_partition.txt."
+_REMEDY = "Name CelebA's list_eval_partition.txt, or a table of image names and 0, 1 or 2."
 _CODES = {f"{code}{fraction}": split for code, split in enumerate(SPLITS) for fraction in ("", ".0")}
 #: The same as words, in lower case, which other programs write.
 _CODES |= dict.fromkeys(("train", "training"), "train")

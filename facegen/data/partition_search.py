@@ -24,6 +24,7 @@ from facegen.printable import printable
 
 #: The names of CelebA's file and Kaggle's. They come before copies with other names.
 _OWN_NAMES = ("list_eval_partition.txt", "list_eval_partition.csv")
+_UNPACK = "Unpack the file, and name it with --partition."
 _FOLDERS = frozenset({"eval", "anno", "celeba"})
 
 
@@ -67,7 +68,7 @@ def _read_member(archive: Zip | Tar, name: str) -> Partition:
             raise Unreadable(f"it has more than {MOST_BYTES:,} bytes")
         return parse_partition(data, label)
     except Unreadable as problem:
-        raise InputError(f"Cannot read the partition {label}: {problem.reason}.") from problem
+        raise InputError(f"Cannot read the partition {label}: {problem.reason}.", _UNPACK) from problem
 
 
 def _around(container: Container) -> list[Path]:

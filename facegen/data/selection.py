@@ -48,7 +48,9 @@ def select(source: Source, partition: Path | None, split: str, limit: int | None
     if partition is None and isinstance(source, StoredImages) and (told := splits_told(source.container)):
         chosen = [name for name in names if split in ("all", told[name])]
         if not chosen:
-            raise InputError(f"None of the {len(names):,} images of {source.label} is in the {split} split.")
+            raise InputError(
+                f"None of the {len(names):,} images of {source.label} is in the {split} split.", "Use another --split."
+            )
         return Selection(chosen[:limit], told, None)
     if partition is not None:
         table = read_partition(partition)
@@ -78,7 +80,8 @@ def select(source: Source, partition: Path | None, split: str, limit: int | None
     chosen = [name for name in splits if split in ("all", splits[name])]
     if not chosen:
         raise InputError(
-            f"None of the {len(names):,} images of {source.label} is in the {split} split of {table.label}."
+            f"None of the {len(names):,} images of {source.label} is in the {split} split of {table.label}.",
+            "Use another --split, or name another partition with --partition.",
         )
     return Selection(chosen[:limit], splits, table.sha256, left_out)
 

@@ -246,7 +246,7 @@ def _check_options(size: int, limit: int | None, split: str, crop: int | None, s
     if size > LARGEST_SIZE:
         raise InputError(f"The size {size:,} is more than {LARGEST_SIZE:,} pixels.", "Choose a smaller --size.")
     if not 0 <= seed < 1 << 64:
-        raise InputError(f"The seed {seed} is not from 0 to 2⁶⁴ − 1.", "Choose another --seed.")
+        raise InputError(f"The seed {seed} is outside 0 to 2⁶⁴ − 1.", "Choose another --seed.")
     if split not in (*SPLITS, "all"):
         raise InputError(f"There is no split {split!r}.", f"Choose one of {', '.join(SPLITS)} and all.")
 
@@ -375,4 +375,5 @@ def _tell(prepared: PrepareResult, manifest: dict[str, Any]) -> None:
     if skipped := manifest["skipped"]:
         shown = "; ".join(f"{skip['name']} ({skip['reason']})" for skip in skipped[:_SHOWN_SKIPS])
         more = f"; and {len(skipped) - _SHOWN_SKIPS:,} more" if len(skipped) > _SHOWN_SKIPS else ""
-        console.warn(f"{len(skipped):,} unreadable, skipped and listed in manifest.json: {shown}{more}.")
+        images = "image" if len(skipped) == 1 else "images"
+        console.warn(f"Skipped {len(skipped):,} unreadable {images}, listed in manifest.json: {shown}{more}.")

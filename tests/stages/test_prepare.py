@@ -290,7 +290,7 @@ def test_unreadable_image_is_skipped_and_listed(damaged: Path, tmp_path: Path, c
     (skipped,) = FaceDataset.open(tmp_path / "out").manifest["skipped"]
     assert skipped["name"] == "2.png"
     assert skipped["reason"]
-    assert "warning: 1 unreadable, skipped and listed in manifest.json: 2.png" in capsys.readouterr().err
+    assert "warning: Skipped 1 unreadable image, listed in manifest.json: 2.png" in capsys.readouterr().err
 
 
 def test_strict_makes_it_fatal_and_writes_nothing(damaged: Path, tmp_path: Path) -> None:
