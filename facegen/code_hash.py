@@ -20,7 +20,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 #: Modules that say, store or place results, and compute none.
-_ASIDE = frozenset({"facegen.code_hash", "facegen.console", "facegen.device", "facegen.errors", "facegen.files"})
+_ASIDE = frozenset(
+    {
+        "facegen.code_hash",
+        "facegen.console",
+        "facegen.device",
+        "facegen.errors",
+        "facegen.files",
+        "facegen.language",
+    }
+)
 
 
 @cache

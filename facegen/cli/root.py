@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import facegen
-from facegen import console
+from facegen import console, language
 from facegen.errors import EnvironmentProblem, FacegenError, InputError, in_words
 from facegen.extensions import load_extensions
 from facegen.toml_file import read_toml
@@ -333,11 +333,16 @@ def _as_typed(option: click.Option, value: Any, sets: str) -> Any:
     type=click.Path(path_type=Path, dir_okay=False),
     help="TOML file of defaults, a table a command; facegen.toml in the working folder is read by itself.",
 )
+@click.option(
+    "--lang",
+    type=click.Choice(language.LANGUAGES),
+    help="Language of what pack says, and of rejections and feedback; that of the environment (LANG) if not given.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Only results, warnings and errors.")
 @click.version_option(facegen.__version__, prog_name="facegen")
 @click.pass_context
-def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) -> None:
+def main(ctx: click.Context, config: Path | None, lang: str | None, verbose: bool, quiet: bool) -> None:
     """Generate faces with a GAN and measure them honestly.
 
     From photographs to a graded tarball: prepare, train, sample, fid, pack, grade; `facegen run` does it all.
@@ -347,6 +352,7 @@ def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) ->
     submission refused, something wrong with this machine); 2 wrong usage, bad input or missing environment; 70 a
     defect of facegen; 130 interrupted.
     """
+    language.choose(lang)
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet exclude each other.")
     console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)
