@@ -234,7 +234,7 @@ def warn(message: str) -> None:
 
 def error(problem: FacegenError) -> None:
     """An expected failure on stderr: the sentence, then the remedy."""
-    is_translated = isinstance(problem.message, Message)
+    is_translated = isinstance(problem.message, Message) or isinstance(problem.remedy, Message)
     said = translate("error: {message}", message=str(problem)) if is_translated else f"error: {problem}"
     _say(said, style="bold red")
 

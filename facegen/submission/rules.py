@@ -179,16 +179,8 @@ class Code(str, Enum):
         code._meaning, code._remedy = meaning, remedy
         return code
 
-    NOT_GZIP = (
-        "not_gzip",
-        mark("The file is not gzip-compressed."),
-        mark("Make the tarball with: facegen pack"),
-    )
-    DAMAGED = (
-        "damaged",
-        mark("The file is incomplete or corrupt."),
-        mark("Pack and upload it again."),
-    )
+    NOT_GZIP = ("not_gzip", mark("The file is not gzip-compressed."), mark("Make the tarball with: facegen pack"))
+    DAMAGED = ("damaged", mark("The file is incomplete or corrupt."), mark("Pack and upload it again."))
     TOO_LARGE = (
         "too_large",
         mark("The archive is far larger than the images need."),
@@ -209,21 +201,13 @@ class Code(str, Enum):
         mark("Two members have the same name (upper and lower case count as the same)."),
         mark("Give every image a name of its own."),
     )
-    FOREIGN_MEMBER = (
-        "foreign_member",
-        mark("A member is not an image."),
-        mark("Leave everything but the images out."),
-    )
+    FOREIGN_MEMBER = ("foreign_member", mark("A member is not an image."), mark("Leave everything but the images out."))
     WRONG_COUNT = (
         "wrong_count",
         mark("The number of images is not {count:,}."),
         mark("Submit exactly {count:,} images."),
     )
-    WRONG_FORMAT = (
-        "wrong_format",
-        mark("An image is not a still PNG or JPEG."),
-        mark("Save the images as PNG."),
-    )
+    WRONG_FORMAT = ("wrong_format", mark("An image is not a still PNG or JPEG."), mark("Save the images as PNG."))
     WRONG_SIZE = (
         "wrong_size",
         mark("An image is not {resolution} pixels."),
@@ -234,21 +218,13 @@ class Code(str, Enum):
         mark("An image is not 8-bit RGB."),
         mark("Save the images as 8-bit RGB without transparency."),
     )
-    BAD_IMAGE = (
-        "bad_image",
-        mark("An image cannot be decoded."),
-        mark("Save the image again."),
-    )
+    BAD_IMAGE = ("bad_image", mark("An image cannot be decoded."), mark("Save the image again."))
     BAD_NAME = (
         "bad_name",
         mark("The file is not called <student_number>{suffix}."),
         mark("Name it with your student number (letters, digits, - and _), then {suffix}."),
     )
-    EMPTY = (
-        "empty",
-        mark("The file holds no image."),
-        mark("Submit exactly {count:,} images."),
-    )
+    EMPTY = ("empty", mark("The file holds no image."), mark("Submit exactly {count:,} images."))
     NOT_GENERATOR = (
         "not_generator",
         mark("The file is not a generator that facegen wrote."),
