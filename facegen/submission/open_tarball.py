@@ -124,5 +124,5 @@ def _unreadable(path: Path, problem: OSError) -> UnreadableTarball:
     why = problem.strerror or in_words(problem)
     return UnreadableTarball(
         translate("Cannot read {path}: {problem}.", path=str(path), problem=why),
-        translate("Change its permissions so that it can be read, and run it again."),
+        translate("Make the file readable, and run it again."),
     )
