@@ -78,8 +78,8 @@ def pack(
 ) -> PackResult:
     """Pack the 1,000 images in the folder ``images`` as ``out/<student_number>.tar.gz``.
 
-    The tarball is read back by the grader's own reader before it appears under its name. So every rule for which
-    :func:`facegen.grade` would reject it is checked here.
+    Everything that :func:`facegen.grade` would reject is refused here: the grader's own reader reads the tarball back
+    before the file gets its name.
 
     Some courses draw the images themselves. For them, pass a run and a ``seed``: the run's generator is packed as
     ``out/<student_number>.safetensors``.
@@ -93,7 +93,8 @@ def pack(
 
     Raises:
         InputError: ``images`` is not a folder of images, or has no generator; the student number cannot name a file;
-            no course can ask for the size; or ``out`` has a file of that name that ``pack`` did not make.
+            the size is not a multiple of 32 or is above 4,096; or ``out`` has a file of that name that ``pack`` did not
+            make.
         Rejection: A rule is broken; ``code`` says which. Nothing is written.
     """
     images, out = Path(images), Path(out)

@@ -148,7 +148,7 @@ def _contents(stream: GzipStream, size: int, name: str) -> bytes:
 
 
 def _extended(stream: GzipStream, header: _Header, limits: Limits, name: bool = False) -> bytes:
-    """Return the contents of an extended header. Those of a long name may be as long as a name, and no longer."""
+    """Return the contents of an extended header. With ``name``, it holds a long name, which has a cap of its own."""
     if name and header.size > limits.name_bytes + BLOCK:
         raise _long_name(limits)
     if header.size > _HEADER_READ:
