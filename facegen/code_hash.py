@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 #: Modules that print, store or locate results, but do not compute any.
-_ASIDE = frozenset({"facegen.code_hash", "facegen.console", "facegen.device", "facegen.errors", "facegen.files"})
+_ASIDE = frozenset(
+    {
+        "facegen.code_hash",
+        "facegen.console",
+        "facegen.device",
+        "facegen.errors",
+        "facegen.files",
+        "facegen.language",
+    }
+)
 
 
 @cache

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from facegen import notebook
 from facegen.errors import EnvironmentProblem, FacegenError
+from facegen.language import Message, translate
 from facegen.printable import json_text, plainer, printable, printable_lines, shortened
 
 if TYPE_CHECKING:
@@ -227,12 +228,16 @@ def detail(message: str) -> None:
 
 def warn(message: str) -> None:
     """Print a warning to stderr, even with ``--quiet``."""
-    _say(f"warning: {message}", style=_WARNING)
+    is_translated = isinstance(message, Message)
+    said = translate("warning: {message}", message=message) if is_translated else f"warning: {message}"
+    _say(said, style=_WARNING)
 
 
 def error(problem: FacegenError) -> None:
     """Print an expected failure to stderr: the sentence, then the remedy."""
-    _say(f"error: {problem}", style="bold red")
+    is_translated = isinstance(problem.message, Message) or isinstance(problem.remedy, Message)
+    said = translate("error: {message}", message=str(problem)) if is_translated else f"error: {problem}"
+    _say(said, style="bold red")
 
 
 def defect(problem: BaseException, message: str, versions: str) -> None:

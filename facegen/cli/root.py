@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import facegen
-from facegen import console
+from facegen import console, language
 from facegen.errors import EnvironmentProblem, FacegenError, InputError, in_words
 from facegen.extensions import load_extensions
 from facegen.toml_file import read_toml
@@ -333,11 +333,16 @@ def _as_typed(option: click.Option, value: Any, sets: str) -> Any:
     type=click.Path(path_type=Path, dir_okay=False),
     help="TOML file with defaults, one table per command. facegen.toml in the working folder is read automatically.",
 )
+@click.option(
+    "--lang",
+    type=click.Choice(language.LANGUAGES),
+    help="Language of pack's messages, rejections and feedback. By default that of the environment (LANG).",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print more details to stderr.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
 @click.version_option(facegen.__version__, prog_name="facegen")
 @click.pass_context
-def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) -> None:
+def main(ctx: click.Context, config: Path | None, lang: str | None, verbose: bool, quiet: bool) -> None:
     """Generate faces with a GAN and measure them.
 
     The commands lead from photographs to a graded tarball: prepare, train, sample, fid, pack, grade. `facegen run`
@@ -347,6 +352,7 @@ def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) ->
     missed, submission refused, something wrong with this machine); 2 wrong usage, bad input or a missing requirement;
     70 a defect of facegen; 130 interrupted.
     """
+    language.choose(lang)
     if verbose and quiet:
         raise click.UsageError("--verbose and --quiet cannot be combined.")
     console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)

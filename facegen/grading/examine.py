@@ -23,6 +23,7 @@ from facegen.grading.flags import code_of_measures, measured_of
 from facegen.grading.found import Found
 from facegen.grading.outcome import pictures_jpeg, sheet_jpeg
 from facegen.grading.store import Store
+from facegen.language import restored, stored
 from facegen.scoring.image_checks import ImageProperties, PropertyCollector
 from facegen.submission.open_tarball import OpenTarball, UnreadableTarball, open_tarball
 from facegen.submission.reader import Submission, read_tarball
@@ -185,7 +186,7 @@ class Examiner:
         try:
             submission = self.reader(file, student_number, self.limits)
         except Rejection as rejection:
-            self.store.keep_fields(refused, {"code": rejection.code.name, "message": rejection.message}, name)
+            self.store.keep_fields(refused, {"code": rejection.code.name, "message": stored(rejection.message)}, name)
             raise
         if known is None:
             known = self._look_at(kept, name, submission, file.sha256)
@@ -226,7 +227,8 @@ class Examiner:
                 **{f"measure {code}": array for code, array in measured.items()},
             }
             origin = [submission.origin.sampling, submission.origin.trained_against]
-            fields = {"names": known.names, "notes": known.notes, "likeness": known.likeness, "origin": origin}
+            notes = [stored(note) for note in known.notes]
+            fields = {"names": known.names, "notes": notes, "likeness": known.likeness, "origin": origin}
             self.store.keep_arrays(kept, arrays, fields, name)
         return known
 
@@ -244,7 +246,7 @@ class Examiner:
                 sha256,
                 kept.name,
                 tuple(fields["names"]),
-                tuple(fields["notes"]),
+                tuple(map(restored, fields["notes"])),
                 Origin(*fields["origin"]),
                 Fingerprints(arrays["pixels"], arrays["hashes"], arrays["mirrored"]),
                 collector.properties(),
@@ -253,14 +255,14 @@ class Examiner:
                 _under("measure", arrays),
                 fields["likeness"],
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def _rejection(self, refused: Path) -> Rejection | None:
-        stored = self.store.fields(refused)
+        fields = self.store.fields(refused)
         try:
-            return None if stored is None else Rejection(Code[stored["code"]], stored["message"], self.limits)
-        except KeyError:
+            return None if fields is None else Rejection(Code[fields["code"]], restored(fields["message"]), self.limits)
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
 

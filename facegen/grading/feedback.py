@@ -20,6 +20,7 @@ from facegen.grading.flags.copies import SHARED_WITH
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.page import median_of, page_of, place_of, scale_of_score, sharing
 from facegen.grading.rows import LeaderboardRow
+from facegen.language import translate_count
 from facegen.submission.rules import check_student_number
 
 #: A page says that it is one of these: a folder that holds others is not replaced.
@@ -118,8 +119,11 @@ def _page(row: LeaderboardRow, shown: ShownRow, axis: Axis, words: dict[str, Any
 
 
 def _merged(code: str, flags: Sequence[Flag]) -> Flag:
-    others = len(flags)
-    message = f"Images look the same as ones of {others} other submission{'s' * (others != 1)}."
+    message: str = translate_count(
+        "Images look the same as ones of 1 other submission.",
+        "Images look the same as ones of {count} other submissions.",
+        len(flags),
+    )
     if code == SHARED_WITH.code:
         code = "shared_with_others"
     elif code in FLAGS:

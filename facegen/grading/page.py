@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from facegen.grading.charts import Axis, Scale, axis_of, histogram_of, scale_of
 from facegen.grading.evidence import MOST_FLAGS, Album, ShownRow
 from facegen.grading.rows import METRICS, LeaderboardRow
+from facegen.language import current, template_in
 from facegen.metrics.phash import NEAR
 from facegen.pages import templates_of
+from facegen.printable import printable
 from facegen.scoring.score import Score
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
     from facegen.grading.leaderboard import Leaderboard
 
@@ -108,6 +111,7 @@ def render(board: Leaderboard, album: Album | None = None, *, for_class: bool = 
         baselines=[(axis.at(row.score.value), row) for row in board.baselines if row.score],
         near=NEAR,
         most_flags=MOST_FLAGS,
+        translate=_filled,  # this page is in English, and so are the drawings that it shares with feedback
     )
 
 
@@ -126,7 +130,24 @@ def _templates() -> Environment:
     templates.filters.update(
         when=_when, fixed=_fixed, flag_words=lambda name: str(name).replace("_", " ").replace(":", " ")
     )
+    templates.globals.update(language=current, translate=_translated, translate_count=_translated_count)
     return templates
+
+
+def _translated(template: str, /, **fields: Any) -> Markup:
+    return _filled(template_in(current(), template), **fields)
+
+
+def _translated_count(one: str, many: str, count: int, /, **fields: Any) -> Markup:
+    return _filled(template_in(current(), one, many, count), count=count, **fields)
+
+
+def _filled(template: str, /, **fields: Any) -> Markup:
+    """Fill in a template of a page, whose values are escaped and made fit to be seen."""
+    from markupsafe import Markup
+
+    shown = {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
+    return Markup(template).format(**shown)
 
 
 def median_of(values: Sequence[float]) -> float | None:

@@ -365,6 +365,6 @@ def test_a_file_that_cannot_be_read_is_named_and_what_the_machine_lacks_is_not_o
         else:
             OpenTarball(file, path, limits)
     if of_the_file:
-        assert str(raised.value) == f"Cannot read {path}: No. Let it be read, and run it again."
+        assert str(raised.value) == f"Cannot read {path}: No. Make the file readable, and run it again."
     else:
         assert raised.value is problem

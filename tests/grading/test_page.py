@@ -355,10 +355,11 @@ class TestFeedback:
             "11.00 and 13.00",
             "below the target of 20",
             "9.50",
-            "Your rank is 1 of 4: by its value your submission cannot be told from 1 other",
+            "Your rank is 1 of 4.",
+            "By its value, your submission cannot be told apart from 1 other.",
         ):
             assert words in pages["s7410001.html"], words
-        assert "which others have too" in pages["s7410003.html"]
+        assert "and others share it" in pages["s7410003.html"]
         assert "7.5 for the value." in pages["s7410003.html"] and "Q9920002_1.tar.gz" in pages["Q9920002.html"]
 
     def test_a_rejected_one_is_told_what_to_do(self, pages: dict[str, str]) -> None:
