@@ -95,7 +95,7 @@ class TestPosting:
 
 class TestTable:
     def test_another_name_is_refused_with_those_that_there_are(self) -> None:
-        with pytest.raises(InputError, match=r"no board 'tensorbord'\. There are tensorboard, wandb, mlflow"):
+        with pytest.raises(InputError, match=r"no board 'tensorbord'\. Use one of tensorboard, wandb, mlflow"):
             find_board("tensorbord")
 
     @pytest.mark.parametrize("name", ["wandb", "mlflow"])
