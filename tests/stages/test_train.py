@@ -272,7 +272,7 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_taken(
     newest.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:] if damage is None else damage)
     outcome = facegen("train", dataset, run, *words)
     assert outcome.exit_code == 0 and "warning: The checkpoint" in outcome.stderr
-    assert f"goes on from the one before it, {before.name}" in outcome.stderr.replace("\n", " ")
+    assert f"continues from the previous checkpoint, {before.name}" in outcome.stderr.replace("\n", " ")
     assert newest.with_name(f"{newest.name}.damaged").is_file()
     torch.testing.assert_close(load_checkpoint(newest)["trainer"], expected, rtol=0, atol=0)
     assert [tick["kimg"] for tick in read_log(run)] == [0.016, 0.032]
@@ -283,7 +283,7 @@ def test_damaged_checkpoints_alone_are_one_sentence(facegen: Run, dataset: Path,
     facegen("train", dataset, run, "--recipe", recipe)
     checkpoint_files(run)[0].write_bytes(b"\0" * 100)
     outcome = facegen("train", dataset, run, "--kimg", "1")
-    assert outcome.exit_code == 2 and "is damaged" in outcome.stderr and "Delete it" in outcome.stderr
+    assert outcome.exit_code == 2 and "is damaged" in outcome.stderr and "Delete all" in outcome.stderr
 
 
 def stop(*words: object, **options: object) -> None:

@@ -46,7 +46,7 @@ def test_only_the_newest_few_stay(tmp_path: Path) -> None:
 def test_a_truncated_checkpoint_is_said_with_its_remedy(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, {"images_seen": 1, "weights": torch.zeros(1000)})
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"kimg-.*\.pt is damaged.*Delete it"):
+    with pytest.raises(InputError, match=r"kimg-.*\.pt is damaged.*Delete all checkpoints"):
         load_checkpoint(path)
 
 
@@ -217,9 +217,11 @@ def test_a_checkpoint_that_changed_is_damaged_and_the_one_before_is_named(
     change(newest)
     with pytest.raises(InputError, match=OTHER) as told:
         load_checkpoint(newest)
-    assert told.value.remedy == f"Delete it to go on from the one before it, {before.name}, which is whole."
+    assert told.value.remedy == f"Delete it to continue from the previous checkpoint, {before.name}, which is whole."
     flip_a_weight(before)
-    with pytest.raises(InputError, match="Delete it; no checkpoint before it is whole"):
+    with pytest.raises(
+        InputError, match="Delete all checkpoints of the run to train from the start: no earlier one is whole"
+    ):
         load_checkpoint(newest)
 
 
@@ -250,7 +252,9 @@ def test_a_checkpoint_that_training_cannot_go_on_from_is_damaged(
     state = {**FIELDS, "images_seen": 2, "schema": 4, key: value}
     damaged = before.with_name("kimg-000000.002.pt")
     torch.save({name: each for name, each in state.items() if each is not None or name == "best"}, damaged)
-    with pytest.raises(InputError, match=f"002.pt is damaged: {how}.*go on from the one before it, {before.name}"):
+    with pytest.raises(
+        InputError, match=f"002.pt is damaged: {how}.*continue from the previous checkpoint, {before.name}"
+    ):
         load_checkpoint(damaged)
     for is_writer in (False, True):  # other ranks leave it to the writer, whichever is the first
         state = newest_checkpoint(tmp_path, is_writer=is_writer) or {}
