@@ -187,7 +187,7 @@ def test_trains_by_the_clock_and_is_done_when_the_time_is_up(
 
 def test_a_length_is_said_once(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
     outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe, "--minutes", "1", "--kimg", "1")
-    assert outcome.exit_code == 2 and "said twice, as --kimg and as --minutes" in outcome.stderr
+    assert outcome.exit_code == 2 and "given twice, as --kimg and as --minutes" in outcome.stderr
 
 
 def test_an_interval_that_is_said_by_hand_counts_whatever_the_clock_says(
@@ -430,7 +430,7 @@ def test_a_run_without_its_recipe_goes_on_by_its_checkpoints(
     written = (run / "recipe.toml").read_text(encoding="utf-8")
     (run / "recipe.toml").unlink()
     again = facegen("train", dataset, run, "--kimg", "0.048", "--device", "cpu")
-    assert again.exit_code == 0 and "recipe.toml is no longer there" in again.stderr
+    assert again.exit_code == 0 and "recipe.toml no longer exists" in again.stderr
     assert (run / "recipe.toml").read_text(encoding="utf-8") == written.replace("kimg = 0.032", "kimg = 0.048", 1)
 
 
