@@ -161,7 +161,7 @@ def test_a_discriminator_that_is_registered_elsewhere_alone_does_not_matter(tmp_
         (has(generator="sngan_generator"), "wrong_weights", "tensors are missing"),
         (has(generator_width=4096, latent_dim=16_384), "generator_too_large", "billion multiply-adds, above 16.00"),
         (says(kimg="nan"), "wrong_weights", "not nan"),
-        (says(trained_against="a\nb"), "wrong_weights", "has no name like"),
+        (says(trained_against="a\nb"), "wrong_weights", "cannot be named"),
         (holds("more", torch.zeros(2)), "wrong_weights", "1 tensors of another network, the first is more"),
         (lambda tensors, _: tensors.popitem(), "wrong_weights", "1 of its"),
         (lambda tensors, _: tensors.clear(), "wrong_weights", "tensors are missing"),

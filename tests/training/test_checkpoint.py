@@ -133,13 +133,13 @@ def test_a_generator_of_smooth_colour_comes_back_with_its_filter(tiny_recipe: Re
 
 def test_a_checkpoint_in_a_generators_place_names_the_generator(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path / "run", {"images_seen": 1000})
-    with pytest.raises(InputError, match=r"to go on training from, not a generator\. .*run.last\.safetensors"):
+    with pytest.raises(InputError, match=r"for resuming training, not a generator\. .*run.last\.safetensors"):
         load_generator(path)
 
 
 def test_another_file_in_a_generators_place_is_called_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "g.pkl").write_bytes(b"\x80\x03}q\x00.")
-    with pytest.raises(InputError, match=r"g\.pkl is a Python pickle, not a generator of facegen's"):
+    with pytest.raises(InputError, match=r"g\.pkl is a Python pickle, not a generator of facegen"):
         load_generator(tmp_path / "g.pkl")
 
 
@@ -298,9 +298,9 @@ def test_a_generator_that_changed_is_damaged_and_another_of_its_run_is_named(
     best.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     with pytest.raises(InputError, match=f"best.safetensors is damaged: {OTHER}") as told:
         load_generator(best)
-    assert told.value.remedy == f"Name another one of its run, which is whole: {last}"
+    assert told.value.remedy == f"Name another generator of the same run, which is whole: {last}"
     last.unlink()
-    with pytest.raises(InputError, match="Copy it again from where it came from"):
+    with pytest.raises(InputError, match="Copy it again from its source"):
         load_generator(best)
 
 
@@ -335,10 +335,10 @@ def filled(value: float) -> Callable[[Tensors, Metadata], None]:
     [
         (changed({"generator_width": 1200}), r"does not fit its own recipe: project\.conv\.weight is torch\.float32"),
         (changed({"latent_dim": 10**9}), "latent_dim must be from 1 to 16,384"),
-        (changed(size="1073741824"), "a side from 1 to 2,048 pixels"),
+        (changed(size="1073741824"), "the side of its images must be from 1 to 2,048 pixels"),
         (changed(size="9" * 5000), "does not fit its own recipe: Exceeds"),
-        (changed(kimg="nan"), "it saw from 0 to 100,000,000 kimg, not nan"),
-        (changed(recipe=None, trained_against="a\nb" * 99), "has no name like"),
+        (changed(kimg="nan"), "its kimg must be from 0 to 100,000,000, not nan"),
+        (changed(recipe=None, trained_against="a\nb" * 99), "cannot be named"),
         (lambda _, known: known.update(recipe="[" * 100_000), "does not fit its own recipe: RecursionError"),
         (lambda _, known: known.update(recipe="[1]"), "must be a table of hyperparameters, not of type list"),
         (lambda _, known: known.pop("recipe"), "does not fit its own recipe: KeyError: 'recipe'"),
