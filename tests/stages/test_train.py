@@ -207,9 +207,14 @@ def test_an_interval_that_is_said_by_hand_counts_whatever_the_clock_says(
             2,
             (8, 0),
             "dcgan",
-            "has 2 GPUs, of which one trains. For all of them, say torchrun --nproc-per-node 2 -m facegen",
+            "has 2 GPUs, but only one of them trains. To use all, run torchrun --nproc-per-node 2 -m facegen",
         ),
-        (1, (7, 5), "quick", "no bfloat16, and float16 overflows in gradient penalties: so it is float32"),
+        (
+            1,
+            (7, 5),
+            "quick",
+            "uses float32, because this GPU has no bfloat16 and gradient penalties overflow in float16",
+        ),
         (1, (7, 5), "dcgan", None),
         (1, (8, 0), "quick", None),
     ],
@@ -295,7 +300,7 @@ def test_a_network_to_score_with_is_said_to_be_of_no_use_where_nothing_is_scored
 ) -> None:
     monkeypatch.setattr("facegen.stages.train.training_loop", stop)
     outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe, "--extractor", "effnet-lite0")
-    assert "never scores, so --extractor is of no use: add --score-every" in outcome.stderr
+    assert "never scores, so --extractor has no effect. Add --score-every" in outcome.stderr
 
 
 def test_the_command_to_go_on_has_the_options_that_no_recipe_holds(
@@ -305,9 +310,9 @@ def test_the_command_to_go_on_has_the_options_that_no_recipe_holds(
     run = tmp_path / "my run"
     outcome = facegen("train", dataset, run, "--recipe", recipe, "--extractor", "effnet-lite0", "--score-every", "0")
     assert outcome.exit_code == 130
-    assert f"facegen train {dataset} '{run}' --resume --extractor effnet-lite0 goes on from here." in outcome.stderr
+    assert f"To continue: facegen train {dataset} '{run}' --resume --extractor effnet-lite0\n" in outcome.stderr
     outcome = facegen("train", dataset, run, "--recipe", recipe, "--board", "mlflow", "--board", "tensorboard")
-    assert f"'{run}' --resume --board mlflow --board tensorboard goes on from here." in outcome.stderr
+    assert f"'{run}' --resume --board mlflow --board tensorboard\n" in outcome.stderr
 
 
 def test_one_process_trains_into_a_folder_by_whatever_name(
@@ -335,7 +340,7 @@ def test_a_full_disk_at_a_checkpoint_ends_in_words_with_the_one_before_kept(
     monkeypatch.setattr(where, full)
     outcome = facegen("train", dataset, run, "--recipe", recipe)
     said = outcome.stderr.replace("\n", " ")
-    assert outcome.exit_code == 2 and "No space left on device" in said and "What is kept is the checkpoint" in said
+    assert outcome.exit_code == 2 and "No space left on device" in said and "The last checkpoint is" in said
     assert load_checkpoint(checkpoint_files(run)[-1])["images_seen"] == 16
 
 
@@ -384,7 +389,7 @@ def test_a_stop_before_the_first_checkpoint_says_that_none_was_saved(
     monkeypatch.setattr("facegen.stages.train.training_loop", broken_off)
     outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe)
     assert outcome.exit_code == 130 and "No checkpoint was saved yet" in outcome.stderr
-    assert "Saved" not in outcome.stderr and not (tmp_path / "run").exists()
+    assert "A checkpoint was saved" not in outcome.stderr and not (tmp_path / "run").exists()
 
 
 def test_checkpoints_that_cannot_be_read_are_not_trained_over(
