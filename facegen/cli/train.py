@@ -75,7 +75,7 @@ def train(
 
     RUN receives recipe.toml, log.jsonl, TensorBoard events, samples/, checkpoints/, last.safetensors, and
     best.safetensors if scores are measured. If RUN already holds a run of the same recipe and dataset, training
-    continues. Ctrl-C saves a checkpoint first. With --dry-run, nothing is written. The command prints the time,
+    continues. Ctrl-C saves a checkpoint first. With --dry-run, the command writes nothing. It only prints the time,
     memory and disk space that a run would take, and the time to the target. Under torchrun, all ranks train together:
     torchrun --nproc-per-node 2 -m facegen train ...
     """
