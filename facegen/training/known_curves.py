@@ -16,7 +16,7 @@ _FREE = frozenset({*Recipe.RESUMABLE, "schedule_kimg", "seed", "tick_kimg", "syn
 class KnownCurve:
     """The score of a recipe as a function of the images shown.
 
-    docs/training.md tells how each point was measured.
+    docs/training-log.md tells how each point was measured.
 
     Attributes:
         metric: What the score is called.
