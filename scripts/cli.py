@@ -21,11 +21,11 @@ _NO_BOUND = 1_000_000
 INTRODUCTION = """\
 # The command line
 
-`scripts/cli.py` writes this page from the commands' own help texts: change those, and run it again. `facegen COMMAND --help`
-prints the same.
+`scripts/cli.py` writes this page from the commands' own help texts: change those, and run it again.
+`facegen COMMAND --help` prints the same.
 
-A value that an option does not give is taken from its environment variable, then from `facegen.toml` in the working folder
-(or the file that `--config` names), then from the default:
+An option that is not on the command line takes its value from its environment variable. Where that is not set, the
+value comes from `facegen.toml` in the working folder, or from the file that `--config` names:
 
 ```toml
 # facegen.toml
@@ -101,7 +101,8 @@ def _notes(option: click.Option) -> list[str]:
     kind = option.type
     if isinstance(kind, click.IntRange | click.FloatRange):
         low = None if kind.min is None else f"{'above' if kind.min_open else 'from'} {kind.min:,}"
-        high = None if kind.max is None or kind.max > _NO_BOUND else f"{'below' if kind.max_open else 'to'} {kind.max:,}"
+        is_bounded = kind.max is not None and kind.max <= _NO_BOUND
+        high = f"{'below' if kind.max_open else 'to'} {kind.max:,}" if is_bounded else None
         notes.append(f"A number {' '.join(filter(None, (low, high)))}.")
     if option.required:
         notes.append("Required.")

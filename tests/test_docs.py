@@ -22,7 +22,7 @@ from facegen.training.recipe import Recipe
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "submissions").glob("*.md"))
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "submissions").glob("*.md"))
 )
 ARCHITECTURE = "docs/architecture.md"
 
@@ -63,6 +63,18 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [target for target in targets if not leads_somewhere(page, target)] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_picture_has_words(page: str) -> None:
+    assert re.findall(r"!\[\s*\]\([^)]*\)", text_of(page)) == []
+
+
+def test_links_to_other_sites_are_addresses() -> None:
+    """Whether they answer, scripts/links.py asks."""
+    found = runpy.run_path(str(ROOT / "scripts" / "links.py"))["addresses"]()
+    whole = re.compile(r"https://[\w.-]+\.[a-z]+(/[^\s<>]*)?")
+    assert found and [address for address in found if not whole.fullmatch(address)] == []
+
+
 @pytest.mark.parametrize("target", ["absent.md", "README.md#absent", "#absent"])
 def test_a_link_into_nothing_is_seen(target: str) -> None:
     assert not leads_somewhere("README.md", target)
@@ -73,8 +85,10 @@ def test_the_readme_links_each_page_for_who_carries_on(page: str) -> None:
     assert f"]({page})" in text_of("README.md")
 
 
-def test_the_api_page_is_what_the_script_writes() -> None:
-    assert text_of("docs/api.md") == runpy.run_path(str(ROOT / "scripts" / "api.py"))["page"](), "run scripts/api.py"
+@pytest.mark.parametrize("name", ["api", "cli"])
+def test_a_generated_page_is_what_its_script_writes(name: str) -> None:
+    script = ROOT / "scripts" / f"{name}.py"
+    assert text_of(f"docs/{name}.md") == runpy.run_path(str(script))["page"](), f"run scripts/{name}.py"
 
 
 @cache
@@ -93,7 +107,7 @@ def commands_in(text: str) -> list[str]:
     for place, part in enumerate(re.split(r"^```", text, flags=re.MULTILINE)):
         if place % 2 == 0:
             prose.append(part)
-        elif part.startswith(("\n", "sh\n")):
+        elif part.startswith(("\n", "sh\n", "console\n", "bat\n", "powershell\n")):
             lines += part.splitlines()
     lines += re.findall(r"`([^`\n]+)`", "\n".join(prose))
     calls = r"(?:\$ )?(?:\w+=\S+ )*(?:(?:torchrun|python|docker run) .*)?facegen ([a-z-].*)"
