@@ -205,6 +205,36 @@ def test_an_extractor_has_its_row(name: str) -> None:
     assert f"\n| `{name}` | " in section("docs/score.md", "Which network is used")
 
 
+@cache
+def sentences_of_the_code() -> str:
+    """Every text of the package's code, with ``…`` for what is filled in, a line each."""
+    texts = []
+    for path in sorted((ROOT / "facegen").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values]
+                texts.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(" ".join(text.split()) for text in texts)
+
+
+def not_in_the_code(quote: str) -> list[str]:
+    """The parts of a quoted message that no text of the code has; ``…`` stands for any text."""
+    parts = [part.strip() for part in re.split(r"…|(?<=\.) ", quote)]
+    return [part for part in parts if part and part not in sentences_of_the_code()]
+
+
+def test_messages_that_troubleshooting_quotes_are_in_the_code() -> None:
+    quotes = re.findall(r"^ *> (.+)$", text_of("docs/troubleshooting.md"), re.MULTILINE)
+    assert len(quotes) > 20 and {quote: part for quote in quotes if (part := not_in_the_code(quote))} == {}
+
+
+def test_a_message_that_there_is_not_is_seen() -> None:
+    assert not_in_the_code("A batch of … images does not fit into …") == []
+    assert not_in_the_code("A batch of … pictures does not fit into …") == ["pictures does not fit into"]
+
+
 class TestArchitecture:
     def test_folders_of_files_to_be_named_exist(self) -> None:
         folders = {
