@@ -221,7 +221,7 @@ def _shell(line: str, given: str) -> tuple[int, str]:
 
 def _captured(action: Callable[[], object]) -> str:
     stream = io.StringIO()
-    with contextlib.redirect_stdout(stream):
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(io.StringIO()):  # messages are not the output
         action()
     return stream.getvalue()
 

@@ -276,7 +276,7 @@ def _smaller(
         given |= dict(zip(names, words, strict=False))
         place = Path(given[output]).resolve() if given.get(output) else None
         shrink(given)
-        if place not in provided:
+        if place is None or place not in provided or not place.is_dir():
             return stage(**given)
         aside = place.with_name(f".{place.name}.provided")
         place.rename(aside)
