@@ -117,8 +117,8 @@ def _notes(option: click.Option) -> list[str]:
     kind = option.type
     if isinstance(kind, click.IntRange | click.FloatRange):
         low = None if kind.min is None else f"{'above' if kind.min_open else 'from'} {kind.min:,}"
-        unbounded = kind.max is None or kind.max > _NO_BOUND
-        high = None if unbounded else f"{'below' if kind.max_open else 'to'} {kind.max:,}"
+        is_bounded = kind.max is not None and kind.max <= _NO_BOUND
+        high = f"{'below' if kind.max_open else 'to'} {kind.max:,}" if is_bounded else None
         notes.append(f"A number {' '.join(filter(None, (low, high)))}.")
     if option.required:
         notes.append("Required.")

@@ -20,7 +20,7 @@ from facegen.extractors.table import extractors
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "submissions").glob("*.md"))
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "submissions").glob("*.md"))
 )
 ARCHITECTURE = "docs/architecture.md"
 
@@ -61,6 +61,18 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [target for target in targets if not leads_somewhere(page, target)] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_picture_has_words(page: str) -> None:
+    assert re.findall(r"!\[\s*\]\([^)]*\)", text_of(page)) == []
+
+
+def test_links_to_other_sites_are_addresses() -> None:
+    """Whether they answer, scripts/links.py asks."""
+    found = runpy.run_path(str(ROOT / "scripts" / "links.py"))["addresses"]()
+    whole = re.compile(r"https://[\w.-]+\.[a-z]+(/[^\s<>]*)?")
+    assert found and [address for address in found if not whole.fullmatch(address)] == []
+
+
 @pytest.mark.parametrize("target", ["absent.md", "README.md#absent", "#absent"])
 def test_a_link_into_nothing_is_seen(target: str) -> None:
     assert not leads_somewhere("README.md", target)
@@ -71,8 +83,10 @@ def test_the_readme_links_each_page_for_who_carries_on(page: str) -> None:
     assert f"]({page})" in text_of("README.md")
 
 
-def test_the_api_page_is_what_the_script_writes() -> None:
-    assert text_of("docs/api.md") == runpy.run_path(str(ROOT / "scripts" / "api.py"))["page"](), "run scripts/api.py"
+@pytest.mark.parametrize("name", ["api", "cli"])
+def test_a_generated_page_is_what_its_script_writes(name: str) -> None:
+    script = ROOT / "scripts" / f"{name}.py"
+    assert text_of(f"docs/{name}.md") == runpy.run_path(str(script))["page"](), f"run scripts/{name}.py"
 
 
 @cache
@@ -91,7 +105,7 @@ def commands_in(text: str) -> list[str]:
     for place, part in enumerate(re.split(r"^```", text, flags=re.MULTILINE)):
         if place % 2 == 0:
             prose.append(part)
-        elif part.startswith(("\n", "sh\n")):
+        elif part.startswith(("\n", "sh\n", "console\n", "bat\n", "powershell\n")):
             lines += part.splitlines()
     lines += re.findall(r"`([^`\n]+)`", "\n".join(prose))
     calls = r"(?:\$ )?(?:\w+=\S+ )*(?:(?:torchrun|python|docker run) .*)?facegen ([a-z-].*)"
@@ -173,6 +187,36 @@ def test_the_page_of_a_recipes_fields_is_what_the_script_writes() -> None:
 @pytest.mark.parametrize("name", extractors())
 def test_an_extractor_has_its_row(name: str) -> None:
     assert f"\n| `{name}` | " in section("docs/score.md", "Which network is used")
+
+
+@cache
+def sentences_of_the_code() -> str:
+    """Every text of the package's code, with ``…`` for what is filled in, a line each."""
+    texts = []
+    for path in sorted((ROOT / "facegen").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values]
+                texts.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(" ".join(text.split()) for text in texts)
+
+
+def not_in_the_code(quote: str) -> list[str]:
+    """The parts of a quoted message that no text of the code has; ``…`` stands for any text."""
+    parts = [part.strip() for part in re.split(r"…|(?<=\.) ", quote)]
+    return [part for part in parts if part and part not in sentences_of_the_code()]
+
+
+def test_messages_that_troubleshooting_quotes_are_in_the_code() -> None:
+    quotes = re.findall(r"^ *> (.+)$", text_of("docs/troubleshooting.md"), re.MULTILINE)
+    assert len(quotes) > 20 and {quote: part for quote in quotes if (part := not_in_the_code(quote))} == {}
+
+
+def test_a_message_that_there_is_not_is_seen() -> None:
+    assert not_in_the_code("A batch of … images does not fit into …") == []
+    assert not_in_the_code("A batch of … pictures does not fit into …") == ["pictures does not fit into"]
 
 
 class TestArchitecture:

@@ -180,7 +180,10 @@ def difference(said: str, printed: str, *, any_number: bool) -> str | None:
     place = 0
     for part in parts:
         if part not in found[place:]:
-            return f"Not printed: {part!r}"
+            pairs = zip(part, found[place:], strict=False)
+            shared = next((n for n, (one, other) in enumerate(pairs) if one != other), 0)
+            said_here, printed_here = part[max(0, shared - 30) :], found[max(0, place + shared - 30) :]
+            return f"The page says {said_here[:90]!r} where {printed_here[:90]!r} was printed."
         place = found.index(part, place) + len(part)
     return f"Printed, and not on the page: {found[place:]!r}" if found[place:] else "Something else was printed first."
 

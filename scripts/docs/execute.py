@@ -107,8 +107,14 @@ class Ran:
     outputs: list[Output] = field(default_factory=list)
 
 
-def run_page(page: DocumentedPage, worlds: Worlds) -> Ran:
-    """Run a page's blocks in order. It ends at the first fault: what follows builds on what came before."""
+def run_page(page: DocumentedPage, worlds: Worlds, *, go_on: bool = False) -> Ran:
+    """Run a page's blocks in order.
+
+    Args:
+        page: The page.
+        worlds: Where its folder comes from.
+        go_on: Whether to go on after a fault. What follows builds on what came before, so it may fail, too.
+    """
     ran = Ran()
     folder = worlds.folder / re.sub(r"\W", "-", page.path)
     provided = worlds.fill(folder)
@@ -137,7 +143,7 @@ def run_page(page: DocumentedPage, worlds: Worlds) -> Ran:
                     printed = _run_python(block.text, where, space)
             except Exception as problem:  # noqa: BLE001
                 ran.faults.append(f"{where}: {type(problem).__name__}: {problem}")
-            if ran.faults:
+            if ran.faults and not go_on:
                 break
     shutil.rmtree(folder)
     return ran
@@ -192,7 +198,7 @@ def run_line(line: str) -> tuple[int, str]:
             printed = outcome.stderr
     elif words[0] == "python" and words[1].endswith(".py"):
         code, printed = 0, _captured(lambda: _run_script(words[1:]))
-        results = printed
+        results, printed = printed, "" if target or rest else printed
     elif words[0] == "cd":
         os.chdir(words[1])
         return 0, ""
@@ -215,7 +221,7 @@ def _shell(line: str, given: str) -> tuple[int, str]:
 
 def _captured(action: Callable[[], object]) -> str:
     stream = io.StringIO()
-    with contextlib.redirect_stdout(stream):
+    with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(io.StringIO()):  # messages are not the output
         action()
     return stream.getvalue()
 

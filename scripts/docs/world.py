@@ -275,10 +275,19 @@ def _smaller(
     def smaller(*words: Any, **given: Any) -> Any:
         given |= dict(zip(names, words, strict=False))
         place = Path(given[output]).resolve() if given.get(output) else None
-        if place in provided:
-            provided.remove(place)
-            shutil.rmtree(place, ignore_errors=True)
         shrink(given)
-        return stage(**given)
+        if place is None or place not in provided or not place.is_dir():
+            return stage(**given)
+        aside = place.with_name(f".{place.name}.provided")
+        place.rename(aside)
+        try:
+            done = stage(**given)
+        except BaseException:
+            if not place.exists():  # the stage wrote nothing
+                aside.rename(place)
+            raise
+        provided.remove(place)
+        shutil.rmtree(aside)
+        return done
 
     return smaller
