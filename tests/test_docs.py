@@ -115,7 +115,8 @@ def commands_in(text: str) -> list[str]:
 def faults_of(call: str) -> list[str]:
     """The words behind ``facegen`` that name no command, and options that their command has not."""
     words = shlex.split(call.partition(" | ")[0], comments=True)
-    own = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    values = {place + 1 for place, word in enumerate(words) if word in ("--config", "--lang")}
+    own = next((i for i, word in enumerate(words) if not word.startswith("-") and i not in values), len(words))
     command = words[own] if own < len(words) else ""
     if command and command not in COMMANDS:
         return [command]
@@ -135,7 +136,7 @@ def test_commands_and_their_options_exist(page: str) -> None:
         ("```sh\nfacegen pack a b --outt c\n```", ["pack --outt"]),
         ("`facegen --help`, `facegen --hepl`", ["--hepl"]),
         ("```\n$ python -m facegen --colour fid a\n```", ["fid --colour"]),
-        ("`facegen -q fid a --json`, `facegen train --kimg=3  # --absent`", []),
+        ("`facegen -q --lang ko fid a --json`, `facegen train --kimg=3  # --absent`", []),
     ],
 )
 def test_a_command_that_there_is_not_is_seen(text: str, faults: list[str]) -> None:
