@@ -176,7 +176,7 @@ class Bench:
         return last[-1].strip("= ") if last else f"pytest: exit code {code}"
 
     def _run(self, *words: object, folder: Path | None = None) -> str:
-        """Return a command's stdout. Raise CalledProcessError if it fails, and first print its output if nobody catches it."""
+        """Run a command and return its stdout. stderr goes to the terminal. Raise CalledProcessError if it fails."""
         command = [str(word) for word in words]
         print(f"> {self._shown(command)}", file=sys.stderr)
         return subprocess.run(
