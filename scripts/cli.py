@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write docs/cli.md: every command, from its help text and options.
 
-Run it after a change of either: scripts/cli.py
+Run it after you change either: scripts/cli.py
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from facegen.cli import main
 from facegen.cli.root import COMMANDS
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
-#: What is above it limits nobody.
+#: A limit above this number is no limit in practice.
 _NO_BOUND = 1_000_000
 INTRODUCTION = """\
 # The command line
@@ -84,7 +84,7 @@ def described(option: click.Option, context: click.Context) -> str:
     if not (option.is_flag or option.count):
         metavar = option.make_metavar(context)
         names += f" {'N' if metavar.startswith(('INTEGER', 'FLOAT')) else metavar}"
-    said, _, default = (option.help or "").partition("  [default: ")  # by hand, where Click knows of none
+    said, _, default = (option.help or "").partition("  [default: ")  # written in the help where Click knows no default
     parts = [f"`{names}`: {_prose(said)}", *_notes(option), *([f"Default: {default[:-1]}."] if default else [])]
     if option.envvar:
         variables = [option.envvar] if isinstance(option.envvar, str) else option.envvar
@@ -93,7 +93,7 @@ def described(option: click.Option, context: click.Context) -> str:
 
 
 def paragraphs(text: str) -> list[str]:
-    """Return a help text as Markdown: a paragraph that Click does not rewrap is a block."""
+    """Return a help text as Markdown. A paragraph that Click does not rewrap becomes a code block."""
     parts = re.split(r"\n\s*\n", inspect.cleandoc(text).replace("\f", ""))
     return [
         f"```text\n{part.removeprefix(chr(8)).strip(chr(10))}\n```" if part.startswith("\b") else _prose(part)
@@ -103,7 +103,7 @@ def paragraphs(text: str) -> list[str]:
 
 
 def _prose(text: str) -> str:
-    """Words as Markdown. What Markdown would take for its own is marked, outside code."""
+    """Return words as Markdown, with Markdown's special characters escaped outside code."""
     parts = re.split("(`[^`]+`)", re.sub(r"\s+", " ", text).strip())
     return "".join(
         part if part.startswith("`") else part.replace("*", r"\*").replace("<", "&lt;").replace("[", r"\[")
@@ -112,7 +112,7 @@ def _prose(text: str) -> str:
 
 
 def _notes(option: click.Option) -> list[str]:
-    """The range of a number, and the default, where the help text does not end with one."""
+    """Return the range of a number, and the default unless the help text ends with it."""
     notes = []
     kind = option.type
     if isinstance(kind, click.IntRange | click.FloatRange):

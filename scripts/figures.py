@@ -34,7 +34,7 @@ FENCE = re.compile(r"(^```.*?^```$)", re.MULTILINE | re.DOTALL)
 
 
 class UnknownFigure(Exception):
-    """A marker names what no file in docs/figures has."""
+    """A marker names a figure that no file in docs/figures has."""
 
 
 def main() -> None:
@@ -57,13 +57,13 @@ def main() -> None:
 
 
 def pages() -> list[Path]:
-    """The pages that may quote figures."""
+    """Return the pages that may quote figures."""
     docs = (path for path in (ROOT / "docs").rglob("*.md") if path.name != "api.md")
     return [*sorted(ROOT.glob("README*.md")), *sorted(docs), ROOT / "facegen" / "pretrained" / "card.md"]
 
 
 def filled(text: str) -> str:
-    """Return a page with what the files say between its markers. Code blocks stay as they are."""
+    """Return a page with the current figures between its markers. Code blocks stay as they are."""
     parts = FENCE.split(text)
     return "".join(part if place % 2 else MARKER.sub(_filled, part) for place, part in enumerate(parts))
 
@@ -115,7 +115,7 @@ def entry_at(address: str) -> Any:
 
 
 def followed(value: Any) -> Any:
-    """Return a value, or for "=NAME:KEY" what that file has."""
+    """Return a value. If it is "=NAME:KEY", return what that file has."""
     return entry_at(value[1:]) if isinstance(value, str) and value.startswith("=") else value
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write docs/recipe-fields.md: every field of a recipe, from facegen.training.recipe.
 
-Run it after a change of a field or of its meaning: scripts/recipe_fields.py
+Run it after you change a field or its meaning: scripts/recipe_fields.py
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def page() -> str:
 
 
 def toml(value: object) -> str:
-    """Return a default as a recipe's file has it."""
+    """Return a default as it is written in a recipe's file."""
     return repr(value).replace("'", '"').replace("False", "false").replace("True", "true")
 
 

@@ -6,8 +6,8 @@
     python scripts/bench/classify.py --out docs/figures/classifiers --speed     # only images/s: 2 minutes
     python scripts/bench/classify.py --out docs/figures/classifiers --only resnet18 vgg11
 
-OUT.json is kept up to date row by row, so that a run that was stopped goes on with --only. `scripts/figures.py` puts
-its tables into docs/classifiers.md. Needs scikit-learn (`pip install -e '.[dev]'`).
+OUT.json is updated after every row, so --only can continue a run that was stopped. `scripts/figures.py` puts its tables
+into docs/classifiers.md. Needs scikit-learn (`pip install -e '.[dev]'`).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from facegen.cnn.architecture import Architecture
 from facegen.cnn.registry import find_architecture
 
-#: The same for every network: what it is shown, how fast it learns, and how much a forward pass may cost.
+#: The same for every network: the number of inputs, the learning rate, and the maximum cost of a forward pass.
 STEPS, BATCH, SEED, LEARNING_RATE = 250, 64, 0, 3e-3
 WIDTHS, MOST_MACS = (64, 48, 32, 24, 16, 8, 4), 66_000_000
 
 SPEED_WARM_UP, SPEED_STEPS = 3, 20
 
-#: Heading: (key of a row, unit, format).
+#: Columns by heading: key of a row, unit, format.
 COLUMNS = {
     "width": ("width", 1, ".0f"),
     "parameters": ("parameters", 1, ",.0f"),
@@ -72,7 +72,7 @@ GROUPS = (
         ),
     ),
     Group("Sentences", {"trigram": find_trigram}, ("textcnn",), {"in_channels": 32, "vocabulary": VOCABULARY}),
-    # C3D is of before BatchNorm, and without it learns nothing in so few steps.
+    # C3D predates BatchNorm. Without it, C3D learns nothing in so few steps.
     Group("Clips", {"direction": find_direction}, ("c3d",), {"in_channels": 1, "size": FRAME_SIZE, "norm": "batch"}),
 )  # fmt: skip
 
@@ -80,8 +80,8 @@ GROUPS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="writes OUT.json")
-    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="these networks alone")
-    parser.add_argument("--speed", action="store_true", help="measure the rows' images a second again, nothing else")
+    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="networks to train; default: all")
+    parser.add_argument("--speed", action="store_true", help="measure only the training images per second again")
     options = parser.parse_args()
     found: dict[str, list[Row]] = read_data(options.out.name, options.out.parent)
     for group in GROUPS:
@@ -108,18 +108,18 @@ def main() -> None:
 
 
 def build(group: Group, architecture: Architecture, task: Task, width: int) -> nn.Module:
-    """The network for the task's own inputs."""
+    """Build the network for the task's inputs."""
     shape = task.train.inputs.shape
     options = group.options or {"in_channels": shape[1], "size": shape[-1]}
     network = architecture.build(classes=task.classes, width=width, **options)
     for layer in network.modules():
         if isinstance(layer, _BatchNorm):
-            layer.momentum = 0.1  # EfficientNet's 0.01 is for runs of days: after 250 steps the start still shows
+            layer.momentum = 0.1  # EfficientNet's 0.01 is for runs of days: the start still shows after 250 steps
     return network
 
 
 def choose_width(group: Group, architecture: Architecture, task: Task) -> int:
-    """The widest that costs at most MOST_MACS an input and is not wider than published."""
+    """Return the largest width that costs at most MOST_MACS per input and is not above the published one."""
     published = inspect.signature(architecture.build).parameters["width"].default
     for width in (published, *WIDTHS):
         if width <= published:
@@ -131,7 +131,7 @@ def choose_width(group: Group, architecture: Architecture, task: Task) -> int:
 
 
 def multiply_adds(network: nn.Module, x: Tensor) -> int:
-    """Of one forward pass, counted on the meta device by torch."""
+    """Return the multiply-adds of one forward pass, counted by torch on the meta device."""
     with FlopCounterMode(display=False) as counter:
         network.to("meta").eval()(x.to("meta"))
     return counter.get_total_flops() // 2
@@ -142,7 +142,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def training(group: Group, architecture: Architecture, task: Task, width: int) -> tuple[nn.Module, Iterator[Any]]:
-    """A new network and its training steps."""
+    """Return a new network and its training steps."""
     torch.manual_seed(SEED)
     network = build(group, architecture, task, width)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE)
@@ -151,7 +151,7 @@ def training(group: Group, architecture: Architecture, task: Task, width: int) -
 
 
 def run(group: Group, name: str, tasks: Mapping[str, Task]) -> Row:
-    """Train on every task of the group in turn. Sizes are those for the last task, as is the width for all."""
+    """Train on every task of the group in turn. Sizes and width are those for the last task."""
     architecture = find_architecture(name)
     *_, last = tasks.values()
     width = choose_width(group, architecture, last)
@@ -175,7 +175,7 @@ def run(group: Group, name: str, tasks: Mapping[str, Task]) -> Row:
 
 
 def speed(group: Group, name: str, tasks: Mapping[str, Task]) -> float:
-    """Training images a second on the last task."""
+    """Return the training images per second on the last task."""
     architecture = find_architecture(name)
     *_, task = tasks.values()
     _, steps = training(group, architecture, task, choose_width(group, architecture, task))
@@ -188,7 +188,7 @@ def speed(group: Group, name: str, tasks: Mapping[str, Task]) -> float:
 
 
 def baselines(tasks: Mapping[str, Task]) -> list[Row]:
-    """The most frequent class, and logistic regression on what a linear model can use."""
+    """Return the accuracy of the most frequent class, and of logistic regression on inputs for a linear model."""
     from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -212,7 +212,7 @@ def baselines(tasks: Mapping[str, Task]) -> list[Row]:
 
 
 def flat(inputs: Tensor) -> Tensor:
-    """Pixels as they come; for tokens, how often each occurs."""
+    """Return pixels as they are, or for tokens how often each occurs."""
     if inputs.is_floating_point():
         return inputs.flatten(1)
     return nn.functional.one_hot(inputs, VOCABULARY).sum(1).float()

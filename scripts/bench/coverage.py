@@ -1,21 +1,21 @@
 #!/usr/bin/env python
-"""How often the 95% interval of the Fréchet distance holds the expected distance: a table in Markdown.
+"""Measure how often the 95% interval of the Fréchet distance holds the expected distance: a table in Markdown.
 
     python scripts/bench/coverage.py                                             # simulated features, 256 dims
     python scripts/bench/coverage.py --reference train.npy --population dcgan.npy other-real.npy
-    python scripts/bench/coverage.py --pairs [--reference … --population …]      # of differences, by which ranks go
+    python scripts/bench/coverage.py --pairs [--reference … --population …]      # differences, which decide ranks
 
-Each line draws --repeats sets of N, takes the mean of their distances for the expected one, and counts the intervals
-that hold it; "too low" and "too high" are those that lie below and above it. With features from files (float arrays
-[n, D]) the sets are drawn from a finite population without replacement, where they vary less than sets of new images:
-each deviation from the mean is enlarged by 1/√(1 − N/population) to make up for that. The first 256 dims are used as
-well, for N > D. "jackknife" and "influence" are the mean standard errors of the interval and of the plug-in influence
-function, beside the deviation that both estimate.
+Each line draws --repeats sets of N. The mean of their distances stands for the expected distance. The line counts the
+intervals that hold it; "too low" and "too high" intervals lie below and above it. Features from files are float arrays
+[n, D]. Sets of these are drawn without replacement from a finite population, where they vary less than sets of new
+images, so each deviation from the mean is enlarged by 1/√(1 − N/population). The first 256 dims are used as well, for
+N > D. "jackknife" and "influence" are the mean standard errors of the interval and of the plug-in influence function.
+Both estimate the "deviation" beside them.
 
-With --pairs each line draws sets of two populations, all pairs of them, and counts how often the interval of the
-difference (:func:`facegen.metrics.paired.margins_of_difference`) holds the expected difference. "outranked": how often
-one set is found better than another beyond the error where both are of one population, which is always wrong; and where
-they are of two, how often the better one is. "half shared": the same where half of the images are in both sets.
+With --pairs each line draws sets of two populations and forms all pairs. It counts how often the interval of the
+difference (:func:`facegen.metrics.paired.margins_of_difference`) holds the expected difference. "outranked" is how
+often one set was found better than the other beyond the error. If both are of one population, that is always wrong; if
+they are of two, it is how often the better one won. The last column is the same with half of the images in both sets.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from facegen.metrics.paired import margins_of_difference
 
 Features = npt.NDArray[np.floating]
 Draw = Callable[[int, np.random.Generator], Features]
-#: The columns of the two tables, with the format of their numbers.
+#: The columns of the two tables, and the formats of their numbers.
 COLUMNS = {
     "features": "",
     "D": ",",
@@ -65,11 +65,11 @@ DIMS = 256
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reference", type=Path, help="an .npy of features")
+    parser.add_argument("--reference", type=Path, help=".npy file of features")
     parser.add_argument("--population", type=Path, nargs="+", default=[], help=".npy files of features to draw from")
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="N")
-    parser.add_argument("--pairs", action="store_true", help="of differences of two sets")
+    parser.add_argument("--pairs", action="store_true", help="measure differences of two sets")
     add_option(parser)
     options = parser.parse_args()
     if (options.reference is None) != (not options.population):
@@ -106,12 +106,15 @@ def of_sets(options: argparse.Namespace) -> Iterator[list[Cell]]:
 
 
 def drawn_from(population: Features) -> Draw:
-    """Draws without replacement."""
+    """Return a function that draws from features without replacement."""
     return lambda n, random: population[random.choice(len(population), n, replace=False)]
 
 
 def simulated(repeats: int, sizes: Sequence[int]) -> Iterator[list[Cell]]:
-    """Features of correlated columns against 10,000 that are Gaussian: Gaussian, heavy-tailed, and as after a ReLU."""
+    """Yield a line per kind of features with correlated columns: Gaussian, heavy-tailed, and as after a ReLU.
+
+    The reference has 10,000 rows.
+    """
     random = np.random.default_rng(0)
     mixing = random.normal(size=(DIMS, DIMS)) * np.exp(-3 * np.arange(DIMS) / DIMS) / np.sqrt(DIMS)
     real = frechet_statistics(random.normal(size=(10_000, DIMS)) @ mixing.T)
@@ -161,7 +164,10 @@ def pair_row(
     n: int,
     repeats: int,
 ) -> list[Cell]:
-    """Measure one line of the table of pairs. What one draw takes of a finite population enlarges its deviations."""
+    """Measure one line of the table of pairs.
+
+    A draw takes a share of a finite population, so deviations are enlarged to make up for it.
+    """
     random = np.random.default_rng(n)
     numbers = np.arange(2 * n, dtype=np.uint64)
     differences, margins, shared, shared_margins = [], [], [], []
@@ -194,7 +200,7 @@ def row(
     repeats: int,
     share: float = 0.0,
 ) -> list[Cell]:
-    """Measure one line of the table; ``share`` is what one draw takes of the population."""
+    """Measure one line of the table. ``share`` is the share of the population that one draw takes."""
     random = np.random.default_rng(n)
     values, lows, highs, errors, influences = [], [], [], [], []
     for _ in range(repeats):
@@ -216,7 +222,10 @@ def row(
 
 
 def influence_error(features: Features, reference: FrechetStatistics) -> float:
-    """The standard error by the plug-in influence function, 2dᵢᵀ(μ − μr) + ‖dᵢ‖² − (n − 1)·((FΣrFᵀ)^½)ᵢᵢ, for n < D."""
+    """Return the standard error by the plug-in influence function, for n < D.
+
+    The function is 2dᵢᵀ(μ − μr) + ‖dᵢ‖² − (n − 1)·((FΣrFᵀ)^½)ᵢᵢ.
+    """
     n = len(features)
     centred = features - features.mean(axis=0)
     eigenvalues, vectors = linalg.eigh(centred @ reference.sigma @ centred.T / (n - 1))

@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""The Fréchet distance of generators against kimg, with the floor of held-out real images: a table, JSON and a plot.
+"""Measure the Fréchet distance of generators against kimg, and the floor of held-out images: a table, JSON and a plot.
 
     python scripts/bench/curve.py snapshots/*.safetensors --reference train --heldout valid --out docs/curve
 
-Each generator draws 1,000 images (seed 0), which are scored as `facegen fid` does. The floor is the mean score of
-disjoint draws of 1,000 held-out real images against the same reference. The plot needs matplotlib (`pip install -e
+Each generator draws 1,000 images (seed 0), which are scored as `facegen fid` scores them. The floor is the mean score
+of disjoint draws of 1,000 held-out real images against the same reference. The plot needs matplotlib (`pip install -e
 '.[dev]'`).
 """
 
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("generators", nargs="+", type=Path)
     parser.add_argument("--reference", type=Path, required=True)
-    parser.add_argument("--heldout", type=Path, help="a dataset of real images that are not in the reference")
+    parser.add_argument("--heldout", type=Path, help="dataset of real images that are not in the reference")
     parser.add_argument("--extractor", choices=("inception", "effnet-lite0"), default="effnet-lite0")
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="writes OUT.png, and figures/NAME.json beside it")
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def heldout_floor(scorer: SetScorer, heldout: Path) -> list[float]:
-    """Scores of as many disjoint draws as the held-out images allow."""
+    """Return the scores of as many disjoint draws as the held-out images allow."""
     images = FaceDataset.open(heldout).images
     order = np.random.default_rng(0).permutation(len(images))
     draws = [np.sort(order[first : first + N]) for first in range(0, len(order) - N + 1, N)]
@@ -86,12 +86,12 @@ def score(scorer: SetScorer, generator: Path) -> float:
 def plot(
     panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], floor: float | None, distance: str
 ) -> Figure:
-    """Curves of a distance on a logarithmic scale, and the line of its floor: a panel for each x axis.
+    """Plot curves of a distance on a logarithmic scale with the line of its floor, one panel per x axis.
 
     Args:
-        panels: what is on the x axis → a curve's label → its points (x, distance).
-        floor: of held-out real images; None where it was not measured.
-        distance: what the y axis is called.
+        panels: Label of the x axis → label of a curve → its points (x, distance).
+        floor: Score of held-out real images; None if it was not measured.
+        distance: Label of the y axis.
     """
     import matplotlib
 

@@ -1,15 +1,14 @@
 #!/usr/bin/env python
-"""How fast a class is graded: seconds per submission, the share of the time in the network, and peak memory.
+"""Measure how fast a class is graded: seconds per submission, the network's share of the time, and peak memory.
 
     python scripts/bench/grade.py --reference celeba --submissions 6 --extractor inception --weights FILE
     python scripts/bench/grade.py --reference celeba --submissions 6 --workers 1 2
 
-The submissions hold images of the generator that ships with facegen, each with other noise of one grey level, so that
-none shares an image's bytes with another; the flags of copies are raised then, and their evidence is part of the work.
-"network" is the time in which the network was at work, over the time from the first submission to the leaderboard.
-What opens the reference is not counted. "another target" is a second run, and "another reference" one
-against half of the reference: neither takes the network. Peak memory is that of this process, and the largest of its
-workers'.
+The submissions hold images of the generator that ships with facegen, each with its own noise of one grey level. So no
+two images have the same bytes. The flags of copies are raised, and collecting their evidence is part of the work.
+"network" is the time in which the network computed, over the time from the first submission to the leaderboard.
+Opening the reference is not counted. "another target" is a second run, and "another reference" one against half of the
+reference. Neither uses the network. Peak memory is that of this process, and the largest of its workers'.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from facegen.submission.rules import LIMITS
 from facegen.submission.writer import write_tarball
 from facegen.training.saved_generator import load_generator
 
-#: The columns of the table, with the format of their numbers.
+#: The columns of the table, and the formats of their numbers.
 COLUMNS = {
     "run": "",
     "seconds per submission": ".1f",
@@ -51,7 +50,7 @@ Images = npt.NDArray[np.uint8]
 
 
 class Clock:
-    """Adds up the time in a function."""
+    """Measure the total time in a function."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -68,7 +67,7 @@ class Clock:
 
 
 def tarballs(folder: Path, count: int) -> None:
-    """A class's submissions."""
+    """Write a class's submissions."""
     saved = load_generator(generator_path())
     latents = normal_latents(0, 0, LIMITS.count, saved.recipe.latent_dim)
     drawn = np.asarray(draw_images(saved.network, latents))
@@ -86,7 +85,7 @@ def tarballs(folder: Path, count: int) -> None:
 
 
 def half_of(reference: Path, target: Path) -> Path:
-    """Every other image of a dataset."""
+    """Return every other image of a dataset."""
     whole = FaceDataset.open(reference)
     with new_dataset(target, whole.size) as writer:
         rows = range(0, len(whole), 2)
@@ -96,12 +95,12 @@ def half_of(reference: Path, target: Path) -> Path:
 
 
 def peaks() -> list[int]:
-    """The peak memory of this process, and the largest of its workers', in MiB."""
+    """Return the peak memory of this process, and the largest of its workers', in MiB."""
     return [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 
 
 def graded(what: str, submissions: Path, count: int, out: Path, **options: Any) -> list[Cell]:
-    """Grade the submissions, print the row that says how fast, and return it."""
+    """Grade the submissions, print a row about the speed, and return it."""
     network, whole = Clock(), Clock()
     features_of, grade_share, rank, write = SetScorer.features_of, stage.grade_share, stage.rank, stage._write
     SetScorer.features_of = network.around(features_of)  # type: ignore[method-assign]
@@ -141,7 +140,7 @@ def main() -> None:
         for workers in options.workers:
             out = Path(folder) / f"grades-{workers}"
             about: dict[str, Any] = {"reference": options.reference, "workers": workers, **measure}
-            # The reference's features, and the hashes of its images, are taken once and kept.
+            # The reference's features and the hashes of its images are computed once and kept.
             scorer = stage.open_scorer(options.reference, **measure)
             stage.known_collections(options.reference, None, LIMITS.size, out / "cache", scorer)
             said = f"{workers} workers"

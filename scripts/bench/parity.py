@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Every network beside its original: parameters, multiply-adds and logits.
+"""Compare every network with its original: parameters, multiply-adds and logits.
 
     python scripts/bench/parity.py                     # a few minutes on one core
     python scripts/bench/parity.py resnet18 vgg16      # these only
     python scripts/bench/parity.py --record            # writes docs/figures/networks.json
 
-The largest difference of a logit is relative to the largest logit, on one random input of the published size, with one
-and the same random weights and BatchNorm statistics on both sides. torchvision publishes parameters and multiply-adds
-with its weights. EfficientNet-Lite0 has its published weights if efficientnet_lite_pytorch is installed, and no figure
+The largest difference of a logit is relative to the largest logit, on one random input of the published size. Both
+sides have the same random weights and BatchNorm statistics. torchvision publishes parameters and multiply-adds with its
+weights. EfficientNet-Lite0 has its published weights if efficientnet_lite_pytorch is installed, and no figure
 otherwise.
 """
 
@@ -35,7 +35,7 @@ from facegen.cnn.registry import ARCHITECTURES, find_architecture
 
 ROOT = Path(__file__).parents[2]
 
-#: Parameters of those that torchvision does not have, and who says so.
+#: Published parameters of the networks that torchvision does not have, and their source.
 PUBLISHED = {
     "lenet5": ("61,706", "the usual form"),
     "lenet5_1998": ("60,000", "LeCun et al. 1998, without 850 last"),
@@ -56,10 +56,10 @@ PUBLISHED = {
     "r3gan_generator": ("22,429,824", "brownvc/R3GAN, FFHQ-64"),
     "r3gan_discriminator": ("22,381,440", "brownvc/R3GAN, FFHQ-64"),
 }
-#: What torchvision calls otherwise, and builds without.
+#: The names and options of torchvision that differ from facegen's.
 THEIR_NAMES = {"alexnet_torchvision": "alexnet"}
 THEIR_OPTIONS = {"googlenet": {"aux_logits": False, "init_weights": False}, "inception_v3": {"init_weights": False}}
-#: Its published figures count the auxiliary classifier of one, but not of the other.
+#: The published figures of inception_v3 count the auxiliary classifier. Those of googlenet do not.
 OPTIONS = {"inception_v3": {"auxiliary": True}}
 
 
@@ -77,7 +77,7 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="architectures; all by default")
+    parser.add_argument("names", nargs="*", help="architectures; default: all")
     parser.add_argument("--record", action="store_true", help="write docs/figures/networks.json")
     options = parser.parse_args()
     if options.record and options.names:
@@ -109,7 +109,7 @@ def main() -> None:
 
 def measure(architecture: Architecture) -> Row:
     name = architecture.name
-    with torch.device("meta"):  # no time for initial weights
+    with torch.device("meta"):  # saves the time of initial weights
         network = architecture.build(**OPTIONS.get(name, {})).eval()
         macs = sum(layer.macs for layer in layer_table(network, architecture.random_input()))
     published, gmacs = published_by_torchvision(name)
@@ -133,7 +133,7 @@ def measure(architecture: Architecture) -> Row:
 
 
 def largest_difference(architecture: Architecture, ours: nn.Module, theirs: nn.Module) -> float:
-    """Of a logit, relative to the largest; ``ours`` takes the weights of ``theirs``."""
+    """Load ``theirs`` into ``ours``; return the largest difference of a logit, relative to the largest logit."""
     ours.load_state_dict(architecture.convert(theirs.eval().state_dict()), assign=True)
     x = architecture.random_input()
     with torch.inference_mode():
@@ -142,7 +142,7 @@ def largest_difference(architecture: Architecture, ours: nn.Module, theirs: nn.M
 
 
 def published_by_torchvision(name: str) -> tuple[str, float | None]:
-    """Parameters, and 10⁹ multiply-adds, from what comes with its weights."""
+    """Return the parameters and the 10⁹ multiply-adds that come with torchvision's weights."""
     if not (their_name := torchvision_name(name)):
         return "", None
     meta = torchvision.models.get_model_weights(their_name).DEFAULT.meta
@@ -150,14 +150,14 @@ def published_by_torchvision(name: str) -> tuple[str, float | None]:
 
 
 def torchvision_name(name: str) -> str | None:
-    if name in PUBLISHED:  # alexnet is another there
+    if name in PUBLISHED:  # torchvision's alexnet is another network
         return None
     their_name = THEIR_NAMES.get(name, name)
     return their_name if their_name in torchvision.models.list_models(torchvision.models) else None
 
 
 def find_original(name: str) -> Callable[[], tuple[nn.Module, str]] | None:
-    """What makes the original network and says whose it is, or None where none is installed."""
+    """Return a function that makes the original network and names its owner, or None if none is installed."""
     if their_name := torchvision_name(name):
         return partial(from_torchvision, their_name)
     if name == "efficientnet_lite0" and find_spec("efficientnet_lite_pytorch"):
@@ -187,7 +187,7 @@ def from_efficientnet_lite_pytorch() -> tuple[nn.Module, str]:
 
 
 def randomised(network: nn.Module) -> nn.Module:
-    """``network`` with BatchNorm statistics and maps as training would leave them."""
+    """Give ``network`` the kind of BatchNorm statistics and weights that training leaves, and return it."""
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.running_mean, std=0.1)
@@ -198,7 +198,7 @@ def randomised(network: nn.Module) -> nn.Module:
 
 
 def lines_of_code(path: Path) -> int:
-    """Lines without comments, docstrings and blank ones."""
+    """Count the lines without comments, docstrings and blank lines."""
     source = path.read_text(encoding="utf-8")
     silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     lines = set()

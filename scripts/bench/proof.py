@@ -1,22 +1,22 @@
 #!/usr/bin/env python
-"""Every recipe at equal wall time on one machine: a table, curves against minutes and kimg, and grids.
+"""Train every recipe for equal wall time on one machine: a table, curves against minutes and kimg, and grids.
 
     facegen prepare img_align_celeba.zip celeba --partition list_eval_partition.txt
     python scripts/bench/proof.py celeba --minutes 10      # again and again until it says that it is done
     python scripts/bench/proof.py celeba --minutes 10 --recipes best --wall 30
     python scripts/bench/proof.py celeba --recipes dcgan:16 best:8 --batch 32 --wall 15 --threads 1      # on a CPU
 
-Trains each recipe for --wall minutes (scores and checkpoints are not counted), in pieces: a call works for about
---minutes and then saves; the next call goes on where it stopped, to the bit, also on another machine that has --work.
-When all recipes have had their time, each draws 1,000 images (seed 0), which are scored with all metrics against the
-dataset's train split, its held-out splits being the floor and the unseen real images; with --weights every score is
-taken in Inception's features as well, which no recipe is trained against, and the plot is of these. Where dlib is
-installed, faces are scored without ImageNet too (independent.py beside this script). Writes OUT.png, OUT-RECIPE.png and
+Each recipe trains for --wall minutes, without the time of scores and checkpoints. A call works for about --minutes and
+then saves. The next call goes on where it stopped, to the bit, also on another machine that has --work. When all
+recipes have had their time, each draws 1,000 images (seed 0). These are scored with all metrics against the dataset's
+train split. Its held-out splits give the floor and the unseen real images. With --weights every score is also taken in
+Inception's features, which no recipe is trained against, and the plot shows these. If dlib is installed, faces are also
+scored without ImageNet (independent.py beside this script). The script writes OUT.png, OUT-RECIPE.png and
 figures/NAME.json beside them. The plot needs matplotlib.
 
-NAME:WIDTH is a recipe at another width, its learning rates in inverse proportion to that (Yang et al.,
-arXiv:2203.03466, table 3: Adam, hidden layers), so that no recipe has a rate that only another width suits. What the
-first call of a recipe says of it (--batch, --schedule-kimg) holds.
+NAME:WIDTH is a recipe at another width. Its learning rates are in inverse proportion to the width (Yang et al.,
+arXiv:2203.03466, table 3: Adam, hidden layers), so that no recipe keeps a rate that suits only another width. The
+--batch and --schedule-kimg of the first call of a recipe hold for all its calls.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from independent import FaceReference
     from matplotlib.figure import Figure
 
-#: The columns of the table of recipes, with the format of their numbers.
+#: The columns of the table of recipes, and the formats of their numbers.
 COLUMNS = {
     "recipe": "",
     "kimg": ".0f",
@@ -72,17 +72,17 @@ POLL = 0.5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path, help="a prepared dataset with a train split and others")
-    parser.add_argument("--recipes", nargs="+", default=recipe_names(), help="NAME, FILE or NAME:WIDTH; all by default")
-    parser.add_argument("--wall", type=float, default=30, help="minutes of training for each (30)")
-    parser.add_argument("--minutes", type=float, default=10, help="how long this call may take to train (10)")
+    parser.add_argument("dataset", type=Path, help="prepared dataset with a train split and others")
+    parser.add_argument("--recipes", nargs="+", default=recipe_names(), help="NAME, FILE or NAME:WIDTH; default: all")
+    parser.add_argument("--wall", type=float, default=30, help="minutes of training per recipe (30)")
+    parser.add_argument("--minutes", type=float, default=10, help="minutes of training in this call (10)")
     parser.add_argument("--score-minutes", type=float, default=5, help="training minutes between two scores (5)")
-    parser.add_argument("--batch", type=int, help="in place of the recipes'")
-    parser.add_argument("--schedule-kimg", type=float, help="in place of the recipes'")
-    parser.add_argument("--threads", type=int, help="CPU threads of a training")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="in place of the recipes'")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="in place of the recipes'")
-    parser.add_argument("--tick-kimg", type=float, help="in place of the recipes': how finely the clock is read")
+    parser.add_argument("--batch", type=int, help="batch size; default: the recipe's")
+    parser.add_argument("--schedule-kimg", type=float, help="length of the schedules; default: the recipe's")
+    parser.add_argument("--threads", type=int, help="number of CPU threads of a training")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="default: as the recipe says")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="default: the recipe's")
+    parser.add_argument("--tick-kimg", type=float, help="kimg between looks at the clock; default: the recipe's")
     parser.add_argument("--weights", type=Path, help="Inception weights to score with as well")
     parser.add_argument("--work", type=Path, default=Path("work/proof"))
     parser.add_argument("--out", type=Path, default=Path("docs/proof"))
@@ -108,7 +108,7 @@ class Run:
 
     @classmethod
     def of(cls, name: str, options: argparse.Namespace) -> Run:
-        """``name`` may end in ``:WIDTH``."""
+        """Return the run of a recipe. ``name`` may end in ``:WIDTH``."""
         name, _, width = name.partition(":")
         folder = options.work / f"{Path(name).stem}{'-' if width else ''}{width}"
         if not (folder / "recipe.toml").is_file():
@@ -118,12 +118,12 @@ class Run:
 
     @property
     def minutes(self) -> float:
-        """Trained so far."""
+        """The minutes trained so far."""
         log = read_log(self.folder / "run")
         return float(log[-1]["seconds"]) / 60 if log else 0.0
 
     def train(self, options: argparse.Namespace, deadline: float) -> None:
-        """To the next score, the wall or the deadline, whichever comes first; Ctrl-C makes facegen save."""
+        """Train to the next score, the wall or the deadline, whichever comes first. Ctrl-C makes facegen save."""
         before = self.minutes
         goal = min((before // options.score_minutes + 1) * options.score_minutes, options.wall)
         words = [sys.executable, "-m", "facegen", "--quiet", "train", options.dataset, self.folder / "run"]
@@ -145,7 +145,7 @@ class Run:
 
 
 def fitted(recipe: Recipe, width: int | None, options: argparse.Namespace) -> Recipe:
-    """The recipe at another width, its end left to the clock and its scores to this script."""
+    """Return the recipe at another width. The clock ends its run, and this script scores it."""
 
     def scaled(rate: Scheduled, published: int) -> Scheduled | None:
         if width is None:
@@ -171,7 +171,7 @@ def fitted(recipe: Recipe, width: int | None, options: argparse.Namespace) -> Re
 
 
 def report(runs: list[Run], options: argparse.Namespace) -> None:
-    """Score every snapshot, the last with all metrics; write the figures, the plot and the grids."""
+    """Score every snapshot, the last with all metrics. Write the figures, the plot and the grids."""
     import facegen
 
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
 
 
 def face_scores(images: Path, dataset: Path) -> dict[str, float] | None:
-    """What independent.py says of the images, and of as many held-out ones; None without dlib."""
+    """Return the scores of independent.py for the images and as many held-out ones; None without dlib."""
     if find_spec("dlib") is None:
         return None
     from independent import read_images
@@ -238,20 +238,20 @@ def face_scores(images: Path, dataset: Path) -> dict[str, float] | None:
 
 @cache
 def face_reference(dataset: Path) -> FaceReference:
-    """Opened once for all recipes, and so is its floor."""
+    """Open the reference and measure its floor, once for all recipes."""
     from independent import open_face_reference
 
     return open_face_reference(dataset, N)
 
 
 def measure_of(lasts: Iterable[dict[str, Any]]) -> tuple[str, str]:
-    """Whose features recipes are compared in, and what the distance is called: Inception's where all were scored so."""
+    """Return the extractor to compare by, and the name of its distance: Inception if all recipes were scored by it."""
     scored = all("inception" in last for last in lasts)
     return ("inception", "≈FID") if scored else ("effnet-lite0", "effnet-lite0 FD")
 
 
 def curves_of(recipes: dict[str, Any]) -> Figure:
-    """Each recipe's scores against minutes and kimg."""
+    """Return each recipe's scores against minutes and kimg."""
     lasts = [scores[-1] for scores in recipes.values()]
     network, label = measure_of(lasts)
     panels = {
@@ -262,12 +262,12 @@ def curves_of(recipes: dict[str, Any]) -> Figure:
     }
     figure = plot(panels, lasts[0][network]["floor"], f"{label} of {N:,} images")
     for axis in figure.axes:
-        axis.set_xlim(left=0)  # a single score each would spread a rounding of minutes over the whole axis
+        axis.set_xlim(left=0)  # with one score each, rounding of minutes would spread over the whole axis
     return figure
 
 
 def rows_of(recipes: dict[str, Any]) -> Table:
-    """The last score of each recipe, the best first; nothing where a score was not taken."""
+    """Return the last score of each recipe, the best first. A score that was not taken is empty."""
     lasts = {name: scores[-1] for name, scores in recipes.items()}
     by, _ = measure_of(lasts.values())
     rows = []

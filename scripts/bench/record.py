@@ -1,6 +1,6 @@
 """Write the figures of a measurement to docs/figures/NAME.json, with the machine, the versions and the date.
 
-A script in scripts/bench/ calls :func:`record` where the pages quote what it measures; `python scripts/figures.py` then
+A script in scripts/bench/ calls :func:`record` with what it measures for the pages. `python scripts/figures.py` then
 puts the figures into the pages. CONTRIBUTING.md has the rules, under Figures.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from facegen.files import write_text
 
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
-#: Lists that are longer as JSON have a line for each item.
+#: Lists longer than this as JSON have a line for each item.
 WIDTH = 140
 
 #: A number, a number with its 95% interval [value, low, high], a short text, "=NAME:ADDRESS" for a value that another
@@ -34,7 +34,8 @@ def table(columns: Mapping[str, str], rows: Sequence[Sequence[Cell]]) -> Table:
     """Return a table for :func:`record`.
 
     Args:
-        columns: The heading of each column, and the format of its numbers, such as ``".1f"``; empty: as they are.
+        columns: The heading of each column, and the format of its numbers, such as ``".1f"``; empty leaves them as they
+            are.
         rows: The cells. The first cell names the row.
     """
     return {"columns": list(columns), "formats": list(columns.values()), "rows": [list(row) for row in rows]}
@@ -94,13 +95,13 @@ def in_markdown(cells: Sequence[Cell], formats: Sequence[str]) -> str:
 
 
 def read_data(name: str, folder: Path = FIGURES) -> Any:
-    """Return the raw measurements of ``folder/name.json``; an empty dict where there is no such file."""
+    """Return the raw measurements of ``folder/name.json``; an empty dict if the file does not exist."""
     path = folder / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8"))["data"] if path.is_file() else {}
 
 
 def this_command() -> str:
-    """Return the command of the script in scripts/bench/ that runs now, from the root of the repository."""
+    """Return the command of the script in scripts/bench/ that is running, from the root of the repository."""
 
     return " ".join(["python", f"scripts/bench/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
@@ -125,7 +126,7 @@ def release(package: str) -> str:
 
 
 def processor() -> str:
-    """Return this machine's processor in words: its cores, its model, what it is quick in, and its GPU."""
+    """Return a description of this machine's processor: cores, model, fast number formats, and GPU."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
     named = re.search(r"^model name\s*: (.+)$", info, re.MULTILINE)
     model = re.sub(

@@ -1,4 +1,4 @@
-"""Read the blocks of code of a Markdown page, and compare what a block says with what was printed.
+"""Read the code blocks of a Markdown page, and compare the outputs that it shows with what was printed.
 
 CONTRIBUTING.md, "Documentation", has the rules in words.
 """
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: Languages whose blocks are run. The others are files, outputs or only shown.
+#: Languages of the blocks that are run. Other blocks are files, outputs or for reading only.
 LIVE = ("sh", "console", "python", "pycon", "setup")
-#: A fence with its marks; or a setup, which is a comment and so not shown.
+#: Matches a fence with its marks, or a setup, which is a comment and therefore hidden.
 _BLOCK = re.compile(
     r"^<!-- setup\n(?P<setup>.*?)^-->$"
     r"|(?P<marks>(?:^ *<!--[^\n]*-->\n)*)"
@@ -24,9 +24,9 @@ _BLOCK = re.compile(
 )
 _NOT_RUN = re.compile(r"<!-- not run(?:, (?P<programs>[^:]+))?: (?P<reason>\S.*?) -->")
 _ELSEWHERE = re.compile(r"^<!-- blocks run by (\S+) -->$", re.MULTILINE)
-#: The first line of a block that is a file.
+#: Matches the first line of a block that is a file.
 _FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|csv))\n")
-#: What could be a command in a block that names no language.
+#: Matches what could be a command in a block that names no language.
 _COMMAND = re.compile(r"^(?:\$ |facegen \w)", re.MULTILINE)
 _EXIT = re.compile(r"#.*\bexit (\d+)\b")
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
@@ -34,13 +34,13 @@ _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?")
 
 @dataclass(frozen=True)
 class Command:
-    """A command line and what a page says of it.
+    """A command line and what a page says about it.
 
     Attributes:
-        line: The line as the page has it, continued lines joined.
-        exit_code: How it must end.
-        output: What it prints, with ``…`` for any text; None where the page does not say.
-        place: Where the output lies in the page, as two indices of its text; None where there is none.
+        line: The line as the page has it, with continued lines joined.
+        exit_code: The exit code that it must end with.
+        output: What it prints, with ``…`` for any text; None if the page does not say.
+        place: Position of the output in the page, as two indices of its text; None if there is no output.
     """
 
     line: str
@@ -54,7 +54,7 @@ class Command:
 
     @property
     def program(self) -> str:
-        """The first word that is no variable: ``facegen`` of ``FACEGEN_SEED=1 facegen sample run images``."""
+        """The first word that is not a variable: ``facegen`` in ``FACEGEN_SEED=1 facegen sample run images``."""
         return next((word for word in self.words if not re.match(r"\w+=", word)), "")
 
 
@@ -63,14 +63,14 @@ class Block:
     """A block of code of a page.
 
     Attributes:
-        language: That of the fence; ``setup`` for a hidden one.
-        text: What is in it, without the indentation of the fence.
-        line: The number of its first line in the page.
-        start: The index in the page's text at which ``text`` begins.
-        reason: Why it is not run; None where it is.
-        skipped: The programs whose lines are left out.
-        is_output: Whether it is what the block of Python before it prints.
-        is_fresh: Whether it begins in a folder that earlier blocks of the page did not change.
+        language: Language of the fence; ``setup`` for a hidden block.
+        text: Its content, without the indentation of the fence.
+        line: Number of its first line in the page.
+        start: Index in the page's text at which ``text`` begins.
+        reason: Why it is not run; None if it is run.
+        skipped: Programs whose lines are left out.
+        is_output: Whether it is the output of the Python block before it.
+        is_fresh: Whether it starts in a folder that earlier blocks of the page did not change.
     """
 
     language: str
@@ -84,7 +84,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The name of the file that the block is; None where it is none."""
+        """The name of the file that the block is written to; None if it is no file."""
         found = _FILE.match(self.text) if self.language in ("python", "toml", "csv") else None
         return found[1] if found else None
 
@@ -93,13 +93,13 @@ class Block:
         return self.text.partition("\n")[2]
 
     def commands(self) -> list[Command]:
-        """The commands of a block for a shell, without those of the programs that are left out."""
+        """The commands of a shell block, without those of skipped programs."""
         found = _console(self) if self.language == "console" else _lines(self.text)
         return [command for command in found if command.program not in self.skipped]
 
     @property
     def key(self) -> object:
-        """What is equal for two blocks that do the same: comments and the folding of lines do not count."""
+        """A value that is equal for two blocks that do the same. It ignores comments and the folding of lines."""
         if self.language in ("python", "setup"):
             return self.file, ast.dump(ast.parse(self.text))
         if self.language in ("sh", "console"):
@@ -114,9 +114,9 @@ class DocumentedPage:
     Attributes:
         path: The page, relative to the repository.
         text: Its text.
-        blocks: What is run, written or compared, in order.
-        faults: What the rules for pages forbid, in words.
-        elsewhere: The test that runs the blocks instead; None where there is none.
+        blocks: The blocks to run, write or compare, in order.
+        faults: Violations of the rules for pages, in words.
+        elsewhere: The test that runs the blocks instead; None if there is none.
     """
 
     path: str
@@ -127,12 +127,12 @@ class DocumentedPage:
 
     @property
     def key(self) -> str:
-        """What is equal for two pages that do the same."""
+        """A value that is equal for two pages that do the same."""
         return repr([block.key for block in self.blocks])
 
 
 def read_page(path: str, text: str | None = None) -> DocumentedPage:
-    """Read a page of the repository, or ``text`` in its place."""
+    """Read a page of the repository, or ``text`` instead of its file."""
     text = (ROOT / path).read_text(encoding="utf-8") if text is None else text
     elsewhere = _ELSEWHERE.search(text)
     page = DocumentedPage(path, text, elsewhere=elsewhere[1] if elsewhere else None)
@@ -154,21 +154,21 @@ def read_page(path: str, text: str | None = None) -> DocumentedPage:
 
 
 def pages() -> list[str]:
-    """Every page of the project whose blocks are run, by path; the generated and the historical ones have none."""
+    """Return the paths of all pages whose blocks are run. Generated and historical pages have none."""
     found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "submissions" / "README.md"]
     names = sorted(path.relative_to(ROOT).as_posix() for path in found)
     return [name for name in names if name not in ("CHANGELOG.md", "docs/api.md", "docs/cli.md")]
 
 
 def difference(said: str, printed: str, *, any_number: bool) -> str | None:
-    """Return how a page's output differs from what was printed; None where it does not.
+    """Return how a page's output differs from what was printed; None if it does not.
 
-    ``…`` is any text, and spaces and line breaks do not count.
+    ``…`` matches any text. Spaces and line breaks do not count.
 
     Args:
         said: The output that the page has.
-        printed: What was printed.
-        any_number: Whether any number is equal to any number.
+        printed: The text that was printed.
+        any_number: Whether any number matches any number.
     """
 
     def plain(text: str) -> str:
@@ -223,7 +223,7 @@ def _lines(text: str) -> list[Command]:
 
 
 def _console(block: Block) -> list[Command]:
-    """The commands of a console; the place of each output is right where the fence is not indented."""
+    """Return the commands of a console block. The place of an output is exact if the fence is not indented."""
     found = list(re.finditer(r"^\$ ((?:.*\\\n)*.*)\n?", block.text, re.MULTILINE))
     ends = [each.start() for each in found[1:]] + [len(block.text)]
     commands = []

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Build the documentation as a site in build/site, with every warning an error: scripts/docs/build.py [FOLDER].
+"""Build the documentation as a site in build/site, and treat every warning as an error: scripts/docs/build.py [FOLDER].
 
 It needs the extra docs: pip install '.[docs]'. Then open build/site/index.html.
 """
@@ -20,7 +20,7 @@ def build_site(folder: Path | None = None) -> list[str]:
     """Build the site and return the warnings.
 
     Args:
-        folder: Where the site is written. The default is build/site. What is there is replaced.
+        folder: Folder to write the site to; it is replaced. The default is build/site.
     """
     warnings: list[str] = []
     handler = logging.Handler(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Run the blocks of a page in a copy of the world, and say what the page has wrong."""
+"""Run the blocks of a page in a copy of the world, and report what the page has wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from world import forget_downloads, inside, make_world, shrunk
 from facegen.cli import main
 from facegen.cli.root import DEFECT
 
-#: Programs other than facegen and Python that a page may call without a mark: they stay within the folder.
+#: Programs other than facegen and Python that a page may call without a mark, because they stay within the folder.
 HARMLESS = frozenset(
     [
         "ls",
@@ -45,23 +45,23 @@ HARMLESS = frozenset(
         "sort",
     ]
 )
-#: Commands whose data is not shrunken and that do not measure the machine: their numbers are those of the page.
+#: Commands that use no shrunken data and do not measure the machine. Their numbers must equal those on the page.
 EXACT = frozenset({"inspect", "weights"})
 
 
 @dataclass
 class Worlds:
-    """A world, made at first use, and a copy of it for each page.
+    """A world, made when it is first used, and a copy of it for each page.
 
     Attributes:
-        folder: Where the world and its copies are.
+        folder: Folder of the world and its copies.
     """
 
     folder: Path
     made: bool = field(default=False, init=False)
 
     def fill(self, folder: Path) -> set[Path]:
-        """Make ``folder`` a copy of the world, whatever it holds. Return the folders that a stage may write to."""
+        """Replace ``folder`` by a copy of the world. Return the folders that a stage may write to."""
         template = self.folder / "world"
         if not self.made:
             template.mkdir(parents=True)
@@ -80,12 +80,12 @@ def _must_work(*words: str) -> None:
 
 @dataclass(frozen=True)
 class Output:
-    """What a block or command printed beside what the page says.
+    """The text that a block or command printed, and the text on the page.
 
     Attributes:
-        place: Where the page says it, as two indices of its text.
-        said: What the page says.
-        printed: What was printed.
+        place: Position of the page's text, as two indices of the page.
+        said: The text on the page.
+        printed: The text that was printed.
         is_exact: Whether numbers must be equal.
     """
 
@@ -101,7 +101,7 @@ class Output:
 
 @dataclass
 class Ran:
-    """What came of a page: faults in words, and the outputs of which the page says something."""
+    """The result of a page: faults in words, and the outputs that the page shows."""
 
     faults: list[str] = field(default_factory=list)
     outputs: list[Output] = field(default_factory=list)
@@ -174,12 +174,12 @@ def _run_command(ran: Ran, where: str, command: Command) -> None:
 
 
 def run_line(line: str) -> tuple[int, str]:
-    """Run one command: its exit code, and what it printed on both streams.
+    """Run one command, and return its exit code and what it printed on both streams.
 
-    facegen and Python run in this process, where they are small. What follows a ``|`` is a shell's.
+    facegen and Python run in this process, where their data can be made small. A shell runs what follows a ``|``.
 
     Raises:
-        ValueError: The program is none that a page may call without a mark.
+        ValueError: The page may not call this program without a mark.
     """
     first, _, rest = line.partition(" | ")
     first, _, target = first.partition(" > ")
@@ -241,7 +241,7 @@ def _run_python(text: str, where: str, space: dict[str, Any]) -> str:
 
 def _run_doctest(ran: Ran, where: str, block: Block, space: dict[str, Any]) -> None:
     test = doctest.DocTestParser().get_doctest(block.text.replace("…", "..."), space, where, None, 0)
-    test.globs = space  # names live on in the page's other blocks
+    test.globs = space  # names stay for the page's other blocks
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False)
     stream = io.StringIO()
     runner.run(test, out=stream.write, clear_globs=False)

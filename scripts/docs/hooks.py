@@ -1,8 +1,8 @@
-"""What the site does beyond mkdocs: anchors as GitHub's, pages from outside docs/, links that leave the site.
+"""Extend mkdocs: GitHub's anchors, pages from outside docs/, and links that leave the site.
 
-A page reads the same on the repository's host and on the site. So it is written for the host: links are relative to
-its file, and may lead to any file of the repository. Here a link to a page of the site stays a link, and a link to any
-other file becomes plain text, because the repository has no public address yet.
+A page must read the same on the repository's host and on the site. So pages are written for the host: links are
+relative to the file, and may lead to any file of the repository. A link to a page of the site stays a link. A link to
+any other file becomes plain text, because the repository has no public address yet.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mkdocs.structure.pages import Page
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-#: Pages outside docs/ that the site shows, by their path in the repository, and what they are called there.
+#: Pages outside docs/ that the site shows: their path in the repository, and their name on the site.
 OUTSIDE = {
     "README.md": "readme.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -28,7 +28,7 @@ OUTSIDE = {
     "facegen/pretrained/card.md": "facegen/pretrained/card.md",
 }
 _SCRIPT = "frame_worker.js"
-#: A block of code or code within a line, which stays as it is; or a picture or a link to a file.
+#: Matches a block of code or code within a line, which stays as it is, or a picture or link to a file.
 _LINK = re.compile(
     r"^ *(?P<fence>```+|~~~+).*?^ *(?P=fence) *$|`[^`\n]*`|(?P<picture>!?)\[(?P<words>(?:[^\[\]`]|`[^`\n]*`)*)\]"
     r"\((?!\w+:|#)(?P<target>[^()\s]+)\)",
@@ -39,9 +39,9 @@ _ARROW = re.compile(r'(\w+)(?:\["(.+?)"\])? --> (\w+)(?:\["(.+?)"\])?')
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Use GitHub's anchors, and this folder's stand-in for a worker in place of one that is loaded from elsewhere."""
+    """Use GitHub's anchors, and this folder's replacement for a worker that would be loaded from another site."""
     config.mdx_configs.setdefault("toc", {})["slugify"] = anchor
-    config.extra["polyfills"] = [f"assets/{_SCRIPT}?iframe-worker"]  # the name by which the plugin offline knows one
+    config.extra["polyfills"] = [f"assets/{_SCRIPT}?iframe-worker"]  # the plugin offline recognises it by this name
     return config
 
 
@@ -54,7 +54,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Lead the links of a page to the site's pages, and draw its diagrams as text."""
+    """Point the links of a page to the site's pages, and draw its diagrams as text."""
     name = page.file.src_uri
     source = next((outside for outside, inside in OUTSIDE.items() if inside == name), f"docs/{name}")
     there = {f"docs/{file.src_uri}" for file in files if not file.generated_by}
@@ -62,7 +62,7 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Say which language a page is in, so that a browser takes the right font and voice."""
+    """Set the language of a page, so that a browser uses the right font and voice."""
     return output.replace('<html lang="en"', '<html lang="ko"', 1) if page.file.src_uri.startswith("ko/") else output
 
 
@@ -72,12 +72,12 @@ def anchor(heading: str, separator: str = "-") -> str:
 
 
 def site_links(text: str, source: str, name: str, there: set[str]) -> str:
-    """Return a page's text with the links that hold on the site.
+    """Return a page's text with links that work on the site.
 
     Args:
         text: Markdown.
-        source: The page's path in the repository.
-        name: Its path on the site.
+        source: Path of the page in the repository.
+        name: Path of the page on the site.
         there: The files of docs/ by their paths in the repository.
     """
 
@@ -93,7 +93,7 @@ def site_links(text: str, source: str, name: str, there: set[str]) -> str:
         elif (ROOT / target).exists():
             return str(found["words"])
         else:
-            return found[0]  # which mkdocs then reports
+            return found[0]  # mkdocs reports it
         link = posixpath.relpath(goal, posixpath.dirname(name) or ".")
         return f"{found['picture']}[{found['words']}]({link}{mark}{place})"
 
@@ -101,7 +101,7 @@ def site_links(text: str, source: str, name: str, there: set[str]) -> str:
 
 
 def _as_text(found: re.Match[str]) -> str:
-    """A flow chart's arrows, a line each: the theme would load mermaid from another site."""
+    """Return the arrows of a flow chart as text, one per line. The theme would load mermaid from another site."""
     names: dict[str, Any] = {}
     lines = []
     for source, source_text, target, target_text in _ARROW.findall(found[1]):

@@ -1,7 +1,7 @@
-"""The folder in which a page's commands run: everything that pages name, tiny and of drawn faces.
+"""Make the folder in which a page's commands run. It has everything that pages name, tiny and of drawn faces.
 
-:func:`make_world` makes it once, and :func:`shrunk` makes every command small: a command line is parsed and carried out
-as it is written, but a training has two steps, a network a few thousand weights, and a submission eight images.
+:func:`make_world` makes it once. :func:`shrunk` makes every command small: a command line is parsed and carried out
+as written, but a training has two steps, a network a few thousand weights, and a submission eight images.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from facegen.training import outputs, starting
 from facegen.training import recipe as recipes
 from facegen.watching.server import WatchServer
 
-#: Images of a submission, and at most of a sample.
+#: Number of images in a submission, and the most in a sample.
 IMAGES = 8
-#: Thousands of images that a training shows: two steps.
+#: Length of a training, in thousands of images: two steps.
 KIMG = 0.016
 _open = opening._open
-#: Values of options that a command line does not give.
+#: Values of options that a command line does not set.
 VARIABLES = {
     "FACEGEN_OFFLINE": "1",
     "FACEGEN_SAMPLE_N": str(IMAGES),
@@ -73,7 +73,7 @@ _SMALL = {
     "score_every": 0.0,
     "score_images": IMAGES,
 }
-#: What the world holds, in the words of the pages.
+#: Contents of the world, in the words of the pages.
 _ROSTER = ["s1234567", "20230001", "20230002", "20230003", "20230004"]
 _RUBRIC = """\
 timezone = "Asia/Seoul"
@@ -93,7 +93,8 @@ def shrunk(provided: set[Path]) -> Iterator[pytest.MonkeyPatch]:
     """Make facegen's commands and functions small until the block ends, and undo what a page registers.
 
     Args:
-        provided: The outputs that the world provides. A stage that writes to one finds it absent: the page made none.
+        provided: The outputs that the world provides. A stage that writes to one finds it absent, because the
+            page did not make it.
     """
     tables: tuple[dict[str, Any], ...] = (ARCHITECTURES, extractor_table._TABLE, FLAGS, metric_table._TABLE)
     before, modules, path = [dict(table) for table in tables], set(sys.modules), list(sys.path)
@@ -105,13 +106,13 @@ def shrunk(provided: set[Path]) -> Iterator[pytest.MonkeyPatch]:
         for module in (autograder, grade, pack, run):
             patch.setattr(module, "limits_for", _small_limits)
         patch.setattr(run, "LIMITS", replace(rules.LIMITS, count=IMAGES))
-        patch.setattr(run, "seconds_of_training", lambda recipe, size, device: 600.0)  # it would train for five seconds
+        patch.setattr(run, "seconds_of_training", lambda recipe, size, device: 600.0)  # else it trains for five seconds
         patch.setattr(WatchServer, "serve_forever", _serve_once)
         patch.setattr(outputs, "STANDING_LATENTS", 64)
         patch.setattr(opening, "_open", _open_once)
         for module, fewest in ((evaluation, "FEWEST"), (scorer, "FEWEST"), (extrapolation, "_FEWEST")):
             patch.setattr(module, fewest, IMAGES)
-        # What the images of an untrained generator would be warned of.
+        # The images of an untrained generator would raise these warnings.
         patch.setattr(PixelValues, "sign", lambda values: None)
         shrinks: dict[Any, tuple[str, Callable[[dict[str, Any]], object]]] = {
             prepare: ("dataset", _few_drawn),
@@ -142,7 +143,7 @@ def shrunk(provided: set[Path]) -> Iterator[pytest.MonkeyPatch]:
 
 
 def forget_downloads() -> None:
-    """Let the next command say again that a download failed, as the first of a process does."""
+    """Let the next command report a failed download again, as the first command of a process does."""
     opening._failed_download = None
 
 
@@ -158,7 +159,7 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def make_world(folder: Path, facegen: Callable[..., object]) -> None:
-    """Fill ``folder``, which is the working folder, with what pages name.
+    """Fill ``folder``, which is the working folder, with everything that pages name.
 
     Args:
         folder: An empty folder.
@@ -179,7 +180,7 @@ def make_world(folder: Path, facegen: Callable[..., object]) -> None:
     shutil.copytree("dataset", "faces")
     facegen("train", "celeba", "run", "--recipe", "dcgan")
     (grid,) = Path("run/samples").glob("*.png")
-    shutil.copy(grid, grid.with_name("kimg-000004.000.png"))  # a timelapse takes two
+    shutil.copy(grid, grid.with_name("kimg-000004.000.png"))  # a timelapse needs two
     facegen("sample", "run", "images")
     for copy, name in (("run", "other-run"), ("images", "mine")):
         shutil.copytree(copy, name)
@@ -218,7 +219,7 @@ def _encoded(pixels: np.ndarray, format: str) -> bytes:
 
 
 def _photographs(folder: Path, faces: np.ndarray) -> None:
-    """A phone's photographs: of several sizes, each fourth on its side with a tag that says so, and one not read."""
+    """Write a phone's photographs: several sizes, every fourth rotated with a tag, and one that cannot be read."""
     folder.mkdir()
     for number, face in enumerate(faces):
         picture, exif = Image.fromarray(face).resize((200 + 2 * number, 320)), Image.Exif()
@@ -229,14 +230,14 @@ def _photographs(folder: Path, faces: np.ndarray) -> None:
 
 
 def _moodle(path: Path) -> None:
-    """A download of all submissions, as Moodle names its folders."""
+    """Write a download of all submissions, with folders named as Moodle names them."""
     with zipfile.ZipFile(path, "w") as archive:
         for tarball in sorted(Path("submissions").glob("*.tar.gz")):
             archive.write(tarball, f"Kim_{tarball.name[:8]}_assignsubmission_file/{tarball.name}")
 
 
 def _small_recipe(name: str | Path) -> recipes.Recipe:
-    """The recipe that is named, with networks of a few thousand weights, for two steps."""
+    """Return the named recipe with networks of a few thousand weights and a length of two steps."""
     return recipes.load_recipe(name).with_overrides({**_SMALL, "kimg": KIMG, "minutes": 0.0})
 
 
@@ -250,7 +251,7 @@ def _small_limits(size: int) -> rules.Limits:
 
 
 def _serve_once(server: WatchServer, poll_interval: float = 0.5) -> None:
-    """Serve nothing: the page is asked for by no browser here."""
+    """Serve nothing, because no browser asks for the page here."""
 
 
 def _few_drawn(given: dict[str, Any]) -> None:
@@ -259,7 +260,7 @@ def _few_drawn(given: dict[str, Any]) -> None:
 
 
 def _short(given: dict[str, Any]) -> None:
-    """A training's lengths and networks, whatever was said by hand."""
+    """Shorten a training and shrink its networks, whatever the page asks for."""
     said: Mapping[str, Any] = given.get("overrides") or {}
     cut = {"kimg": None, "minutes": None, "batch": None, "score_every": None, "compile": None, "precision": None}
     given["overrides"] = {**said, **{key: value for key, value in cut.items() if key in said}}
@@ -268,7 +269,7 @@ def _short(given: dict[str, Any]) -> None:
 def _smaller(
     stage: Callable[..., Any], output: str, shrink: Callable[[dict[str, Any]], object], provided: set[Path]
 ) -> Callable[..., Any]:
-    """A stage with smaller arguments, that finds its output absent where the world provided it."""
+    """Return a stage with smaller arguments that finds its output absent if the world provided it."""
     names = list(stage.__code__.co_varnames[: stage.__code__.co_argcount])
 
     @functools.wraps(stage)
