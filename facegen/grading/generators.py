@@ -108,8 +108,8 @@ class GeneratorReader:
 def likeness_to_shipped(network: nn.Module) -> float | None:
     """Return the similarity of a generator's weights to those of the generator that ships with facegen.
 
-    The similarity is the mean of the cosines between corresponding weight tensors, weighted by their number of elements.
-    The scale of a layer therefore does not count; a following normalisation would undo it anyway. The same generator has
+    The similarity is the mean of the cosines between corresponding weight tensors, weighted by their sizes.
+    The scale of a layer therefore does not count; a following norm would undo it anyway. The same generator has
     1. Networks that start from another seed have about 0.
 
     Returns:
