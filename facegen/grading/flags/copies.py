@@ -34,7 +34,10 @@ _EVIDENCE = {
 _KNOWN_EVIDENCE = {
     **{key: what for key, what in _EVIDENCE.items() if key != "examples"},
     "shifted": "how many of them are found by the correlation and not by their hashes",
-    "examples": f"the nearest pairs, at most {EXAMPLES}; if shifted, with `shift` (pixels right and down) and `correlation`",
+    "examples": (
+        f"the nearest pairs, at most {EXAMPLES}; shifted ones have `shift` (pixels to the right and down) and "
+        "`correlation`"
+    ),
 }
 _KNOWN = (
     f"{_NEAR} Or {FEWEST_SHIFTED} images whose fine detail correlates by at least {ALIKE:g} with as many known images, "
