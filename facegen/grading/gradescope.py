@@ -42,7 +42,7 @@ _FAILED = (
 
 @dataclass(frozen=True)
 class Metadata:
-    """What Gradescope says about a submission. A field is None if Gradescope does not give it.
+    """The data that Gradescope gives about a submission. A field is None if Gradescope does not give it.
 
     Attributes:
         student: The student id of the first submitter, or the e-mail address, or the name.
