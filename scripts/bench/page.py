@@ -145,19 +145,19 @@ def flag(board: list[LeaderboardRow], names: tuple[str, ...]) -> None:
         other = place ^ 1
         if place % 38 in (6, 7) and other < len(board):
             number = str(board[other].outcome.student_number)
-            words = f"31 of 1,000 images look the same as one of {number}'s (2 pixel for pixel, 4 mirrored)."
+            words = f"31 of 1,000 images look the same as an image of {number} (2 pixel for pixel, 4 mirrored)."
             flags.append(Flag(f"shared_with:{number}", words, {**copies, "examples": pairs(list(names[100:]))}))
         if place % 31 == 3:
-            words = "12 of 1,000 images look the same as another of them (3 exact repeats)."
+            words = "12 of 1,000 images look the same as another image of the submission (3 exact repeats)."
             flags.append(
                 Flag("duplicate_images", words, {"images": 12, "exact": 3, "examples": pairs(list(names[50:]), 9)})
             )
         if place % 47 == 11:
-            words = "31 of 1,000 images look the same as one that the generator which ships with facegen draws."
+            words = "31 of 1,000 images look the same as an image that facegen's own generator draws."
             shipped = [f"seed {i % 3}, image {40 + i}" for i in range(20)]
             flags.append(Flag("pretrained_generator", words, {**copies, "examples": pairs(shipped, 8)}))
         if place % 61 == 20:
-            words = "31 of 1,000 images look the same as one in the training set."
+            words = "31 of 1,000 images look the same as an image of the training set."
             flags.append(
                 Flag("copied_from_training", words, {**copies, "examples": pairs([f"{i:06d}.jpg" for i in range(9)])})
             )
