@@ -120,8 +120,8 @@ def _page(row: LeaderboardRow, shown: ShownRow, axis: Axis, words: dict[str, Any
 
 def _merged(code: str, flags: Sequence[Flag]) -> Flag:
     message: str = translate_count(
-        "Images look the same as ones of 1 other submission.",
-        "Images look the same as ones of {count} other submissions.",
+        "Some images look the same as images of 1 other submission.",
+        "Some images look the same as images of {count} other submissions.",
         len(flags),
     )
     if code == SHARED_WITH.code:

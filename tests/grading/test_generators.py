@@ -170,7 +170,7 @@ def test_a_discriminator_that_is_registered_elsewhere_alone_does_not_matter(tmp_
         (holds("project.conv.weight", torch.zeros(4, 8, 4, 4).to(torch.float8_e5m2)), "wrong_weights", "float8"),
         (every(float("nan")), "wrong_weights", "NaN or infinity"),
         (every(float("inf")), "wrong_weights", "NaN or infinity"),
-        (every(0), "draws_no_images", "all of one colour"),
+        (every(0), "draws_no_images", "every pixel has the same colour"),
         (every(3e38), "draws_no_images", "NaN or infinity"),
     ],
 )
