@@ -1,17 +1,18 @@
-"""facegen: face generation with GANs, and its honest measurement.
+"""facegen: face generation with GANs, and its measurement.
 
-The public API is one function a stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`,
-:func:`pack`, :func:`grade` and :func:`run`; :func:`plan`, :func:`watch` and :func:`timelapse` of a run;
-:func:`autograder` for Gradescope, :func:`interpolate` and :func:`arithmetic` of latents, :func:`inspect` of a network,
-:func:`doctor` of this machine; their results; :class:`Scorer`, for a training loop of your own; and four functions that
-add to facegen's tables, as :func:`register_metric`. They load lazily: ``import facegen`` costs nothing until one is
-used.
+The public API has one function per stage: :func:`prepare`, :func:`train`, :func:`sample`, :func:`fid`, :func:`pack`,
+:func:`grade`, and :func:`run` for all of them. Others work on a run (:func:`plan`, :func:`watch`, :func:`timelapse`),
+on latents (:func:`interpolate`, :func:`arithmetic`), on a network (:func:`inspect`), for Gradescope
+(:func:`autograder`) and on this machine (:func:`doctor`). :class:`Scorer` measures images in a training loop of your
+own. Four functions add to facegen's tables, for example :func:`register_metric`.
+
+Every name is loaded when it is first used, so ``import facegen`` is fast.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing's, without the time that importing it takes
-if TYPE_CHECKING:  # what __getattr__ finds, for who checks types
+TYPE_CHECKING = False  # importing it from typing takes time
+if TYPE_CHECKING:  # tells type checkers what __getattr__ finds
     from facegen.cnn.architecture import Architecture as Architecture
     from facegen.cnn.registry import register_architecture as register_architecture
     from facegen.data.dataset import FaceDataset as FaceDataset
@@ -157,7 +158,7 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # to which a name that there is not would be one of any type
+if not TYPE_CHECKING:  # otherwise type checkers would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _EXPORTS:

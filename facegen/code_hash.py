@@ -1,9 +1,10 @@
-"""A hash of what code computes: part of a cache's key, so that no result of other code is ever taken for this one's.
+"""A hash of code, used in cache keys so that a result of other code is never reused.
 
-What else a result depends on stands beside it in the key: data and weights, by their content. The versions of torch,
-NumPy and Pillow do not. They change a result by rounding (a convolution in its seventh digit, a decoded JPEG by one of
-255 here and there), as another device or another number of threads does. With them in the key, every upgrade would take
-the features of all references anew, half an hour of Inception on a CPU, to move a score behind its last printed digit.
+The key also holds what else a result depends on: the data and the weights, by their content. It does not hold the
+versions of torch, NumPy and Pillow. They change a result only by rounding (a convolution in its seventh digit, a
+decoded JPEG by one of 255 in some places), just as another device or another number of threads does. With versions in
+the key, every upgrade would recompute the features of all references, which takes half an hour of Inception on a CPU
+and moves a score behind its last printed digit.
 """
 
 from __future__ import annotations
@@ -19,26 +20,36 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-#: Modules that say, store or place results, and compute none.
-_ASIDE = frozenset({"facegen.code_hash", "facegen.console", "facegen.device", "facegen.errors", "facegen.files"})
+#: Modules that print, store or locate results, but do not compute any.
+_ASIDE = frozenset(
+    {
+        "facegen.code_hash",
+        "facegen.console",
+        "facegen.device",
+        "facegen.errors",
+        "facegen.files",
+        "facegen.language",
+    }
+)
 
 
 @cache
 def code_hash(*modules: str) -> str:
-    """The sha256 of these modules' code and of all that they import of facegen or of their own packages, 64 hex digits.
+    """Return the sha256 of the code of these modules and of everything that they import, as 64 hex digits.
 
-    Comments, docstrings and layout do not count; everything else does, so a change that alters no result may still
-    change the hash, and costs a computation. So does another Python, which may write a syntax tree otherwise. A version
-    number bumped by hand could be forgotten, and then a wrong result would be read back.
+    Imports count within facegen and within the modules' own packages. Comments, docstrings and layout do not count.
+    Every other change counts, so a change that alters no result may cost a recomputation. Another Python version may
+    also change the hash, because it may write a syntax tree differently. A version number that is raised by hand
+    could be forgotten, and then a wrong result would be reused.
 
-    A module that is compiled counts by its file. Of one that is in no file, as a notebook, nothing can be known: no two
-    processes have the same hash.
+    A compiled module counts by its file. A module that has no file, for example in a notebook, cannot be hashed: its
+    hash is different in every process.
 
     Args:
-        modules: their full names, ``"facegen.extractors.inception"``.
+        modules: Full names, such as ``"facegen.extractors.inception"``.
 
     Raises:
-        ModuleNotFoundError: one that is not there.
+        ModuleNotFoundError: A module does not exist.
     """
     own = {"facegen", *(module.partition(".")[0] for module in modules)}
     codes = _closure(modules, own)
@@ -46,14 +57,14 @@ def code_hash(*modules: str) -> str:
 
 
 class _Module(NamedTuple):
-    """A module's code, as a hash, and the names that it imports, wherever in it; some are no modules."""
+    """A module's code as a hash, and all names that it imports. Some of these names are not modules."""
 
     code: str
     imports: tuple[str, ...]
 
 
 def _closure(modules: Iterable[str], own: set[str]) -> dict[str, str]:
-    """The code of the modules, and of what they import of the packages ``own``, by name."""
+    """Return, by name, the modules and everything that they import from the packages ``own``."""
     found: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
@@ -79,7 +90,7 @@ def _module(name: str) -> _Module:
 
 
 def _source(name: str) -> str | bytes | None:
-    """A module's text; where there is none, the bytes of its file; None where it has no file."""
+    """Return a module's source; if there is none, the bytes of its file; if it has no file, None."""
     spec = _spec(name)
     if spec is None:
         if name not in sys.modules:
@@ -106,7 +117,7 @@ def _without_docstrings(tree: ast.Module) -> ast.Module:
 
 
 def _imported(tree: ast.Module, module: str) -> tuple[str, ...]:
-    """The names that a tree imports; relative imports too."""
+    """Return the names that a syntax tree imports, including relative imports."""
     names: list[str] = []
     spec = _spec(module)
     package = module if spec is not None and spec.submodule_search_locations else module.rpartition(".")[0]
@@ -118,22 +129,22 @@ def _imported(tree: ast.Module, module: str) -> tuple[str, ...]:
             if node.level:
                 parts = package.split(".")
                 base = ".".join([*parts[: len(parts) - node.level + 1], *([base] if base else [])])
-            # ``from package import name``: the name may be a module.
+            # In ``from package import name``, the name may be a module.
             names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
-    return tuple(name for name in names if name != "facegen")  # which only names what is elsewhere
+    return tuple(name for name in names if name != "facegen")  # its __init__ only refers to other modules
 
 
 @cache
 def _spec(name: str) -> ModuleSpec | None:
-    """Where a module is; None where it is not, or in no file. Nothing is imported, unlike by ``find_spec("a.b")``."""
+    """Find a module without importing its package, unlike ``find_spec``. None if it is absent or has no file."""
     parent, _, _ = name.rpartition(".")
     if not parent:
         try:
             return find_spec(name)
-        except (ValueError, AttributeError):  # it is loaded, and was not imported: a script, a notebook
+        except (ValueError, AttributeError):  # loaded but not imported: a script, a notebook
             return None
     above = _spec(parent)
     if above is None or above.submodule_search_locations is None:
         return None
-    loaded = sys.modules.get(parent)  # a package may have changed its path since
+    loaded = sys.modules.get(parent)  # a package may have changed its path after it was loaded
     return PathFinder.find_spec(name, above.submodule_search_locations if loaded is None else loaded.__path__)

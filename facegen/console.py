@@ -1,13 +1,13 @@
-"""The only place that prints: progress and messages on stderr, results on stdout.
+"""All printing: progress and messages go to stderr, results to stdout.
 
-Whatever is printed is fit to be shown (:func:`facegen.printable.printable`), in the characters that the stream has, and
-printing it never raises, with one exception: a result that cannot be written is an error.
+Every text is made printable first (:func:`facegen.printable.printable`) and reduced to characters that the stream can
+encode. Printing never raises, with one exception: a result that cannot be written is an error.
 
-In a notebook messages are plain text on stdout, or in the live display where there is one: Jupyter puts stderr on a red
-ground, as if something were wrong, and nobody pipes a cell's stdout, so that there is nothing to keep it clean for.
+In a notebook, messages are plain text on stdout, or part of the live display. Jupyter shows stderr on a red
+background, as if something were wrong, and nobody pipes the stdout of a cell.
 
-``NO_COLOR`` and a redirected stderr turn styling off; rich sees to both. Rich is imported on first use, so that
-``facegen --help`` stays quick.
+``NO_COLOR`` and a redirected stderr turn colours off. Rich handles both. It is imported on first use, so that
+``facegen --help`` stays fast.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from facegen import notebook
 from facegen.errors import EnvironmentProblem, FacegenError
+from facegen.language import Message, translate
 from facegen.printable import json_text, plainer, printable, printable_lines, shortened
 
 if TYPE_CHECKING:
@@ -36,18 +37,18 @@ if TYPE_CHECKING:
 QUIET, NORMAL, VERBOSE = -1, 0, 1
 _verbosity = NORMAL
 _live: Console | None = None
-#: A reader that went away, as ``head`` does. Windows calls it an invalid argument.
+#: Error numbers of a pipe whose reader has closed it, as ``head`` does. Windows reports an invalid argument.
 _NO_READER = frozenset({errno.EPIPE, errno.ESHUTDOWN, *([errno.EINVAL] if os.name == "nt" else [])})
-#: Characters of a word (a name, a path), and of a message, that are shown.
+#: Maximum number of characters shown of a word (a name, a path) and of a message.
 _WORD, _MESSAGE = 400, 4000
-#: Seconds between two lines of progress where there is no terminal to show a bar.
+#: Seconds between two progress lines when there is no terminal to draw a bar on.
 _LINE_EVERY = 60.0
 _WARNING = "yellow"
 _lines = False
 
 
 def set_verbosity(level: int) -> None:
-    """``QUIET`` keeps warnings, errors and results only; ``VERBOSE`` adds details."""
+    """Set how much is printed: ``QUIET`` keeps warnings, errors and results; ``VERBOSE`` adds details."""
     global _verbosity
     _verbosity = level
 
@@ -61,14 +62,15 @@ def is_quiet() -> bool:
 
 
 class _Stream:
-    """A standard stream that takes every character and, where it can, every fate of what is beneath.
+    """A standard stream that accepts every character and does not fail.
 
-    What the encoding lacks is written in plainer words. Messages that cannot be written are lost, and so are results
-    that nobody reads any more, as when ``head`` has seen enough: the work is worth more. A result that finds no place
-    raises EnvironmentProblem.
+    Characters that the encoding lacks are replaced by plainer ones. Messages that cannot be written are dropped. So
+    are results that nobody reads any more, for example after ``head`` has exited: the work matters more. A result
+    that cannot be written for another reason raises EnvironmentProblem.
     """
 
-    #: What it takes. Click writes around a stream that calls itself ASCII, and rich draws other boxes.
+    #: The encoding that it reports. For a stream that reports ASCII, Click would wrap it and rich would draw other
+    #: boxes.
     encoding = "utf-8"
 
     def __init__(self, beneath: TextIO, *, results: bool) -> None:
@@ -79,7 +81,7 @@ class _Stream:
 
     @property
     def is_unicode(self) -> bool:
-        """Whether the encoding beneath has every character."""
+        """Return whether the underlying encoding has every character."""
         encoding = getattr(self._beneath, "encoding", None)
         return encoding is None or encoding.lower().startswith("utf")
 
@@ -94,7 +96,7 @@ class _Stream:
         if not isinstance(text, str):
             raise TypeError(f"it takes str, not {type(text).__name__}")  # Click asks by writing nothing, as bytes
         fit = plainer(text, getattr(self._beneath, "encoding", None))
-        if fit:  # or a full disk refuses nothing at all, when Click asks by writing nothing, as str
+        if fit:  # Click writes an empty str to test the stream, which even a full disk accepts
             self._try(lambda: self._beneath.write(fit))
         return len(text)
 
@@ -117,13 +119,13 @@ class _Stream:
 
 
 def _discard(stream: TextIO) -> None:
-    """Let what the stream still holds go nowhere, or Python fails once more as it ends."""
+    """Redirect what the stream still buffers to the null device. Otherwise Python fails again when it exits."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
     except (OSError, ValueError, AttributeError):
-        pass  # no file of the system's: there is nothing that Python would flush
+        pass  # the stream is no file of the operating system, so Python flushes nothing
 
 
 def _stdout() -> _Stream | None:
@@ -135,13 +137,13 @@ def _stderr() -> _Stream | None:
 
 
 def _stream(stream: TextIO | _Stream | None, *, results: bool) -> _Stream | None:
-    """The stream as it is now, for tests and callers replace sys.stdout and sys.stderr; None where it was closed."""
+    """Return the current stream, because tests and callers replace sys.stdout and sys.stderr. None if it was closed."""
     return stream if stream is None or isinstance(stream, _Stream) else _Stream(stream, results=results)
 
 
 @contextmanager
 def forgiving_streams() -> Iterator[None]:
-    """Inside, what others print (Click its help, libraries their warnings) is written as everything here is."""
+    """Inside the block, treat what others print (Click's help, warnings of libraries) like everything printed here."""
     before, formatted = (sys.stdout, sys.stderr), warnings.formatwarning
     sys.stdout, sys.stderr = cast(TextIO, _stdout()), cast(TextIO, _stderr())
     warnings.formatwarning = lambda *words, **options: printable_lines(formatted(*words, **options))
@@ -154,7 +156,7 @@ def forgiving_streams() -> Iterator[None]:
 
 @cache
 def _words_console() -> type[Console]:
-    """rich's console, for which a string is words: never markup, never emoji, and fit to be shown."""
+    """Return a rich console that prints strings literally: without markup, without emoji, and made printable."""
     from rich.console import Console
     from rich.text import Text
 
@@ -166,10 +168,10 @@ def _words_console() -> type[Console]:
 
 
 def _console(stderr: bool, *, soft_wrap: bool = True, width: int | None = None) -> Console:
-    # While a progress display runs, messages go through its console, so that they appear above the bar.
+    # While a progress display is active, messages go through its console, so that they appear above the bar.
     if stderr and _live is not None:
         return _live
-    # Made anew each time, as its stream is. A closed one is None for rich too, which then prints nothing.
+    # Created for each message, because the stream can change. rich prints nothing to a closed stream (None).
     file = cast("TextIO | None", _stderr() if stderr else _stdout())
     return _words_console()(
         file=file,
@@ -179,17 +181,17 @@ def _console(stderr: bool, *, soft_wrap: bool = True, width: int | None = None) 
         emoji=False,
         markup=False,
         width=width,
-        force_jupyter=False,  # or rich would pass the stream over, and show each line as an output of its own
+        force_jupyter=False,  # otherwise rich ignores the stream and shows each line as an output of its own
     )
 
 
 def _print(stream: _Stream | None, text: str) -> None:
-    if stream is not None:  # which is where it was closed, as by >&-
+    if stream is not None:  # None if it was closed, for example by >&-
         print(text, file=cast(TextIO, stream), flush=True)
 
 
 def fit_message(message: str) -> str:
-    """A message as it is shown: one line, fit to be seen, without the middle of words of many hundred characters."""
+    """Return a message as one printable line, with the middle of very long words cut out."""
     words = re.sub(r"\S+", lambda word: shortened(word[0], _WORD), printable(message))
     return shortened(words, _MESSAGE)
 
@@ -201,7 +203,7 @@ def _say(message: str, style: str | None = None) -> None:
         return
     try:
         _console(stderr=True).print(fit, style=style)
-    except ImportError:  # of rich, which is to be said as well
+    except ImportError:  # rich itself is missing, and that message must be shown too
         _print(_stderr(), fit)
 
 
@@ -213,50 +215,60 @@ def _say_in_notebook(fit: str, *, is_warning: bool) -> None:
 
 
 def info(message: str) -> None:
-    """One line of the story, on stderr; silent under ``--quiet``."""
+    """Print a message to stderr, unless ``--quiet``."""
     if not is_quiet():
         _say(message)
 
 
 def detail(message: str) -> None:
-    """A line for ``--verbose``, on stderr."""
+    """Print a message to stderr with ``--verbose`` only."""
     if is_verbose():
         _say(message, style="dim")
 
 
 def warn(message: str) -> None:
-    """A warning on stderr; shown under ``--quiet`` too."""
-    _say(f"warning: {message}", style=_WARNING)
+    """Print a warning to stderr, even with ``--quiet``."""
+    is_translated = isinstance(message, Message)
+    said = translate("warning: {message}", message=message) if is_translated else f"warning: {message}"
+    _say(said, style=_WARNING)
 
 
 def error(problem: FacegenError) -> None:
-    """An expected failure on stderr: the sentence, then the remedy."""
-    _say(f"error: {problem}", style="bold red")
+    """Print an expected failure to stderr: the sentence, then the remedy."""
+    is_translated = isinstance(problem.message, Message) or isinstance(problem.remedy, Message)
+    said = translate("error: {message}", message=str(problem)) if is_translated else f"error: {problem}"
+    _say(said, style="bold red")
 
 
 def defect(problem: BaseException, message: str, versions: str) -> None:
-    """An unexpected failure on stderr: ``message``, then the whole traceback and ``versions`` beneath, for a report."""
+    """Print an unexpected failure to stderr: ``message``, the whole traceback, and ``versions`` for a bug report."""
     _say(f"error: {message}", style="bold red")
     trace = "".join(traceback.format_exception(type(problem), problem, problem.__traceback__))
     _print(_stderr(), printable_lines(f"{trace}{versions}"))
 
 
 def result(*lines: str) -> None:
-    """A result on stdout, of one line or several. A line break within a line is none: it is spelt out."""
+    """Print a result of one or several lines to stdout. A line break within a line is printed as an escape."""
     _print(_stdout(), "\n".join(map(printable, lines)))
 
 
 def result_json(value: Mapping[str, Any]) -> None:
-    """A result as JSON on stdout, valid in any encoding; NaN and infinity are refused, for they are not JSON."""
+    """Print a result as JSON to stdout. The text is valid in any encoding.
+
+    Raises:
+        ValueError: The result contains NaN or infinity, which JSON does not have.
+    """
     stream = _stdout()
     _print(stream, json_text(value, ascii_only=stream is not None and not stream.is_unicode))
 
 
 def result_table(table: Table, *, whole: bool = False) -> None:
-    """A rich table on stdout; its cells, title and caption are strings.
+    """Print a rich table, whose cells, title and caption are strings, to stdout.
 
-    With ``whole`` it is as wide as it needs to be where stdout is no terminal: a file or a pager has no columns to keep
-    to. On a terminal too narrow for its longest words its lines run on: a figure is never cut.
+    Args:
+        whole: Make the table as wide as its content when stdout is not a terminal, because a file has no columns to
+            keep to.
+            On a terminal that is too narrow for the longest words, lines run on: a number is never cut.
     """
     console = _console(stderr=False)
     needed = _console(stderr=False, width=1000).measure(table)
@@ -268,26 +280,26 @@ def result_table(table: Table, *, whole: bool = False) -> None:
 
 
 def columns() -> int | None:
-    """The width of the terminal that stdout is; None where it is none."""
+    """Return the width of the terminal on stdout in columns. None if stdout is not a terminal."""
     console = _console(stderr=False)
     return console.width if console.is_terminal else None
 
 
 class Task:
-    """What is done of a piece of work: ``advance`` it, and ``note`` short figures beside it."""
+    """The progress of a piece of work."""
 
     def advance(self, steps: float = 1) -> None:
-        """So much more is done."""
+        """Add completed units."""
 
     def expect(self, total: float) -> None:
-        """The work's end, where it was not known at the start."""
+        """Set the total if it was unknown at the start."""
 
     def note(self, text: str) -> None:
-        """A short figure beside the bar."""
+        """Show a short text beside the bar."""
 
 
 class _Bar(Task):
-    """A bar on a terminal."""
+    """A progress bar on a terminal."""
 
     def __init__(self, progress: Progress, total: float | None, description: str, unit: str, done: int) -> None:
         self._progress = progress
@@ -304,7 +316,7 @@ class _Bar(Task):
 
 
 class _Lines(Task):
-    """A line a minute, for a log."""
+    """A progress line every minute, for a log."""
 
     def __init__(self, total: float | None, description: str, unit: str, done: float) -> None:
         self._total, self._description, self._unit = total, description, unit
@@ -331,9 +343,9 @@ class _Lines(Task):
 
 
 def time_left(done: float, before: float, total: float | None, seconds: float) -> str | None:
-    """The time to the end of a piece of work at its pace so far, in words; None where there is no telling.
+    """Return the time left as words, extrapolated from the pace so far. None if it cannot be told.
 
-    ``before`` of the ``done`` parts were done earlier; the others took so many ``seconds``.
+    ``before`` of the ``done`` units were finished earlier; the others took ``seconds``.
     """
     if total is None or not before < done < total:
         return None
@@ -341,7 +353,10 @@ def time_left(done: float, before: float, total: float | None, seconds: float) -
 
 
 def duration(seconds: float) -> str:
-    """A time ahead, as exactly as anyone knows it: ``"5 minutes"``, ``"2 hours 10 minutes"``, ``"14 hours"``."""
+    """Return an expected time as words, rounded as its uncertainty deserves.
+
+    For example ``"5 minutes"``, ``"2 hours 10 minutes"`` or ``"14 hours"``.
+    """
     minutes = round(seconds / 60)
     if minutes < 1:
         return "less than a minute"
@@ -352,11 +367,12 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def progress(description: str, total: float | None, unit: str = "images", done: int = 0) -> Iterator[Task]:
-    """A progress bar on stderr with count, rate (``unit``/s) and time left; nothing when quiet.
+    """Show a progress bar on stderr with count, rate (``unit``/s) and time left.
 
-    Where stderr is no terminal it is a line a minute, and in a notebook a bar of its live display. ``done`` of the
-    ``total`` were done before, and do not count towards the rate. Inside another progress display it is silent: one at
-    a time tells the story.
+    Without a terminal it prints a line every minute. In a notebook it is a bar of the live display. With ``--quiet``,
+    and inside another progress display, it shows nothing.
+
+    ``done`` of the ``total`` units were finished before; they do not count towards the rate.
     """
     global _live, _lines
     if is_quiet() or _live is not None or _lines:
@@ -369,7 +385,7 @@ def progress(description: str, total: float | None, unit: str = "images", done: 
             yield task
         return
     stderr = _stderr()
-    # rich draws no bar on a terminal that calls itself dumb, as Emacs' does.
+    # rich draws no bar on a terminal of type "dumb", such as Emacs'.
     if stderr is None or not stderr.is_terminal or _console(stderr=True).is_dumb_terminal:
         _lines = True
         try:

@@ -1,4 +1,4 @@
-"""Where and in what precision to compute.
+"""The device and the precision of computations.
 
 The rules for Apple GPUs (``mps``) follow PyTorch's documentation and its issues. They have not been run on one.
 """
@@ -23,21 +23,22 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 Network = TypeVar("Network", bound=nn.Module)
 
-#: A name in torch's list of CUDA code: binary or PTX, the capability's two numbers, and how far it reaches.
+#: An entry of torch's list of CUDA code: binary or PTX, the two numbers of the capability, and its range.
 _CODE = re.compile(r"(sm|compute)_(\d+)(\d)([af]?)")
 
 
 def choose_device(name: str) -> torch.device:
-    """``"auto"`` takes an NVIDIA or AMD GPU that torch can drive, else an Apple GPU, else the CPU.
+    """Return the torch device for a name.
 
-    A GPU is tried out when it is first chosen. ``"auto"`` warns once of one that fails, and takes the CPU.
+    ``"auto"`` takes an NVIDIA or AMD GPU that torch can use, else an Apple GPU, else the CPU. A GPU is tested when it
+    is first chosen. If the test fails, ``"auto"`` warns once and takes the CPU.
 
-    Under torchrun each rank takes the GPU of its local rank. Ranks cannot share an Apple GPU, so ``"auto"`` leaves it.
+    Under torchrun, each rank takes the GPU of its local rank. Ranks cannot share an Apple GPU, so ``"auto"`` skips it.
 
     Raises:
-        InputError: no such name.
-        EnvironmentProblem: ``"cuda"`` or ``"mps"`` without such a GPU; ``"cuda"`` with one that torch cannot drive;
-            fewer GPUs than ranks; ``"mps"`` under torchrun.
+        InputError: There is no device of this name.
+        EnvironmentProblem: ``"cuda"`` or ``"mps"`` without such a GPU, or with one that torch cannot use; fewer GPUs
+            than ranks; ``"mps"`` under torchrun.
     """
     if name not in DEVICES:
         raise InputError(f"There is no device {name!r}.", f"Choose {', '.join(DEVICES)}.")
@@ -99,24 +100,29 @@ def _is_a_rank() -> bool:
 
 
 def world_size() -> int:
-    """How many ranks torchrun started, by its variable; 1 without one. EnvironmentProblem where it is no number."""
+    """Return the number of ranks that torchrun started (``WORLD_SIZE``), or 1 without torchrun.
+
+    Raises:
+        EnvironmentProblem: ``WORLD_SIZE`` is not a number.
+    """
     told = os.environ.get("WORLD_SIZE", "1")
     if not told.isdecimal() or int(told) < 1:
-        raise EnvironmentProblem(f"WORLD_SIZE is {told!r}, and no number of ranks.", "Unset it to train alone.")
+        raise EnvironmentProblem(f"WORLD_SIZE is {told!r}, which is no number of ranks.", "Unset it to train alone.")
     return int(told)
 
 
 @cache
 def gpu_trouble(gpu: torch.device) -> str | None:
-    """Why torch cannot compute on an NVIDIA or AMD GPU, as a sentence without its "The"; None where it can.
+    """Return why torch cannot compute on an NVIDIA or AMD GPU, as a sentence without its "The". None if it can.
 
-    ``torch.cuda.is_available()`` does not tell: it asks the driver, and not whether torch has code for the GPU.
+    ``torch.cuda.is_available()`` is not enough: it asks the driver, and does not test whether torch has code for the
+    GPU.
     """
     named = f"GPU {gpu.index}"
     build = f"torch {torch.__version__}"
     try:
         with warnings.catch_warnings():
-            # torch warns of an unfit GPU in many lines, which the sentence made here stands for.
+            # torch prints many lines about an unsupported GPU. The sentence made here replaces them.
             warnings.filterwarnings("ignore", module=r"torch\.cuda")
             capability, codes = torch.cuda.get_device_capability(gpu), torch.cuda.get_arch_list()
             named = f"GPU {torch.cuda.get_device_name(gpu)} of compute capability {capability[0]}.{capability[1]}"
@@ -132,11 +138,11 @@ def gpu_trouble(gpu: torch.device) -> str | None:
 
 
 def _has_code_for(capability: tuple[int, int], codes: list[str]) -> bool:
-    """Whether any of a build's codes runs on a GPU. True where they do not tell: there are none, or they are ROCm's.
+    """Return whether any of a build's code runs on a GPU. True if the list says nothing, as for ROCm.
 
-    Binary code (``sm_86``) runs on its major version, from its minor version on. PTX (``compute_86``) is compiled by
-    the driver for everything as new or newer. An ``f`` at the end keeps either to its major version, an ``a`` to the
-    very capability.
+    Binary code (``sm_86``) runs on GPUs of its major version, from its minor version on. PTX (``compute_86``) is
+    compiled by the driver for every GPU that is as new or newer. A final ``f`` restricts either to its major version,
+    and an ``a`` to exactly this capability.
     """
     for code in codes:
         match = _CODE.fullmatch(code)
@@ -161,23 +167,27 @@ def _warn_once(message: str) -> None:
 
 
 def choose_precision(name: str, device: torch.device, *, double_backward: bool = False) -> torch.dtype:
-    """The dtype of the networks' arithmetic; weights and losses stay float32.
+    """Return the dtype of the networks' arithmetic. Weights and losses stay float32.
 
-    ``"auto"`` is bfloat16 on GPUs that compute in it (Ampere and newer). On older ones (a T4) it is float16 with a
-    gradient scaler, except for gradient penalties: float32. On a CPU it is bfloat16 where a convolution is quicker in
-    it (AVX-512 BF16 and AMX), else float32. On an Apple GPU it is float32, and nothing else can be asked for.
+    ``"auto"`` chooses:
+
+    - bfloat16 on GPUs that compute in it (Ampere and newer);
+    - float16 with a gradient scaler on older GPUs such as a T4, but float32 for recipes with gradient penalties;
+    - on a CPU, bfloat16 if a convolution is faster in it (AVX-512 BF16 and AMX), else float32;
+    - float32 on Apple GPUs, which support nothing else here.
 
     Args:
-        double_backward: gradients of gradients are taken, as by R1. float16's first loss scale overflows in the inner
-            gradient, and R3GAN's authors (arXiv:2501.05441) report that float16 crippled their training.
+        double_backward: Whether gradients of gradients are computed, as for R1. The initial loss scale of float16
+            overflows in the inner gradient, and the authors of R3GAN (arXiv:2501.05441) report that float16 crippled
+            their training.
 
     Raises:
-        InputError: half precision on an Apple GPU.
+        InputError: Half precision was asked for on an Apple GPU.
     """
     if device.type == "mps":
         if name not in ("auto", "fp32"):
             raise InputError(
-                f"The precision {name} is not for Apple GPUs, where facegen computes in float32.",
+                f"Apple GPUs compute in float32 only, so the precision {name} is not available.",
                 "Use --precision fp32.",
             )
         return torch.float32
@@ -192,30 +202,30 @@ def choose_precision(name: str, device: torch.device, *, double_backward: bool =
 
 
 def memory_format(device: torch.device) -> torch.memory_format:
-    """The layout that images and convolutions' weights [.., C, H, W] have on a device.
+    """Return the memory format of images and convolution weights [.., C, H, W] on a device.
 
-    channels_last is what convolutions are fastest in, on tensor cores and in oneDNN alike. On Apple GPUs BatchNorm's
-    gradients of channels_last tensors were wrong without an error (pytorch/pytorch issue 175189, pull request 188371).
+    Convolutions are fastest in channels_last, both on tensor cores and in oneDNN. On Apple GPUs, however, BatchNorm's
+    gradients of channels_last tensors were silently wrong (pytorch/pytorch issue 175189, pull request 188371).
     """
     return torch.contiguous_format if device.type == "mps" else torch.channels_last
 
 
 def placed(network: Network, device: torch.device) -> Network:
-    """The network on the device, in the memory format that its convolutions have there."""
+    """Move the network to the device, in the memory format that its convolutions use there."""
     return network.to(device).to(memory_format=memory_format(device))
 
 
 def float64_device(device: torch.device) -> torch.device:
-    """Where float64 is computed from tensors of ``device``: right there, but for Apple GPUs, which have none."""
+    """Return where to compute in float64: ``device``, or the CPU for Apple GPUs, which lack it."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
 @cache
 def is_quick_in_bfloat16() -> bool:
-    """Whether this CPU convolves in bfloat16 at least a quarter quicker than in float32, which is measured.
+    """Measure whether this CPU computes a convolution at least 25% faster in bfloat16 than in float32.
 
-    Measured, because a processor's flags say what it decodes, not what it is quick in: a virtual machine can show a
-    flag and emulate the rest.
+    The flags of a processor say which instructions it decodes, not which are fast: a virtual machine can show a flag
+    and emulate the instructions.
     """
     images, weight = torch.ones(32, 64, 32, 32), torch.ones(64, 64, 3, 3)
     layouts = {
@@ -224,7 +234,7 @@ def is_quick_in_bfloat16() -> bool:
     }
     quickest = dict.fromkeys(layouts, math.inf)
     with torch.inference_mode():
-        # In turns, and the quickest of each: other programs take their share of the time now and then.
+        # Alternate, and take the fastest of each: other programs use the processor now and then.
         for _ in range(10):
             for dtype, (seen, kernel) in layouts.items():
                 start = time.perf_counter()

@@ -1,6 +1,6 @@
-"""The errors a user can cause. Each is one sentence that names the file, a remedy, and an exit code.
+"""The errors that a user can cause. Each has a sentence that names the file, a remedy, and an exit code.
 
-Names from outside stand in them as they are: :mod:`facegen.console` makes them fit to be shown.
+Names from outside appear in them unchanged. :mod:`facegen.console` makes them printable.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from facegen.printable import printable
 class FacegenError(Exception):
     """An expected failure.
 
-    ``message`` is one sentence that names the file or option at fault; ``remedy``, another that says what to do.
-    ``exit_code`` is what the command line ends with (2: wrong usage, bad input or missing environment).
+    Attributes:
+        message: One sentence that names the file or option at fault.
+        remedy: One sentence that says what to do.
+        exit_code: The exit code of the command line: 2 for wrong usage, bad input or a missing requirement.
     """
 
     exit_code = 2
@@ -26,15 +28,12 @@ class FacegenError(Exception):
         return f"{self.message} {self.remedy}" if self.remedy else self.message
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback: the sentences, for whom the code beneath is of no use."""
+        """Give IPython the sentences to show in place of a traceback, which would not help the user."""
         return [f"{type(self).__name__}: {printable(str(self))}"]
 
 
 def in_words(problem: BaseException) -> str:
-    """An exception of somebody else's code, to stand in a sentence: its type and what it says, without a full stop.
-
-    What it says in several lines is one line here, as messages are.
-    """
+    """Describe an exception within a sentence: its type and message, on one line, without a full stop."""
     return f"{type(problem).__name__}: {' '.join(str(problem).split())}".rstrip(": .")
 
 
@@ -43,10 +42,10 @@ class InputError(FacegenError):
 
 
 class EnvironmentProblem(FacegenError):
-    """Something the machine lacks: weights, a device, disk space, a network."""
+    """Something that the machine lacks: weights, a device, disk space or a network."""
 
 
 class Refused(FacegenError):
-    """The work was done and the answer is no (exit code 1)."""
+    """The work was done, and the answer is no (exit code 1)."""
 
     exit_code = 1

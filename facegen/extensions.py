@@ -1,4 +1,4 @@
-"""Installed packages that add to facegen's tables: a metric, an extractor, a flag, a network."""
+"""Extensions: installed packages that add metrics, extractors, flags or networks to facegen's tables."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from facegen.errors import EnvironmentProblem, in_words
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-#: The group of entry points whose modules register what they add as they are imported.
+#: The group of entry points that name extension modules. A module registers its additions when it is imported.
 GROUP = "facegen.extensions"
 
 
 def extensions() -> list[EntryPoint]:
-    """The entry points of installed packages in ``GROUP``, by name. Nothing is imported yet."""
-    from importlib.metadata import entry_points  # a tenth of a second, which --help does without
+    """Return the entry points of installed packages in ``GROUP``, by name, without importing them."""
+    from importlib.metadata import entry_points  # takes a tenth of a second, which --help does not need
 
     return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
 
@@ -26,20 +26,24 @@ def load_extensions() -> None:
     """Import the modules of all :func:`extensions`.
 
     Raises:
-        EnvironmentProblem: a module cannot be imported, or registers what there is already.
+        EnvironmentProblem: A module cannot be imported, or registers a name that is taken.
     """
     for entry in extensions():
         load_extension(entry)
 
 
 def load_extension(entry: EntryPoint) -> None:
-    """Import the module of one. EnvironmentProblem as :func:`load_extensions`."""
+    """Import the module of one extension.
+
+    Raises:
+        EnvironmentProblem: The module cannot be imported, or registers a name that is taken.
+    """
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results
             entry.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as problem:  # whatever the package's module raises; a panic in Rust is no Exception
+    except BaseException as problem:  # a module can raise anything; a Rust panic is not an Exception
         package = entry.dist.name if entry.dist is not None else "a package"
         raise EnvironmentProblem(
             f"The extension {entry.name} ({entry.value}) of {package} cannot be loaded: {in_words(problem)}.",

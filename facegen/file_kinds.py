@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever it is called."""
+"""Recognises the kind of a file by its first bytes, whatever its name."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class FileKind:
     """A kind of file.
 
     Attributes:
-        name: with its article, to stand in a sentence: ``"a 7-Zip archive"``.
+        name: The name with its article, to stand in a sentence: ``"a 7-Zip archive"``.
         family: ``"image"``, ``"archive"``, ``"arrays"``, ``"weights"`` or ``"other"``.
-        remedy: what to do where facegen wants something else, a sentence; None where nothing can be said in general.
+        remedy: A sentence that says what to do if facegen needs another kind. None if there is no general advice.
     """
 
     name: str
@@ -32,7 +32,7 @@ class FileKind:
 
 
 _UNPACK = "Unpack it and name the folder, or pack it as .zip or .tar.gz."
-#: Where a file is damaged.
+#: The remedy for a damaged file.
 DOWNLOAD_AGAIN = "Download or copy it again, whole."
 _AS_FILES = "Write its images as files and name their folder."
 _NEVER_OPENED = "It is never opened: to load a pickle is to run whatever code is in it."
@@ -43,7 +43,7 @@ def _archive(name: str, how: str = _UNPACK) -> FileKind:
     return FileKind(name, "archive", how)
 
 
-# Kinds that others ask for by name.
+# Kinds that other modules refer to by name.
 ZIP, GZIP, BZIP2 = (FileKind(name, "archive") for name in ("a zip archive", "a gzip file", "a bzip2 file"))
 XZ, TAR = FileKind("an xz file", "archive"), FileKind("a plain tar archive", "archive")
 HDF5, PARQUET = FileKind("an HDF5 file", "arrays", _AS_FILES), FileKind("a Parquet file", "arrays", _AS_FILES)
@@ -80,7 +80,7 @@ _SPLIT_ZIP = FileKind(
     "a volume of a split zip", "archive", "Join the volumes and name the whole: zip -s 0 NAME.zip --out whole.zip"
 )
 
-#: Kinds by what stands at an offset.
+#: Kinds by the bytes at an offset.
 _MAGIC: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"7z\xbc\xaf\x27\x1c", _archive("a 7-Zip archive")),
     (0, b"Rar!\x1a\x07", _archive("a RAR archive")),
@@ -142,13 +142,13 @@ _MAGIC: tuple[tuple[int, bytes, FileKind], ...] = (
     (0, b"\x1a\x45\xdf\xa3", FileKind("a Matroska video", "other", "Save its frames as images.")),
 )
 _VIDEO = "Save its frames as images."
-#: What a RIFF file holds, by its form.
+#: Kinds of RIFF files by their form.
 _RIFF = {
     b"AVI ": FileKind("an AVI video", "other", _VIDEO),
     b"WAVE": FileKind("a WAV sound", "other"),
     b"ACON": FileKind("an animated cursor", "other"),
 }
-#: What an ISO base media file is, by its brand.
+#: Kinds of ISO base media files by their brand.
 _BRANDS = {
     **dict.fromkeys(
         (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"),
@@ -156,10 +156,10 @@ _BRANDS = {
     ),
     **dict.fromkeys((b"avif", b"avis"), FileKind("an AVIF image", "image", "Convert it to PNG or JPEG.")),
 }
-#: So many bytes from a file's start are enough to tell.
+#: Number of bytes from the start of a file that are enough to recognise it.
 HEAD = 1024
 _PARTIAL_NAME = re.compile(r"\.(crdownload|part|partial|opdownload|!ut|aria2)$", re.IGNORECASE)
-#: Volumes by their names, and how each kind becomes whole.
+#: Names of the volumes of split archives, and how to join each kind.
 _VOLUMES = (
     (r"\.7z\.\d{3,}$", "7-Zip archive", "Unpack it with 7-Zip (7z x on the first volume) and name the folder."),
     (r"\.(part\d+\.rar|r\d\d)$", "RAR archive", "Unpack it with unrar (unrar x on the first volume); name the folder."),
@@ -171,12 +171,12 @@ _VOLUMES = (
     ),
 )
 
-#: How the names of the first two pieces of ``split`` end, and of programs like it.
+#: Endings of the names of the first two pieces that ``split`` and similar programs write.
 _FIRST_PIECES = (("000", "001"), ("001", "002"), ("aa", "ab"), ("00", "01"), ("01", "02"))
 
 
 def kind_of(head: bytes) -> FileKind | None:
-    """The kind of the file that starts with ``head``, its first :data:`HEAD` bytes; None where it is no known one."""
+    """Recognise a file by ``head``, its first :data:`HEAD` bytes. None if it is of no known kind."""
     if not head:
         return EMPTY
     if not head.strip(b"\0"):
@@ -194,9 +194,15 @@ def kind_of(head: bytes) -> FileKind | None:
 
 
 def kind_of_file(path: Path) -> FileKind | None:
-    """The kind of a file by its content, where a look at more than its head is needed too; or by its name.
+    """Recognise a file by its whole content if its head is not enough, or by its name.
 
-    A folder is an LMDB database where it holds one. None where it is no known kind; OSError where it cannot be read.
+    A folder is recognised as an LMDB database if it holds one.
+
+    Returns:
+        None if the file is of no known kind.
+
+    Raises:
+        OSError: The file cannot be read.
     """
     if path.is_dir():
         inside = path / "data.mdb"
@@ -221,10 +227,10 @@ def kind_of_file(path: Path) -> FileKind | None:
 
 
 def kind_by_place(path: Path) -> FileKind | None:
-    """What a file that cannot be read as a whole is by its name and those beside it.
+    """Recognise a file that is not complete in itself by its name and by its neighbours.
 
-    ``split`` names its pieces xaa, xab, … or ends the name that it is given so: two letters say nothing by
-    themselves, but where the first two pieces are there they do.
+    ``split`` names its pieces xaa, xab, …, or appends these letters to a name of the user's choice. Two letters alone
+    say nothing, so the first two pieces must both exist.
     """
     by_name = kind_by_name(path.name)
     for first, second in _FIRST_PIECES if by_name is None else ():
@@ -241,7 +247,7 @@ def kind_by_place(path: Path) -> FileKind | None:
 
 
 def kind_by_name(name: str) -> FileKind | None:
-    """What a file that cannot be read as a whole is by its name: a volume of something split, or unfinished."""
+    """Recognise an incomplete file by its name: a volume of a split file, or an unfinished download."""
     for pattern, what, remedy in _VOLUMES:
         if re.search(pattern, name, re.IGNORECASE):
             return FileKind(f"a volume of a split {what}", "archive", remedy)
@@ -254,7 +260,7 @@ def _sample(file: IO[bytes], place: int) -> bytes:
 
 
 def _zip_by_first_member(head: bytes) -> FileKind:
-    """A zip tells by its first member what it is for."""
+    """Recognise what a zip is for by its first member."""
     (length,) = struct.unpack("<H", head[26:28].ljust(2, b"\0"))
     name = head[30 : 30 + length].decode("utf-8", "replace")
     if re.fullmatch(r"[^/]+\.npy", name):
@@ -269,16 +275,19 @@ def _zip_by_first_member(head: bytes) -> FileKind:
 
 
 def _is_torchscript(path: Path) -> bool:
-    """Whether a zip that PyTorch wrote has code in it."""
+    """Return whether a zip that PyTorch wrote contains code."""
     try:
         with open_regular(path) as file, PlainZip(file) as archive:
             return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):  # not implemented: a version to come
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError):  # NotImplementedError: a future version
         return False
 
 
 def _is_tfrecord(head: bytes) -> bool:
-    """A record begins with its length, uint64, and that one's masked CRC-32C (TensorFlow's ``record_writer``)."""
+    """Return whether a file begins with a record: its length as uint64, then that length's masked CRC-32C.
+
+    The format is that of TensorFlow's ``record_writer``.
+    """
     if len(head) < 12:
         return False
     crc = 0xFFFFFFFF
@@ -296,12 +305,12 @@ def _is_safetensors(head: bytes) -> bool:
 
 
 def _is_pickle(head: bytes) -> bool:
-    """Protocols 2 to 5 say so in their first opcode; 4 and 5 go on with a frame."""
+    """Return whether a file is a pickle: protocols 2 to 5 say so in their first opcode; 4 and 5 add a frame."""
     return head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and (head[1:2] in b"\2\3" or head[2:3] == b"\x95")
 
 
 def _is_onnx(head: bytes) -> bool:
-    """A protobuf that begins with an ir_version and a producer's name, onnx.proto's first fields."""
+    """Return whether a protobuf begins with an ir_version and a producer's name, the first fields of onnx.proto."""
     if len(head) < 5 or head[0] != 0x08 or not 1 <= head[1] <= 20 or head[2] != 0x12:
         return False
     return re.fullmatch(rb"[\w .\-]+", head[4 : 4 + head[3]]) is not None
@@ -327,12 +336,12 @@ _MARKUP = re.compile(r"<!doctype html|<(html|head|body|title|script|meta|style|d
 
 
 def _text_kind(head: bytes) -> FileKind | None:
-    """What a text is, in UTF-8 or UTF-16; None for what is no text."""
+    """Recognise a text in UTF-8 or UTF-16. None if it is not text."""
     text = _as_text(head)
     if text is None:
         return None
     start = text.lstrip()
-    # An XML prolog, comments and processing instructions may stand before what a page is.
+    # An XML prolog, comments and processing instructions may precede the root element.
     while (comment := re.match(r"<!--.*?(-->|$)|<\?.*?(\?>|$)", start, re.DOTALL)) and start:
         start = start[comment.end() :].lstrip()
     lower = start.lower()
@@ -360,7 +369,7 @@ def _text_kind(head: bytes) -> FileKind | None:
 
 
 def _as_text(head: bytes) -> str | None:
-    """``head`` as a text, its last character perhaps cut off; None where it is none."""
+    """Decode ``head``, whose last character may be cut off. None if it is not text."""
     encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     for cut in range(4):
         try:

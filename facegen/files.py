@@ -1,4 +1,7 @@
-"""Files that are there whole or not at all, and content hashes."""
+"""Atomic writes, checked reads and content hashes.
+
+A file or folder written with these functions is either complete or absent, even if the process is killed.
+"""
 
 from __future__ import annotations
 
@@ -26,47 +29,53 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _CHUNK = 1 << 20
-#: The ends of hidden names beside a target: of what is being written, and of a folder in which the old target lies,
-#: under the third name, until the new one has taken its place.
+#: Suffixes of the hidden names beside a target: what is being written, and the folder that holds the old target
+#: (under the third name) until the new one has taken its place.
 _PART, _ASIDE, _OLD = ".part", ".old", "old"
-#: The names of these hidden files and folders, of locks', and of a preparation that was broken off.
+#: Matches the names of these hidden files and folders, of lock files, and of a preparation that was interrupted.
 _OURS = re.compile(r"\..+(\.[a-z0-9_]{8}\.(part|old)|\.part|\.lock)", re.DOTALL)
-#: Seconds between tries to rename what another program may have open: six seconds in all.
+#: Pauses, in seconds, between attempts to rename a file that another program may have open. They add up to six seconds.
 _WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
-#: The errors of a write for which there is no space. They name no file.
+#: Error numbers of a write that failed for lack of space. Such errors name no file.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-#: The errors of opening a file that tell nothing of the file: too many are open, or memory is used up.
+#: Error numbers of an open that failed for reasons unrelated to the file: too many open files, or no memory.
 OF_THE_MACHINE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
-#: What the stages take for a path.
+#: A path as the stages accept it.
 StrPath = str | os.PathLike[str]
 
 
 class Damaged(ValueError):
-    """A file does not hold what was written to it; in words that stand in a sentence, without a full stop."""
+    """The content of a file is not what was written to it.
+
+    The message is a clause without a full stop, to be put into a sentence.
+    """
 
 
-#: What is said where a hash tells it.
+#: The message when a hash shows the damage.
 OTHER_CONTENTS = "its contents do not match the hash they were saved with"
 
 
 def optional_path(path: StrPath | None) -> Path | None:
-    """A path where one was given."""
+    """Convert a string to a path, and keep None."""
     return None if path is None else Path(path)
 
 
 class Openable(Protocol):
-    """A place of bytes within a file, which is opened as a path is."""
+    """A range of bytes within a file that is opened like a path."""
 
     def open(self, mode: str = "rb") -> IO[bytes]: ...
 
 
 class NoRegularFile(OSError):
-    """A named pipe, a socket, a device or a folder: opening one can block for ever, and some have no end."""
+    """The path is a named pipe, a socket, a device or a folder.
+
+    Opening one can block forever, and some have no end.
+    """
 
 
-#: What is no regular file, by its type.
+#: The name of each type of file that is not a regular file.
 _NO_FILE = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -77,17 +86,17 @@ _NO_FILE = {
 
 
 def open_regular(path: Path | Openable) -> IO[bytes]:
-    """Open a file for reading, as ``path.open("rb")`` does, and nothing else than a regular file.
+    """Open a regular file for reading, as ``path.open("rb")`` does, and refuse everything else.
 
-    Opening a named pipe can block for ever, and a device can have no end. So the type is asked before, and again of
-    what was opened, which may be another file by then.
+    Opening a named pipe can block forever, and a device can have no end. The type is therefore checked before the
+    file is opened, and again afterwards, because the path may have been replaced in between.
 
     Args:
-        path: a path, whose links are followed; what is no path, such as a place in an archive, opens itself.
+        path: A path, whose links are followed. An :class:`Openable`, such as a file within an archive, opens itself.
 
     Raises:
-        NoRegularFile: ``strerror`` says what it is.
-        OSError: it cannot be opened.
+        NoRegularFile: The path is not a regular file. ``strerror`` says what it is.
+        OSError: The file cannot be opened.
     """
     if not isinstance(path, Path):
         return path.open("rb")
@@ -101,7 +110,7 @@ def open_regular(path: Path | Openable) -> IO[bytes]:
         raise
 
 
-#: Flags of :func:`os.open`; Windows lacks all but the first, and others lack that.
+#: Flags for :func:`os.open`. Windows lacks all but the first, and other systems lack the first.
 _WITHOUT_WAITING = 0
 for _flag in ("O_BINARY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY"):
     _WITHOUT_WAITING |= getattr(os, _flag, 0)
@@ -115,11 +124,14 @@ def _require_regular(path: Path, mode: int) -> None:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """All bytes of a regular file that has at most ``most``. OSError as of :func:`open_regular`, or where it has more.
+    """Read a whole regular file of at most ``most`` bytes.
 
     Args:
-        path: the file.
-        most: bytes that are read; what a program writes by itself is never near it.
+        path: The file.
+        most: Largest accepted size, in bytes. Files that programs write by themselves stay far below it.
+
+    Raises:
+        OSError: As :func:`open_regular`, or the file is larger than ``most``.
     """
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > most:
@@ -128,13 +140,16 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def sha256_file(path: Path) -> str:
-    """The sha256 of a regular file's bytes, as 64 hex digits."""
+    """Return the sha256 of a regular file's content, as 64 hex digits."""
     with open_regular(path) as file:
         return sha256_of(file)
 
 
 def sha256_of(file: IO[bytes]) -> str:
-    """The sha256 of an open file's bytes from where it stands, as 64 hex digits; reads 1 MiB at a time."""
+    """Return the sha256 of an open file from its current position to its end, as 64 hex digits.
+
+    The file is read in blocks of 1 MiB.
+    """
     digest = hashlib.sha256()
     while chunk := file.read(_CHUNK):
         digest.update(chunk)
@@ -143,11 +158,11 @@ def sha256_of(file: IO[bytes]) -> str:
 
 @contextmanager
 def writing_told(cannot: str, remedy: str | None = None) -> Iterator[None]:
-    """EnvironmentProblem in place of an OSError of the block.
+    """Turn an OSError raised inside the block into an EnvironmentProblem.
 
     Args:
-        cannot: what is not written, as it begins a sentence that the system's reason ends.
-        remedy: what to do about it, a sentence.
+        cannot: The beginning of the message, such as "The log cannot be written". The system's reason is appended.
+        remedy: A sentence that says what to do about it.
     """
     try:
         yield
@@ -156,25 +171,31 @@ def writing_told(cannot: str, remedy: str | None = None) -> Iterator[None]:
 
 
 def require_whole_zip(file: IO[bytes]) -> None:
-    """Damaged unless every member of the zip in the open ``file`` has the CRC-32 that was written with it.
+    """Check the CRC-32 of every member of the zip in the open ``file``.
 
-    ``.npz`` and what ``torch.save`` writes are zips, and torch does not compare.
+    ``.npz`` files and the files of ``torch.save`` are zips, and torch does not check them.
+
+    Raises:
+        Damaged: A member's content does not match its CRC-32.
     """
     try:
         with PlainZip(file) as archive:
             damaged = archive.testzip()
-    except Exception as problem:  # a flipped bit may be of a size, an encoding or a method: there is no end of errors
+    except Exception as problem:  # a flipped bit can hit a size, an encoding or a method, and raise anything
         raise Damaged(in_words(problem)) from problem
     if damaged is not None:
         raise Damaged(OTHER_CONTENTS)
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """All arrays of an ``.npz`` of plain arrays. Damaged where they are not those that were written.
+    """Read all arrays of an ``.npz`` file.
 
-    NumPy compares each member's CRC-32 as it reads it to its end.
+    NumPy checks the CRC-32 of each array as it reads to its end.
+
+    Raises:
+        Damaged: An array is not what was written.
     """
-    import numpy as np  # a command that reads no arrays need not wait for it
+    import numpy as np  # imported here so that commands that read no arrays start faster
 
     try:
         with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
@@ -184,12 +205,12 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def fields_sha256(fields: Mapping[str, Any]) -> str:
-    """The sha256 of a JSON object's fields, in whatever order and layout they stand in a file."""
+    """Return the sha256 of a JSON object's fields, whatever their order and layout in a file."""
     return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _ordinary_mode(folder: bool) -> int:
-    """The mode a plain ``open`` or ``mkdir`` would give: tempfile's 0600 would lock colleagues out."""
+    """Return the mode that a plain ``open`` or ``mkdir`` would give. tempfile's 0600 would lock colleagues out."""
     mask = os.umask(0)
     os.umask(mask)
     return (0o777 if folder else 0o666) & ~mask
@@ -197,12 +218,13 @@ def _ordinary_mode(folder: bool) -> int:
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``target``; on success it is renamed onto ``target``, on failure removed.
+    """Yield a temporary path beside ``target``; rename it onto ``target`` on success, remove it on failure.
 
-    A link at ``target`` is followed. What a killed process has left of the same target is removed.
+    If ``target`` is a link, the file that it leads to is replaced. Temporary files that killed processes left behind
+    are removed.
 
     Raises:
-        OSError: as :func:`require_place`, or whatever the system refuses; it names ``target``.
+        OSError: As :func:`require_place`, or any other error of the system. It names ``target``.
     """
     given, target = target, _followed(target)
     require_place(target)
@@ -216,7 +238,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
                 with temporary.open("rb+") as written:
                     os.fsync(written.fileno())
                 temporary.chmod(_ordinary_mode(folder=False))
-                if os.name == "nt":  # which renames no open file
+                if os.name == "nt":  # Windows does not rename an open file
                     file.close()
                 _patiently(lambda: temporary.replace(target))
         except BaseException:
@@ -226,16 +248,16 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``target``; on success it takes ``target``'s place, on failure it is removed.
+    """Yield a temporary folder beside ``target``; move it to ``target`` on success, remove it on failure.
 
-    What stood at ``target`` before is deleted only after the new folder is complete: callers check beforehand that
-    it is theirs to replace. A link at ``target`` is followed. What a killed process has left of the same target is
-    removed; had it just put the old folder aside, that one is back in its place first.
+    The previous folder at ``target`` is deleted only after the new one is complete. Check first that it may be
+    replaced. If ``target`` is a link, the folder that it leads to is replaced. Temporary folders of killed processes
+    are removed. If a process was killed just after it had put the old folder aside, that folder is restored first.
 
     Raises:
-        OSError: the folder cannot be replaced, as a mount point or the working folder, or whatever else the system
-            refuses; it names ``target``.
-        EnvironmentProblem: another process writes it.
+        OSError: The folder cannot be replaced (for example, it is a mount point or the working folder), or any other
+            error of the system. It names ``target``.
+        EnvironmentProblem: Another process is writing the folder.
     """
     given, target = target, _followed(target)
     _require_replaceable(target)
@@ -250,24 +272,26 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             yield temporary
             temporary.chmod(_ordinary_mode(folder=True))
             if target.exists():
-                # A rename cannot replace a full folder: step the old one aside first, so that no moment lacks both.
+                # A rename cannot replace a folder that is not empty. So move the old one aside: one of both always
+                # exists.
                 aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=_prefix(target), suffix=_ASIDE))
                 _patiently(lambda: target.replace(aside / _OLD))
             _patiently(lambda: temporary.replace(target))
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             if aside is not None and not _put_back(aside, target):
-                with suppress(OSError):  # empty, where the old folder could not be moved
+                with suppress(OSError):  # empty if the old folder could not be moved
                     aside.rmdir()
             raise
         if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)  # the new folder is there and whole; the next run tries again
+            shutil.rmtree(aside, ignore_errors=True)  # the new folder is complete; the next run tries again
 
 
 def _patiently(move: Callable[[], object]) -> None:
-    """Rename, or on Windows try for some seconds, where a file that another program has open cannot be renamed.
+    """Rename a file. On Windows, retry for some seconds while another program has it open.
 
-    A virus scanner opens what was just written, and a viewer what it shows: a night of training must not end by that.
+    A virus scanner opens files that were just written, and an image viewer opens what it shows. Neither may end a
+    night of training.
     """
     for wait in _WAITS if os.name == "nt" else ():
         try:
@@ -279,12 +303,14 @@ def _patiently(move: Callable[[], object]) -> None:
 
 
 def require_place(target: Path) -> None:
-    """OSError, which names what is at fault, where no file can be written at ``target``: to be said before the work.
-
-    A folder, a device or the like is there already; no folder can be made above it; or it may not be written to.
+    """Raise an OSError if no file can be written at ``target``, before any work is done.
 
     Args:
-        target: the file that will be written; it need not be there, nor the folders above it.
+        target: The file to be written. It need not exist, and neither need its folders.
+
+    Raises:
+        OSError: A folder or a device is at ``target``, a folder above it cannot be made, or writing is not permitted.
+            The error names the path at fault.
     """
     target = _followed(target)
     if target.is_dir():
@@ -295,7 +321,7 @@ def require_place(target: Path) -> None:
 
 
 def _require_way(target: Path) -> None:
-    """OSError where nothing can be made at ``target``, which is not there or may be replaced."""
+    """Raise an OSError if nothing can be made at ``target``, which is absent or may be replaced."""
     for existing in (target.absolute(), *target.absolute().parents):
         if existing.is_symlink() and not existing.exists():
             raise OSError(errno.EEXIST, "It is a link that leads nowhere", str(existing))
@@ -308,16 +334,19 @@ def _require_way(target: Path) -> None:
 
 
 def require_folder_place(target: Path) -> None:
-    """OSError, which names what is at fault, where :func:`atomic_folder` cannot write: to be said before the work.
+    """Raise an OSError if :func:`atomic_folder` cannot write ``target``, before any work is done.
 
     Args:
-        target: the folder that will be written or replaced; it need not be there, nor the folders above it.
+        target: The folder to be written or replaced. It need not exist, and neither need the folders above it.
+
+    Raises:
+        OSError: It names the path at fault.
     """
     _require_replaceable(_followed(target))
 
 
 def _require_replaceable(target: Path) -> None:
-    """OSError for what no rename can replace, or should not: said before the work."""
+    """Raise an OSError if a rename cannot or must not replace ``target``, before any work is done."""
     _require_way(target)
     if not target.exists():
         return
@@ -331,24 +360,25 @@ def _require_replaceable(target: Path) -> None:
 
 
 def _followed(target: Path) -> Path:
-    """Where ``target`` is, if it is a link or has .. in it; a path that ends in a name in any case.
+    """Resolve ``target`` if it is a link or contains "..". The result always ends in a name.
 
-    OSError where .. follows a folder that is not there. Such a path is nowhere until that folder is made, and then
-    leads to something that no check has seen.
+    Raises:
+        OSError: ".." follows a folder that does not exist. Such a path leads nowhere until the folder is made, and
+            then to a place that no check has seen.
     """
     with suppress(OSError):
-        os.lstat(target)  # ValueError for a NUL, where Path says that it is not there
+        os.lstat(target)  # raises ValueError for a NUL, where Path says that the file does not exist
     for at, part in enumerate(target.parts):
         if part == ".." and not (before := Path(*target.parts[:at])).exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(before))
     if target.is_symlink() or not target.name or ".." in target.parts:
-        return Path(os.path.realpath(target))  # Path.resolve raises where links lead in a circle
+        return Path(os.path.realpath(target))  # Path.resolve raises if links form a circle
     return target
 
 
 @contextmanager
 def _told_as(given: Path, target: Path) -> Iterator[None]:
-    """An OSError about a temporary path names the target instead, as the user named it."""
+    """Make an OSError about a temporary path name the target instead, as the user wrote it."""
     try:
         yield
     except OSError as problem:
@@ -359,10 +389,10 @@ def _told_as(given: Path, target: Path) -> Iterator[None]:
 
 
 def is_left(name: str) -> bool:
-    """Whether a hidden file or folder, by its ``name``, is what facegen makes beside a target, and a killed one leaves.
+    """Return whether a hidden file or folder is one that facegen writes beside a target and a killed process leaves.
 
     Args:
-        name: without its folder.
+        name: The name without its folder.
     """
     return _OURS.fullmatch(name) is not None
 
@@ -372,7 +402,7 @@ def _prefix(target: Path) -> str:
 
 
 def _new_part(target: Path) -> tuple[IO[bytes], Path]:
-    """A new hidden file beside ``target``, open. As long as it is open, no other process removes it."""
+    """Open a new hidden file beside ``target``. While it is open, no other process removes it."""
     while True:
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_PART)
         file = os.fdopen(handle, "r+b")
@@ -382,7 +412,7 @@ def _new_part(target: Path) -> tuple[IO[bytes], Path]:
 
 
 def _left(target: Path, suffix: str) -> list[Path]:
-    """The hidden files and folders of a target beside it, the newest first."""
+    """Return the hidden files and folders that belong to ``target``, newest first."""
     pattern = re.compile(rf"{re.escape(_prefix(target))}[a-z0-9_]{{8}}{re.escape(suffix)}")
     found = [path for path in target.parent.iterdir() if pattern.fullmatch(path.name)]
     return sorted(found, key=lambda path: path.lstat().st_mtime, reverse=True)
@@ -395,11 +425,11 @@ def _remove_parts(target: Path) -> None:
             if part.is_file() and not part.is_symlink():
                 remove_unclaimed(part)
     except OSError:
-        pass  # the folder cannot be listed, or another process was quicker; what is left does no harm
+        pass  # the folder cannot be listed, or another process was faster; leftovers do no harm
 
 
 def _settle(target: Path) -> None:
-    """Clear up what killed processes left of a folder. Only for the process that alone may write it."""
+    """Clean up what killed processes left of a folder. Call it only while holding the folder's lock."""
     for aside in _left(target, _ASIDE):
         if _put_back(aside, target):
             console.warn(f"{target} had been put aside by a process that was killed; it is back in its place.")
@@ -410,7 +440,7 @@ def _settle(target: Path) -> None:
 
 
 def _put_back(aside: Path, target: Path) -> bool:
-    """Whether an old folder that was put aside is now in its place again, which was empty."""
+    """Move an old folder that was put aside back to its empty place, and return whether that was done."""
     if target.exists() or not (aside / _OLD).exists():
         return False
     (aside / _OLD).replace(target)
@@ -425,17 +455,26 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as :func:`facegen.printable.json_text`, atomically. NaN and infinity are refused: ValueError."""
+    """Write ``value`` as :func:`facegen.printable.json_text`, atomically.
+
+    Raises:
+        ValueError: ``value`` contains NaN or infinity.
+    """
     write_text(path, json_text(value) + "\n")
 
 
 def write_sealed_json(path: Path, fields: Mapping[str, Any]) -> None:
-    """Write a JSON object with the sha256 of its fields beside them, for :func:`read_sealed_json`."""
+    """Write a JSON object together with the sha256 of its fields, for :func:`read_sealed_json`."""
     write_json(path, {**fields, "sha256": fields_sha256(fields)})
 
 
 def read_sealed_json(path: Path) -> dict[str, Any]:
-    """The fields that :func:`write_sealed_json` wrote. Damaged where they are others; OSError where it is not there."""
+    """Read the fields that :func:`write_sealed_json` wrote.
+
+    Raises:
+        Damaged: The fields do not match their sha256.
+        OSError: The file cannot be read.
+    """
     with open_regular(path) as file:
         text = file.read()
     try:
@@ -449,21 +488,22 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
 
 
 def cache_folder() -> Path:
-    """Where downloaded weights and reference statistics are kept: ``$FACEGEN_CACHE``, else the platform's cache.
+    """Return the folder of downloaded weights and reference statistics: ``$FACEGEN_CACHE``, else the platform's cache.
 
-    EnvironmentProblem where neither is known, as in a container whose user has no home.
+    Raises:
+        EnvironmentProblem: Neither is known, as in a container whose user has no home folder.
     """
     if chosen := os.environ.get("FACEGEN_CACHE"):
         return Path(chosen)
-    if base := os.environ.get("XDG_CACHE_HOME"):  # on every platform
+    if base := os.environ.get("XDG_CACHE_HOME"):  # honoured on every platform
         return Path(base) / "facegen"
     try:
         home = Path.home()
     except RuntimeError as problem:
         raise EnvironmentProblem(
-            "This user has no home folder, so there is no cache folder.", "Name one by FACEGEN_CACHE."
+            "This user has no home folder, so there is no cache folder.", "Set FACEGEN_CACHE to a folder."
         ) from problem
-    old = home / ".cache" / "facegen"  # where everything was on macOS once, and is on Linux
+    old = home / ".cache" / "facegen"  # the place on Linux, and formerly on macOS too
     if old.is_dir():
         return old
     from platformdirs import user_cache_path

@@ -1,4 +1,4 @@
-"""A file that is opened once: what is hashed is what is read, whatever happens to its name meanwhile."""
+"""A file that is opened once, so that its hash and its content belong together even if it is replaced meanwhile."""
 
 from __future__ import annotations
 
@@ -10,40 +10,44 @@ from facegen.files import Damaged, open_regular, sha256_of
 
 
 class HeldFile:
-    """A regular file, open for reading as long as this object lives.
+    """A regular file that stays open as long as this object lives.
 
-    A hash of a path and the contents of the same path are those of two files where one was renamed onto it between:
-    whatever is stored under that hash is then of another file, for good.
+    If a path is hashed and then read, and another file is renamed onto it in between, the hash and the content belong
+    to two files. Anything stored under that hash would then be wrong for good.
 
     Args:
-        path: of a regular file, or of a link to one.
+        path: A regular file, or a link to one.
 
     Attributes:
-        path: as it was named.
-        file: the open file, for the readers of formats. It is closed with this object.
+        path: The path as it was given.
+        file: The open file, for readers of formats. It is closed with this object.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file: a pipe or a device may have no end.
+        OSError: The file cannot be opened, or is not a regular file. A pipe or a device may have no end.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.file = open_regular(path)
-        weakref.finalize(self, self.file.close)  # wherever the last reader lets go of it
+        weakref.finalize(self, self.file.close)  # when the last reader drops this object
         self._opened = os.fstat(self.file.fileno())
 
     @property
     def size(self) -> int:
-        """Its length in bytes, when it was opened."""
+        """The file's length in bytes, when it was opened."""
         return self._opened.st_size
 
     def read(self) -> bytes:
-        """All of its bytes."""
+        """Read the whole content."""
         self.file.seek(0)
         return self.file.read()
 
     def sha256(self) -> str:
-        """The sha256 of its bytes, as 64 hex digits. Damaged where it was written to since it was opened."""
+        """Return the sha256 of the content, as 64 hex digits.
+
+        Raises:
+            Damaged: The file was written to since it was opened.
+        """
         self.file.seek(0)
         sha256 = sha256_of(self.file)
         self.file.seek(0)
@@ -51,7 +55,7 @@ class HeldFile:
         return sha256
 
     def require_unchanged(self) -> None:
-        """Damaged where the file was written to since it was opened."""
+        """Raise Damaged if the file was written to since it was opened."""
         now = os.fstat(self.file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._opened.st_size, self._opened.st_mtime_ns):
             raise Damaged("it changed while it was read")

@@ -1,4 +1,4 @@
-"""One process at a time: a lock file that names the process that holds it."""
+"""Locks between processes: a lock file that names the process that holds it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from typing import IO
 from facegen import console
 from facegen.errors import EnvironmentProblem
 
-#: Seconds between two tries of one that waits.
+#: Seconds between two attempts of a process that waits.
 _EVERY = 0.2
-#: Seconds after which everyone tries once more: who asks (:func:`is_held`) may have had a free lock just then.
+#: Seconds after which a refused process tries once more: :func:`is_held` may have held a free lock for a moment.
 _ASKED = 0.02
-#: Bytes of a name that a hidden file's own name is made of: file systems take 255, and something is added to it.
+#: Maximum length of the name that a hidden file's name is built from, in bytes. File systems allow 255 in all.
 _LONGEST = 200
 
 
 def short_name(name: str) -> str:
-    """``name`` itself, or for a long one its beginning and a hash, so that a hidden file can be called by it."""
+    """Return ``name``, or for a long name its beginning and a hash, so that a hidden file can be named after it."""
     if len(os.fsencode(name)) <= _LONGEST:
         return name
     return f"{name[:40]}~{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
 
 
 def claim(file: IO[bytes], path: Path) -> bool:
-    """Claim an open file until it is closed: :func:`remove_unclaimed` of other processes leaves it.
+    """Claim an open file until it is closed, so that :func:`remove_unclaimed` of other processes leaves it alone.
 
-    False where it is not the one at ``path`` any more. Where the file system has no locks, no file is ever removed.
+    Returns False if the file at ``path`` is another one by now. On a file system without locks, no file is ever
+    removed.
     """
-    if os.name == "nt":  # an open file cannot be removed, and a locked one not be written
+    if os.name == "nt":  # Windows does not remove an open file, and a locked one could not be written
         return True
     with suppress(OSError):
         _lock(file)
@@ -42,7 +43,7 @@ def claim(file: IO[bytes], path: Path) -> bool:
 
 
 def remove_unclaimed(path: Path) -> None:
-    """Remove a file unless a process that still runs has claimed it."""
+    """Remove a file unless a running process has claimed it."""
     try:
         if os.name != "nt":
             with path.open("rb+") as file:
@@ -51,29 +52,28 @@ def remove_unclaimed(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     except OSError:
-        pass  # it is claimed, or there are no locks, or it is another user's
+        pass  # the file is claimed, there are no locks, or it belongs to another user
 
 
 @contextmanager
 def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the lock of ``path``, a file or folder that need not be there yet, until the block ends.
+    """Hold the lock of ``path`` until the block ends, and yield whether it is held.
 
-    It yields whether the lock is held.
-
-    The lock is the operating system's, on a hidden file beside ``path`` (``.NAME.lock``) that holds the process's
-    number. The system lets go of it however the process ends, ``kill -9`` included, so that none is ever left locked.
-    Where the file system has no locks, or the folder cannot be written to, the block runs without one. Folders that
-    were made for it are removed afterwards if they are empty.
+    ``path`` is a file or folder that need not exist yet. The lock is the operating system's, on the hidden file
+    ``.NAME.lock`` beside it, which contains the process number. The system releases it however the process ends, even
+    by ``kill -9``, so no stale lock remains. If the file system has no locks, or the folder is not writable, the
+    block runs without a lock. Empty folders that were made for the lock file are removed afterwards.
 
     Args:
-        path: what one process alone may use.
-        purpose: what it does with it, as in ``"trains into run"``; it stands after "Another process (number 123)".
-        wait: wait for the other process, and say so, instead of refusing.
+        path: The file or folder that one process at a time may use.
+        purpose: What this process does with it, such as ``"trains into run"``. It follows "Another process (number
+            123)".
+        wait: Wait for the other process, and say so, instead of refusing.
 
     Raises:
-        EnvironmentProblem: another process holds the lock.
+        EnvironmentProblem: Another process holds the lock.
     """
-    path = Path(os.path.realpath(path))  # by another name it is the same
+    path = Path(os.path.realpath(path))  # the same file can have several names
     lock = _lock_file(path)
     made = [folder for folder in (lock.parent, *lock.parent.parents) if not os.path.lexists(folder)]
     try:
@@ -84,16 +84,16 @@ def sole_use(path: Path, purpose: str, *, wait: bool = False) -> Iterator[bool]:
             if file is not None:
                 _let_go(file, lock)
     finally:
-        with suppress(OSError):  # the first in which something is
+        with suppress(OSError):  # stops at the first folder that is not empty
             for folder in made:
                 folder.rmdir()
 
 
 def is_held(path: Path) -> bool | None:
-    """Whether a process holds the lock of ``path`` (:func:`sole_use`); None where that cannot be known.
+    """Return whether a process holds the lock of ``path`` (:func:`sole_use`). None if that cannot be known.
 
-    It cannot where the file system has no locks, or where a lock file could not be made. Nothing is written or kept: a
-    lock that a killed process left is tried and let go of at once, and :func:`sole_use` is not refused for that.
+    It cannot be known on a file system without locks, or where a lock file could not be made. Nothing is written. A
+    stale lock file is locked for a moment and released, which does not make :func:`sole_use` refuse.
     """
     path = Path(os.path.realpath(path))
     try:
@@ -106,8 +106,8 @@ def is_held(path: Path) -> bool | None:
 
 
 def _has_locks(folder: Path) -> bool:
-    """Whether what is in a folder can be locked, as the folder itself can then be too. A folder that is gone cannot."""
-    if os.name == "nt":  # always; and no folder can be opened
+    """Return whether files in a folder can be locked, by a test on the folder. A missing folder has no locks."""
+    if os.name == "nt":  # Windows always has locks, and a folder cannot be opened there
         return folder.is_dir()
     try:
         number = os.open(folder, os.O_RDONLY)
@@ -117,7 +117,7 @@ def _has_locks(folder: Path) -> bool:
 
 
 def _is_locked(number: int) -> bool | None:
-    """Whether another process has locked an open file, which is closed; None where there are no locks."""
+    """Return whether another process has locked an open file, then close it. None if there are no locks."""
     try:
         _lock_number(number)
     except BlockingIOError:
@@ -130,18 +130,18 @@ def _is_locked(number: int) -> bool | None:
 
 
 def _lock_file(path: Path) -> Path:
-    """The hidden file beside a real path that is locked in its place."""
+    """Return the hidden file that is locked in place of a real path."""
     return path.parent / f".{short_name(path.name)}.lock"
 
 
 def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
-    """The open lock file; None where nothing can be locked there."""
+    """Return the open lock file, or None if nothing can be locked there."""
     is_told, tries = False, 0
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
             file = _opened(lock)
-        except OSError:  # read-only, say: what has to be written there will fail by itself, in words
+        except OSError:  # for example read-only; what must be written there will fail with its own message
             return None
         try:
             _lock(file)
@@ -160,28 +160,28 @@ def _locked(lock: Path, purpose: str, wait: bool) -> IO[bytes] | None:
                 is_told = True
             time.sleep(_EVERY)
             continue
-        except OSError:  # a file system without locks
+        except OSError:  # the file system has no locks
             if not os.fstat(file.fileno()).st_size:
-                _remove(lock)  # it was made just now, and holds nothing
+                _remove(lock)  # it was just made, and locks nothing
             file.close()
             return None
         if _is_still(file, lock):
-            with suppress(OSError):  # on a full disk it is held all the same; who is refused is told no number
+            with suppress(OSError):  # the lock holds on a full disk too; only the process number is missing
                 if file.writable():
                     os.ftruncate(file.fileno(), 0)
                     os.write(file.fileno(), str(os.getpid()).encode())
             return file
-        file.close()  # its last holder has unlinked it since it was opened
+        file.close()  # the last holder has unlinked it since it was opened
 
 
 def _opened(lock: Path) -> IO[bytes]:
-    """The lock file, open without a buffer: one that kept what a full disk refused would try again as it is closed.
+    """Open the lock file without a buffer: a buffer would write again on closing what a full disk has refused.
 
-    A link is not followed: what it leads to is no lock of ours.
+    Links are not followed, because what they lead to is not a lock of facegen's.
     """
     try:
         return open(lock, "a+b", buffering=0, opener=_open_itself)
-    except PermissionError:  # another user's, which can be locked all the same
+    except PermissionError:  # it belongs to another user, but can be locked
         return open(lock, "rb", buffering=0, opener=_open_itself)
 
 
@@ -190,9 +190,10 @@ def _open_itself(path: str, flags: int) -> int:
 
 
 def _let_go(file: IO[bytes], lock: Path) -> None:
-    """Remove the lock file and let go of it, in this order: who has opened it meanwhile sees that it is another file.
+    """Remove the lock file, then release it. A process that opened it in between sees that it was replaced.
 
-    On Windows in the other one, for there no open file can be removed; one that another process has opened stays.
+    Windows does not remove open files, so there the order is reversed, and a file that another process has opened
+    stays.
     """
     if os.name == "nt":
         file.close()
@@ -201,13 +202,13 @@ def _let_go(file: IO[bytes], lock: Path) -> None:
 
 
 def _remove(lock: Path) -> None:
-    """Remove a lock file; one in another user's folder, or in one that is read-only by now, is in nobody's way."""
+    """Remove a lock file. One in a folder that is not writable does no harm and stays."""
     with suppress(OSError):
         lock.unlink(missing_ok=True)
 
 
 def _is_still(file: IO[bytes], lock: Path) -> bool:
-    """Whether the open file is the one at ``lock``, as it always is on Windows, which removes no open file."""
+    """Return whether the open file is still the one at ``lock``. On Windows, open files are not removed."""
     if os.name == "nt":
         return True
     try:
@@ -220,7 +221,7 @@ def _holder(file: IO[bytes]) -> str:
     try:
         file.seek(0)
         number = file.read(20).decode("ascii", "ignore").strip()
-    except OSError:  # Windows locks the bytes themselves
+    except OSError:  # Windows locks the content itself
         number = ""
     return f" (number {number})" if number.isdigit() else ""
 
@@ -229,11 +230,16 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: IO[bytes]) -> None:
-        """BlockingIOError where another process has it; another OSError where there are no locks."""
+        """Lock an open file.
+
+        Raises:
+            BlockingIOError: Another process has locked it.
+            OSError: There are no locks.
+        """
         _lock_number(file.fileno())
 
     def _lock_number(number: int) -> None:
-        os.lseek(number, 1 << 30, os.SEEK_SET)  # past the process's number, which stays readable
+        os.lseek(number, 1 << 30, os.SEEK_SET)  # behind the process number, which stays readable
         try:
             msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
         except PermissionError as problem:
@@ -243,7 +249,12 @@ else:
     import fcntl
 
     def _lock(file: IO[bytes]) -> None:
-        """BlockingIOError where another process has it; another OSError where there are no locks."""
+        """Lock an open file.
+
+        Raises:
+            BlockingIOError: Another process has locked it.
+            OSError: There are no locks.
+        """
         _lock_number(file.fileno())
 
     def _lock_number(number: int) -> None:

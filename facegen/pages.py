@@ -1,4 +1,4 @@
-"""Pages that stand alone: templates that escape what is put in, and the hashes of their scripts."""
+"""Self-contained HTML pages: templates that escape what is put in, and the hashes of their scripts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @cache
 def templates_of(package: str) -> Environment:
-    """The templates in the folder ``templates`` of a package. All text in them is escaped, and fit to be seen.
+    """Load the templates in the folder ``templates`` of a package. They escape every text and make it printable.
 
-    ``sha256(name)`` in them is :func:`sha256_of` a file of theirs.
+    In a template, ``sha256(name)`` is :func:`sha256_of` one of its files.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -26,7 +26,7 @@ def templates_of(package: str) -> Environment:
         loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
-        # What a macro wrote is fit to be seen already, and has line breaks of the template's own.
+        # The output of a macro is printable already, and contains line breaks of the template.
         finalize=lambda value: printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -36,7 +36,7 @@ def templates_of(package: str) -> Environment:
 
 
 def sha256_of(package: str, name: str) -> str:
-    """The hash of a template's text, as a Content-Security-Policy gives it: of what ``{% include name %}`` writes."""
+    """Return the hash of the text that ``{% include name %}`` writes, in the form of a Content-Security-Policy."""
     templates = templates_of(package)
     assert templates.loader is not None
     source = templates.loader.get_source(templates, name)[0].removesuffix("\n")
@@ -44,5 +44,9 @@ def sha256_of(package: str, name: str) -> str:
 
 
 def data_uri(kind: str, data: bytes) -> str:
-    """A file within a page, as the address that holds it; ``kind`` is its media type, such as ``"image/png"``."""
+    """Return a data URI that embeds a file in a page.
+
+    Args:
+        kind: The media type, such as ``"image/png"``.
+    """
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

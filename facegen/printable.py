@@ -1,7 +1,7 @@
-"""Words from outside (file names, names in archives and recipes, text in images), made fit to be shown to people.
+"""Makes text from outside (file names, names in archives and recipes, text in images) safe to show to people.
 
-Where such words are shown they are made fit, and not where they are read: the exact name finds the file. The places are
-few: :mod:`facegen.console`, the pages, the tables for spreadsheets.
+Text is made printable where it is shown, not where it is read, because only the exact name finds the file. Three
+places show it: :mod:`facegen.console`, the HTML pages, and the tables for spreadsheets.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-#: Drawn as nothing or as a space, though Unicode counts them as letters and marks: the grapheme joiner, Hangul fillers,
-#: Khmer's inherent vowels, Mongolian and other variation selectors, the empty Braille cell.
+#: Characters that look like nothing or like a space, although Unicode counts them as letters and marks: the grapheme
+#: joiner, Hangul fillers, Khmer's inherent vowels, Mongolian and other variation selectors, the empty Braille cell.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
 )
-#: What takes the place of the characters of facegen's own sentences and charts on a terminal that lacks them.
+#: Replacements for the characters of facegen's own sentences and charts, for terminals that lack them.
 _PLAINER = {
     **{"→": "->", "←": "<-", "×": "x", "·": "*", "∞": "inf", "±": "+/-", "≤": "<=", "≥": ">=", "≈": "~"},
     **{"‐": "-", "–": "-", "—": "-", "−": "-", "…": "...", "‘": "'", "’": "'", "“": '"', "”": '"'},
     **{"²": "^2", "³": "^3", "•": "*", "°": " degrees", "µ": "u", "μ": "mu", "σ": "sigma", "γ": "gamma"},
     **{"█": "#", "▏": "|"},
 }
-#: A name of this field: it stays one.
+#: A name of this field, which is not translated into plainer characters.
 _NAMED = {"Fréchet": "Frechet"}
 
 
 def printable(text: str) -> str:
-    """``text`` with every character that is not to be seen spelt out, as ``\\u202e``.
+    r"""Return ``text`` with every invisible or dangerous character replaced by an escape such as ``\u202e``.
 
-    A terminal obeys such characters or a reader misreads them: control characters, line breaks and escapes; marks of
-    writing direction, joiners and others without width; spaces other than the common one; private and unassigned
-    characters, and bytes of a file name that are no UTF-8 (``\\udce9``). Letters, accents and signs of a script stay.
+    A terminal interprets such characters, or a reader misreads them. They are: control characters, line breaks and
+    escapes; marks of writing direction, joiners and other characters without width; spaces other than the ordinary
+    one; private and unassigned characters; and bytes of a file name that are not UTF-8 (``\udce9``). Letters, accents
+    and signs of any script are kept.
     """
     if text.isprintable() and not _INVISIBLE.search(text):
         return text
@@ -43,29 +44,28 @@ def printable(text: str) -> str:
 
 
 def printable_lines(text: str) -> str:
-    """The same for a text of several lines, whose line breaks (``\\n``) stay."""
+    r"""Do the same as :func:`printable` for text of several lines, and keep the line breaks (``\n``)."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def shortened(text: str, most: int) -> str:
-    """``text`` if it has at most ``most`` characters; else its beginning and its end, with … between."""
+    """Return ``text`` if it has at most ``most`` characters, else its beginning and its end with … between them."""
     end = most // 5
     return text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}"
 
 
 def json_text(value: Any, *, ascii_only: bool = False) -> str:
-    """``value`` as indented JSON in which nothing is raw that :func:`printable` spells out.
+    r"""Return ``value`` as indented JSON that escapes every character that :func:`printable` escapes.
 
-    Such characters are written by JSON's own escapes, so that a reader has the exact text. Only bytes of a file name
-    that are no UTF-8 have no exact form, as many readers refuse half a surrogate pair: they are the six characters of
-    ``\\udce9``.
+    JSON's own escapes are used, so a reader gets the exact text. Bytes of a file name that are not UTF-8 are the
+    exception: many readers refuse half a surrogate pair, so they are written as the six characters of ``\udce9``.
 
     Args:
-        value: what :func:`json.dumps` takes.
-        ascii_only: escape whatever is not ASCII.
+        value: Anything that :func:`json.dumps` takes.
+        ascii_only: Escape everything that is not ASCII.
 
     Raises:
-        ValueError: there is NaN or infinity in it, which are not JSON.
+        ValueError: ``value`` contains NaN or infinity, which JSON does not have.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     return "\n".join(_json_line(line, ascii_only) for line in text.split("\n"))
@@ -78,20 +78,20 @@ def _json_line(line: str, ascii_only: bool) -> str:
 
 
 def _escaped(c: str) -> str:
-    """A character within a string of JSON, as JSON's escape."""
+    """Escape a character within a JSON string, in JSON's way."""
     if unicodedata.category(c) == "Cs":
         return f"\\{_spelt_out(c)}"
-    return json.dumps(c)[1:-1] if ord(c) > 0x7F else _spelt_out(c)  # json.dumps leaves delete, 0x7F, as it is
+    return json.dumps(c)[1:-1] if ord(c) > 0x7F else _spelt_out(c)  # json.dumps does not escape delete, 0x7F
 
 
-#: A word that cmd and PowerShell take as it is.
+#: A word that cmd and PowerShell accept without quotes.
 _WINDOWS_WORD = re.compile(r"[\w+.:/\\=-]+")
 
 
 def command_line(words: Sequence[str]) -> str:
-    """A command as a user can type it: for a POSIX shell, and on Windows for cmd and PowerShell alike.
+    """Return a command as a user can type it in a POSIX shell, or on Windows in both cmd and PowerShell.
 
-    Those two know no single quotes both. No name of a file has a double one there.
+    cmd and PowerShell have only double quotes in common. A file name on Windows cannot contain one.
     """
     if os.name != "nt":
         return shlex.join(words)
@@ -99,10 +99,11 @@ def command_line(words: Sequence[str]) -> str:
 
 
 def plainer(text: str, encoding: str | None) -> str:
-    """``text`` without what ``encoding`` lacks: → becomes ->, a box's lines -, | and +, all other \\u2014 and the like.
+    """Return ``text`` with characters that ``encoding`` lacks replaced: → by ->, lines of boxes by -, | and +.
 
-    ``text`` itself where nothing is lacking, or where there is no encoding (None), as there is none in a
-    :class:`io.StringIO`.
+    All other missing characters become escapes such as ``\u2014``.
+
+    ``text`` is returned unchanged if nothing is lacking, or if ``encoding`` is None, as for a :class:`io.StringIO`.
     """
     if encoding is None or _has(encoding, text):
         return text
@@ -117,13 +118,13 @@ def _has(encoding: str, text: str) -> bool:
         text.encode(encoding)
     except UnicodeEncodeError:
         return False
-    except LookupError:  # the name of no encoding: ASCII is in all of them
+    except LookupError:  # an unknown encoding: ASCII is part of all of them
         return text.isascii()
     return True
 
 
 def _line_of(c: str) -> str | None:
-    """-, | or + for a character that draws lines of boxes; None for any other."""
+    """Return -, | or + for a character that draws lines of boxes, and None for any other."""
     if not "\u2500" <= c <= "\u257f":
         return None
     name = unicodedata.name(c)

@@ -1,4 +1,4 @@
-"""TOML that a user wrote: recipes and configurations."""
+"""Reads TOML files that a user wrote: recipes and configurations."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-#: Bytes of a file, and tables and arrays within each other, that are read.
+#: Maximum size of a file in bytes, and maximum nesting of tables and arrays.
 _LARGEST, _DEEPEST = 1 << 20, 32
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """The tables of a TOML file, in UTF-8 or, as Windows' editors and shells may write it, UTF-16 or UTF-8 with a mark.
+    """Read a TOML file in UTF-8, or in UTF-16 or UTF-8 with a byte order mark, as Windows programs may write it.
 
     Args:
-        what: what a message calls it: ``"The recipe x.toml"``.
+        what: The name of the file in messages: ``"The recipe x.toml"``.
 
     Raises:
-        InputError: it cannot be read, or is something else; it says what.
+        InputError: The file cannot be read, or is not TOML. The message says what it is.
     """
     try:
         with open_regular(path) as file:
@@ -34,7 +34,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     except OSError as problem:
         raise InputError(f"{what} cannot be read: {problem.strerror or problem}.") from problem
     if len(data) > _LARGEST and kind_of(data[:HEAD]) in (None, TEXT):
-        raise InputError(f"{what} has more than {_LARGEST >> 20} MiB, which none needs.", "Name a TOML file.")
+        raise InputError(f"{what} has more than {_LARGEST >> 20} MiB, too much for TOML.", "Name a TOML file.")
     try:
         return parse_toml(data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"), what)
     except (InputError, UnicodeDecodeError) as problem:
@@ -47,7 +47,11 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def parse_toml(text: str, what: str) -> dict[str, Any]:
-    """The tables of a TOML text. InputError where it is none."""
+    """Parse TOML.
+
+    Raises:
+        InputError: The text is not valid TOML.
+    """
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as problem:  # too deeply nested
@@ -56,6 +60,6 @@ def parse_toml(text: str, what: str) -> dict[str, Any]:
     for _ in range(_DEEPEST):
         inner = [value for outer in inner for value in (outer.values() if isinstance(outer, dict) else outer)]
         inner = [value for value in inner if isinstance(value, dict | list)]
-    if inner:  # keys such as a.a.a.a, which the parser takes without end, and nothing after it
-        raise InputError(f"{what} is nested more than {_DEEPEST} deep.", "Take the inner tables and arrays out.")
+    if inner:  # for keys such as a.a.a.a the parser would take forever
+        raise InputError(f"{what} is nested more than {_DEEPEST} deep.", "Remove the inner tables and arrays.")
     return tables

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes docs/api.md: the public API, facegen.__all__, from its signatures and docstrings.
+"""Write docs/api.md, the public API, from the signatures and docstrings of facegen.__all__.
 
-Run it after a change of either: scripts/api.py
+Run it after you change either: scripts/api.py
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 INTRODUCTION = """\
 # The API
 
-What `import facegen` offers; each name is loaded when it is first used. Written by `scripts/api.py` from the signatures
-and docstrings: change those, and run it again. Paths may be strings everywhere. An error that a user can cause is a
-[`FacegenError`](#facegenerror) of one sentence.
+`import facegen` offers these names. A name is loaded when it is first used. `scripts/api.py` writes this page from the
+signatures and docstrings: change those, and run it again. Every path may be a string. An error that a user can cause
+is a [`FacegenError`](#facegenerror) of one sentence.
 """
-#: A docstring's sections, and what the page calls them.
+#: A docstring's sections, and their names on the page.
 SECTIONS = {"Args": "Arguments", "Attributes": "Attributes", "Returns": "Returns", "Raises": "Raises"}
 _WIDTH = 100
 
 
 def page() -> str:
-    """The whole page, as Markdown."""
+    """Return the whole page, as Markdown."""
     exported = {name: getattr(facegen, name) for name in facegen._EXPORTS}
     parts = [INTRODUCTION]
     for title, kinds in (("Functions", False), ("Types", True)):
@@ -40,7 +40,7 @@ def page() -> str:
 
 
 def entry(name: str, value: Any) -> str:
-    """A name's section: its signature, its docstring, and a class's fields and methods."""
+    """Return the section of a name: its signature, its docstring, and the fields and methods of a class."""
     parts = [f"### {name}"]
     if inspect.isclass(value):
         if issubclass(value, Exception):
@@ -57,7 +57,7 @@ def entry(name: str, value: Any) -> str:
 
 
 def signature(name: str, function: Any) -> str:
-    """``name(parameters) -> type`` on one line, or a parameter a line where it would be long."""
+    """Return ``name(parameters) -> type`` on one line, or with one parameter per line if it is long."""
     found = inspect.signature(function)
     words, starred = [], False
     for parameter in found.parameters.values():
@@ -78,9 +78,10 @@ def signature(name: str, function: Any) -> str:
 
 
 def markdown(text: str, types: Mapping[str, str] | None = None) -> str:
-    """A docstring of this project as Markdown: its sections as lists, its code and cross-references as code.
+    """Return a docstring as Markdown, with its sections as lists and its cross-references as code.
 
-    ``types`` has the words for attributes that say their type, by name.
+    Args:
+        types: The types of attributes by name, for a docstring's attributes that state their type.
     """
     parts: list[str] = []
     for block in re.split(rf"\n(?=(?:{'|'.join(SECTIONS)}):\n)", text):
@@ -94,7 +95,7 @@ def markdown(text: str, types: Mapping[str, str] | None = None) -> str:
 
 
 def _items(body: str, types: Mapping[str, str]) -> list[str]:
-    """The entries of a section, each on one line, its name as code."""
+    """Return the entries of a section, each on one line with its name as code."""
     items: list[str] = []
     for line in inspect.cleandoc(body).splitlines():
         named = re.match(r"(\w+(?:, \w+)*): (.*)", line)
@@ -114,7 +115,7 @@ def _inline(text: str) -> str:
 
 
 def _linked(name: str) -> str:
-    """A name as code, with a link where it is a part of the API; a function's only where it says ``facegen.``."""
+    """Return a name as code, with a link if it is in the API. A function gets one only as ``facegen.NAME``."""
     short = name.removeprefix("facegen.")
     if short in facegen.__all__ and (short != name or not short.islower()):
         return f"[`{short}`](#{short.lower()})"
@@ -126,13 +127,13 @@ def _fields(kind: type) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def _declared(field: dataclasses.Field[Any]) -> str:
-    """A field as its class declares it: its name, its type and its default."""
+    """Return a field as its class declares it: name, type and default."""
     default = "" if field.default is dataclasses.MISSING else f" = {_written(field.default)}"
     return f"{field.name}: {field.type}{default}"
 
 
 def _undescribed(kind: type) -> str:
-    """The fields of a dataclass that its docstring does not list: what each means, where it says so, or its type."""
+    """List the dataclass fields that the docstring omits, each with its meaning if the field's metadata has one."""
     lines = []
     for field in _fields(kind):
         if not re.search(rf"^    (\w+, )*{field.name}(, \w+)*: ", _doc(kind), re.MULTILINE):
@@ -142,7 +143,7 @@ def _undescribed(kind: type) -> str:
 
 
 def _member(kind: type, name: str) -> str:
-    """A public method or property that says what it is; nothing for the rest."""
+    """Describe a public method or property that has a docstring; return nothing for others."""
     member = inspect.getattr_static(kind, name)
     if isinstance(member, property) and member.fget is not None:
         annotation = inspect.signature(member.fget).return_annotation
@@ -155,13 +156,13 @@ def _member(kind: type, name: str) -> str:
 
 
 def _doc(value: Any) -> str:
-    """Its own docstring: not an inherited one, nor the signature that a dataclass gets in place of one."""
+    """Return an object's own docstring: neither an inherited one nor the signature that a dataclass generates."""
     text = inspect.cleandoc(value.__doc__ or "")
     return "" if inspect.isclass(value) and text.startswith(f"{value.__name__}(") else text
 
 
 def _written(value: Any) -> str:
-    """A default as code: a function by its name, a path without the name of this system's kind of path."""
+    """Return a default as code: a function by its name, a path without the name of the platform's path class."""
     if inspect.isfunction(value):
         return value.__name__
     return f'Path("{value.as_posix()}")' if isinstance(value, PurePath) else repr(value).replace("'", '"')

@@ -1,19 +1,19 @@
 #!/usr/bin/env python
-"""Whether what is published installs and works at both ends of the versions that pyproject.toml allows.
+"""Check that the published package installs and works at both ends of the versions that pyproject.toml allows.
 
     python scripts/bounds.py                                  # both ends, all tests: some 15 minutes and 8 GB
-    python scripts/bounds.py --ends lowest -- tests/data -x   # one end; what comes after -- goes to pytest
-    python scripts/bounds.py --minutes 20 -- tests/training   # at most so long in each end's tests
+    python scripts/bounds.py --ends lowest -- tests/data -x   # one end; pytest gets what follows --
+    python scripts/bounds.py --minutes 20 -- tests/training   # at most 20 minutes for the tests of each end
 
-The sdist is built, and the wheel from it, which has to be the wheel that is built from the project itself. Then, for
-each end, the wheel is installed into a new virtual environment: with the lowest version of each requirement on the
-oldest Python, or the newest of all on the newest Python. There 'facegen --version', 'facegen doctor', 'facegen sample'
-and 'facegen run' on drawn faces run in an empty folder, and the tests in the unpacked sdist. The table at the end is
-Markdown. What fails at one end is told in its row, and the other end runs all the same.
+The script builds the sdist, and the wheel from it. That wheel must equal the one built from the project itself. For
+each end it installs the wheel into a new virtual environment: the lowest version of each requirement on the oldest
+Python, or the newest versions on the newest Python. There it runs 'facegen --version', 'facegen doctor',
+'facegen sample' and 'facegen run' on drawn faces in an empty folder, and the tests in the unpacked sdist. It ends with
+a table in Markdown. A failure at one end appears in its row, and the other end still runs.
 
-Both Pythons have to be on PATH, as python3.10 and python3.13, and to run: pyenv's do where PYENV_VERSION names them.
-The environments are deleted as soon as they are done with; --folder keeps uv's cache, so that a second run downloads
-nothing, and pytest's output, which can be followed there. Exit code 1: something failed at one end.
+Both Pythons must be on PATH, as python3.10 and python3.13, and must run. Those of pyenv do if PYENV_VERSION names them.
+Each environment is deleted after its use. --folder keeps uv's cache, so that a second run downloads nothing, and
+pytest's output, which you can follow there. Exit code 1: something failed at one end.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class End:
-    """A Python, and which of the allowed versions are taken with it.
+    """A Python, and which of the allowed versions are installed with it.
 
-    ``lowest-direct`` is the lowest of what pyproject.toml names; what those need in turn is theirs to bound.
+    ``lowest-direct`` takes the lowest versions that pyproject.toml names. The requirements of those packages
+    are for their own authors to bound.
     """
 
     python: str
@@ -45,16 +46,16 @@ class End:
 
 
 ENDS = {"lowest": End("python3.10", "lowest-direct"), "newest": End("python3.13", "highest")}
-#: What the table shows of each environment.
+#: Packages whose versions the table shows.
 SHOWN = ("torch", "torchvision", "numpy", "scipy", "pillow", "click", "rich", "jinja2", "safetensors")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ends", nargs="+", choices=list(ENDS), default=list(ENDS))
-    parser.add_argument("--folder", type=Path, help="where to work; what is downloaded stays there")
-    parser.add_argument("--minutes", type=float, default=60, help="the longest that the tests of one end take")
-    parser.add_argument("pytest", nargs="*", help="which tests, after --; all by default")
+    parser.add_argument("--folder", type=Path, help="folder to work in; it keeps the downloads")
+    parser.add_argument("--minutes", type=float, default=60, help="longest time for the tests of one end")
+    parser.add_argument("pytest", nargs="*", help="tests to run, after --; default: all")
     options = parser.parse_args()
     for end in options.ends:
         if shutil.which(ENDS[end].python) is None:
@@ -75,13 +76,13 @@ def main() -> int:
 
 
 class Bench:
-    """A folder with uv, what is built, and one virtual environment at a time."""
+    """A folder with uv, the built files, and one virtual environment at a time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {**os.environ, "UV_CACHE_DIR": str(folder / "cache"), "FACEGEN_OFFLINE": "1"}
         self.environment |= {"FACEGEN_CACHE": str(folder / "facegen"), "OMP_NUM_THREADS": "1"}
-        # Else another facegen, or environment, would be taken; and each process would compile all that it imports.
+        # With these variables another facegen or environment would be used, and each process would compile its imports.
         for name in ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE"):
             self.environment.pop(name, None)
         self.uv = folder / "tools" / "bin" / "uv"
@@ -90,7 +91,7 @@ class Bench:
             self._run(folder / "tools" / "bin" / "python", "-m", "pip", "install", "--quiet", "uv")
 
     def build(self) -> None:
-        """The sdist, unpacked too, and its wheel. SystemExit where the project itself gives another wheel."""
+        """Build the sdist, unpack it, and build its wheel. Exit if the project itself gives another wheel."""
         for name in ("dist", "direct", "source"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self._run(self.uv, "build", "--quiet", "--sdist", "--out-dir", self.folder / "dist", ROOT)
@@ -107,7 +108,7 @@ class Bench:
             print(f"{built.name}: {built.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
 
     def end_row(self, name: str, pytest: list[str], minutes: float) -> tuple[list[str], bool]:
-        """A row of the table for one end, and whether all went well. Its environment is gone afterwards."""
+        """Return a table row for one end, and whether all went well. The environment is deleted afterwards."""
         started, place = time.monotonic(), self.folder / name
         shutil.rmtree(place, ignore_errors=True)
         versions = dict.fromkeys(("python", *SHOWN), "–")
@@ -117,7 +118,7 @@ class Bench:
             versions = self._versions(python)
             commands = self._commands(place / "bin" / "facegen")
             tests = self._tests(python, pytest, minutes)
-        except subprocess.CalledProcessError as problem:  # what it said is on stderr
+        except subprocess.CalledProcessError as problem:  # stderr has its message
             commands = f"{self._shown(problem.cmd)}: exit code {problem.returncode}"
         finally:
             shutil.rmtree(place, ignore_errors=True)
@@ -128,11 +129,11 @@ class Bench:
         return [name, *versions.values(), commands, tests, f"{time.monotonic() - started:.0f}"], good
 
     def _install(self, end: End, place: Path) -> Path:
-        """The interpreter of a new environment in ``place`` with the wheel and its tests' requirements."""
+        """Install the wheel and the requirements of its tests in ``place``, and return the new interpreter."""
         python = place / "bin" / "python"
         self._run(self.uv, "venv", "--quiet", "--python", shutil.which(end.python) or end.python, place)
         install = (self.uv, "pip", "install", "--quiet", "--python", python)
-        # Named by themselves, for what a wheel requires is not direct to uv.
+        # They are named themselves, because uv does not count a wheel's requirements as direct.
         requirements = ("--requirement", self.source / "pyproject.toml", "--extra", "test")
         self._run(*install, "--resolution", end.resolution, *requirements)
         self._run(*install, "--no-deps", self.wheel)
@@ -146,7 +147,7 @@ class Bench:
         return dict(zip(("python", *SHOWN), told, strict=True))
 
     def _commands(self, facegen: Path) -> str:
-        """What a user does first, in an empty folder: "right", or the first command that failed."""
+        """Run a user's first commands in an empty folder; return "right", or the first command that failed."""
         chain = ("run", "synthetic:24", "--kimg", "0.05", "--device", "cpu", "--extractor", "effnet-lite0")
         for words in (("--version",), ("doctor",), ("sample", "--pretrained", "faces", "-n", "4"), chain):
             with tempfile.TemporaryDirectory(dir=self.folder) as empty:
@@ -158,8 +159,8 @@ class Bench:
         return "right"
 
     def _tests(self, python: Path, words: list[str], minutes: float) -> str:
-        """pytest's last line, without what frames it; the log stays beside the environment."""
-        # As scripts/test has it; with a second -q there would be no last line.
+        """Return the last line of pytest without its frame. The log stays beside the environment."""
+        # The same flags as in scripts/test. A second -q would remove the last line.
         command = [str(python), "-m", "pytest", "-p", "no:cacheprovider", "--numprocesses", "auto", *words]
         path = self.folder / f"{python.parents[1].name}.log"
         with path.open("w", encoding="utf-8") as log:
@@ -175,7 +176,7 @@ class Bench:
         return last[-1].strip("= ") if last else f"pytest: exit code {code}"
 
     def _run(self, *words: object, folder: Path | None = None) -> str:
-        """Its stdout. CalledProcessError where it fails, after what it said where nobody catches that."""
+        """Run a command and return its stdout. stderr goes to the terminal. Raise CalledProcessError if it fails."""
         command = [str(word) for word in words]
         print(f"> {self._shown(command)}", file=sys.stderr)
         return subprocess.run(

@@ -1,8 +1,8 @@
-"""README.md as the package index shows it: hatchling's hook, which pyproject.toml names.
+"""Write README.md as the package index shows it. This is the hatchling hook that pyproject.toml names.
 
-A package index has the text and none of the files that it links. With an address under ``Repository`` in
-``[project.urls]`` relative links lead there. Without one they are words again, and pictures are left out: a link that
-leads nowhere is worse than none.
+A package index has the text but none of the files that it links. If ``[project.urls]`` has an address under
+``Repository``, relative links lead there. Otherwise they become plain words and pictures are left out, because a link
+that leads nowhere is worse than none.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-#: Code, which stays as it is; or a picture or a link whose target is no address.
+#: Matches code, which stays as it is, or a picture or link whose target is not an address.
 _RELATIVE = re.compile(r"`[^`\n]*`|(!?)\[([^\[\]]*)\]\((?!\w+:|#)([^()\s]+)\)")
 
 
 class IndexPage(MetadataHookInterface):
-    """Gives the metadata its ``readme``."""
+    """Add the ``readme`` to the metadata."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
@@ -27,12 +27,12 @@ class IndexPage(MetadataHookInterface):
 
 
 def index_page(text: str, repository: str | None) -> str:
-    """The README's ``text`` without relative links: they lead to ``repository``, or are words where there is none.
+    """Return the README's ``text`` with relative links led to ``repository``, or as plain words if there is none.
 
     Args:
         text: Markdown.
-        repository: the address of the project on a host that shows files under ``/blob/HEAD`` and ``/raw/HEAD``, as
-            GitHub and GitLab do.
+        repository: Address of the project on a host that shows files under ``/blob/HEAD`` and ``/raw/HEAD``, as GitHub
+            and GitLab do.
     """
 
     def elsewhere(found: re.Match[str]) -> str:

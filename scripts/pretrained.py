@@ -1,16 +1,17 @@
 #!/usr/bin/env python
-"""Makes the generator that ships with facegen from a run: generator.safetensors, fingerprints.npy, card.md's figures.
+"""Make the generator that ships with facegen from a run: generator.safetensors, fingerprints.npy, card.md's figures.
 
     facegen sample run images
     facegen fid images --reference celeba --json > score.json
     python scripts/pretrained.py run --dataset celeba --scores score.json --hardware "one H100"
 
-RUN is a run folder or a .safetensors file. Its generator is stored as float16, metadata and all; 1,000 images tell how
-far that takes them from float32's, and more than a few pixel values, or a file over 10 MB, is refused. The images of
-seeds 0 to 9 are drawn for the fingerprints by which 'facegen grade' recognises them: 10,000, minutes on a CPU.
+RUN is a run folder or a .safetensors file. The script stores its generator as float16 with all metadata. It draws
+1,000 images in both precisions, and refuses a generator whose pixels differ by more than a few values, or whose file
+exceeds 10 MB. 'facegen grade' recognises images of seeds 0 to 9 by their fingerprints: 10,000 images are drawn
+for these, which takes minutes on a CPU.
 
-Of the card only the figures between its two marks are written, and all are read or measured: recipe, kimg and dataset
-from the file, hours from the run's log, scores from what 'facegen fid --json' printed.
+Only the figures between the two marks of the card are written. All are read or measured: recipe, kimg and dataset from
+the file, hours from the run's log, and scores from the output of 'facegen fid --json'.
 """
 
 from __future__ import annotations
@@ -41,20 +42,20 @@ from facegen.training.saved_generator import SavedGenerator, load_generator
 from facegen.weights.content import read_safetensors, write_safetensors
 
 MOST_BYTES = 10_000_000
-#: "A few": how far float16 may take a pixel.
+#: Largest difference that float16 may make to a pixel, of 255.
 MOST_DIFFERENCE = 8
 BEGIN, END = "<!-- scripts/pretrained.py writes from here -->", "<!-- to here -->"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="a run folder or a .safetensors file")
-    parser.add_argument("--dataset", type=Path, help="what it was trained on, for the number of images")
-    parser.add_argument("--scores", type=Path, nargs="+", default=[], help="what 'facegen fid --json' printed")
-    parser.add_argument("--hours", type=float, help="of training; by default from the run's log")
-    parser.add_argument("--hardware", default="not recorded", help="that trained it, in words")
-    parser.add_argument("--device", default="auto", help="draws the images (auto)")
-    parser.add_argument("--out", type=Path, default=generator_path().parent, help="the folder of its card.md")
+    parser.add_argument("run", type=Path, help="run folder or .safetensors file")
+    parser.add_argument("--dataset", type=Path, help="dataset that it was trained on, for the number of images")
+    parser.add_argument("--scores", type=Path, nargs="+", default=[], help="outputs of 'facegen fid --json'")
+    parser.add_argument("--hours", type=float, help="hours of training; default: from the run's log")
+    parser.add_argument("--hardware", default="not recorded", help="hardware that trained it, in words")
+    parser.add_argument("--device", default="auto", help="device to draw images on (auto)")
+    parser.add_argument("--out", type=Path, default=generator_path().parent, help="folder of its card.md")
     options = parser.parse_args()
     source = generator_of(options.run)
     whole = load_generator(source)
@@ -92,13 +93,13 @@ def main() -> None:
 
 
 def store_half(source: Path, target: Path) -> None:
-    """Write the generator at ``source`` as float16, whole numbers as they are, with all its metadata.
+    """Write the generator at ``source`` as float16 with all its metadata. Whole numbers stay as they are.
 
-    A tensor that float16 cannot hold stays as it is: a norm takes the scale of what it is given away again, so that
-    scale, and the running variance with it, can grow without end.
+    A tensor that float16 cannot hold stays in its own precision. Such tensors exist because a norm cancels the scale of
+    its input again, so this scale and the running variance can grow without end.
 
     Raises:
-        InputError: a weight that is no finite number.
+        InputError: A weight is not finite.
     """
     tensors: dict[str, torch.Tensor] = {}
     stored, metadata = read_safetensors(source)
@@ -111,7 +112,7 @@ def store_half(source: Path, target: Path) -> None:
 
 
 def require_small(target: Path) -> None:
-    """InputError for a file that is too large to ship."""
+    """Raise InputError if a file is too large to ship."""
     if target.stat().st_size > MOST_BYTES:
         size, most = target.stat().st_size / 1e6, MOST_BYTES / 1e6
         raise InputError(
@@ -121,7 +122,7 @@ def require_small(target: Path) -> None:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far float16 takes ``n`` images, in pixel values of 255: at most, on average, and the share that differs."""
+    """The difference that float16 makes to ``n`` images, in pixel values of 255: greatest, mean and share."""
 
     n: int
     most: int
@@ -136,7 +137,7 @@ class Difference:
 
 
 def compare(whole: SavedGenerator, half: SavedGenerator, device: str) -> Difference:
-    """InputError where a pixel value is off by more than a few."""
+    """Raise InputError if a pixel value is off by more than a few."""
     off = np.abs(draw(whole, 0, device).astype(np.int16) - draw(half, 0, device).astype(np.int16))
     difference = Difference(len(off), int(off.max()), float(off.mean()), float((off > 0).mean()))
     if difference.most > MOST_DIFFERENCE:
@@ -145,24 +146,24 @@ def compare(whole: SavedGenerator, half: SavedGenerator, device: str) -> Differe
 
 
 def draw(generator: SavedGenerator, seed: int, device: str) -> npt.NDArray[np.uint8]:
-    """What 'facegen sample' draws with ``seed``, uint8 [IMAGES_PER_SEED, S, S, 3]."""
+    """Draw the images of 'facegen sample' for ``seed``: uint8 [IMAGES_PER_SEED, S, S, 3]."""
     latents = normal_latents(seed, 0, IMAGES_PER_SEED, generator.recipe.latent_dim)
     return draw_images(placed(generator.network, choose_device(device)), latents)
 
 
 def draw_fingerprints(generator: SavedGenerator, device: str) -> npt.NDArray[np.uint64]:
-    """As :func:`facegen.pretrained.fingerprints` has them."""
+    """Return hashes in the form of :func:`facegen.pretrained.fingerprints`."""
     return np.concatenate([perceptual_hashes(draw(generator, seed, device)) for seed in range(SEEDS)])
 
 
 def training_hours(run: Path, kimg: float) -> float | None:
-    """From the log of a run folder, up to ``kimg``; None where there is none."""
+    """Return the hours of training up to ``kimg`` by the log of a run folder; None if there is no log."""
     seconds = [tick["seconds"] for tick in read_log(run) if tick["kimg"] <= kimg * (1 + 1e-5)]
     return max(seconds) / 3600 if seconds else None
 
 
 def described(generator: SavedGenerator, dataset: Path | None) -> list[tuple[str, str]]:
-    """Recipe, network and data. InputError where ``dataset`` is not what the generator was trained on."""
+    """Describe recipe, network and data. Raise InputError if the generator was not trained on ``dataset``."""
     recipe = generator.recipe
     parameters = sum(parameter.numel() for parameter in generator.network.parameters())
     data = "CelebA"
@@ -183,7 +184,7 @@ def described(generator: SavedGenerator, dataset: Path | None) -> list[tuple[str
 
 
 def figures(facts: Sequence[tuple[str, str]], scores: Sequence[Score]) -> str:
-    """Two tables: what it is, and what it scores."""
+    """Return two tables: the generator's properties and its scores."""
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts), ""]
     if not scores:
         return "\n".join([*lines, "Its scores and their floor are not measured."])
@@ -197,7 +198,7 @@ def figures(facts: Sequence[tuple[str, str]], scores: Sequence[Score]) -> str:
 
 
 def with_figures(page: str, figures: str) -> str:
-    """The card with ``figures`` between its marks. InputError where it has not both."""
+    """Return the card with ``figures`` between its marks. Raise InputError if it lacks a mark."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

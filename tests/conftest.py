@@ -25,6 +25,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
+from facegen import language
 from facegen.cli import main
 from facegen.cli.root import DEFECT
 from facegen.data.origin import Origin
@@ -83,6 +84,21 @@ def celeba() -> Path:
     if not (CELEBA / "img_align_celeba.zip").is_file():
         pytest.skip("real CelebA is not at hand: set FACEGEN_CELEBA to a folder with img_align_celeba.zip")
     return CELEBA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _english_environment() -> Iterator[None]:
+    """Keeps the language of whoever runs the tests out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEGEN_LANG", language.ENGLISH)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_chosen_language() -> Iterator[None]:
+    """Undoes the choice of a test that ran ``facegen --lang``."""
+    yield
+    language.choose(None)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ def proof(bench: Callable[[str], ModuleType]) -> ModuleType:
     return bench("proof")
 
 
+RECORD = json.loads((Path(__file__).parents[1] / "docs/figures/proof.json").read_text(encoding="utf-8"))
 UNCHANGED = argparse.Namespace(batch=None, compile=None, schedule_kimg=None, precision=None, tick_kimg=None)
 
 
@@ -37,10 +38,14 @@ def test_without_a_width_the_clock_alone_is_changed(proof: ModuleType) -> None:
 
 def test_the_published_scores_are_drawn_against_minutes_and_kimg(proof: ModuleType) -> None:
     pytest.importorskip("matplotlib")
-    record = json.loads((Path(__file__).parents[1] / "docs" / "proof.json").read_text(encoding="utf-8"))
-    minutes, kimg = proof.curves_of(record).axes
+    recipes = RECORD["data"]["recipes"]
+    minutes, kimg = proof.curves_of(recipes).axes
     assert (minutes.get_xlabel(), kimg.get_xlabel(), kimg.get_yscale()) == ("minutes", "kimg", "log")
     drawn = {line.get_label(): line.get_xydata().tolist() for line in kimg.get_lines()}
-    assert list(drawn) == [*record["recipes"], "1,000 held-out real images"]
-    for name, scores in record["recipes"].items():
+    assert list(drawn) == [*recipes, "1,000 held-out real images"]
+    for name, scores in recipes.items():
         assert drawn[name] == [[score["kimg"], score["inception"]["value"]] for score in scores]
+
+
+def test_the_published_table_is_that_of_the_published_scores(proof: ModuleType) -> None:
+    assert RECORD["tables"] == {"recipes": proof.rows_of(RECORD["data"]["recipes"])}

@@ -247,7 +247,7 @@ def test_an_apple_gpu_computes_in_float32(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["bf16", "fp16"])
 def test_half_precision_is_not_for_apple_gpus(name: str) -> None:
-    with pytest.raises(InputError, match=f"{name} is not for Apple GPUs.*--precision fp32"):
+    with pytest.raises(InputError, match=f"float32 only, so the precision {name} is not available.*--precision fp32"):
         choose_precision(name, MPS)
 
 

@@ -6,7 +6,6 @@ import ast
 import re
 import runpy
 import shlex
-from dataclasses import MISSING
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,12 +16,11 @@ import pytest
 from facegen.cli import main
 from facegen.cli.root import COMMANDS
 from facegen.extractors.table import extractors
-from facegen.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     str(path.relative_to(ROOT))
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "submissions").glob("*.md"))
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "submissions").glob("*.md"))
 )
 ARCHITECTURE = "docs/architecture.md"
 
@@ -63,6 +61,18 @@ def test_links_lead_somewhere(page: str) -> None:
     assert [target for target in targets if not leads_somewhere(page, target)] == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_a_picture_has_words(page: str) -> None:
+    assert re.findall(r"!\[\s*\]\([^)]*\)", text_of(page)) == []
+
+
+def test_links_to_other_sites_are_addresses() -> None:
+    """Whether they answer, scripts/links.py asks."""
+    found = runpy.run_path(str(ROOT / "scripts" / "links.py"))["addresses"]()
+    whole = re.compile(r"https://[\w.-]+\.[a-z]+(/[^\s<>]*)?")
+    assert found and [address for address in found if not whole.fullmatch(address)] == []
+
+
 @pytest.mark.parametrize("target", ["absent.md", "README.md#absent", "#absent"])
 def test_a_link_into_nothing_is_seen(target: str) -> None:
     assert not leads_somewhere("README.md", target)
@@ -73,8 +83,10 @@ def test_the_readme_links_each_page_for_who_carries_on(page: str) -> None:
     assert f"]({page})" in text_of("README.md")
 
 
-def test_the_api_page_is_what_the_script_writes() -> None:
-    assert text_of("docs/api.md") == runpy.run_path(str(ROOT / "scripts" / "api.py"))["page"](), "run scripts/api.py"
+@pytest.mark.parametrize("name", ["api", "cli"])
+def test_a_generated_page_is_what_its_script_writes(name: str) -> None:
+    script = ROOT / "scripts" / f"{name}.py"
+    assert text_of(f"docs/{name}.md") == runpy.run_path(str(script))["page"](), f"run scripts/{name}.py"
 
 
 @cache
@@ -93,7 +105,7 @@ def commands_in(text: str) -> list[str]:
     for place, part in enumerate(re.split(r"^```", text, flags=re.MULTILINE)):
         if place % 2 == 0:
             prose.append(part)
-        elif part.startswith(("\n", "sh\n")):
+        elif part.startswith(("\n", "sh\n", "console\n", "bat\n", "powershell\n")):
             lines += part.splitlines()
     lines += re.findall(r"`([^`\n]+)`", "\n".join(prose))
     calls = r"(?:\$ )?(?:\w+=\S+ )*(?:(?:torchrun|python|docker run) .*)?facegen ([a-z-].*)"
@@ -103,7 +115,8 @@ def commands_in(text: str) -> list[str]:
 def faults_of(call: str) -> list[str]:
     """The words behind ``facegen`` that name no command, and options that their command has not."""
     words = shlex.split(call.partition(" | ")[0], comments=True)
-    own = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    values = {place + 1 for place, word in enumerate(words) if word in ("--config", "--lang")}
+    own = next((i for i, word in enumerate(words) if not word.startswith("-") and i not in values), len(words))
     command = words[own] if own < len(words) else ""
     if command and command not in COMMANDS:
         return [command]
@@ -123,7 +136,7 @@ def test_commands_and_their_options_exist(page: str) -> None:
         ("```sh\nfacegen pack a b --outt c\n```", ["pack --outt"]),
         ("`facegen --help`, `facegen --hepl`", ["--hepl"]),
         ("```\n$ python -m facegen --colour fid a\n```", ["fid --colour"]),
-        ("`facegen -q fid a --json`, `facegen train --kimg=3  # --absent`", []),
+        ("`facegen -q --lang ko fid a --json`, `facegen train --kimg=3  # --absent`", []),
     ],
 )
 def test_a_command_that_there_is_not_is_seen(text: str, faults: list[str]) -> None:
@@ -167,23 +180,9 @@ def test_a_name_that_there_is_not_is_seen() -> None:
     assert exists("facegen.gan.losses.LOSSES") and not exists("facegen.gan.loss") and not exists("facegen.fidd")
 
 
-def kind_of(type_name: str) -> str:
-    return {"str": "text", "int": "whole number", "float": "number", "bool": "true, false"}.get(
-        type_name, "number or pair"
-    )
-
-
-def test_the_recipes_table_is_that_of_its_fields() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| +(?:`([^`]+)` )?\| .+ \|$", text_of("docs/training.md"), re.MULTILINE)
-    rows = [row for row in rows if row[0] in Recipe.__dataclass_fields__]
-    assert rows == [
-        (field.name, kind_of(str(field.type)), "" if field.default is MISSING else toml(field.default))
-        for field in Recipe.__dataclass_fields__.values()
-    ]
-
-
-def toml(value: object) -> str:
-    return repr(value).replace("'", '"').replace("False", "false").replace("True", "true")
+def test_the_page_of_a_recipes_fields_is_what_the_script_writes() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "recipe_fields.py"))
+    assert text_of("docs/recipe-fields.md") == script["page"](), "run scripts/recipe_fields.py"
 
 
 @pytest.mark.parametrize("name", extractors())
@@ -191,10 +190,41 @@ def test_an_extractor_has_its_row(name: str) -> None:
     assert f"\n| `{name}` | " in section("docs/score.md", "Which network is used")
 
 
+@cache
+def sentences_of_the_code() -> str:
+    """Every text of the package's code, with ``…`` for what is filled in, a line each."""
+    texts = []
+    for path in sorted((ROOT / "facegen").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values]
+                texts.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(" ".join(text.split()) for text in texts)
+
+
+def not_in_the_code(quote: str) -> list[str]:
+    """The parts of a quoted message that no text of the code has; ``…`` stands for any text."""
+    parts = [part.strip() for part in re.split(r"…|(?<=\.) ", quote)]
+    return [part for part in parts if part and part not in sentences_of_the_code()]
+
+
+def test_messages_that_troubleshooting_quotes_are_in_the_code() -> None:
+    quotes = re.findall(r"^ *> (.+)$", text_of("docs/troubleshooting.md"), re.MULTILINE)
+    assert len(quotes) > 20 and {quote: part for quote in quotes if (part := not_in_the_code(quote))} == {}
+
+
+def test_a_message_that_there_is_not_is_seen() -> None:
+    assert not_in_the_code("A batch of … images does not fit into …") == []
+    assert not_in_the_code("A batch of … pictures does not fit into …") == ["pictures does not fit into"]
+
+
 class TestArchitecture:
     def test_folders_of_files_to_be_named_exist(self) -> None:
         folders = {
-            Path(name).parent for name in re.findall(r"`((?:facegen|tests)/[\w./]*NAME\.\w+)`", text_of(ARCHITECTURE))
+            Path(name).parent
+            for name in re.findall(r"`((?:facegen|tests)/[\w./]*NAME\.\w+)`", text_of("docs/extending.md"))
         }
         assert folders and [str(folder) for folder in folders if not (ROOT / folder).is_dir()] == []
 
@@ -203,8 +233,12 @@ class TestArchitecture:
         present = {path.stem for path in (ROOT / "facegen").iterdir() if path.suffix == ".py" or path.is_dir()}
         assert {name for name in present if not name.startswith("__") and f"`{name}`" not in table} == set()
 
-    def test_the_glossary_is_sorted_and_has_a_sentence_a_word(self) -> None:
-        lines = [line for line in section(ARCHITECTURE, "Glossary").splitlines() if line.startswith("- ")]
-        entries = dict(re.fullmatch(r"- \*\*(.+)\*\*: (.+)", line).groups() for line in lines)  # type: ignore[union-attr]
-        assert list(entries) == sorted(entries, key=str.lower)
-        assert [word for word, meaning in entries.items() if not re.fullmatch(r"[^.]*(\.\w[^.]*)*\.", meaning)] == []
+
+def test_the_glossary_is_sorted_and_has_a_term_in_both_languages_and_whole_sentences() -> None:
+    tables = re.split(r"^## .+$", text_of("docs/glossary.md"), flags=re.MULTILINE)[1:]
+    for table in tables:
+        rows = [line for line in table.splitlines() if line.startswith("| **")]
+        entries = [re.fullmatch(r"\| \*\*(.+)\*\* \| (\S.*?) \| ([A-Z].*\.) \|", row) for row in rows]
+        assert entries and None not in entries, rows
+        terms = [entry[1] for entry in entries if entry]
+        assert terms == sorted(terms, key=str.lower)

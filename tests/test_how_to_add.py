@@ -1,4 +1,4 @@
-"""docs/architecture.md, "How to add": each example is taken from the page, put into a package, and used.
+"""docs/extending.md: each example is taken from the page, put into a package, and used.
 
 The package stands in a folder of its own, as pip would install it: its entry points are those of the page.
 """
@@ -34,7 +34,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-PAGE = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
 HOW_TO_ADD = PAGE.partition("\n## How to add\n")[2]
 Run = Callable[..., Result]
 

@@ -29,6 +29,7 @@ LEVELS = (
         "file_kinds",
         "files",
         "held_file",
+        "language",
         "locks",
         "notebook",
         "pages",

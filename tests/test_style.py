@@ -84,6 +84,8 @@ ERRORS = {"FacegenError", "InputError", "EnvironmentProblem", "Refused", "Reject
 FOUND, STATUSES = {"CheckResult", "Finding"}, {"ok", "warn", "wrong"}
 #: Lists of sentences that become part of a result, and functions that return some.
 LISTS, RETURNS = {"warnings", "sentences", "notes"}, re.compile("warning|flattery|sentence")
+#: Functions of facegen.language that take the English text, with placeholders.
+TRANSLATED = {"translate", "translate_count"}
 #: Stands for what a message puts in at run time.
 FILLED = "\0"
 
@@ -133,6 +135,9 @@ def written(node: ast.expr) -> list[str]:
         return ["".join(map(str, parts))]
     if isinstance(node, ast.IfExp):
         return [*written(node.body), *written(node.orelse)]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TRANSLATED:
+        templates = [text for argument in node.args for text in written(argument)]
+        return [re.sub(r"\{\w+(:[^}]*)?\}", FILLED, template) for template in templates]
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return [first + second for first, second in product(written(node.left), written(node.right))]
     return []

@@ -38,6 +38,7 @@ class TestLists:
     #: All of the wheel that is no Python.
     DATA = (
         r"facegen/py\.typed",
+        r"facegen/locale/ko/LC_MESSAGES/facegen\.(po|mo)",
         r"facegen/grading/templates/(feedback|leaderboard|parts)\.html",
         r"facegen/grading/templates/(leaderboard\.js|page\.css)",
         r"facegen/scoring/report/templates/report\.html",

@@ -1,1 +1,1 @@
-"""What ``facegen doctor`` looks at: one function and one entry of the table each."""
+"""The checks of ``facegen doctor``: one function and one entry of the table each."""

@@ -1,4 +1,4 @@
-"""What a check is, and what it finds."""
+"""A check of ``facegen doctor`` and its result."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Status = Literal["ok", "warn", "wrong"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        status: ``"ok"``; ``"warn"`` where facegen works, but slower or with less than it could have; ``"wrong"`` where
+        status: ``"ok"``; ``"warn"`` if facegen works, but more slowly or with less than it could have; ``"wrong"`` if
             something fails or gives wrong results.
-        message: one sentence.
-        remedy: another that says what to do; None where there is nothing to do, as where all is ``"ok"``.
-        details: the same in numbers and words for a program, as JSON takes them.
-        name: the first word of its line. Its :class:`Check` fills it in where the function did not.
+        message: One sentence.
+        remedy: One sentence that says what to do. None if there is nothing to do, as for ``"ok"``.
+        details: The same information for a program, as values that JSON can hold.
+        name: The name of the line. :class:`Check` fills it in if the function does not.
     """
 
     status: Status
@@ -36,7 +36,7 @@ class CheckResult:
             raise ValueError(f"what is ok needs no remedy: {self.remedy}")
 
     def to_json(self) -> dict[str, Any]:
-        """``name``, ``status``, ``message``, ``remedy`` and ``details``."""
+        """Return ``name``, ``status``, ``message``, ``remedy`` and ``details``."""
         return {
             "name": self.name,
             "status": self.status,
@@ -51,10 +51,10 @@ class Check:
     """An entry of the table of checks.
 
     Attributes:
-        name: short and lower-case; the first word of its line.
-        function: ``"module:function"``, which looks and says what it found: a :class:`CheckResult`, or a list of them
-            with names. It is loaded when it runs, so that a package that cannot be imported is a finding, too.
-        slow: it takes more than about a second, and ``--quick`` leaves it out.
+        name: The name of the line, short and in lower case.
+        function: ``"module:function"``. The function returns a :class:`CheckResult`, or a list of named ones. It is
+            imported when it runs, so that a package that cannot be imported is a result too.
+        slow: Whether it takes more than about a second, so that ``--quick`` skips it.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Check:
     slow: bool = False
 
     def run(self) -> list[CheckResult]:
-        """What the function found. What it raises is a finding too: ``"wrong"``, with the error's words."""
+        """Run the function. An exception becomes a result of status ``"wrong"`` with the exception's message."""
         module, _, name = self.function.partition(":")
         found: CheckResult | list[CheckResult]
         try:
@@ -77,8 +77,8 @@ class Check:
                 {"error": type(problem).__name__},
             )
         except Exception as problem:  # noqa: BLE001
-            # Whatever is broken on this machine may raise anything, and finding out what is broken is what a check
-            # is for. The others must run all the same: a bug report needs them.
+            # On a broken machine a check can raise anything, and finding out what is broken is its purpose. The other
+            # checks must still run, because a bug report needs them.
             found = CheckResult(
                 "wrong",
                 f"This check broke off: {in_words(problem)}.",

@@ -1,4 +1,4 @@
-"""torch and what it can drive."""
+"""Checks of torch, the GPU and the precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from facegen.checks.check import CheckResult
 from facegen.device import choose_device, choose_precision, gpu_trouble
 
-#: Where Linux lists PCI devices, with a driver or without.
+#: The folder in which Linux lists PCI devices, with and without a driver.
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 NVIDIA, DISPLAY = "0x10de", "0x03"
 HIDE = "CUDA_VISIBLE_DEVICES"
@@ -22,7 +22,7 @@ GIB = 2**30
 
 
 def check_torch() -> CheckResult:
-    """What torch was built for, and how many of the CPU's cores it uses."""
+    """Report what torch was built for, and how many of the CPU's cores it uses."""
     threads, cores = torch.get_num_threads(), _cores()
     kind = "CUDA" if torch.version.cuda else "ROCm" if torch.version.hip else None
     build = f"built for {kind} {torch.version.cuda or torch.version.hip}" if kind else "built for CPUs"
@@ -42,7 +42,7 @@ def check_torch() -> CheckResult:
 
 
 def check_gpu() -> CheckResult:
-    """Each GPU, and whether this torch computes on it; why not, where the machine has one that torch does not see."""
+    """Report each GPU and whether this torch can use it, and why not if torch does not find a GPU that exists."""
     if torch.cuda.is_available():
         return _gpus()
     if torch.backends.mps.is_available():
@@ -90,7 +90,7 @@ def _gpus() -> CheckResult:
 
 
 def check_precision() -> CheckResult:
-    """What ``--device auto --precision auto`` takes."""
+    """Report what ``--device auto --precision auto`` chooses."""
     device = choose_device("auto")
     plain, penalised = (_name(choose_precision("auto", device, double_backward=double)) for double in (False, True))
     unlike = "" if plain == penalised else f", and {penalised} under gradient penalties"
@@ -100,14 +100,16 @@ def check_precision() -> CheckResult:
 
 
 def nvidia_gpus() -> list[str]:
-    """The NVIDIA GPUs of this machine by name: by the driver's own command, else from Linux's list of PCI devices,
-    which knows a GPU without a driver, but not its name."""
+    """List the NVIDIA GPUs of this machine.
+
+    The driver's command gives their names. Without a driver, Linux's list of PCI devices shows that a GPU exists, but
+    not its name."""
     if command := shutil.which("nvidia-smi"):
         words = [command, "--query-gpu=name,driver_version", "--format=csv,noheader"]
         try:
             told = subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout
         except (OSError, subprocess.SubprocessError):
-            told = ""  # the command is there, and the driver is not
+            told = ""  # the command exists, but the driver does not
         if names := [line.strip().replace(", ", ", driver ") for line in told.splitlines() if line.strip()]:
             return names
     found = [device for device in PCI_DEVICES.glob("*") if _read(device / "vendor") == NVIDIA]
@@ -122,7 +124,7 @@ def _read(path: Path) -> str:
 
 
 def _why_no_cuda() -> str:
-    """torch's first sentence on why CUDA does not start."""
+    """Return torch's first sentence on why CUDA does not start."""
     try:
         torch.cuda.init()
     except (RuntimeError, AssertionError) as problem:
@@ -131,7 +133,7 @@ def _why_no_cuda() -> str:
 
 
 def _cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The pixels that ``facegen prepare`` makes against torchvision's, on files that are easy to read wrongly."""
+"""Compares the pixels of ``facegen prepare`` with torchvision's, on files that are easy to read wrongly."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from facegen.data.decode import Unreadable, decode, formats
 from facegen.data.rgb import AS_STORED
 from facegen.data.transform import resize_and_crop
 
-#: Sides of the prepared images.
+#: Sides of the prepared images, in pixels.
 SIZES = (64, 128)
 _ORIENTATION = 0x0112
 
 
 def check_pixels() -> CheckResult:
-    """Whether every odd image becomes torchvision's ``Resize(size)``, ``CenterCrop(size)``, bit for bit."""
+    """Check that every odd image becomes torchvision's ``Resize(size)``, ``CenterCrop(size)``, bit for bit."""
     try:
         from torchvision.transforms import CenterCrop, Compose, Resize
     except (ImportError, RuntimeError) as problem:
@@ -61,7 +61,7 @@ def check_pixels() -> CheckResult:
 
 
 def odd_images() -> Iterator[tuple[str, bytes, Image.Image]]:
-    """What each is called, a file's bytes, and the RGB picture that it holds."""
+    """Yield for each odd image its name, the bytes of the file, and the RGB picture in it."""
     for width, height in ((178, 218), (64, 65), (67, 64), (1, 60), (60, 1), (10, 7)):
         picture = _noise(width, height)
         yield f"{width}×{height} PNG", _file(picture, "PNG"), picture
@@ -74,7 +74,7 @@ def odd_images() -> Iterator[tuple[str, bytes, Image.Image]]:
     wide = _noise(140, 99)
     exif = Image.Exif()
     exif[_ORIENTATION] = 6
-    # The pixels as stored: torchvision's datasets do not turn them either.
+    # The pixels as stored, because torchvision's datasets do not apply EXIF either.
     yield "JPEG turned by EXIF", (turned := _file(wide, "JPEG", exif)), _opened(turned)
 
     grey = np.asarray(_noise(99, 140).convert("L"))
@@ -109,5 +109,5 @@ def _file(image: Image.Image, format: str, exif: Image.Exif | None = None) -> by
 
 
 def _opened(data: bytes) -> Image.Image:
-    """As torchvision's datasets open a file."""
+    """Open a file as torchvision's datasets do."""
     return Image.open(io.BytesIO(data), formats=formats()).convert("RGB")

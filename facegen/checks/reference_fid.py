@@ -1,7 +1,8 @@
-"""pytorch-fid's own code on weights at hand: what facegen's score is held to, by the doctor and by tests.
+"""Runs pytorch-fid's own code with local weights. The doctor and the tests compare facegen's score with it.
 
-pytorch-fid 0.3.0 downloads its weights when its network is built, and calls SciPy's matrix root by an argument that
-SciPy 1.18 no longer has. Both are given to it here, for as long as it runs; its network and its formula stay its own.
+pytorch-fid 0.3.0 downloads its weights when it builds its network, and calls SciPy's matrix root with an argument
+that SciPy 1.18 has removed. This module provides both while it runs. The network and the formula are pytorch-fid's
+own.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ Floats = npt.NDArray[np.floating]
 
 
 def seeded_weights(seed: int = 0) -> dict[str, Tensor]:
-    """A state dict with the names and shapes of the published one: He-normal convolutions, and BatchNorms that are not
-    the identity."""
-    with torch.device("meta"):  # shapes without values; pytorch-fid's are torchvision's
+    """Return a random state dict with the names and shapes of the published one.
+
+    Convolutions are He-normal, and BatchNorms are not the identity."""
+    with torch.device("meta"):  # shapes only; pytorch-fid's are those of torchvision
         shapes = inception_v3(num_classes=1008, aux_logits=False, init_weights=False).state_dict()
     random = torch.Generator().manual_seed(seed)
     weights = {}
@@ -44,9 +46,9 @@ def seeded_weights(seed: int = 0) -> dict[str, Tensor]:
 
 
 def reference_network(state_dict: Mapping[str, Tensor], dims: Sequence[int] = (2048,)) -> nn.Module:
-    """pytorch-fid's network in eval mode, with these weights instead of a download.
+    """Build pytorch-fid's network in eval mode, with these weights instead of a download.
 
-    It takes float32 [n, 3, H, W] in [0, 1], and gives a list of maps [n, d, h, w], one for each of ``dims``.
+    It maps float32 [n, 3, H, W] in [0, 1] to a list of maps [n, d, h, w], one for each of ``dims``.
     """
     with patch.object(inception, "load_state_dict_from_url", lambda *_, **__: state_dict):
         blocks = [inception.InceptionV3.BLOCK_INDEX_BY_DIM[cut] for cut in dims]
@@ -55,8 +57,9 @@ def reference_network(state_dict: Mapping[str, Tensor], dims: Sequence[int] = (2
 
 
 def reference_distance(mu1: Floats, sigma1: Floats, mu2: Floats, sigma2: Floats) -> float:
-    """pytorch-fid's Fréchet distance of two means [D] and covariances [D, D], with any SciPy."""
-    # It prints when the root is not finite, and SciPy warns of singular matrices, which few features always give.
+    """Compute pytorch-fid's Fréchet distance of two means [D] and covariances [D, D], with any version of SciPy."""
+    # It prints a message if the root is not finite, and SciPy warns of singular matrices, which few features always
+    # give.
     with (
         patch.object(fid_score, "linalg", SimpleNamespace(sqrtm=_sqrtm)),
         redirect_stdout(io.StringIO()),
@@ -67,10 +70,10 @@ def reference_distance(mu1: Floats, sigma1: Floats, mu2: Floats, sigma2: Floats)
 
 
 def reference_score(first: Floats, second: Floats) -> float:
-    """pytorch-fid's Fréchet distance of two sets of features, [n, D] and [m, D].
+    """Compute pytorch-fid's Fréchet distance of two sets of features, [n, D] and [m, D].
 
-    Few features span a small space. In coordinates of that space the distance is the same, for isometries do not change
-    it, and its matrix root takes milliseconds where it would take a minute.
+    Few features span a small space. In coordinates of that space the distance is the same, because isometries do not
+    change it. The matrix root then takes milliseconds instead of a minute.
     """
     both = np.concatenate([first, second]).astype(np.float64)
     if len(both) < both.shape[1]:
@@ -82,6 +85,9 @@ def reference_score(first: Floats, second: Floats) -> float:
 
 
 def _sqrtm(matrix: Floats, disp: bool = True) -> Floats | tuple[Floats, float]:
-    """SciPy's matrix root with the ``disp`` that it had before 1.18: False adds an estimate of the error, unused."""
+    """Compute SciPy's matrix root with the ``disp`` argument that 1.18 removed.
+
+    False adds an error estimate, which is unused.
+    """
     root = linalg.sqrtm(matrix)
     return root if disp else (root, np.nan)

@@ -1,4 +1,4 @@
-"""A score by facegen against the same by pytorch-fid's own code."""
+"""Compares a score by facegen with the same score by pytorch-fid's own code."""
 
 from __future__ import annotations
 
@@ -26,19 +26,20 @@ from facegen.weights.state_dicts import read_state_dict
 Features = npt.NDArray[np.float32]
 
 IMAGES, BATCH, DIMS = 64, 8, 2048
-#: The largest relative difference. Rounding makes about 1e-6.
+#: Maximum relative difference. Rounding causes about 1e-6.
 TOLERANCE = 1e-4
 
 
 def check_score(images: int = IMAGES, dims: int = DIMS) -> CheckResult:
-    """Whether one half of the images scores against the other as pytorch-fid says, with the same weights.
+    """Check that facegen and pytorch-fid give the same score of one half of the images against the other.
 
-    facegen computes where ``--device auto`` does, pytorch-fid on the CPU. The published weights are used where they
-    are installed, and seeded ones otherwise. 64 images take about 15 seconds on two cores.
+    facegen computes on the device of ``--device auto``, pytorch-fid on the CPU, both with the same weights: the
+    published ones if they are installed, else random ones from a fixed seed. 64 images take about 15 seconds on two
+    cores.
 
     Args:
-        images: synthetic faces of 64×64 pixels.
-        dims: 64, 192, 768 or 2048, where Inception is cut.
+        images: Number of synthetic faces of 64×64 pixels.
+        dims: Number of features, which sets where Inception is cut: 64, 192, 768 or 2048.
     """
     entry = extractors()["inception"]
     found = entry.weights.find()
@@ -57,7 +58,7 @@ def check_score(images: int = IMAGES, dims: int = DIMS) -> CheckResult:
             ours.append(extractor.all_features(part))
             task.advance(len(part))
         theirs = []
-        # Its arithmetic does not change with the layout, which saves a quarter of the time.
+        # channels_last saves a quarter of the time and does not change the arithmetic.
         reference = reference_network(weights, (dims,)).to(memory_format=torch.channels_last)
         for part in _parts(faces):
             theirs.append(_their_features(reference, part))
@@ -67,7 +68,7 @@ def check_score(images: int = IMAGES, dims: int = DIMS) -> CheckResult:
 
 
 def _compared(ours: Features, theirs: Features, details: dict[str, Any]) -> CheckResult:
-    """The two scores of the first half of the images against the second."""
+    """Compute both scores of the first half of the images against the second."""
     remedy = "Scores of this machine cannot be compared with others': upgrade torch, try --device cpu, and report it."
     for features, program in ((ours, "facegen"), (theirs, "pytorch-fid")):
         if not np.isfinite(features).all():
@@ -98,7 +99,7 @@ def _parts(images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
 
 
 def _their_features(network: nn.Module, images: npt.NDArray[np.uint8]) -> Features:
-    """pytorch-fid's features [n, dims] of uint8 [n, H, W, 3]: pixels from 0 to 1, and the mean over positions."""
+    """Compute pytorch-fid's features [n, dims] of uint8 [n, H, W, 3]: pixels in [0, 1], averaged over positions."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
     with torch.inference_mode():
         maps: list[Tensor] = network(pixels)

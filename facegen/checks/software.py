@@ -1,4 +1,4 @@
-"""Python, facegen itself, the packages that it stands on, and those that add to it."""
+"""Checks of Python, facegen, the packages that it requires, and its extensions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from facegen.extensions import extensions, load_extension
 
 PYTHON = (3, 10)
 
-#: ``click>=8.1`` in a distribution's requirements. One with a condition (``; extra == 'dev'``) is for others.
+#: Matches ``click>=8.1`` in a distribution's requirements. Conditional ones (``; extra == 'dev'``) are ignored.
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)>=([0-9.]+)")
 
 
 def check_python() -> CheckResult:
-    """Python's version and width, and the system."""
+    """Report Python's version, its width in bits, and the system."""
     version, bits = platform.python_version(), 64 if sys.maxsize > 2**32 else 32
     system = platform.platform()
     details = {"version": version, "bits": bits, "system": system, "executable": sys.executable}
@@ -34,7 +34,7 @@ def check_python() -> CheckResult:
 
 
 def check_facegen() -> CheckResult:
-    """facegen's version, and where it is."""
+    """Report facegen's version and its folder."""
     folder = Path(facegen.__file__).parent
     details = {"version": facegen.__version__, "folder": str(folder)}
     try:
@@ -57,7 +57,7 @@ def check_facegen() -> CheckResult:
 
 
 def check_packages() -> CheckResult:
-    """Whether each package that facegen requires is there, and new enough."""
+    """Check that each package that facegen requires is installed and new enough."""
     try:
         requirements = metadata.requires("facegen") or []
     except metadata.PackageNotFoundError:
@@ -78,7 +78,7 @@ def check_packages() -> CheckResult:
 
 
 def check_extensions() -> CheckResult:
-    """Whether each installed extension can be loaded. What those that can add is checked from here on."""
+    """Check that each installed extension can be loaded. The following checks include what it adds."""
     loaded, broken = [], []
     for entry in extensions():
         try:
@@ -103,7 +103,7 @@ def _version(name: str) -> str | None:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """The numbers before any suffix: ``2.4.0+cu121`` → (2, 4), for trailing zeros do not count."""
+    """Return the numbers of a version without suffix and trailing zeros: ``2.4.0+cu121`` → (2, 4)."""
     match = re.match(r"[0-9]+(\.[0-9]+)*", version)
     numbers = [int(part) for part in match.group().split(".")] if match else []
     while numbers and not numbers[-1]:

@@ -1,4 +1,4 @@
-"""Memory, disk and the cache folder."""
+"""Checks of memory, disk space and the cache folder."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from facegen.files import cache_folder
 
 GB = 1e9
 
-#: On a CPU a score with Inception takes 1.0 GB, and training by the recipe dcgan 1.2 GB.
+#: Minimum free memory. On a CPU, a score with Inception takes 1.0 GB and training with the recipe dcgan 1.2 GB.
 MEMORY = 2 * GB
-#: All of CelebA is 2.5 GB as a dataset; a run keeps checkpoints and samples beside it.
+#: Minimum free disk space for the working folder. The dataset of all of CelebA has 2.5 GB, and a run adds checkpoints
+#: and samples.
 WORK = 5 * GB
-#: DINOv2's weights are 1.2 GB, Inception's 0.1 GB.
+#: Minimum free disk space for the cache folder. DINOv2's weights have 1.2 GB, Inception's 0.1 GB.
 CACHE = 2 * GB
 
 MEMINFO = Path("/proc/meminfo")
-#: A container's limit and what it uses, in bytes; the first says "max" where there is none.
+#: Files with a container's memory limit and use, in bytes. The limit is "max" if there is none.
 CGROUP_LIMIT, CGROUP_USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
 
 
 def check_memory() -> CheckResult:
-    """How much memory there is, and how much of it is free."""
+    """Report the total and the free memory."""
     memory = free_and_total_memory()
     if memory is None:
         return CheckResult("ok", "This system does not tell how much memory is free.")
@@ -39,7 +40,10 @@ def check_memory() -> CheckResult:
 
 
 def free_and_total_memory() -> tuple[int, int] | None:
-    """In bytes, within the limit of a container; None where the system is not Linux."""
+    """Return the free and the total memory in bytes, within the limit of a container.
+
+    None if the system is not Linux.
+    """
     try:
         lines = dict(line.split(":") for line in MEMINFO.read_text().splitlines())
         free, total = (int(lines[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))
@@ -53,7 +57,7 @@ def free_and_total_memory() -> tuple[int, int] | None:
 
 
 def check_disk() -> CheckResult:
-    """Free space where facegen is called, and where its cache folder is."""
+    """Report the free disk space for the working folder and for the cache folder."""
     work, cache = shutil.disk_usage(Path.cwd()).free, shutil.disk_usage(_existing(cache_folder())).free
     message = f"{work / GB:.1f} GB are free for the working folder, {cache / GB:.1f} GB for the cache folder."
     details = {"working_folder": work, "cache_folder": cache}
@@ -67,7 +71,7 @@ def check_disk() -> CheckResult:
 
 
 def check_cache() -> CheckResult:
-    """Whether the cache folder can be written, and what it holds. Leaves nothing there."""
+    """Check that the cache folder can be written, and report what it holds. The check leaves nothing there."""
     folder = cache_folder()
     try:
         with tempfile.TemporaryFile(dir=_existing(folder)):
@@ -91,7 +95,7 @@ def check_cache() -> CheckResult:
 
 
 def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there: where it would be made."""
+    """Return the folder, or the nearest folder above it that exists."""
     folder = folder.absolute()
     while not os.path.lexists(folder) and folder != folder.parent:
         folder = folder.parent

@@ -1,4 +1,4 @@
-"""All checks, in the order of their lines. A new one is a function and an entry here."""
+"""The table of all checks, in the order of their lines. To add one, write a function and an entry here."""
 
 from __future__ import annotations
 

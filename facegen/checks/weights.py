@@ -1,4 +1,4 @@
-"""Each extractor's weights: there, and the published ones by their sha256."""
+"""Checks that each extractor's weights are installed and have the published sha256."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from facegen.extractors.table import DEFAULT, Extractor, extractors
 
 
 def check_all_weights() -> list[CheckResult]:
-    """One result an extractor in the table, named after it."""
+    """Return one result per extractor in the table, named after it."""
     return [check_weights(entry) for entry in extractors().values()]
 
 
 def check_weights(entry: Extractor) -> CheckResult:
-    """Whether an extractor's weights are there, and right. Nothing is downloaded."""
+    """Check that an extractor's weights are installed and right. Nothing is downloaded."""
     weights, name = entry.weights, f"{entry.name} weights"
     found = weights.find()
     details = {

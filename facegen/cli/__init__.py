@@ -1,4 +1,4 @@
-"""The command line: one thin file a command. It parses words, calls the stage and prints its result."""
+"""The command line: one thin file per command, which parses the arguments, calls the stage and prints its result."""
 
 from facegen.cli.root import main
 

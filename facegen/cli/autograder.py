@@ -1,4 +1,4 @@
-"""``facegen autograder``."""
+"""The command ``facegen autograder``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from facegen.cli.options import device_option, dims_option, extractor_option, si
 
 
 @click.command()
-@click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or their statistics.")
+@click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images or their statistics.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("autograder.zip"),
-    help="The zip to upload to Gradescope.",
+    help="Path of the zip to upload to Gradescope.",
 )
-@click.option("--points", type=click.Path(path_type=Path), metavar="RUBRIC", help="The course's rubric, TOML.")
-@target_option("Pass below this value.")
+@click.option("--points", type=click.Path(path_type=Path), metavar="RUBRIC", help="The course's rubric, a TOML file.")
+@target_option("A submission passes below this value.")
 @size_option
 @extractor_option
 @weights_option
@@ -38,9 +38,9 @@ def autograder(
 ) -> None:
     """Write the zip that grades a course's submissions on Gradescope.
 
-    It has facegen as it is here, the statistics of --reference, and the scripts that Gradescope runs. Upload it under
-    'Configure Autograder'. A submission is then graded within Gradescope's default container, by 'facegen grade
-    --gradescope --low-memory'. Prints the zip's path.
+    It holds facegen as it is installed here, the statistics of --reference, and the scripts that Gradescope runs.
+    Upload it under 'Configure Autograder'. Each submission is then graded in Gradescope's default container by
+    'facegen grade --gradescope --low-memory'. Prints the path of the zip.
     """
     from facegen.stages.autograder import autograder as autograder_stage
 

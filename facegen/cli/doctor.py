@@ -8,17 +8,18 @@ from facegen import console
 from facegen.errors import Refused
 
 
-@click.command(short_help="Check this machine: what is wrong, and what to do.")
-@click.option("--quick", is_flag=True, help="Leave out the score of 64 images by facegen and by pytorch-fid.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.command(short_help="Check this machine and suggest remedies.")
+@click.option("--quick", is_flag=True, help="Skip the comparison of a score with pytorch-fid's.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def doctor(quick: bool, as_json: bool) -> None:
-    """Check this machine, a line each with its remedy: the first thing that a bug report needs.
+    """Check this machine. Each check is one line, with a remedy if something is wrong.
 
-    Python, the packages, torch and the GPU, memory, disk, the cache folder, and each extractor's weights by their
-    sha256. Then prepare's pixels against torchvision's, bit for bit, and the score of 64 images against pytorch-fid's
-    own code, which takes about 15 seconds on two cores. Nothing is downloaded.
+    The checks cover Python, the packages, torch and the GPU, memory, disk, the cache folder, and the sha256 of each
+    extractor's weights. Then prepare's pixels are compared with torchvision's, bit for bit, and the score of 64
+    images with pytorch-fid's own code, which takes about 15 seconds on two cores. Nothing is downloaded.
 
-    'warn' is worth knowing, such as that there is no GPU. Exit code 1: something is wrong.
+    'warn' marks something worth knowing, such as a missing GPU. The exit code is 1 if something is wrong. Add the
+    output to a bug report.
     """
     from facegen.stages.doctor import doctor as check_machine
 

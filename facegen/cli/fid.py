@@ -17,31 +17,31 @@ from facegen.errors import Refused
     "--reference",
     type=click.Path(path_type=Path),
     required=True,
-    help="Real images: a folder, .zip, .tar.gz or prepared dataset; or their statistics, as an .npz with mu and sigma.",
+    help="Real images (a folder, .zip, .tar.gz or prepared dataset), or their statistics (an .npz with mu and sigma).",
 )
 @extractor_option
 @dims_option
 @weights_option
-@target_option("Stay below this value; exit code 1 where it is missed.")
+@target_option("The score must be below this value, else the exit code is 1.")
 @click.option(
     "--save-stats",
     type=click.Path(path_type=Path),
-    help="Write the reference's statistics to this .npz, which can be given as --reference later.",
+    help="Write the reference statistics to this .npz, which can be used as --reference later.",
 )
 @click.option(
     "--all-metrics",
     is_flag=True,
-    help="Also KID, FID∞, precision, recall, density, coverage, and a search for copies of the reference.",
+    help="Also compute KID, FID∞, precision, recall, density and coverage, and search for copies of the reference.",
 )
 @click.option(
     "--train",
     type=click.Path(path_type=Path),
-    help="More images in which --all-metrics looks for copies: those the generator was trained on.",
+    help="More images in which --all-metrics searches for copies: those that the generator was trained on.",
 )
 @click.option(
     "--report",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write a page with all metrics, charts and the images in question to this folder.",
+    help="Write a page with all metrics, charts and conspicuous images to this folder.",
 )
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print the score as JSON.")
@@ -59,20 +59,20 @@ def fid(
     device: str,
     as_json: bool,
 ) -> None:
-    """Score IMAGES against real ones by FID: smaller is better.
+    """Score IMAGES against real images by FID. A smaller score is better.
 
     IMAGES is a folder (nested too), .zip, .tar.gz or prepared dataset, a .npy, .npz, parquet or HDF5 file of images, or
-    statistics, as --reference takes them.
+    statistics, as for --reference.
 
-    The value is pytorch-fid's. It is called FID only with the published Inception weights at 2,048 dims ('facegen
-    weights' installs them); every other distance is named after its extractor and is not comparable with published
-    FIDs. So the target of 20 is FID's alone, unless you give a --target.
+    The value is that of pytorch-fid. It is called FID only with the published Inception weights at 2,048 dims, which
+    'facegen weights' installs. Every other distance is named after its extractor and cannot be compared with published
+    FIDs. The target of 20 therefore applies to FID only, unless you give a --target.
 
-    Beside it stand the floor, which is what as many real images score against the same reference, and a 95%
-    interval. The real ones are a dataset's held-out splits, if it has a train split and others: its train split is
-    then the reference. Otherwise draws are left out of the reference in turn.
+    The score comes with its floor, which is the score of as many real images against the same reference, and a 95%
+    interval. If the reference is a dataset with held-out splits, its train split is the reference and the other
+    splits give the floor. Otherwise, images are left out of the reference in turn.
 
-    What is known of the reference is kept in the cache folder by content, so that scoring again is quick.
+    The features of the reference are cached by content, so scoring again is fast.
     """
     from facegen.stages.fid import fid as score_images
 
@@ -90,7 +90,7 @@ def fid(
         report=report,
     )
     if save_stats is not None:
-        console.info(f"The reference's statistics are in {save_stats}.")
+        console.info(f"The reference statistics are in {save_stats}.")
     if report is not None:
         console.info(f"The report is in {report / 'index.html'}.")
     for warning in score.warnings:

@@ -1,4 +1,4 @@
-"""``facegen grade``."""
+"""The command ``facegen grade``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ShardType(click.ParamType):
-    """``I/N``, as the pair (I, N)."""
+    """A shard ``I/N``, converted to the pair (I, N)."""
 
     name = "shard"
 
@@ -41,99 +41,99 @@ class ShardType(click.ParamType):
             return value
         found = re.fullmatch(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", value)
         if found is None or int(found[1]) > int(found[2]):
-            self.fail(f"{value!r} is no shard. Say 3/8 for the third of eight.", param, ctx)
+            self.fail(f"{value!r} is not a shard. Write 3/8 for the third of eight shards.", param, ctx)
         return int(found[1]), int(found[2])
 
 
 @click.command()
 @click.argument("submissions", type=click.Path(path_type=Path))
-@click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images, or their statistics.")
-@click.option("--private", type=click.Path(path_type=Path), help="A second reference, unknown to the class.")
-@click.option("--private-extractor", type=ExtractorName(), help="Extractor of the private value, if another.")
-@click.option("--private-weights", type=click.Path(path_type=Path), help="Weights of that extractor.")
+@click.option("--reference", type=click.Path(path_type=Path), required=True, help="Real images or their statistics.")
+@click.option("--private", type=click.Path(path_type=Path), help="Second reference, which the class does not know.")
+@click.option("--private-extractor", type=ExtractorName(), help="Feature extractor of the private value, if different.")
+@click.option("--private-weights", type=click.Path(path_type=Path), help="Weights file of that extractor.")
 @click.option("--rank-by", type=click.Choice(["public", "private"]), default="public", help="The value that ranks.")
 @click.option("--strict-order", is_flag=True, help="Rank by value alone, whatever its error.")
-@click.option("--train", type=click.Path(path_type=Path), help="Training images: look for copies of them.")
-@target_option("Pass below this value.")
+@click.option("--train", type=click.Path(path_type=Path), help="Training images, to look for copies of them.")
+@target_option("A submission passes below this value.")
 @size_option
 @click.option(
     "--from-generator",
     is_flag=True,
-    help="Submissions are generators, <student_number>.safetensors: draw their 1,000 images here.",
+    help="Submissions are generators, <student_number>.safetensors. Their 1,000 images are drawn here.",
 )
 @click.option(
     "--generator-seed",
     type=SEEDS,
-    show_default="the one that each was packed with",
-    help="Seed that all of these are drawn with.",
+    show_default="the seed that each was packed with",
+    help="Seed with which all generators draw.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("grades"),
-    help="Folder for the leaderboard and for what lets an interrupted run go on.",
+    help="Folder for the leaderboard and for the results that let an interrupted run continue.",
 )
 @click.option("--force", is_flag=True, help="Grade again what has been graded before.")
 @click.option(
     "--workers",
     type=click.IntRange(1, 1024),
     show_default="by cores and submissions",
-    help="Processes that read tarballs ahead of the network; 1 for none.",
+    help="Number of processes that read tarballs ahead of the network; 1 for none.",
 )
-@click.option("--shard", type=ShardType(), help="Grade the I-th of N parts alone, for --merge to join them.")
-@click.option("--merge", is_flag=True, help="Grade nothing; write the leaderboard of what shards have graded.")
-@click.option("--anonymous", is_flag=True, help="Write the class's own board, too, class.html, with pseudonyms.")
+@click.option("--shard", type=ShardType(), help="Grade only the I-th of N parts. Join the parts with --merge.")
+@click.option("--merge", is_flag=True, help="Grade nothing, and write the leaderboard of what the shards have graded.")
+@click.option("--anonymous", is_flag=True, help="Also write a leaderboard with pseudonyms for the class, class.html.")
 @click.option(
     "--salt",
     type=click.Path(path_type=Path, dir_okay=False),
-    show_default="salt.txt in --out, made once",
-    help="File with the secret that pseudonyms are made with.",
+    show_default="salt.txt in --out, created once",
+    help="File with the secret from which pseudonyms are made.",
 )
 @click.option(
     "--feedback",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for a page a student, <student_number>.html.",
+    help="Folder for one page per student, <student_number>.html.",
 )
 @extractor_option
 @weights_option
 @dims_option
 @device_option
 @click.option(
-    "--points", type=click.Path(path_type=Path), help="The course's rubric, TOML: points for values, lateness."
+    "--points", type=click.Path(path_type=Path), help="The course's rubric (TOML): points for values, and lateness."
 )
-@click.option("--roster", type=click.Path(path_type=Path), help="CSV of student numbers: who is missing gets a row.")
+@click.option("--roster", type=click.Path(path_type=Path), help="CSV of student numbers. Missing students get a row.")
 @click.option(
-    "--submitted-at", type=click.Path(path_type=Path), help="CSV that tells when files, or students, handed in."
+    "--submitted-at", type=click.Path(path_type=Path), help="CSV with the times when files or students were handed in."
 )
 @click.option(
     "--policy",
     type=click.Choice(["latest", "best"]),
     show_default="each file has its own row",
-    help="Which of a student's submissions counts.",
+    help="Which submission of a student counts.",
 )
 @click.option(
     "--baseline",
     "baselines",
     multiple=True,
     metavar="[real|reference|NAME=PATH]",
-    help="Measure this beside the class, without a rank: held-out images of the reference, its own, or images or a "
-    "generator (.safetensors) of yours. Can be given several times.",
+    help="Measure this beside the class, without a rank: held-out images of the reference, images of the reference, or "
+    "other images or a generator (.safetensors). Can be given several times.",
 )
 @click.option(
     "--number-pattern",
     metavar="REGEX",
-    help="What finds the student number in a file's path below SUBMISSIONS: its group 'number', else its first group.",
+    help="Finds the student number in a file's path below SUBMISSIONS: the group 'number', or else the first group.",
 )
-@click.option("--low-memory", is_flag=True, help="Take longer, and as little memory as can be.")
+@click.option("--low-memory", is_flag=True, help="Use as little memory as possible. This takes longer.")
 @click.option(
     "--gradescope",
     is_flag=True,
-    help="SUBMISSIONS is Gradescope's folder of one submission: write results/results.json beside it.",
+    help="SUBMISSIONS is Gradescope's folder of one submission. Write results/results.json beside it.",
 )
 @click.option(
     "--csv-columns",
     metavar="HEADER=FIELD,...",
-    help="Also write import.csv with these columns for the grade import of a learning platform; or moodle, or canvas.",
+    help="Also write import.csv with these columns for the grade import of a learning platform, or: moodle, canvas.",
 )
 @click.option("--strict", is_flag=True, help="End with exit code 1 if a submission is rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the leaderboard as JSON.")
@@ -178,12 +178,13 @@ def grade(
 ) -> None:
     """Grade every <student_number>.tar.gz in the folder SUBMISSIONS against the real images in --reference.
 
-    SUBMISSIONS may also be what Moodle, Canvas or nbgrader lets you download, as a folder or zip.
+    SUBMISSIONS may also be a download from Moodle, Canvas or nbgrader, as a folder or zip.
 
-    Tarballs are read in memory, never extracted, within hard caps; each gets a row, graded or rejected with the reason.
-    Flags (duplicates, copies, shared images, missing denormalisation, wrong colours, low diversity) inform and never
-    reject.
-    Writes leaderboard.csv, .json and .html. What is graded already is not graded again.
+    Tarballs are read in memory, never extracted, and within hard limits. Each one gets a row: graded, or rejected
+    with the reason. Flags (duplicates, copies, shared images, missing denormalisation, wrong colours, low diversity)
+    inform and never reject.
+
+    Writes leaderboard.csv, .json and .html. Results of earlier runs are used again.
     """
     from facegen.stages.grade import grade as grade_stage
     from facegen.training.distributed import is_writing_process
@@ -223,7 +224,7 @@ def grade(
         gradescope=gradescope,
         csv_columns=csv_columns,
     ).leaderboard
-    if not is_writing_process():  # of torchrun's ranks one tells
+    if not is_writing_process():  # only one of torchrun's ranks prints
         return
     if as_json:
         console.result_json(leaderboard.to_json())

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facegen.cnn.inspect import LayerRow
     from facegen.stages.inspect import InspectResult
 
-_WIDE = 100  # columns; narrower terminals are not shown the multiply-adds
+_WIDE = 100  # columns; narrower terminals do not show the multiply-adds
 _SHORT = {"BatchNorm": "BN", "InstanceNorm": "IN", "GroupNorm": "GN", "LayerNorm": "LN"}
 
 
@@ -33,13 +33,13 @@ class _Shape(click.ParamType):
             return value
         numbers = re.split(r"\s*[x×,]\s*", str(value).strip().lower())
         if not all(re.fullmatch(r"[0-9]{1,6}", number) and int(number) > 0 for number in numbers):
-            self.fail(f"{value!r} is no shape: write channels and sizes as in 3x64x64.", param, ctx)
+            self.fail(f"{value!r} is not a shape: write channels and sizes as in 3x64x64.", param, ctx)
         return tuple(map(int, numbers))
 
 
-@click.command(short_help="Lay a network open: its layers, filters and feature maps.")
+@click.command(short_help="Show a network's layers, filters and feature maps.")
 @click.argument("architecture", required=False)
-@click.option("--list", "as_list", is_flag=True, help="Print the name of every architecture, one a line.")
+@click.option("--list", "as_list", is_flag=True, help="Print the name of every architecture, one per line.")
 @click.option(
     "--input",
     "shape",
@@ -47,31 +47,31 @@ class _Shape(click.ParamType):
     show_default="the published one",
     help="Shape of one input: 3x64x64, 3x16x112x112 for video, 56 for a sentence, 100 for a generator's latent.",
 )
-@click.option("--batch", type=BATCHES, default=1, help="Inputs whose activation memory is counted.")
+@click.option("--batch", type=BATCHES, default=1, help="Number of inputs whose activation memory is counted.")
 @click.option(
     "--width",
     type=click.IntRange(1, MOST_CHANNELS),
     show_default="the published one",
-    help="Channels after the first convolution; the others keep their proportion.",
+    help="Channels after the first convolution. The other layers keep their proportions.",
 )
 @click.option(
     "--size",
     type=SIDES,
     show_default="the published one",
-    help="Lay the strides out for images of this side, as a recipe does for a discriminator.",
+    help="Choose the strides for images of this side, as a recipe does for a discriminator.",
 )
-@click.option("--image", type=click.Path(path_type=Path), help="Draw what --layer makes of this picture, into --out.")
+@click.option("--image", type=click.Path(path_type=Path), help="Draw the output of --layer for this picture to --out.")
 @click.option(
     "--layer",
     show_default="the first convolution",
-    help="With --image: the layer to draw, named as in the table; a leading 'features.' may be left out.",
+    help="With --image: the layer to draw, named as in the table. A leading 'features.' can be omitted.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="With --image: the PNG to write.")
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
     show_default="ImageNet's for efficientnet_lite0, random for others",
-    help="With --image: a state dict (.safetensors, or by torch.save) with facegen's names or torchvision's.",
+    help="With --image: a state dict (.safetensors, or by torch.save) with facegen's or torchvision's names.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the table or the list as JSON.")
 def inspect(
@@ -87,29 +87,29 @@ def inspect(
     weights: Path | None,
     as_json: bool,
 ) -> None:
-    """Lay ARCHITECTURE open: a table of its layers, or with --image a picture of one layer at work.
+    """Print a table of the layers of ARCHITECTURE, or with --image draw one layer's filters and feature maps.
 
-    The table has a row for each layer, with the norm and activation that follow it. A receptive field is what one
-    unit sees of the input, in pixels, padding included, so that it can exceed the input. Multiply-adds are those of one
-    input in convolutions and linear layers. Memory is float32 for the output of every layer and norm, which training
-    keeps; sums and concatenations of branches are not counted.
+    The table has one row per layer, with the norm and activation that follow it. The receptive field is the part of
+    the input that one unit depends on, in pixels. It includes padding, so it can exceed the input. Multiply-adds are
+    counted for one input, in convolutions and linear layers. Memory is float32 for the output of every layer and
+    norm, which training keeps. Sums and concatenations of branches are not counted.
 
     The picture shows the image, the filters of the layer's first convolution and the layer's feature maps, each map
     scaled from black to white.
     """
     if as_list == (architecture is not None):
-        raise click.UsageError("Name an ARCHITECTURE to inspect, or ask for --list to see them all.")
+        raise click.UsageError("Name an ARCHITECTURE to inspect, or use --list to see all of them.")
     if as_list:
         _list(as_json)
         return
     assert architecture is not None
     if image is not None:
         if out is None or as_json:
-            raise click.UsageError("--image needs --out, the PNG to write, and prints no --json.")
+            raise click.UsageError("--image needs --out, the PNG to write, and cannot be combined with --json.")
     else:
         for option, value in (("--layer", layer), ("--out", out), ("--weights", weights)):
             if value is not None:
-                raise click.UsageError(f"{option} is for pictures: give an --image as well.")
+                raise click.UsageError(f"{option} needs an --image to draw.")
     from facegen.stages.inspect import inspect as inspect_stage
 
     inspection = inspect_stage(
@@ -181,7 +181,7 @@ def _table(inspection: InspectResult) -> Table:
 
 
 def _layer(row: LayerRow) -> str:
-    """``Conv2d BN ReLU``: the layer, its norm and its activation."""
+    """Join a layer, its norm and its activation: ``Conv2d BN ReLU``."""
     return " ".join(_abbreviated(kind) for kind in (row.kind, row.norm, row.activation) if kind)
 
 
@@ -193,7 +193,7 @@ def _abbreviated(kind: str) -> str:
 
 
 def _each(values: Sequence[int | tuple[int, int]] | None, *, short: bool = False) -> str:
-    """``3×3``; with ``short`` one number where all agree; ``0+1`` for a padding whose sides differ."""
+    """Join sizes by ×: ``3×3``. With ``short``, one number if all are equal. Unequal padding is ``0+1``."""
     if not values:
         return ""
     words = [f"{value[0]}+{value[1]}" if isinstance(value, tuple) else str(value) for value in values]
@@ -201,7 +201,7 @@ def _each(values: Sequence[int | tuple[int, int]] | None, *, short: bool = False
 
 
 def _short(number: int) -> str:
-    """Three digits and a decimal prefix: ``1.81 G``."""
+    """Format a number with three digits and a decimal prefix: ``1.81 G``."""
     value = float(number)
     for prefix in ("", "k", "M", "G", "T"):
         if value < 999.5 or prefix == "T":

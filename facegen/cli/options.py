@@ -1,4 +1,4 @@
-"""Options that several commands share, worded once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ExtractorName(click.ParamType):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in extractors() and ":" not in value:
             names = ", ".join(map(repr, extractors()))
-            self.fail(f"{value!r} is not one of {names}, and no package.module:callable.", param, ctx)
+            self.fail(f"{value!r} is neither one of {names} nor of the form package.module:callable.", param, ctx)
         return value
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -37,54 +37,55 @@ class ExtractorName(click.ParamType):
 
 
 class Number(click.FloatRange):
-    """A number in a range, as Click's own, in which NaN and infinity are not."""
+    """A number in a range, like Click's own, that rejects NaN and infinity."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value!r} is no finite number.", param, ctx)
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
 
 
-#: What torch takes, and TOML can say.
+#: Seeds that both torch and TOML accept.
 SEEDS = click.IntRange(0, LARGEST_INTEGER)
 #: Sides of images, in pixels.
 SIDES = click.IntRange(1, LARGEST_SIZE)
-#: Images or latents that are held in memory together.
+#: Number of images or latents in memory at once.
 BATCHES = click.IntRange(1, MOST_BATCH)
-#: Thousands of images that are shown in training.
+#: Thousands of images shown in training.
 KIMG = Number(0, MOST_KIMG, min_open=True)
 
 device_option = click.option(
-    "--device", type=click.Choice(DEVICES), default="auto", help="Where to compute; auto: a GPU where there is one."
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
+    help="Device to compute on; auto takes a GPU if there is one.",
 )
 extractor_option = click.option(
     "--extractor",
     type=ExtractorName(),
-    show_default="inception where its weights can be had, else effnet-lite0",
-    help="The network whose features are compared; or a function of your own, uint8 [N, H, W, 3] → float [N, D].",
+    show_default="inception if its weights are available, else effnet-lite0",
+    help="The network that computes features, or a function of yours: uint8 [N, H, W, 3] → float [N, D].",
 )
 dims_option = click.option(
     "--dims",
     type=int,
     show_default=", ".join(f"{entry.default_dims} of {entry.name}" for entry in extractors().values()),
-    help="Features an image: 64, 192, 768 or 2048 of Inception.",
+    help="Number of features per image. Inception offers 64, 192, 768 and 2048.",
 )
 
 
 def target_option(help: str) -> Callable[[FunctionT], FunctionT]:
-    """``--target``, with what a command does by it."""
+    """Return the option ``--target`` with a help text that fits the command."""
     default = "20 for FID, none for another distance"
     return click.option("--target", type=Number(min=0, min_open=True), show_default=default, help=help)
 
 
-#: Of the images that a course asks for.
-size_option = click.option(
-    "--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels."
-)
+#: The option for the size of the images that a course asks for.
+size_option = click.option("--size", type=int, default=LIMITS.size, help="Required side of the images, in pixels.")
 weights_option = click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="Weights of the extractor, Inception's unless --extractor names another, to use instead of the published "
-    "file; the distance is then called FD.",
+    help="A weights file to use instead of the published one, for Inception unless --extractor names another "
+    "network. The distance is then called FD.",
 )

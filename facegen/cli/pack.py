@@ -1,4 +1,4 @@
-"""``facegen pack``."""
+"""The command ``facegen pack``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import click
 
 from facegen import console
 from facegen.cli.options import SEEDS
+from facegen.cli.translated_help import TranslatedCommand
 from facegen.submission.rules import LIMITS
 
 
-@click.command()
+@click.command(cls=TranslatedCommand)
 @click.argument("images", type=click.Path(path_type=Path))
 @click.argument("student_number")
-@click.option("--size", type=int, default=LIMITS.size, help="Side of the images that are asked for, in pixels.")
+@click.option("--size", type=int, default=LIMITS.size, help="Side of the images that your course asks for, in pixels.")
 @click.option("--seed", type=SEEDS, help="Pack the generator of the run IMAGES, to be drawn with this seed.")
 @click.option(
     "--out",
@@ -25,12 +26,13 @@ from facegen.submission.rules import LIMITS
 def pack(images: Path, student_number: str, size: int, seed: int | None, out: Path) -> None:
     """Pack the 1,000 IMAGES as <STUDENT_NUMBER>.tar.gz.
 
-    IMAGES is a folder with exactly 1,000 PNG or JPEG images of --size pixels a side in 8-bit RGB, as `facegen sample`
-    makes it. Everything that `facegen grade` rejects is refused here (exit code 1), with the reason and what to do. The
-    same images give the same bytes each time. Prints the tarball's path.
+    IMAGES is a folder with exactly 1,000 PNG or JPEG images in 8-bit RGB, each --size pixels wide and high. `facegen
+    sample` makes such a folder. The command checks everything that `facegen grade` checks. It refuses what grade would
+    reject, with the reason and what to do (exit code 1). The same images always give the same bytes. The command prints
+    the path of the tarball.
 
-    Where your course draws the images itself (`facegen grade --from-generator`), name a run folder or its .safetensors
-    file in place of IMAGES, and a --seed: that makes <STUDENT_NUMBER>.safetensors.
+    If your course draws the images itself (`facegen grade --from-generator`), pass a run folder or its .safetensors
+    file in place of IMAGES, and a --seed. The command then writes <STUDENT_NUMBER>.safetensors.
     """
     from facegen.stages.pack import pack as pack_stage
 

@@ -1,4 +1,4 @@
-"""``facegen prepare``: photographs to a dataset."""
+"""The command ``facegen prepare``: turn photographs into a dataset."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _EPILOG = """\
 \b
 How to get CelebA (202,599 aligned faces, 1.4 GB; for non-commercial research only, see its terms):
   Official   mmlab.ie.cuhk.edu.hk/projects/CelebA.html, Google Drive: Img/img_align_celeba.zip
-             and Eval/list_eval_partition.txt. Name the zip: nothing needs unpacking, and the
-             partition is found beside it as in CelebA's own folders.
+             and Eval/list_eval_partition.txt. Name the zip, without unpacking it. The
+             partition is found beside it or in CelebA's own folders.
   Python     torchvision.datasets.CelebA(ROOT, download=True), then name ROOT (needs gdown)
-  Kaggle     kaggle.com/datasets/jessicali9530/celeba-dataset, then name the zip: the
-             partition list_eval_partition.csv is found in it, and beside it once unpacked
-When Drive's download quota is used up it serves an HTML page under the zip's name: facegen says so.
+  Kaggle     kaggle.com/datasets/jessicali9530/celeba-dataset, then name the zip. The partition
+             list_eval_partition.csv is found in it, or beside it after unpacking.
+If Drive's download quota is used up, Drive serves an HTML page under the zip's name. facegen detects it.
 Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 """
 
@@ -29,18 +29,18 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.option("--size", type=SIDES, default=LIMITS.size, help="Side of the square images in pixels.")
 @click.option(
-    "--limit", type=click.IntRange(1, 100_000_000), help="Keep the first N images in the order of their names."
+    "--limit", type=click.IntRange(1, 100_000_000), help="Keep only the first N images in the order of their names."
 )
 @click.option(
     "--partition",
     type=click.Path(path_type=Path),
-    help="CelebA's list_eval_partition.txt or .csv, or a table like it. Where it lies with the images it is found.",
+    help="CelebA's list_eval_partition.txt or .csv, or a similar table. If it lies with the images it is found.",
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "valid", "test", "all"]),
     default="all",
-    help="Keep one split only, which takes a partition.",
+    help="Keep only one split. 'train', 'valid' and 'test' need a partition.",
 )
 @click.option(
     "--crop",
@@ -53,12 +53,12 @@ Without photographs: facegen prepare synthetic DATASET draws 2,500 faces.
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a PNG that shows up to 64 of the prepared images.",
 )
-@click.option("--workers", type=click.IntRange(0, 1024), help="Processes that decode images.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(0, 1024), help="Processes that decode images.  [default: one per core]")
 @click.option("--strict", is_flag=True, help="Fail on the first unreadable image instead of skipping it.")
 @click.option("--seed", type=SEEDS, default=0, help="Seed of the drawn faces of 'synthetic'.")
 @click.option("--upright", is_flag=True, help="Turn images by their EXIF orientation, as the camera was held.")
 @click.option("--srgb", is_flag=True, help="Convert images from their ICC profiles to sRGB.")
-@click.option("--force", is_flag=True, help="Prepare even when DATASET already holds the same.")
+@click.option("--force", is_flag=True, help="Prepare even if DATASET already holds the same.")
 def prepare(
     source: str,
     dataset: Path,
@@ -77,12 +77,12 @@ def prepare(
 ) -> None:
     """Prepare the images of SOURCE as the folder DATASET.
 
-    SOURCE is a folder (nested too), a .zip, a .tar or .tar.gz, torchvision's CelebA root, a .npy, .npz, parquet or HDF5
-    file of images, or 'synthetic' or 'synthetic:N' for drawn faces. Archives are read without unpacking.
+    SOURCE is a folder (with subfolders), a .zip, a .tar or .tar.gz, torchvision's CelebA root, a .npy, .npz, parquet or
+    HDF5 file of images, or 'synthetic' or 'synthetic:N' for drawn faces. Archives are read without unpacking.
 
-    Pixels equal torchvision's Resize(size) and CenterCrop(size) on the RGB image, with --crop its CenterCrop(N) and
-    Resize(size). Transparency is composited on white. An EXIF orientation and an ICC profile are not applied, as in
-    torchvision, unless --upright and --srgb ask for it.
+    Pixels equal torchvision's Resize(size) and CenterCrop(size) on the RGB image; with --crop, its CenterCrop(N) and
+    Resize(size). Transparency is composited on white. As in torchvision, EXIF orientations and ICC profiles are not
+    applied, unless --upright and --srgb ask for it.
 
     DATASET holds images.npy, index.csv and manifest.json. Its path is printed.
     """

@@ -1,4 +1,4 @@
-"""The ``facegen`` group: global options, configuration files, and how failures end."""
+"""The ``facegen`` group: global options, configuration files, and the handling of failures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any
 import click
 
 import facegen
-from facegen import console
+from facegen import console, language
 from facegen.errors import EnvironmentProblem, FacegenError, InputError, in_words
 from facegen.extensions import load_extensions
 from facegen.toml_file import read_toml
 
-#: In the order of the stages, as in ``facegen --help``.
+#: Commands in the order of the stages, as in ``facegen --help``.
 COMMANDS = (
     "run",
     "prepare",
@@ -39,14 +39,14 @@ COMMANDS = (
     "weights",
     "doctor",
 )
-#: Those that read no table to which installed packages add, and so do not wait for them. The doctor looks by itself.
+#: Commands that need no extensions, and so do not load them. The doctor checks extensions itself.
 WITHOUT_EXTENSIONS = frozenset({"prepare", "pack", "doctor", "watch", "timelapse"})
 WRONG_USAGE, INTERRUPTED = 2, 130
-#: An exception that nobody foresaw: EX_SOFTWARE of sysexits.h, and not Python's 1, which here is an answer.
+#: Exit code of an unforeseen exception: EX_SOFTWARE of sysexits.h. Python's own 1 would be an answer here.
 DEFECT = 70
-#: What the system refuses is no defect, wherever it strikes: what cannot be done then, and what to do.
+#: What could not be done, and a remedy, if the operating system refuses something. That is not a defect of facegen.
 _REFUSAL = ("read or write", "Mend that, or name another file or folder, and run it again.")
-#: The same, by error number, where more can be said.
+#: The same by error number, where a more specific remedy exists.
 _REFUSALS = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG), ("write", "Make room, or name another place.")
@@ -72,13 +72,13 @@ _REFUSALS = {
     errno.ENOENT: ("find", "Check the name, and that nothing else moves or deletes files meanwhile."),
     errno.EAGAIN: ("start another process or thread", "End others, or raise the limit: ulimit -u"),
 }
-#: How Python says that a path has such a character, which no system takes.
+#: Python's message about a path that contains a NUL character, which no system accepts.
 _NUL = re.compile("embedded null (byte|character)")
-#: How Python before 3.13 says that links lead to each other.
+#: Message of Python before 3.13 about links that form a circle.
 _CIRCLE = re.compile("Symlink loop from '(.+)'")
-#: How torch says that memory is used up.
+#: Phrases of torch's messages about too little memory.
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory")
-#: What a value in TOML is called that is not text; a truth value is a whole number too, to Python.
+#: Names of TOML's types other than text. To Python, a truth value is also a whole number.
 _TOML_TYPES = (
     (str, "text"),
     (bool, "a truth value"),
@@ -87,13 +87,13 @@ _TOML_TYPES = (
     (list, "an array"),
     (dict, "a table"),
 )
-#: Where the path of the configuration is kept for the command's context.
+#: Key of the configuration's path in the context of the command.
 _CONFIG = "facegen.cli.config"
 PROJECT_CONFIG = Path("facegen.toml")
 
 
 class _Commands(click.Group):
-    """Loads a command's file on first use, and turns expected failures into one sentence and an exit code."""
+    """Loads the module of a command on first use, and turns expected failures into one sentence and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -104,7 +104,7 @@ class _Commands(click.Group):
         command: click.Command = getattr(import_module(f"facegen.cli.{cmd_name}"), cmd_name)
         for parameter in command.params:
             if isinstance(parameter, click.Option):
-                # By the word a user types: a parameter may be called otherwise, as --json is.
+                # Under the name that a user types. The parameter can have another name, as for --json.
                 words = _words(parameter)
                 parameter.envvar = [f"FACEGEN_{cmd_name}_{word}".upper().replace("-", "_") for word in words]
         return command
@@ -113,10 +113,10 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         for word in args[1:]:
-            if not word or re.fullmatch("--[a-z-]+=", word):  # "" is the working folder as a path, which nobody means
-                raise click.UsageError("An argument is empty, as is that of a shell's variable that is not set.", ctx)
+            if not word or re.fullmatch("--[a-z-]+=", word):  # an empty path would mean the working folder
+                raise click.UsageError("An argument is empty. Is a variable of your shell not set?", ctx)
         if args[0] in COMMANDS and args[0] not in WITHOUT_EXTENSIONS and not ctx.resilient_parsing:
-            load_extensions()  # before the command's file, whose options may name what they add
+            load_extensions()  # before the command's module, whose options may name what they add
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as problem:
@@ -135,8 +135,8 @@ class _Commands(click.Group):
             console.warn("Interrupted.")
             ctx.exit(INTERRUPTED)
         except BaseException as problem:  # noqa: BLE001
-            # Whatever is raised ends in words and its exit code. SystemExit is a library's, for nothing here raises it,
-            # and a panic of a library in Rust is no Exception either.
+            # Every exception ends in words and an exit code. SystemExit is raised only by libraries, and a panic in a
+            # Rust library is not an Exception.
             ctx.exit(_told(problem))
 
     def main(
@@ -147,8 +147,8 @@ class _Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """As :meth:`click.Command.main`; but exit code 1 is left to commands, and no stream's encoding is too small."""
-        # On Windows Click would take a name with [ or ?, or a regular expression, for a pattern of files' names.
+        """Run the command line with facegen's exit codes and with streams of any encoding."""
+        # On Windows, Click would expand a name with [ or ?, or a regular expression, as a pattern of file names.
         extra.setdefault("windows_expand_args", False)
         args = words_of_home(sys.argv[1:]) if args is None and os.name == "nt" else args
         with console.forgiving_streams():
@@ -159,23 +159,23 @@ class _Commands(click.Group):
             except click.ClickException as problem:
                 _say_usage(problem)
                 ended = WRONG_USAGE
-            except (click.Abort, KeyboardInterrupt):  # while the words were parsed, or a failure was told
+            except (click.Abort, KeyboardInterrupt):  # during parsing, or while a failure was reported
                 console.warn("Interrupted.")
                 ended = INTERRUPTED
-            except SystemExit as problem:  # of Click's shell completion
+            except SystemExit as problem:  # from Click's shell completion
                 ended = WRONG_USAGE if problem.code else 0
             except BaseException as problem:  # noqa: BLE001
-                ended = _told(problem)  # likewise; or the help has no place
+                ended = _told(problem)  # during parsing, or because the help could not be printed
         sys.exit(ended or 0)
 
 
 def words_of_home(words: Sequence[str]) -> list[str]:
-    """A command's words with the home folder for a ``~`` at their start, which Windows' shells leave there."""
+    """Expand ``~`` at the start of arguments to the home folder, which Windows' shells do not do."""
     return [os.path.expanduser(word) if re.match(r"~($|[\\/])", word) else word for word in words]  # noqa: PTH111
 
 
 def _told(problem: BaseException) -> int:
-    """Tell of a failure; its exit code."""
+    """Report a failure and return its exit code."""
     failure = _foreseen(problem)
     if failure is not None:
         console.error(failure)
@@ -189,7 +189,7 @@ def _told(problem: BaseException) -> int:
 
 
 def _foreseen(problem: BaseException) -> FacegenError | None:
-    """What is no defect, in a sentence; None for what is one."""
+    """Return the error to report if an exception is not a defect of facegen, else None."""
     if isinstance(problem, FacegenError):
         return problem
     if _is_of_memory(problem):
@@ -197,10 +197,10 @@ def _foreseen(problem: BaseException) -> FacegenError | None:
             f"There is not enough memory: {in_words(problem)}.",
             "Close other programs, or give less at once: a smaller --batch, fewer --workers, fewer images.",
         )
-    if isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] != "facegen":  # a mistake of ours
+    if isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] != "facegen":  # else it is a defect
         return EnvironmentProblem(
             f"A package cannot be imported: {str(problem).rstrip('.')}.",
-            "'facegen doctor' tells what is wrong with this installation.",
+            "Run 'facegen doctor' to see what is wrong with this installation.",
         )
     if isinstance(problem, OSError) and problem.errno is not None:
         what, remedy = _REFUSALS.get(problem.errno, _REFUSAL)
@@ -208,9 +208,9 @@ def _foreseen(problem: BaseException) -> FacegenError | None:
         where = f" {os.fsdecode(name) if isinstance(name, str | bytes) else name}" if name else ""
         return EnvironmentProblem(f"Cannot {what}{where}: {problem.strerror or in_words(problem)}.", remedy)
     if isinstance(problem, RuntimeError) and (circle := _CIRCLE.fullmatch(str(problem))):
-        return InputError(f"The links of {circle[1]} lead in a circle.", "Name another file or folder.")
+        return InputError(f"The links of {circle[1]} form a circle.", "Name another file or folder.")
     if isinstance(problem, ValueError) and _NUL.search(str(problem)):
-        return InputError("A path has a NUL character in it.", "Name another file or folder.")
+        return InputError("A path contains a NUL character.", "Name another file or folder.")
     if isinstance(problem, UnicodeEncodeError) and problem.encoding == sys.getfilesystemencoding():
         return InputError(
             f"The system cannot write the name {problem.object} in its encoding, {problem.encoding}.",
@@ -220,27 +220,27 @@ def _foreseen(problem: BaseException) -> FacegenError | None:
 
 
 def _is_of_memory(problem: BaseException) -> bool:
-    if isinstance(problem, RuntimeError):  # torch's, whose kinds are many
+    if isinstance(problem, RuntimeError):  # torch uses it for many kinds of failures
         return any(words in str(problem).lower() for words in _NO_MEMORY)
     return isinstance(problem, MemoryError) or (isinstance(problem, OSError) and problem.errno == errno.ENOMEM)
 
 
 def _say_usage(problem: click.ClickException) -> None:
-    """Wrong usage as Click tells it, whatever the words were."""
-    if sys.stderr is None:  # closed: Click would write to stdout, which is for results
+    """Report wrong usage in Click's words."""
+    if sys.stderr is None:  # closed; Click would write to stdout, which is for results
         return
     if isinstance(problem, click.exceptions.NoArgsIsHelpError):
         problem.show()
         return
     if isinstance(problem, click.BadParameter):
         problem.param_hint = _place_of(problem) or problem.param_hint
-    message = console.fit_message(problem.format_message().replace("\n\t", " "))  # choices: one a line, by tabs
+    message = console.fit_message(problem.format_message().replace("\n\t", " "))  # Click lists choices by tabs
     shown = click.UsageError(message, problem.ctx) if isinstance(problem, click.UsageError) else None
     (shown or click.ClickException(message)).show()
 
 
 def _place_of(problem: click.BadParameter) -> str | None:
-    """Where a wrong value is from, where that is not the command line: the variable, or the configuration and the key.
+    """Return the variable, or the configuration and its key, that a wrong value comes from.
 
     Click names the option, which the user has not written.
     """
@@ -258,13 +258,13 @@ def _place_of(problem: click.BadParameter) -> str | None:
 
 
 def _words(option: click.Option) -> list[str]:
-    """What a user calls an option: ``score-every`` and ``fid-every`` for one with both spellings, ``n`` for ``-n``."""
+    """Return the names of an option: ``score-every`` and ``fid-every`` for both spellings, ``n`` for ``-n``."""
     long = [spelling for spelling in option.opts if spelling.startswith("--")]
     return [spelling.lstrip("-") for spelling in long or option.opts]
 
 
 def _load_config(path: Path) -> dict[str, dict[str, Any]]:
-    """Read TOML defaults: a table a command, keys named like its options (``score-every = 10``)."""
+    """Read defaults from TOML: one table per command, with keys named like its options (``score-every = 10``)."""
     tables = read_toml(path, f"The configuration {path}")
     defaults: dict[str, dict[str, Any]] = {}
     for command_name, table in tables.items():
@@ -294,10 +294,10 @@ def _load_config(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _as_typed(option: click.Option, value: Any, sets: str) -> Any:
-    """A value of TOML as Click takes it; InputError for one of a type that the option does not have.
+    """Convert a TOML value to the form that Click expects. InputError if the option has another type.
 
-    Text is read as on the command line. Click itself would cut 3.7 to 3, take a whole number for an open file, and any
-    text for true.
+    Text is parsed as on the command line. Click alone would cut 3.7 to 3, take a whole number for an open file, and
+    accept any text as true.
     """
     if isinstance(value, str) and not option.is_flag:
         return [value] if option.multiple else value
@@ -331,24 +331,30 @@ def _as_typed(option: click.Option, value: Any, sets: str) -> Any:
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="TOML file of defaults, a table a command; facegen.toml in the working folder is read by itself.",
+    help="TOML file with defaults, one table per command. facegen.toml in the working folder is read automatically.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Tell more on stderr.")
-@click.option("-q", "--quiet", is_flag=True, help="Only results, warnings and errors.")
+@click.option(
+    "--lang",
+    type=click.Choice(language.LANGUAGES),
+    help="Language of pack's messages, rejections and feedback. By default that of the environment (LANG).",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Print more details to stderr.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only results, warnings and errors.")
 @click.version_option(facegen.__version__, prog_name="facegen")
 @click.pass_context
-def main(ctx: click.Context, config: Path | None, verbose: bool, quiet: bool) -> None:
-    """Generate faces with a GAN and measure them honestly.
+def main(ctx: click.Context, config: Path | None, lang: str | None, verbose: bool, quiet: bool) -> None:
+    """Generate faces with a GAN and measure them.
 
-    From photographs to a graded tarball: prepare, train, sample, fid, pack, grade; `facegen run` does it all.
-    Every option can also come from the environment as FACEGEN_<COMMAND>_<OPTION>.
+    The commands lead from photographs to a graded tarball: prepare, train, sample, fid, pack, grade. `facegen run`
+    runs all of them. Every option can also be set in the environment as FACEGEN_<COMMAND>_<OPTION>.
 
-    Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 done, and the answer is no (target missed,
-    submission refused, something wrong with this machine); 2 wrong usage, bad input or missing environment; 70 a
-    defect of facegen; 130 interrupted.
+    Results go to stdout, everything else to stderr. Exit codes: 0 success; 1 success, but the answer is no (target
+    missed, submission refused, something wrong with this machine); 2 wrong usage, bad input or a missing requirement;
+    70 a defect of facegen; 130 interrupted.
     """
+    language.choose(lang)
     if verbose and quiet:
-        raise click.UsageError("--verbose and --quiet exclude each other.")
+        raise click.UsageError("--verbose and --quiet cannot be combined.")
     console.set_verbosity(console.VERBOSE if verbose else console.QUIET if quiet else console.NORMAL)
     if config is None and PROJECT_CONFIG.is_file():
         config = PROJECT_CONFIG

@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from facegen.stages.run import RunResult
 
 
-#: What a tarball is called that is nobody's.
+#: The default name of the tarball, which is no student's number.
 NO_NUMBER = "0000000"
 
 
-@click.command(short_help="The whole chain, from photographs to a graded tarball.")
+@click.command(short_help="Run the whole chain, from photographs to a graded tarball.")
 @click.argument("source", default="synthetic")
 @click.option(
-    "--work", type=click.Path(path_type=Path, file_okay=False), default=Path("work"), help="Folder for it all."
+    "--work", type=click.Path(path_type=Path, file_okay=False), default=Path("work"), help="Folder for all results."
 )
-@click.option("--student-number", default=NO_NUMBER, help="What the tarball is called.")
+@click.option("--student-number", default=NO_NUMBER, help="Name of the tarball.")
 @click.option(
     "--recipe",
     metavar="NAME|FILE",
     show_default="t4 for photographs and an NVIDIA GPU, else quick",
-    help="What to train.",
+    help="Recipe to train.",
 )
-@click.option("--kimg", type=KIMG, help="Length of the training: thousands of images shown.")
+@click.option("--kimg", type=KIMG, help="Length of the training, in thousands of images shown.")
 @click.option("--size", type=int, default=LIMITS.size, help="Side of the images in pixels, from prepare to grade.")
 @device_option
 @extractor_option
@@ -48,11 +48,11 @@ def run(
     extractor: str | None,
     weights: Path | None,
 ) -> None:
-    """Prepare SOURCE, train on it, sample 1,000 images, score, pack and grade them.
+    """Prepare SOURCE, train on it, sample 1,000 images, then score, pack and grade them.
 
-    SOURCE is whatever `facegen prepare` takes; by default faces drawn by facegen itself, so that the chain can be
-    seen to work before CelebA is there. A stage whose output is there for the same inputs is skipped: run it again
-    after an interruption to go on.
+    SOURCE is anything that `facegen prepare` takes. By default facegen draws faces itself, so that you can see the
+    chain work before you have CelebA. A stage is skipped if its output exists for the same inputs, so run the same
+    command again to continue after an interruption.
     """
     from facegen.stages.run import run as run_stage
 
@@ -76,9 +76,9 @@ def run(
 
 
 def what_next(ran: RunResult) -> list[str]:
-    """What to try after the chain, a line each: the words, then a command that is ready to copy."""
+    """Return suggestions for next steps, one per line: a description, then a command to copy."""
     work, dataset = ran.work, str(ran.work / "dataset")
-    # The recipes for a night of a CPU and for a modern GPU. The one that was trained is not to be had again.
+    # The recipes for a night on a CPU and for a modern GPU, without the one that was trained.
     longer = "best" if ran.device == "cuda" else "laptop"
     takes = "ten minutes of a modern GPU" if ran.device == "cuda" else "a night of a CPU"
     tried: list[tuple[str, list[str]]] = []

@@ -16,35 +16,37 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.command(short_help="Train a GAN on a prepared dataset.")
 @click.argument("dataset", type=click.Path(path_type=Path))
 @click.argument("run", type=FOLDER)
-@click.option("--recipe", metavar="NAME|FILE", help="Recipe to train; by default the run's own, else dcgan.")
-@click.option("--kimg", type=KIMG, help="Length: thousands of real images shown.")
-@click.option("--minutes", type=float, help="Length by the clock instead; schedules are stretched to it.")
-@click.option("--batch", type=int, help="Images a step, over all ranks together.")
-@click.option("--seed", type=int, help="Seed of weights, data order, flips and latents.")
+@click.option("--recipe", metavar="NAME|FILE", help="Recipe to train. By default, the recipe of RUN, or else dcgan.")
+@click.option("--kimg", type=KIMG, help="Length of the run: thousands of real images shown.")
+@click.option("--minutes", type=float, help="Length of the run in minutes, instead of --kimg. Schedules are stretched.")
+@click.option("--batch", type=int, help="Number of images per step, summed over all ranks.")
+@click.option("--seed", type=int, help="Seed of the initial weights, the order of the data, the flips and the latents.")
 @device_option
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16", "fp16"]), help="Arithmetic of the networks.")
-@click.option("--compile/--no-compile", "compile_", default=None, help="torch.compile the networks.")
-@click.option("--resume", is_flag=True, help="Fail if RUN has no checkpoint; going on is automatic when it has one.")
+@click.option("--compile/--no-compile", "compile_", default=None, help="Compile the training step with torch.compile.")
+@click.option(
+    "--resume", is_flag=True, help="Fail if RUN has no checkpoint. A run that has one continues even without --resume."
+)
 @click.option(
     "--score-every",
     "--fid-every",
     "score_every",
     type=float,
-    help="Score the averaged generator every so many kimg; 0 never. The score is FID with Inception's network alone.",
+    help="Kimg between two scores of the averaged generator; 0: no scores. Only Inception's score is called FID.",
 )
-@click.option("--checkpoint-every", type=float, help="Save every so many kimg.")
+@click.option("--checkpoint-every", type=float, help="Kimg between two checkpoints.")
 @click.option(
     "--rollback/--no-rollback",
     default=True,
-    help="Go back to the best checkpoint, once, and on at half the learning rates, when training collapses.",
+    help="If training collapses, return to the best checkpoint, once, and continue at half the learning rates.",
 )
-@click.option("--dry-run", is_flag=True, help="Measure for half a minute what it would take; train and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Train for half a minute to measure what a run takes. Write nothing.")
 @click.option(
     "--board",
     multiple=True,
     default=["tensorboard"],
     metavar="NAME",
-    help="Who is told of the run besides its log: tensorboard, wandb, mlflow; say it again for another.",
+    help="Show the run on a board, too: tensorboard, wandb or mlflow. Repeat the option for several boards.",
     show_default="tensorboard",
 )
 @extractor_option
@@ -69,13 +71,13 @@ def train(
     extractor: str | None,
     weights: Path | None,
 ) -> None:
-    """Train on DATASET, writing to the folder RUN.
+    """Train a GAN on DATASET and write to the folder RUN.
 
-    RUN receives recipe.toml, log.jsonl, TensorBoard events, samples/, checkpoints/, best.safetensors (when scores are
-    measured) and last.safetensors. When it already holds a run of the same recipe and dataset, training goes on.
-    Ctrl-C saves a checkpoint first. With --dry-run nothing is written: it prints what a run would take, in time,
-    memory and disk, and how far the target is. Under torchrun every rank trains: torchrun --nproc-per-node 2 -m facegen
-    train ...
+    RUN receives recipe.toml, log.jsonl, TensorBoard events, samples/, checkpoints/, last.safetensors, and
+    best.safetensors if scores are measured. If RUN already holds a run of the same recipe and dataset, training
+    continues. Ctrl-C saves a checkpoint first. With --dry-run, the command writes nothing. It only prints the time,
+    memory and disk space that a run would take, and the time to the target. Under torchrun, all ranks train together:
+    torchrun --nproc-per-node 2 -m facegen train ...
     """
     overrides = {
         "kimg": kimg,

@@ -19,16 +19,16 @@ from facegen.weights.source import Installed
     "--from",
     "source",
     type=click.Path(path_type=Path),
-    help="Install this file, fetched elsewhere, for a machine without a network.",
+    help="Install this file, which was downloaded on another machine.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def weights(name: str | None, source: Path | None, as_json: bool) -> None:
-    """Say where an extractor's weights are and whether their sha256 is right: Inception's, unless you name another.
+    """Show where an extractor's weights are and check their sha256. The default extractor is Inception.
 
-    Where they are missing they are downloaded (Inception's are 96 MB), going on from a partial download;
-    FACEGEN_OFFLINE=1 forbids it. A copy that pytorch-fid left in torch hub's folder is used where it is. Exit code 0:
-    they are there and right. Without a name, all extractors' weights are listed too; none but Inception's are
-    downloaded.
+    Missing weights are downloaded (Inception's have 96 MB), and a partial download is continued. FACEGEN_OFFLINE=1
+    forbids downloads. A copy that pytorch-fid left in torch hub's folder is used where it is. The exit code is 0 if
+    the weights are installed and right. Without a name, the weights of all extractors are listed, but only
+    Inception's are downloaded.
     """
     entry = extractors().get(name or DEFAULT)
     if entry is None:
@@ -64,7 +64,7 @@ def weights(name: str | None, source: Path | None, as_json: bool) -> None:
 
 
 def _row(entry: Extractor, found: Installed | None) -> dict[str, Any]:
-    """What is known of an extractor's weights, without downloading them."""
+    """Describe an extractor's weights without downloading them."""
     found = found or entry.weights.find()
     return {
         "extractor": entry.name,
@@ -78,5 +78,5 @@ def _row(entry: Extractor, found: Installed | None) -> dict[str, Any]:
 
 
 def _name(entry: Extractor, found: Installed | None) -> str | None:
-    """The name of the file as it was published, else its name here."""
+    """Return the published name of the file, else facegen's name of it."""
     return entry.weights.name or (None if found is None else found.path.name)

@@ -1,4 +1,4 @@
 """Convolutional layers, blocks and networks. The folder can be copied into another project under any name.
 
-It needs torch alone, and its modules import one another relatively.
+It depends on torch alone, and its modules use relative imports.
 """

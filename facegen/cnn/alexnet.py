@@ -1,4 +1,4 @@
-"""AlexNet, of two GPUs (2012) and of one (2014, torchvision's). Krizhevsky, Sutskever and Hinton, NIPS 2012."""
+"""AlexNet for two GPUs (2012) and for one (2014, torchvision's). Krizhevsky, Sutskever and Hinton, NIPS 2012."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .layers import ConvNormAct, Norm
 
 
 class Layout(NamedTuple):
-    """What the two papers' networks differ in, apart from groups."""
+    """The differences between the networks of the two papers, apart from groups."""
 
     channels: tuple[int, int, int, int, int]
-    padding: int  # of conv1
-    response_norm: bool  # after conv1 and conv2
+    padding: int  # padding of conv1
+    response_norm: bool  # local response normalisation after conv1 and conv2
 
 
 NIPS_2012 = Layout((96, 256, 384, 384, 256), padding=0, response_norm=True)
 ONE_WEIRD_TRICK = Layout((64, 192, 384, 256, 256), padding=2, response_norm=False)
 HIDDEN = 4096
-#: Side of the last map, all of which fc6 sees.
+#: Side of the last map, which is the input of fc6.
 POSITIONS = 6
 
 #: Equation of section 3.3: b = a / (k + α Σ a²)^β with the sum over n = 5 channels, k = 2, α = 1e-4, β = 0.75. torch
@@ -41,9 +41,10 @@ class AlexNet(Classifier):
     """AlexNet. Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional Neural Networks, 2012,
     figure 2; torchvision's is of Krizhevsky, One Weird Trick for Parallelizing CNNs, arXiv:1404.5997.
 
-    ReLU, overlapping pooling, dropout and local response normalisation. Two GPUs held half of the maps each, and
-    exchanged them before conv3 only: conv2, conv4 and conv5 have two groups. ``groups=1`` gives the single-GPU form,
-    62,378,344 parameters. The figure says 224, but only 227 pixels give the 55×55 of its first layer without padding.
+    ReLU, overlapping pooling, dropout and local response normalisation. Each of two GPUs held half of the maps. They
+    exchanged maps before conv3 only, so conv2, conv4 and conv5 have two groups. ``groups=1`` gives the single-GPU
+    form, 62,378,344 parameters. The figure gives an input of 224 pixels, but only 227 pixels give its first layer's
+    55×55 without padding.
 
     ======= ========= ============ =========== ======================= ==========
     layer   kernel    ``alexnet``  parameters  ``alexnet_torchvision`` parameters
@@ -63,14 +64,17 @@ class AlexNet(Classifier):
     ======= ========= ============ =========== ======================= ==========
 
     Args:
-        classes: logits.
-        in_channels: of the images.
-        width: channels after conv1; fc6 and fc7 scale with it too.
-        size: side of the images. Up to 96 pixels, conv1 is 3×3 and keeps the size, fc6 sees a map of 3×3 at 32 and of
-            6×6 from 56, and weights start as He's. Other maps are averaged to what fc6 sees.
-        norm: see :func:`.make_norm`; None for the published one, any other takes its place.
-        dropout: probability after fc6 and fc7 (torchvision's is before them, which is the same in eval mode).
-        groups: of conv2, conv4 and conv5. ValueError unless it divides ``width``.
+        classes: Number of logits.
+        in_channels: Channels of the images.
+        width: Channels after conv1; fc6 and fc7 scale with it too.
+        size: Side of the images, in pixels. Up to 96 pixels, conv1 is 3×3 and keeps the size, the input of fc6 is 3×3
+            at 32 pixels and 6×6 from 56 pixels, and weights are initialised as by He. Other maps are averaged to the
+            input size of fc6.
+        norm: The norm, see :func:`.make_norm`; None for the published local response norm, which any other norm
+            replaces.
+        dropout: Dropout probability after fc6 and fc7 (torchvision applies it before them, which is the same in eval
+            mode).
+        groups: Groups of conv2, conv4 and conv5. ValueError unless the number divides ``width``.
         layout: ``NIPS_2012`` or ``ONE_WEIRD_TRICK``.
     """
 
@@ -117,13 +121,15 @@ class AlexNet(Classifier):
         if size > SMALL:
             self._initialise(base / width)
         else:
-            # A deviation of 0.01 suits the published layers; with so few inputs the images would drown in the biases.
+            # A standard deviation of 0.01 suits the published layers. With so few inputs, the biases would hide the
+            # images.
             init_he_(self, fan="in")
 
     def _initialise(self, narrower: float) -> None:
-        """Section 5: N(0, 0.01), and biases of 1 where ReLUs then start with positive inputs.
+        """Initialise as in section 5: N(0, 0.01), and biases of 1 so that ReLUs start with positive inputs.
 
-        A network that is ``narrower`` sums fewer inputs: √narrower keeps the deviation of the sums.
+        A network that is ``narrower`` by a factor sums fewer inputs. Weights scaled by √narrower keep the deviation
+        of the sums.
         """
         init_normal_(self, 0.01 * sqrt(narrower))
         for name, parameter in self.named_parameters():
@@ -131,7 +137,7 @@ class AlexNet(Classifier):
                 nn.init.ones_(parameter)
 
 
-#: torchvision numbers the convolutions and the linear layers among ReLUs, poolings and dropouts:
+#: torchvision's numbers of convolutions and linear layers also count ReLUs, poolings and dropouts:
 #: features.3.weight → features.conv2.conv.weight, classifier.1.weight → classifier.fc6.weight.
 KEYS = (
     *((rf"^features\.{index}\.", f"features.conv{layer}.conv.") for layer, index in enumerate((0, 3, 6, 8, 10), 1)),

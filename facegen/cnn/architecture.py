@@ -1,4 +1,4 @@
-"""An architecture: a network by name, with what it takes and how other projects' weights load into it."""
+"""Architectures: networks by name, their options, and rules to load the weights of other projects."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ KeyRules = Sequence[tuple[str, str]]
 
 
 class Pixels(NamedTuple):
-    """The inputs that weights were trained on: ``(x − mean) / std`` of RGB pixels x in [0, 1]."""
+    """The normalisation that weights were trained with: ``(x − mean) / std`` of RGB pixels x in [0, 1]."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
 
 IMAGENET = Pixels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-#: In [−1, 1].
+#: Pixels in [−1, 1].
 CENTRED = Pixels((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 UNIT = Pixels((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -34,19 +34,20 @@ class Architecture:
     """A network by name.
 
     Attributes:
-        name: as :func:`.find_architecture` takes it.
-        build: makes the network, from keyword arguments only. Classifiers take ``classes``, ``in_channels`` and
-            ``width`` (channels after the first convolution; the others keep the published proportion), those of
-            images ``size`` (the side of the images that the strides are laid out for) as well. Discriminators take
-            all these, ``norm`` (see :func:`.make_norm`) and ``weight_norm`` (see :func:`.normalise_weight`), and
-            generators ``latent_dim``, ``width`` (channels before the last layer) and ``size``. Defaults are the
-            published network.
-        input: the shape of one input, without the batch, that the defaults are made for.
-        source: the paper, and the table or figure in it.
-        role: one of ``ROLES``.
-        keys: rules from another project's state dict to this one's, or None where no other has such a network.
-        pixels: of images, what the published weights were trained on.
-        vocabulary: inputs are int64 tokens in [0, vocabulary); None: they are floats.
+        name: The name for :func:`.find_architecture`.
+        build: Builds the network from keyword arguments. Classifiers take ``classes``, ``in_channels`` and ``width``
+            (channels after the first convolution; the other layers keep the published proportions). Classifiers of
+            images also take ``size`` (the side of the images, which decides on the strides). Discriminators take all
+            of these, ``norm`` (see :func:`.make_norm`) and ``weight_norm`` (see :func:`.normalise_weight`).
+            Generators take ``latent_dim``, ``width`` (channels before the last layer) and ``size``. The defaults give
+            the published network.
+        input: Shape of one input of the default network, without the batch dimension.
+        source: The paper, and the table or figure in it.
+        role: One of ``ROLES``.
+        keys: Rules that rename the keys of another project's state dict to this one's. None if no other project has
+            the network.
+        pixels: The normalisation of images that the published weights were trained with.
+        vocabulary: The inputs are int64 tokens in [0, vocabulary). None if they are floats.
     """
 
     name: str
@@ -63,20 +64,20 @@ class Architecture:
             raise ValueError(f"{self.name} has the role {self.role!r}, which is none of {', '.join(ROLES)}")
 
     def random_input(self, batch: int = 1, shape: Sequence[int] | None = None) -> Tensor:
-        """A batch of inputs of ``shape`` (by default ``self.input``): N(0, 1), or uniform tokens."""
+        """Return a random batch of inputs of ``shape`` (by default ``self.input``): N(0, 1), or uniform tokens."""
         shape = (batch, *(self.input if shape is None else shape))
         return torch.randn(shape) if self.vocabulary is None else torch.randint(self.vocabulary, shape)
 
     def convert(self, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The other project's state dict under this one's names; names that no rule knows are kept.
+        """Rename the keys of another project's state dict. Keys that no rule matches are kept.
 
-        Shapes agree as they are. A state dict that has this project's names already is not touched by the rules.
+        The shapes are the same in both. A state dict that has this project's names already is not changed.
         """
         return rename_keys(state_dict, self.keys or ())
 
 
 def rename_keys(state_dict: Mapping[str, Tensor], rules: KeyRules) -> dict[str, Tensor]:
-    """Apply every rule to every key, in the order given."""
+    """Apply every rule to every key, in the given order."""
     renamed = {}
     for key, tensor in state_dict.items():
         for pattern, replacement in rules:

@@ -1,4 +1,4 @@
-"""Arithmetic in the dtype that tensors have, whatever surrounds it."""
+"""Arithmetic in the tensors' own dtype, even inside a caller's autocast."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import torch
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """A block in which a caller's autocast does not reach the operations on ``device``."""
+    """Disable a caller's autocast for operations on ``device`` within the block."""
     return torch.autocast(device.type, enabled=False)

@@ -20,8 +20,8 @@ HIDDEN = 4096
 class C3D(Classifier):
     """Video classifier. Tran, Bourdev, Fergus, Torresani and Paluri, arXiv:1412.0767, figure 3.
 
-    VGG in three dimensions: 3×3×3 convolutions, and maxima of 2×2×2. The first keeps all frames, so that they do not
-    merge too early.
+    VGG in three dimensions: 3×3×3 convolutions and max pooling of 2×2×2. The first pooling keeps all frames, so that
+    they are not merged too early.
 
     ======= =============== ==========
     stage   output          parameters
@@ -38,13 +38,13 @@ class C3D(Classifier):
     ======= =============== ==========
 
     Args:
-        classes: logits, 487 for Sports-1M.
-        in_channels: of the frames.
-        width: channels of the first stage; fc6 and fc7 scale with it too.
-        size: side of the frames. fc6 sees all of the last map, 4×4 for 112 and 2×2 for 32.
-        frames: of a clip. With fewer than 16, the last maxima, where a single frame is left, are over space alone.
-        norm: see :func:`.make_norm`; None is the paper's.
-        dropout: probability after fc6 and fc7.
+        classes: Number of logits, 487 for Sports-1M.
+        in_channels: Of the frames.
+        width: Channels of the first stage; fc6 and fc7 scale with it too.
+        size: Side of the frames, in pixels. The input of fc6 is the whole last map: 4×4 for 112 pixels and 2×2 for 32.
+        frames: Frames of a clip. With fewer than 16, the last poolings, which get a single frame, pool over space only.
+        norm: The norm, see :func:`.make_norm`; None is the paper's.
+        dropout: Dropout probability after fc6 and fc7.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class C3D(Classifier):
                 in_channels = channels
             merged = 2 if stage > 1 and frames > 1 else 1
             frames //= merged
-            # The authors' code pads the last maximum, which makes 4×4 of 7×7.
+            # The authors' code pads the last pooling, which turns 7×7 into 4×4.
             padding = (0, 1, 1) if stage == len(STAGES) else 0
             layers["pool"] = nn.MaxPool3d((merged, 2, 2), padding=padding)
             self.features.add_module(f"stage{stage}", nn.Sequential(layers))

@@ -1,4 +1,4 @@
-"""A low-pass filter on an image's colour, which photographs have at about half the resolution of their brightness."""
+"""A low-pass filter for the colour of images, as photographs have colour at about half the resolution of brightness."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from torch import Tensor, nn
 
 from .autocast import without_autocast
 
-#: Weights of red, green and blue in brightness: BT.601's, which JPEG has too.
+#: Weights of red, green and blue in the brightness, from BT.601. JPEG uses them too.
 LUMA = (0.299, 0.587, 0.114)
 TAPS = 7
 
 
 def low_pass(cutoff: float) -> Tensor:
-    """A sinc in a Hamming window: float64 [TAPS], which add up to 1. scipy.signal.firwin's default.
+    """Compute a sinc in a Hamming window, float64 [TAPS], with a sum of 1. It equals scipy.signal.firwin's default.
 
     Args:
-        cutoff: where the gain is about a half, as a share of the highest frequency that pixels can hold, in (0, 1).
+        cutoff: The frequency at which the gain is about one half, as a fraction of the highest frequency of pixels,
+            in (0, 1).
     """
     place = torch.arange(TAPS, dtype=torch.float64) - TAPS // 2
     window = 0.54 + 0.46 * torch.cos(2 * math.pi * place / (TAPS - 1))
@@ -28,17 +29,18 @@ def low_pass(cutoff: float) -> Tensor:
 
 
 class ChromaLowPass(nn.Module):
-    """Leaves an image's brightness as it is and smooths its colour, along rows and along columns.
+    """Keeps the brightness of an image and smooths its colour, along rows and columns.
 
-    Of x with brightness y = 0.299 R + 0.587 G + 0.114 B it makes y + h ∗ (x − y), where h is :func:`low_pass`. A filter
-    is linear, so that is one 7×7 convolution from colours to colours, with nothing to learn. The image is mirrored at
+    For x with brightness y = 0.299 R + 0.587 G + 0.114 B, the output is y + h ∗ (x − y), where h is :func:`low_pass`.
+    This is linear, so it is one 7×7 convolution from colours to colours, with fixed weights. The image is mirrored at
     its borders.
 
-    Cameras' sensors and JPEG's 4:2:0 keep colour at half the resolution. A discriminator hardly sees that a generator
-    does not, as fine colour has next to no power beside brightness; Inception's features do see it.
+    Camera sensors and JPEG's 4:2:0 store colour at half the resolution. A generator does not. The discriminator
+    hardly notices the difference, because fine colour has almost no power compared with brightness, but Inception's
+    features do.
 
     Args:
-        cutoff: of the filter. 0.7 is what the spectra of CelebA at 64×64 say (docs/training.md).
+        cutoff: Cutoff of the filter. The spectra of CelebA at 64×64 suggest 0.7 (docs/training-log.md).
     """
 
     kernel: Tensor

@@ -1,18 +1,18 @@
-"""What every classifier here has in common: features, a pooling to one vector, and a classifier of it."""
+"""The common structure of all classifiers: features, pooling to one vector, and a classifier of that vector."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-#: Up to this side, in pixels, a network laid out for photographs of 224 would have no positions left after its first
-#: strides. Networks with ``size`` at most this take small strides at first; each docstring says which.
+#: Maximum side of small images, in pixels. After the first strides of a network for 224 pixels, no positions would be
+#: left of them. With a ``size`` up to this, networks begin with smaller strides, which each docstring gives.
 SMALL = 96
 
 
 class Classifier(nn.Module):
-    """``features`` → ``pool`` → ``classifier``, as three children that can be used apart.
+    """``features`` → ``pool`` → ``classifier``, as three children that can also be used separately.
 
-    ``features`` keeps positions, ``pool`` leaves one vector an input, ``classifier`` turns it into logits.
+    ``features`` keeps positions, ``pool`` reduces them to one vector per input, and ``classifier`` computes logits.
     """
 
     features: nn.Module
@@ -20,7 +20,7 @@ class Classifier(nn.Module):
     classifier: nn.Module
 
     def embed(self, x: Tensor) -> Tensor:
-        """What the classifier sees: float [B, in_channels, ...] → [B, D]."""
+        """Compute the input of the classifier: float [B, in_channels, ...] → [B, D]."""
         vectors: Tensor = self.pool(self.features(x))
         return vectors
 
@@ -31,8 +31,8 @@ class Classifier(nn.Module):
 
 
 def scaled(channels: int, width: int, base: int, *, multiple: int = 1) -> int:
-    """``channels`` of a network whose first layer has ``base`` of them, for one that has ``width`` instead.
+    """Scale ``channels`` of a network whose first layer has ``base`` channels to one that has ``width``.
 
-    Rounded to the nearest ``multiple`` (of groups, say), which is also the least.
+    The result is rounded to the nearest ``multiple`` (for example, the number of groups), and is at least that.
     """
     return max(round(channels * width / base / multiple), 1) * multiple

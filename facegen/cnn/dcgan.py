@@ -15,7 +15,7 @@ from .layers import ConvNormAct, Norm, WeightNorm, normalise_weight
 
 
 def doublings(size: int) -> int:
-    """How often 4×4 doubles to reach ``size``; ValueError unless it is a power of two from 8 to 1,024."""
+    """Return how often 4×4 doubles to reach ``size``. ValueError unless it is a power of two from 8 to 1,024."""
     steps = log2(size / 4)
     if not 8 <= size <= 1024 or steps != int(steps):
         raise ValueError(f"images of {size}×{size} cannot be built by doubling 4×4: use 8, 16, 32, 64, 128, …")
@@ -25,9 +25,9 @@ def doublings(size: int) -> int:
 class DCGANGenerator(nn.Module):
     """DCGAN's generator. Radford, Metz and Chintala, arXiv:1511.06434, figure 1 and section 3.
 
-    A transposed 4×4 convolution projects the latent to 4×4, then each block doubles the size and halves the
-    channels; BatchNorm and ReLU everywhere but in the last layer, which has neither norm nor bias and ends in tanh.
-    At 64×64 with width 64 (the authors' code; figure 1 draws width 128):
+    A transposed 4×4 convolution projects the latent to 4×4. Each block then doubles the size and halves the channels.
+    BatchNorm and ReLU follow every layer except the last one, which has neither norm nor bias and ends in tanh. At
+    64×64 with width 64 (the authors' code; figure 1 draws width 128):
 
     ======= ================= ============
     layer   output            parameters
@@ -41,10 +41,10 @@ class DCGANGenerator(nn.Module):
     ======= ================= ============
 
     Args:
-        latent_dim: entries of a latent.
-        channels: of the images.
-        width: channels before the last layer; they double towards the latent.
-        size: side of the images, a power of two.
+        latent_dim: Entries of a latent.
+        channels: Channels of the images.
+        width: Channels before the last layer; they double towards the latent.
+        size: Side of the images, in pixels, a power of two.
     """
 
     def __init__(self, *, latent_dim: int = 100, channels: int = 3, width: int = 64, size: int = 64) -> None:
@@ -68,8 +68,8 @@ class DCGANGenerator(nn.Module):
 class DCGANDiscriminator(Classifier):
     """DCGAN's discriminator. Radford, Metz and Chintala, arXiv:1511.06434, section 3.
 
-    Each block halves the size and doubles the channels; LeakyReLU(0.2) everywhere, BatchNorm everywhere but in the
-    first and last layers. The paper's sigmoid belongs to the loss here. At 64×64 with width 64:
+    Each block halves the size and doubles the channels. LeakyReLU(0.2) follows every block, and BatchNorm every layer
+    but the first and the last. The paper's sigmoid is part of the loss here. At 64×64 with width 64:
 
     ======= ================= ============
     layer   output            parameters
@@ -83,12 +83,12 @@ class DCGANDiscriminator(Classifier):
     ======= ================= ============
 
     Args:
-        classes: logits, 1 for real against generated.
-        in_channels: of the images, which are in [−1, 1].
-        width: channels after the first block; they double from block to block.
-        size: side of the images, a power of two.
-        norm: see :func:`.make_norm`; of all blocks but the first.
-        weight_norm: of every layer, see :func:`.normalise_weight`; the published network has none.
+        classes: Number of logits, 1 for real against generated.
+        in_channels: Channels of the images, which are in [−1, 1].
+        width: Channels after the first block; they double from block to block.
+        size: Side of the images, in pixels, a power of two.
+        norm: The norm, see :func:`.make_norm`; of all blocks but the first.
+        weight_norm: The weight norm of every layer, see :func:`.normalise_weight`; the published network has none.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class DCGANDiscriminator(Classifier):
             DownBlock(in_channels, widths[0], norm=None, weight_norm=weight_norm),
             *(DownBlock(before, after, norm=norm, weight_norm=weight_norm) for before, after in pairwise(widths)),
         )
-        # The paper's last 4×4 filter is as large as the map, which makes it a linear layer of all positions.
+        # The paper's last 4×4 filter is as large as the map, so it is a linear layer over all positions.
         self.pool = nn.Flatten()
         self.classifier = nn.Linear(widths[-1] * 4 * 4, classes, bias=False)
         init_normal_(self)

@@ -1,4 +1,4 @@
-"""DenseNet: every layer sees the maps of all layers before it. Huang et al., arXiv:1608.06993."""
+"""DenseNet: the input of a layer is the maps of all earlier layers. Huang et al., arXiv:1608.06993."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .initialisers import init_he_
 from .layers import Norm
 from .pooling import GlobalPool
 
-#: Channels after the stem, and those that each layer adds; 96 and 48 in DenseNet-161, the same proportion.
+#: Channels after the stem, and channels that each layer adds. DenseNet-161 has 96 and 48, in the same proportion.
 STEM, GROWTH = 64, 32
 
 
 class DenseNet(Classifier):
-    """Dense blocks whose layers each add ``width/2`` channels, with transitions that halve channels and size.
+    """Dense blocks, each of whose layers adds ``width/2`` channels, and transitions that halve channels and size.
 
     Huang et al., arXiv:1608.06993, table 1. The networks for ImageNet and their parameters:
 
@@ -41,12 +41,12 @@ class DenseNet(Classifier):
     =========== ====== ============ ============ ============ ============
 
     Args:
-        layers: of each dense block.
-        classes: logits.
-        in_channels: of the images.
-        width: channels after the stem, which is twice the growth.
-        size: side of the images. Up to 96 pixels, the stem is one 3×3 at stride 1 and no pooling follows it.
-        norm: see :func:`.make_norm`.
+        layers: Number of layers of each dense block.
+        classes: Number of logits.
+        in_channels: Channels of the images.
+        width: Channels after the stem, twice the growth.
+        size: Side of the images, in pixels. Up to 96 pixels, the stem is one 3×3 at stride 1 and no pooling follows it.
+        norm: The norm, see :func:`.make_norm`.
     """
 
     def __init__(
@@ -77,8 +77,8 @@ class DenseNet(Classifier):
         init_he_(self)
 
 
-#: From torchvision, which numbers blocks, and the norms and convolutions of each layer, through. The files that it
-#: downloads spell norm1 as norm.1 and so on.
+#: Rules for torchvision, which numbers all blocks, and all norms and convolutions of a layer. The files that it
+#: downloads write norm1 as norm.1 and so on.
 KEYS = (
     (r"^features\.(conv|norm)0\.", r"features.stem.\1."),
     (r"^features\.norm5\.", "features.postact.norm."),

@@ -1,8 +1,8 @@
-"""DINOv2's vision transformer: images as sequences of patches, with a class token that stands for the whole.
+"""DINOv2's vision transformer: an image is a sequence of patches and a class token that represents the whole.
 
 Oquab et al., "DINOv2: Learning Robust Visual Features without Supervision" (arXiv:2304.07193); Dosovitskiy et al., "An
-Image is Worth 16x16 Words" (arXiv:2010.11929). Names of layers and tensors are those of the published files
-(https://github.com/facebookresearch/dinov2), so that their state dicts load as they are.
+Image is Worth 16x16 Words" (arXiv:2010.11929). Layers and tensors have the names of the published files
+(https://github.com/facebookresearch/dinov2), so that their state dicts load unchanged.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 PATCH = 14  # pixels
-#: The published networks were trained in the end on 37×37 patches: images of 518×518.
+#: Side of the position grid, in patches. The last training phase of the published networks used images of 518×518.
 GRID = 37
-#: Added to the number of patches before the scale is computed, as DINO's code does; the published features have it.
+#: Added to the number of patches before the scale is computed, as in DINO's code. The published features include it.
 _OFFSET = 0.1
 _EPS = 1e-6
 
 
 class PatchEmbedding(nn.Module):
-    """Every patch of ``PATCH`` × ``PATCH`` pixels by one linear map: [n, 3, H, W] → [n, patches, dim], row by row."""
+    """One linear map of every patch of ``PATCH`` × ``PATCH`` pixels: [n, 3, H, W] → [n, patches, dim], row by row."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear maps with a GELU between them, four times as wide inside."""
+    """Two linear maps with a GELU between them. The hidden layer is four times as wide."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class LayerScale(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP; each normalised before, scaled after, and added to what came in."""
+    """Attention, then an MLP. Each has a norm before it and a scale after it, and is added to its input."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -86,19 +86,19 @@ class Block(nn.Module):
 
 
 class VisionTransformer(nn.Module):
-    """From images to the class token after the last norm, float32 [n, dim].
+    """Maps images to the class token after the last norm, float32 [n, dim].
 
     Args:
-        dim: of a token; a multiple of ``heads``.
-        depth: how many blocks.
-        heads: of the attention.
+        dim: Size of a token, a multiple of ``heads``.
+        depth: Number of blocks.
+        heads: Number of attention heads.
     """
 
     def __init__(self, dim: int, depth: int, heads: int) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + GRID * GRID, dim))
-        self.mask_token = nn.Parameter(torch.zeros(1, dim))  # stood for hidden patches in training; of no use now
+        self.mask_token = nn.Parameter(torch.zeros(1, dim))  # replaced hidden patches in training; unused here
         self.patch_embed = PatchEmbedding(dim)
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=_EPS)
@@ -113,10 +113,10 @@ class VisionTransformer(nn.Module):
         return self.norm(tokens)[:, 0]
 
     def positions(self, rows: int, columns: int) -> Tensor:
-        """What is added to the class token and to rows × columns patches, [1, 1 + rows·columns, dim].
+        """Return the position embeddings of the class token and rows × columns patches, [1, 1 + rows·columns, dim].
 
-        The learned grid is resized bicubically. The scale is (rows + 0.1)/37, not rows/37: that once kept rounding from
-        losing a patch, and moves every position a little, as in all published features.
+        The learned grid is resized bicubically. The scale is (rows + 0.1)/37 and not rows/37. The 0.1 once prevented
+        a rounding error from losing a patch. It shifts every position a little, as in all published features.
         """
         if rows == columns == GRID:
             return self.pos_embed
@@ -127,5 +127,5 @@ class VisionTransformer(nn.Module):
 
 
 def vit_large() -> VisionTransformer:
-    """ViT-L/14: 304 million parameters, tokens of 1,024."""
+    """Build ViT-L/14: 304 million parameters, tokens of size 1,024."""
     return VisionTransformer(dim=1024, depth=24, heads=16)

@@ -31,16 +31,16 @@ STAGES = (
 )
 STEM, FEATURES = 32, 1280
 
-#: TensorFlow's default, with which the published weights were trained (torch's is 1e-5).
+#: TensorFlow's default epsilon, which the published weights were trained with (torch's is 1e-5).
 _batch_norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
 
 class StridedConv(ConvNormAct):
-    """A stride-2 convolution padded as TensorFlow's ``"SAME"``, its norm and ReLU6.
+    """A stride-2 convolution with the padding of TensorFlow's ``"SAME"``, a norm and ReLU6.
 
-    The output is ⌈size/2⌉, and an odd pixel of padding goes right and below. On an even size that differs from
-    symmetric padding by a shift, so weights trained with the one lose accuracy under the other.
-    [B, C, H, W] → [B, K, ⌈H/2⌉, ⌈W/2⌉].
+    The output size is ⌈size/2⌉. An odd pixel of padding goes to the right and the bottom. For even sizes this is a
+    shift against symmetric padding, so weights that were trained with one lose accuracy with the other. [B, C, H, W]
+    → [B, K, ⌈H/2⌉, ⌈W/2⌉].
     """
 
     def __init__(
@@ -64,9 +64,10 @@ class StridedConv(ConvNormAct):
 
 
 class EfficientNetLite0(Classifier):
-    """Inverted residuals without the parts that quantise badly. Tan and Le, arXiv:1905.11946, table 1.
+    """EfficientNet-Lite0: inverted residuals without the parts that quantise badly.
 
-    The published weights were trained on ImageNet at 224×224, RGB pixels scaled to ``(x − 127)/128``.
+    Tan and Le, arXiv:1905.11946, table 1. The published weights were trained on ImageNet at 224×224, RGB pixels
+    scaled to ``(x − 127)/128``.
 
     ======== ========================================= ============ ==========
     stage    block, repeats                            output       parameters
@@ -85,12 +86,12 @@ class EfficientNetLite0(Classifier):
     ======== ========================================= ============ ==========
 
     Args:
-        classes: logits.
-        in_channels: of the images.
-        width: channels after the stem.
-        size: side of the images. Up to 96 pixels, the stem and the first strided stage keep their size.
-        norm: see :func:`.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
-        dropout: probability before the classifier.
+        classes: Number of logits.
+        in_channels: Channels of the images.
+        width: Channels after the stem.
+        size: Side of the images, in pixels. Up to 96 pixels, the stem and the first strided stage keep their size.
+        norm: The norm, see :func:`.make_norm`; the published weights need BatchNorm with an epsilon of 1e-3.
+        dropout: Dropout probability before the classifier.
     """
 
     def __init__(
@@ -137,7 +138,7 @@ def _blocks(
 
 
 def _key_rules() -> Iterator[tuple[str, str]]:
-    """From ``efficientnet_lite_pytorch``, which numbers its blocks through and its norms within a block."""
+    """Return rules for ``efficientnet_lite_pytorch``, which numbers all blocks, and the norms within a block."""
     yield r"^_conv_stem\.", "features.stem.conv."
     yield r"^_bn0\.", "features.stem.norm."
     yield r"^_conv_head\.", "features.head.conv."

@@ -1,4 +1,4 @@
-"""What is looked at inside a network: the features of its stages, and a random mixing of them."""
+"""Features inside a network: the outputs of its stages, and a random mixing of them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 
 class FeatureTaps(nn.Module):
-    """The outputs of some stages of a network that runs its stages one after the other.
+    """The outputs of some stages of a network that runs its children in order.
 
-    Stages after the last that is asked for are not run.
+    Stages behind the last requested one are not run.
 
     Args:
-        network: its children are the stages.
-        names: of children, in their order.
+        network: A network whose children are the stages.
+        names: Names of children, in their order.
 
     Raises:
-        ValueError: a name that no child has; the message tells the nearest.
+        ValueError: No child has one of the names. The message suggests the nearest.
     """
 
     def __init__(self, network: nn.Sequential, names: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ class FeatureTaps(nn.Module):
         self.stages = network[: last + 1]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """[B, C, H, W] → each tap's [B, K, H', W'], in the order of the stages."""
+        """Compute the output of each requested stage, [B, K, H', W'], from [B, C, H, W]."""
         features = []
         for name, stage in self.stages.named_children():
             x = stage(x)
@@ -47,25 +47,26 @@ class FeatureTaps(nn.Module):
 
 
 class RandomMixing(nn.Module):
-    """Features of several scales, mixed across channels and then across scales by fixed random weights.
+    """Mixes features of several scales, first across channels and then across scales, by fixed random weights.
 
     Sauer et al., Projected GANs Converge Faster, arXiv:2111.01007, section 3.2 (CCM and CSM): 1×1 convolutions with
-    He's normal weights, and from the deepest scale up, each result is doubled in size and added to the next scale's
-    features. A discriminator that sees features as they are attends to the few channels in which real and generated
-    images differ most; through the mixing it sees all of them. Each result is divided by its scale, a number that
-    :meth:`calibrate` finds.
+    He's normal weights mix channels. From the deepest scale up, each result is doubled in size and added to the
+    features of the next scale. A discriminator of unmixed features attends to the few channels in which real and
+    generated images differ most. The mixing makes it use all of them. Each result is divided by its scale, a number
+    that :meth:`calibrate` measures.
 
-    There is nothing to learn. The weights follow from the seed and are not saved; the scales are.
+    Nothing is trained. The weights follow from the seed and are not saved. The scales are saved.
 
     Args:
-        channels: of each scale's features, the shallowest first; each scale is half as large as the one before.
-        mixed: channels that each scale's features are mixed to.
-        outputs: channels of each result; each scale's is the scale before's ``mixed``.
-        seed: of the weights; torch's own random numbers are left alone.
-        dtype: of the weights and of the features.
+        channels: Channels of the features of each scale, the shallowest first. Each scale is half as large as the one
+            before.
+        mixed: Channels of each scale after mixing.
+        outputs: Channels of each result. They must equal ``mixed`` of the scale before.
+        seed: Seed of the weights. The state of torch's random generator does not change.
+        dtype: Dtype of the weights and of the features.
 
     Raises:
-        ValueError: results that do not fit the scale that they are added to.
+        ValueError: A result does not fit the scale that it is added to.
     """
 
     scales: Tensor
@@ -91,12 +92,12 @@ class RandomMixing(nn.Module):
         self.register_buffer("scales", torch.ones(self._count))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Each scale's [B, C, H, W] → [B, K, 2H, 2W], which can be differentiated in the features."""
+        """Mix the features [B, C, H, W] of each scale to [B, K, 2H, 2W]. Gradients flow to the features."""
         return self._mix(features, self.scales)
 
     @torch.no_grad()
     def calibrate(self, features: Sequence[Tensor]) -> None:
-        """Make the root mean square of each result 1 on these features."""
+        """Set the scales so that each result has a root mean square of 1 on these features."""
         plain = self._mix(features, torch.ones_like(self.scales))
         self.scales.copy_(torch.stack([mixed.float().square().mean().sqrt().clamp_min(1e-6) for mixed in plain]))
 
@@ -106,7 +107,8 @@ class RandomMixing(nn.Module):
             mixed = F.conv2d(features[level], self.get_buffer(f"across_channels{level}"))
             if results:
                 mixed = mixed + results[-1] * scales[level + 1].to(mixed.dtype)
-            # The paper doubles the size first: 1×1 convolutions commute with it, and this is a quarter of the work.
+            # The paper doubles the size first. 1×1 convolutions commute with that, and this order is a quarter of the
+            # work.
             weight = self.get_buffer(f"across_scales{level}")
             mixed = F.conv2d(mixed, weight / scales[level].to(weight.dtype))
             results.append(F.interpolate(mixed, scale_factor=2, mode="bilinear", align_corners=False))

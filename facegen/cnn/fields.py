@@ -1,4 +1,4 @@
-"""Which part of the input each unit of a network sees, followed call by call through one run of it."""
+"""Receptive fields: the part of the input that each unit of a network depends on, traced through one forward pass."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from .shapes import (
     transposed_output_shape,
 )
 
-#: One entry a dimension: both sides' padding where they agree, else (before, after).
+#: Padding per dimension: one number if both sides are equal, else (before, after).
 Padding = tuple[int | tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What the positions along dimension ``dim`` of a tensor see of one axis of the input.
+    """The receptive field along one axis of the input of the positions in dimension ``dim`` of a tensor.
 
-    ``field`` is that of position 0, and ``end`` is where all of them together end. A stride of 0: each sees it all.
+    ``field`` is the field of position 0, and ``end`` is where the union of all fields ends. A stride of 0 means that
+    every position depends on the whole axis.
     """
 
     dim: int
@@ -37,16 +38,16 @@ class Axis:
     field: ReceptiveField
 
     def through(self, window: Window, positions: int) -> Axis:
-        """After a convolution or pooling that puts out so many positions."""
+        """Return the axis after a convolution or pooling with ``positions`` outputs."""
         field = self.field.through(window.kernel, stride=window.stride, padding=window.before, dilation=window.dilation)
         return Axis(self.dim, field.start + field.size + (positions - 1) * field.stride, field)
 
     def whole(self) -> Axis:
-        """Where every unit depends on all positions."""
+        """Return the axis after an operation in which every unit depends on all positions."""
         return replace(self, field=replace(self.field, size=self.end - self.field.start, stride=0))
 
     def union(self, other: Axis) -> Axis:
-        """Of a unit that depends on one unit of each: a sum or concatenation of branches."""
+        """Return the axis of units that depend on one unit of each branch: a sum or concatenation."""
         one, two = self.field, other.field
         start, stop = min(one.start, two.start), max(one.start + one.size, two.start + two.size)
         field = ReceptiveField(stop - start, max(one.stride, two.stride), start)
@@ -55,7 +56,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Window:
-    """A convolution's or pooling's window along one dimension; ``before`` and ``after`` are its zero padding."""
+    """The window of a convolution or pooling along one dimension. ``before`` and ``after`` are its zero padding."""
 
     kernel: int
     stride: int = 1
@@ -66,7 +67,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Operation:
-    """What a layer computed: its windows as a table shows them, and its multiply-adds for one input."""
+    """The operation of a layer: its windows, as a table shows them, and its multiply-adds for one input."""
 
     kernel: tuple[int, ...] | None = None
     stride: tuple[int, ...] | None = None
@@ -78,7 +79,7 @@ _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "gro
 _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
 _MAX_POOL = ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")
 _AVERAGE_POOL = ("input", "kernel_size", "stride", "padding", "ceil_mode")
-#: The functions that move or weigh positions, and their parameters in order.
+#: Functions that combine or move positions, with their parameters in order.
 _SIGNATURES: dict[str, tuple[str, ...]] = {
     **{f"conv{dims}d": _CONVOLUTION for dims in (1, 2, 3)},
     **{f"conv_transpose{dims}d": _TRANSPOSED for dims in (1, 2, 3)},
@@ -92,12 +93,12 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
 
 
 class FieldTracer(TorchFunctionMode):
-    """While active, follows the receptive field of every tensor computed from ``x``.
+    """Traces, while active, the receptive field of every tensor that is computed from ``x``.
 
-    Convolutions, poolings, padding, transpositions, flattening, sums and concatenations are known. Whatever else keeps
-    a dimension's size is taken to act position by position, and whatever changes it to see all positions: an upper
-    bound for transposed convolutions and interpolation. Tokens [B, L] and maps [B, C, ...] have positions; vectors
-    [B, D] have none, and neither has what is computed from them.
+    It knows convolutions, poolings, padding, transpositions, flattening, sums and concatenations. Any other operation
+    that keeps a dimension's size is assumed to act on each position separately. One that changes the size is assumed
+    to depend on all positions, which is an upper bound for transposed convolutions and interpolation. Tokens [B, L]
+    and maps [B, C, ...] have positions. Vectors [B, D] have none, nor has anything computed from them.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -105,12 +106,12 @@ class FieldTracer(TorchFunctionMode):
         first = 2 if x.is_floating_point() else 1
         self._axes: dict[int, list[Axis]] = {}
         self._padded: dict[int, list[tuple[int, int]]] = {}
-        self._alive: list[Tensor] = []  # an id is a tensor's own only while it lives
+        self._alive: list[Tensor] = []  # keeps tensors alive, because an id is unique only while its tensor lives
         self._remember(x, [Axis(dim, x.shape[dim], ReceptiveField()) for dim in range(first, x.ndim)])
         self.operation = Operation()
 
     def field(self, tensor: Tensor) -> tuple[int, ...]:
-        """The receptive field, one size an axis of the input; empty for what sees no positions."""
+        """Return the receptive field: its size along each axis of the input. Empty for a tensor without positions."""
         return tuple(axis.field.size for axis in self._axes.get(id(tensor), ()))
 
     def __torch_function__(
@@ -119,7 +120,7 @@ class FieldTracer(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         call = {**dict(zip(_SIGNATURES.get(name, ()), args, strict=False)), **kwargs}
-        # Before the call, for torch would say less of a window that does not fit.
+        # Checked before the call, because torch's message on a window that does not fit says less.
         windows = self._windows(name, call) if name in _SIGNATURES else None
         if name == "linear" and call["input"].shape[-1] != call["weight"].shape[1]:
             raise ValueError(f"a linear layer of {call['weight'].shape[1]:,} values gets {call['input'].shape[-1]:,}")
@@ -136,7 +137,7 @@ class FieldTracer(TorchFunctionMode):
         self._alive.append(tensor)
 
     def _windows(self, name: str, call: dict[str, Any]) -> list[Window] | None:
-        """Those of a convolution or pooling; ValueError with the arithmetic where one does not fit."""
+        """Return the windows of a convolution or pooling. ValueError, with the arithmetic, if one does not fit."""
         if not name.startswith(("conv", "max_pool", "avg_pool")):
             return None
         dims = int(name[-2])
@@ -168,7 +169,7 @@ class FieldTracer(TorchFunctionMode):
     def _carried(
         self, name: str, call: dict[str, Any], windows: list[Window] | None, x: Tensor, out: Tensor
     ) -> list[Axis]:
-        """The axes of ``x`` as ``out`` sees them."""
+        """Return the axes of ``x`` from the positions of ``out``."""
         axes = self._axes[id(x)]
         if name.startswith("adaptive"):
             windows = _adaptive_windows(x.shape, out.shape, int(name[-2]))
@@ -195,14 +196,14 @@ class FieldTracer(TorchFunctionMode):
         return moved
 
     def _note(self, name: str, call: dict[str, Any], windows: list[Window] | None, out: Tensor) -> None:
-        """Keep what a layer table shows of this call."""
+        """Record what a layer table shows of this call."""
         if name == "pad":
             pad = call["pad"]
             self._padded[id(out)] = [(pad[index], pad[index + 1]) for index in range(len(pad) - 2, -2, -2)]
         elif name == "linear":
             self.operation = Operation(macs=call["weight"].numel() * prod(out.shape[1:-1]))
         elif windows is not None:
-            # Zeros that a layer pads with beforehand, as TensorFlow's networks need it, are its padding too.
+            # Zeros that were padded before the layer, as in TensorFlow's networks, count as its padding.
             extra = self._padded.get(id(call["input"]), [])
             extra = [(0, 0)] * (len(windows) - len(extra)) + extra
             sides = [
@@ -212,7 +213,7 @@ class FieldTracer(TorchFunctionMode):
             kernel = tuple(window.kernel for window in windows)
             macs = 0
             if "weight" in call:
-                # A transposed convolution is applied once for each position of its input.
+                # A transposed convolution uses its weights once per position of its input.
                 places = (call["input"] if name.startswith("conv_transpose") else out).shape[2:]
                 groups = call.get("groups", 1)
                 macs = convolution_macs(call["input"].shape[1], out.shape[1], kernel, places, groups=groups)
@@ -229,18 +230,18 @@ def _union(left: list[Axis], right: list[Axis]) -> list[Axis]:
 
 
 def _each(value: Size, dims: int) -> tuple[int, ...]:
-    # torch takes a sequence of one number for all dimensions too.
+    # torch also accepts a sequence of one number for all dimensions.
     return per_dimension(value if isinstance(value, int) or len(value) > 1 else value[0], dims)
 
 
 def _adaptive_windows(before: Sequence[int], after: Sequence[int], dims: int) -> list[Window] | None:
-    """Adaptive pooling's windows where they are all alike."""
+    """Return the windows of adaptive pooling if all of them have the same size."""
     pairs = list(zip(before[-dims:], after[-dims:], strict=True))
     return None if any(size % left for size, left in pairs) else [Window(size // n, size // n) for size, n in pairs]
 
 
 def _order(name: str, call: dict[str, Any], ndim: int) -> list[int]:
-    """Which dimension of the input each dimension of the output is."""
+    """Return, for each dimension of the output, the corresponding dimension of the input."""
     if name == "permute":
         return [dim % ndim for dim in call["dims"]]
     order = list(range(ndim))
@@ -250,7 +251,7 @@ def _order(name: str, call: dict[str, Any], ndim: int) -> list[int]:
 
 
 def _kept(axis: Axis, before: Sequence[int], after: Sequence[int], *, mixed: int | None) -> Axis:
-    """``axis`` behind a call that keeps its positions if the shape up to its dimension, or from it on, is the same."""
+    """Return ``axis`` after a call that keeps its positions: the shape before or after its dimension is unchanged."""
     if axis.dim != mixed:
         if before[: axis.dim + 1] == after[: axis.dim + 1]:
             return axis

@@ -1,4 +1,4 @@
-"""Networks that are looked through and never trained: what Projected GAN's discriminators see (arXiv:2111.01007)."""
+"""Frozen networks, whose features are the input of Projected GAN's discriminators (arXiv:2111.01007)."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from .autocast import without_autocast
 from .efficientnet_lite import StridedConv
 from .fuse import fuse
 
-#: Where the activations end that a frozen convolution applies itself: min(max(x, 0), ceiling).
+#: Ceilings of the activations that a frozen convolution applies itself: min(max(x, 0), ceiling).
 CEILINGS: dict[type[nn.Module], float] = {nn.ReLU6: 6.0, nn.ReLU: math.inf}
 
 
 def freeze(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """A copy of ``network`` in eval mode that has nothing to train and nothing to save; gradients reach its input.
+    """Return a copy of ``network`` in eval mode without parameters to train or save. Gradients still reach its input.
 
-    BatchNorm is folded (:func:`.fuse`). Each ``nn.Conv2d`` becomes a :class:`FrozenConv2d`, which
-    takes in the ReLU or ReLU6 that follows it in an ``nn.Sequential`` (an ``nn.Identity`` is left there) and the
-    padding of a ``StridedConv``. Other layers, and a convolution that has hooks, is a subclass of torch's or pads with
-    anything but a number of zeros, keep their forward. All weights become buffers in ``dtype``, except that a
-    BatchNorm that could not be folded keeps its own: ``.to(device)`` moves them, but neither ``parameters()`` nor
-    ``state_dict()`` lists them, so that no optimizer, moving average or checkpoint sees them. ``train()`` changes
-    nothing.
+    BatchNorm is folded (:func:`.fuse`). Each ``nn.Conv2d`` becomes a :class:`FrozenConv2d`, which includes the ReLU
+    or ReLU6 that follows it in an ``nn.Sequential`` (an ``nn.Identity`` takes its place) and the padding of a
+    ``StridedConv``. Other layers keep their forward. So does a convolution that has hooks, is a subclass of torch's,
+    or does not pad with a number of zeros.
+
+    All weights become buffers in ``dtype``, except those of a BatchNorm that could not be folded. ``.to(device)``
+    moves them, but ``parameters()`` and ``state_dict()`` do not list them, so no optimizer, moving average or
+    checkpoint includes them. ``train()`` has no effect.
 
     Raises:
-        ValueError: a layer whose output is not fixed, or whose weights are not where buffers can take their place: a
-            BatchNorm without running statistics, a recurrent or a lazy layer.
+        ValueError: The output of a layer is not fixed, or its weights cannot be replaced by buffers: a BatchNorm
+            without running statistics, a recurrent layer or a lazy layer.
     """
     for name, layer in network.named_modules():
         batchwise = isinstance(layer, _BatchNorm) and layer.running_mean is None
@@ -59,7 +60,10 @@ def freeze(network: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
 def _frozen(
     layer: nn.Module, dtype: torch.dtype, shared: set[nn.Module | None], done: dict[nn.Module, nn.Module]
 ) -> nn.Module:
-    """What stands in for ``layer``: the same at all places where it is registered, of which ``done`` keeps account."""
+    """Return the replacement of ``layer``.
+
+    ``done`` ensures that it is the same at all places where the layer is registered.
+    """
     if layer in done:
         return done[layer]
     if type(layer) is nn.Conv2d and not _hooked(layer) and layer.padding_mode == "zeros":
@@ -68,7 +72,7 @@ def _frozen(
     done[layer] = layer
     strided = layer.conv if type(layer) is StridedConv and not _hooked(layer) else None
     ordered = type(layer).forward in (nn.Sequential.forward, StridedConv.forward)
-    before: nn.Module | None = None  # what the next child is given the output of
+    before: nn.Module | None = None  # the layer whose output is the input of the next child
     for name, child in layer._modules.items():
         if child is None:
             continue
@@ -87,7 +91,7 @@ def _frozen(
 
 
 def _remove_parametrizations(layer: nn.Module) -> None:
-    """torch's own would take the weight from the layer that this one is a copy of as well: they share their class."""
+    """Remove parametrizations. torch's own function would also affect the original, which shares the class."""
     assert isinstance(layer.parametrizations, nn.ModuleDict)
     values = {name: getattr(layer, name).detach() for name in layer.parametrizations}
     plain = type_before_parametrizations(layer)
@@ -102,7 +106,7 @@ def _hooked(layer: nn.Module) -> bool:
 
 
 def _fix(layer: nn.Module, dtype: torch.dtype) -> None:
-    """Turns the parameters and buffers of ``layer`` (not its children's) into unsaved buffers, and fixes eval mode."""
+    """Turn the parameters and buffers of ``layer`` (not of its children) into unsaved buffers, and fix eval mode."""
     tensors = {**layer._parameters, **layer._buffers}
     layer._parameters.clear()
     for name, tensor in tensors.items():
@@ -117,31 +121,31 @@ def _fix(layer: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _stay(layer: nn.Module, mode: bool = True) -> nn.Module:
-    """A frozen layer's ``train``."""
+    """Do nothing: the ``train`` of a frozen layer."""
     return layer
 
 
 class FrozenConv2d(nn.Module):
-    """A convolution with fixed weights, its ReLU if it has one, and a quick way back to its input.
+    """A convolution with fixed weights, optionally with its ReLU, and with a fast gradient of its input.
 
-    [B, C, H, W] → [B, K, H', W'], computed in the weights' dtype, under autocast too, and in channels_last (but for
-    Apple GPUs); the gradient comes back in the input's dtype. It can be differentiated once, and not by torch.func
-    (torch raises). Each takes the quickest way there is:
+    [B, C, H, W] → [B, K, H', W'], computed in the weights' dtype (even under autocast) and in channels_last (except
+    on Apple GPUs). The gradient has the input's dtype. It can be differentiated once, and not by torch.func (torch
+    raises). The fastest known method is used for each case:
 
-    - the gradient of a depthwise convolution on a CPU is the forward convolution of the output's gradient, strides
-      filled up with zeros, with the turned kernel. oneDNN's own takes twice as long in bfloat16, and 20 to 50 times
-      as long where strided; only strided in float32 it is quicker, and used.
-    - a 1×1 convolution of few positions is a matrix product on a CPU, forward and back: oneDNN's convolution reorders
-      its weights at each call, which takes longer than the product.
-    - all else is torch's own.
+    - the gradient of a depthwise convolution on a CPU is a forward convolution of the output's gradient with the
+      flipped kernel; strides are filled with zeros. oneDNN's own gradient takes twice as long in bfloat16, and 20 to
+      50 times as long with a stride. In float32 with a stride it is faster, and is used.
+    - a 1×1 convolution of few positions on a CPU is a matrix product, forward and backward. oneDNN's convolution
+      reorders its weights at each call, which takes longer than the product.
+    - everything else is torch's own convolution.
 
-    oneDNN's clip makes a number of a NaN: on a CPU a ceiling hides NaNs of the input from what comes after.
+    oneDNN's clip turns NaN into a number. On a CPU a ceiling therefore hides NaNs in the input.
 
     Args:
-        conv: zero padding by a number of pixels. ValueError for another.
-        dtype: of the weights and the arithmetic.
-        ceiling: of the activation min(max(x, 0), ceiling) that follows, or None for no activation.
-        same: pad as TensorFlow's ``"SAME"`` does at stride 2 (see ``StridedConv``), not as ``conv`` says.
+        conv: A convolution with zero padding by a number of pixels. ValueError for other padding.
+        dtype: Dtype of the weights and the arithmetic.
+        ceiling: Ceiling of the activation min(max(x, 0), ceiling) that follows. None for no activation.
+        same: Pad as TensorFlow's ``"SAME"`` at stride 2 (see ``StridedConv``) and ignore the padding of ``conv``.
     """
 
     weight: Tensor
@@ -177,19 +181,19 @@ class FrozenConv2d(nn.Module):
         )
 
     def _shift(self, size: torch.Size) -> tuple[int, int]:
-        """Pixels by which the windows start later than ``padding`` says, on an input of ``size`` [.., H, W].
+        """Return by how many pixels the windows start later than ``padding`` says, for an input of ``size`` [.., H, W].
 
-        Of an even size, TensorFlow pads the start by one pixel less than the end.
+        For an even size, TensorFlow pads the start by one pixel less than the end.
         """
         height, width = (int(self.same and n % 2 == 0 and k > 1) for n, k in zip(size[2:], self.kernel, strict=True))
         return height, width
 
     def _shifted_weight(self, size: torch.Size) -> Tensor:
-        """The kernel with as many rows and columns of zeros before it."""
+        """Return the kernel with as many rows and columns of zeros in front."""
         weight = self.weight
         if weight.device.type == "mps":
-            # An Apple GPU's convolution is in channels_last where its weight is. Not contiguous(), to which a 1×1
-            # kernel is both.
+            # On an Apple GPU a convolution is in channels_last if its weight is. contiguous() would not help: a 1×1
+            # kernel is contiguous in both formats.
             weight = weight.to(memory_format=torch.contiguous_format)
         height, width = self._shift(size) if self.same else (0, 0)
         return F.pad(weight, (width, 0, height, 0)) if height or width else weight
@@ -215,7 +219,7 @@ class FrozenConv2d(nn.Module):
                     sides = [n + k - 1 - 2 * m for n, k, m in zip(size[2:], self.kernel, margin, strict=True)]
                     gradient = _zero_stuffed(gradient, sides, self.stride, self._shift(size))
                 return _onednn(gradient, self.turned, None, (1, 1), margin, (1, 1), self.groups)
-        # Of which no more than shape and layout are looked at.
+        # Only its shape and layout are used.
         x = torch.empty(size, dtype=gradient.dtype, device=gradient.device, memory_format=_layout(gradient))
         weight, geometry = self._shifted_weight(size), (self.stride, self.padding, self.dilation)
         backward = torch.ops.aten.convolution_backward
@@ -227,7 +231,7 @@ class FrozenConv2d(nn.Module):
 
 
 class _Convolution(torch.autograd.Function):
-    # With setup_context, which torch.func would want, each call takes 20 µs longer: EfficientNet has 50 convolutions.
+    # setup_context, which torch.func needs, would make each call 20 µs slower, and EfficientNet has 50 convolutions.
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FrozenConv2d) -> Tensor:
         with without_autocast(x.device):
@@ -248,19 +252,22 @@ class _Convolution(torch.autograd.Function):
 
 
 def _layout(x: Tensor) -> torch.memory_format:
-    """channels_last, but for Apple GPUs, whose operators did not all know it (pytorch/pytorch issue 175189)."""
+    """Return channels_last, or torch's default on Apple GPUs.
+
+    Not all of their operators support channels_last (pytorch/pytorch issue 175189).
+    """
     return torch.contiguous_format if x.device.type == "mps" else torch.channels_last
 
 
 def _is_onednn(x: Tensor) -> bool:
-    """Whether oneDNN computes with ``x``: on CPUs, in float32, and in bfloat16 where the CPU does."""
+    """Return whether oneDNN computes with ``x``: on CPUs in float32, and in bfloat16 if the CPU supports it."""
     if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _post(ceiling: float | None) -> tuple[str, list[float], str]:
-    """The activation in oneDNN's words, which applies it while the sums are in registers."""
+    """Return oneDNN's name of the activation, which it applies while the sums are in registers."""
     return ("none", [], "") if ceiling is None else ("hardtanh", [0.0, ceiling], "")
 
 
@@ -280,14 +287,14 @@ def _onednn(
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None, ceiling: float | None = None) -> Tensor:
-    """The 1×1 convolution with ``weight`` [K, C]."""
+    """Compute the 1×1 convolution with ``weight`` [K, C]."""
     y: Tensor = torch.ops.mkldnn._linear_pointwise(x.permute(0, 2, 3, 1), weight, bias, *_post(ceiling))
-    # As data, for autograd forbids working in place on what a Function returns as a view.
+    # As data, because autograd forbids in-place operations on a view that a Function returns.
     return y.permute(0, 3, 1, 2).data
 
 
 def _zero_stuffed(x: Tensor, sides: list[int], stride: tuple[int, ...], offset: tuple[int, ...]) -> Tensor:
-    """[B, C, *sides], zero but for the pixels of ``x``, ``stride`` apart from ``offset`` on."""
+    """Return [B, C, *sides] of zeros with the pixels of ``x`` placed ``stride`` apart, starting at ``offset``."""
     shape = (*x.shape[:2], *sides)
     stuffed = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last).zero_()
     rows, columns = (slice(o, o + (n - 1) * s + 1, s) for o, n, s in zip(offset, x.shape[2:], stride, strict=True))

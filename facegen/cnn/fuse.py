@@ -1,4 +1,4 @@
-"""Folding BatchNorm into the convolution before it: the same function at test time, with one layer less."""
+"""Folds BatchNorm into the convolution before it, which gives the same function at test time with one layer less."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-#: torch's own, of which it is known what their forward does with their weight.
+#: torch's own convolutions, because it is known how they use their weight.
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def fold_batch_norm(conv: _ConvNd, norm: _BatchNorm) -> _ConvNd:
-    """A convolution, transposed or not, equal to ``norm(conv(x))`` in eval mode.
+    """Return a convolution, transposed or not, that equals ``norm(conv(x))`` in eval mode.
 
     With running mean μ and variance σ², scale γ and shift β: W' = Wγ/√(σ²+ε), b' = (b − μ)γ/√(σ²+ε) + β (Ioffe and
-    Szegedy, arXiv:1502.03167, algorithm 2 line 11). Computed in float64, so that only the result is rounded. Of a
-    parametrized weight (spectral norm) the value is folded, and the parametrization is gone.
+    Szegedy, arXiv:1502.03167, algorithm 2 line 11). This is computed in float64, so that only the result is rounded.
+    If the weight is parametrized (spectral norm), its value is folded and the parametrization is dropped.
 
     Raises:
-        ValueError: training mode, where the statistics are the batch's and nothing can be folded; a norm without
-            running statistics; or layers that are not a convolution and a BatchNorm.
+        ValueError: The layers are in training mode, where the statistics are those of the batch; the norm has no
+            running statistics; or the layers are not a convolution and a BatchNorm.
     """
     if type_before_parametrizations(conv) not in CONVOLUTIONS or not isinstance(norm, _BatchNorm):
         raise ValueError(f"cannot fold {type(norm).__name__} into {type(conv).__name__}")
@@ -46,7 +46,7 @@ def fold_batch_norm(conv: _ConvNd, norm: _BatchNorm) -> _ConvNd:
         if norm.affine:
             shift = shift + norm.bias.double()
         weight = conv.weight
-        # Output channels come first in a group's part of the weight, second in a transposed convolution's.
+        # Output channels are the first dimension of a group's weight, and the second for a transposed convolution.
         channels = (1, -1) if conv.transposed else (-1, 1)
         scale = scale.reshape(conv.groups, *channels, *[1] * len(conv.kernel_size))
         scaled = (weight.double().unflatten(0, (conv.groups, -1)) * scale).flatten(0, 1)
@@ -59,7 +59,7 @@ def fold_batch_norm(conv: _ConvNd, norm: _BatchNorm) -> _ConvNd:
         dilation=conv.dilation,
         groups=conv.groups,
         padding_mode=conv.padding_mode,
-        device="meta",  # its parameters come now
+        device="meta",  # its parameters are set below
         **({"output_padding": conv.output_padding} if conv.transposed else {}),
     )
     folded.weight = nn.Parameter(scaled.to(weight.dtype), requires_grad=weight.requires_grad)
@@ -68,16 +68,15 @@ def fold_batch_norm(conv: _ConvNd, norm: _BatchNorm) -> _ConvNd:
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """A copy of ``network`` with every BatchNorm whose only input is a convolution's output folded into it.
+    """Return a copy of ``network`` in which every BatchNorm that directly follows a convolution is folded into it.
 
-    What follows what is read from the order of an ``nn.Sequential``, and from the graph (torch.fx) of any other
-    parent's ``forward``, which must be the one that calls them. A BatchNorm stays where folding would change what
-    comes out: where its convolution's output has other uses, where either layer is called or registered more than
-    once or has hooks, where it keeps no running statistics, where the convolution is a subclass of torch's, or where
-    ``forward`` cannot be traced.
+    The order of layers is that of an ``nn.Sequential``, or of the torch.fx graph of any other parent's ``forward``,
+    which must call both layers. A BatchNorm is kept if folding would change the output: the convolution's output has
+    other uses; either layer is called or registered more than once or has hooks; the norm has no running statistics;
+    the convolution is a subclass of torch's; or ``forward`` cannot be traced.
 
     Raises:
-        ValueError: ``network``, or a layer to fold, is in training mode.
+        ValueError: ``network`` or a layer to fold is in training mode.
     """
     if network.training:
         raise ValueError("BatchNorm can be folded in eval mode only: call .eval() first")
@@ -97,18 +96,18 @@ def fuse(network: nn.Module) -> nn.Module:
 def _foldable(conv: nn.Module, norm: nn.Module) -> bool:
     if type_before_parametrizations(conv) not in CONVOLUTIONS or not isinstance(norm, _BatchNorm):
         return False
-    # A hook may look at what flows between the two, or change it, or the weight.
+    # A hook may read or change the weight, or the values between the two layers.
     hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in (conv, norm))
     return norm.running_mean is not None and not hooked
 
 
 def _pairs_of_sequential(parent: nn.Sequential) -> Iterator[tuple[str, str]]:
-    # Not named_children, which skips what it has seen: an activation shared by two places, say.
+    # named_children would skip a module that it has seen, such as an activation that is used in two places.
     return pairwise(parent._modules)
 
 
 def _pairs_of_graph(parent: nn.Module) -> Iterator[tuple[str, str]]:
-    """Children of which the second has the first's output as its input, which nothing else uses."""
+    """Return pairs of children where the output of the first is used by the second and nothing else."""
     if not any(isinstance(child, _BatchNorm) for child in parent.children()):
         return
     try:
@@ -125,7 +124,7 @@ def _pairs_of_graph(parent: nn.Module) -> Iterator[tuple[str, str]]:
 
 
 class _OwnForward(Tracer):
-    """Traces what a module does with its children, and not what these do."""
+    """Traces how a module calls its children, without tracing into them."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""GoogLeNet (Inception v1), as its paper has it and as torchvision does."""
+"""GoogLeNet (Inception v1), both as published and as in torchvision."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .initialisers import init_truncated_normal_, init_xavier_
 from .layers import ConvNormAct, Norm
 from .pooling import GlobalPool
 
-#: arXiv:1409.4842, table 1: #1×1, #3×3 reduce, #3×3, #5×5 reduce, #5×5, pool proj; none for a pooling.
+#: arXiv:1409.4842, table 1: #1×1, #3×3 reduce, #3×3, #5×5 reduce, #5×5, pool proj; no entry for a pooling.
 STAGES = (
     ("inception3a", (64, 96, 128, 16, 32, 32)),
     ("inception3b", (128, 128, 192, 32, 96, 64)),
@@ -31,21 +31,21 @@ STAGES = (
 STEM = 64
 AUXILIARY = ("inception4a", "inception4d")
 
-#: TensorFlow's epsilon, with which torchvision's weights were trained (torch's is 1e-5).
+#: TensorFlow's epsilon, which torchvision's weights were trained with (torch's is 1e-5).
 batch_norm = partial(nn.BatchNorm2d, eps=1e-3)
 
 
 class AuxiliaryClassifier(Classifier):
-    """A classifier with further heads on stages of ``features``, so that gradients reach early layers in training.
+    """A classifier with auxiliary heads on stages of ``features``, so that gradients reach early layers in training.
 
-    ``auxiliary`` has each head under the name of the stage that it looks at; it is empty where none were built.
+    ``auxiliary`` holds each head under the name of its stage. It is empty if the network was built without heads.
     """
 
     features: nn.Sequential
     auxiliary: nn.ModuleDict
 
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The logits, then each auxiliary head's, first head first. ValueError where the network has none."""
+        """Return the logits, then those of each auxiliary head in order. ValueError if the network has none."""
         if not self.auxiliary:
             raise ValueError("this network has no auxiliary heads: build it with auxiliary=True")
         auxiliary = []
@@ -59,9 +59,10 @@ class AuxiliaryClassifier(Classifier):
 class GoogLeNet(AuxiliaryClassifier):
     """GoogLeNet. Szegedy et al., Going Deeper with Convolutions, arXiv:1409.4842, table 1 and figure 3.
 
-    Branches of 1×1, 3×3 and 5×5 filters side by side, each behind a 1×1 bottleneck, and an average over all positions
-    in place of large linear layers. The defaults are torchvision's network, with BatchNorm and with 3×3 for 5×5;
-    its weights were trained on images in [−1, 1]. ``as_published=True, norm=None`` is the paper's.
+    Each module has parallel branches of 1×1, 3×3 and 5×5 filters, each behind a 1×1 bottleneck. An average over all
+    positions replaces large linear layers. The defaults give torchvision's network, with BatchNorm and with 3×3
+    instead of 5×5. Its weights were trained on images in [−1, 1]. ``as_published=True, norm=None`` gives the paper's
+    network.
 
     =============== ============= =========== ==========
     layer           output        torchvision published
@@ -83,22 +84,24 @@ class GoogLeNet(AuxiliaryClassifier):
     with two heads                13,004,888  13,378,280
     =============== ============= =========== ==========
 
-    The two auxiliary heads look at 4a and 4d. The paper adds 0.3 of each one's loss to the loss in training, and
-    drops the heads afterwards.
+    The two auxiliary heads are attached to 4a and 4d. In training, the paper adds 0.3 of the loss of each head to the
+    loss. The heads are dropped afterwards.
 
-    ``naive=True`` is what the bottlenecks save the network from: the same filters without them, figure 2a. Each
-    module's pooling keeps all its input's channels, so the last has 4,944, and the network 97,526,008 parameters.
+    ``naive=True`` shows why bottlenecks are needed: the same filters without them, figure 2a. The pooling of each
+    module keeps all channels of its input, so the last module has 4,944 channels and the network has 97,526,008
+    parameters.
 
     Args:
-        classes: logits.
-        in_channels: of the images.
-        width: channels after the first convolution.
-        size: side of the images. Up to 96 pixels, the first convolution is 3×3 at stride 1 and no pooling follows it.
-        norm: see :func:`.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
-        dropout: probability before the classifier; it is 0.7 in the auxiliary heads.
-        auxiliary: build the two heads, for :meth:`forward_with_auxiliary`.
-        as_published: 5×5 filters and local response norms, which BatchNorm replaced.
-        naive: modules without bottlenecks, and with 5×5 filters.
+        classes: Number of logits.
+        in_channels: Channels of the images.
+        width: Channels after the first convolution.
+        size: Side of the images, in pixels. Up to 96 pixels, the first convolution is 3×3 at stride 1 and no pooling
+            follows it.
+        norm: The norm, see :func:`.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
+        dropout: Dropout probability before the classifier; it is 0.7 in the auxiliary heads.
+        auxiliary: Build the two heads, for :meth:`forward_with_auxiliary`.
+        as_published: Use 5×5 filters and local response norms, which torchvision replaced by 3×3 filters and BatchNorm.
+        naive: Use modules without bottlenecks, and 5×5 filters.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class GoogLeNet(AuxiliaryClassifier):
                 layers[name] = module
                 channels = module.out_channels
             else:
-                # torchvision's last pooling has windows of 2×2.
+                # torchvision's last pooling has 2×2 windows.
                 window = 2 if name == "pool4" and not as_published else 3
                 layers[name] = nn.MaxPool2d(window, stride=2, ceil_mode=True)
             if auxiliary and name in AUXILIARY:
@@ -152,7 +155,7 @@ class GoogLeNet(AuxiliaryClassifier):
         self.pool = GlobalPool()
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels, classes))
         if norm is None:
-            # As in Caffe's training of it. Where no norm rescales them, weights of 0.01 would let the signal die out.
+            # As in Caffe's version. Without a norm to rescale them, weights of 0.01 would make the signal vanish.
             init_xavier_(self)
             for layer in self.modules():
                 if isinstance(layer, nn.Conv2d) and layer.bias is not None:
@@ -162,9 +165,10 @@ class GoogLeNet(AuxiliaryClassifier):
 
 
 def _auxiliary_head(in_channels: int, classes: int, width: int, norm: Norm) -> nn.Sequential:
-    """4×4 averages, 1×1 convolution, two linear layers. Szegedy et al., arXiv:1409.4842, section 5.
+    """Build an auxiliary head: 4×4 averages, a 1×1 convolution, two linear layers. arXiv:1409.4842, section 5.
 
-    The paper's averages are of 5×5 windows at stride 3, which leave 4×4 of a 14×14 map alone; these do of any.
+    The paper averages 5×5 windows at stride 3, which gives 4×4 for a 14×14 map only. These averages give 4×4 for any
+    map.
     """
     channels, hidden = scaled(128, width, STEM), scaled(1024, width, STEM)
     return nn.Sequential(
@@ -180,7 +184,7 @@ def _auxiliary_head(in_channels: int, classes: int, width: int, norm: Norm) -> n
     )
 
 
-#: From torchvision, whose branches are called branch1 (one convolution), branch2, … (a sequence each).
+#: Rules for torchvision, whose branches are called branch1 (one convolution), branch2, … (a sequence each).
 KEYS = (
     (r"^(conv\d|inception\d.)\.", r"features.\1."),
     (r"\.branch1\.", ".branches.0.0."),

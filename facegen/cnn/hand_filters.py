@@ -1,4 +1,4 @@
-"""Filters set by hand, which show what a convolution does before any is learned: a blur and two edges."""
+"""Filters set by hand, which show what a convolution does: a blur and two edge filters."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from torch import Tensor, nn
 from .architecture import FILTER, UNIT, Architecture
 
 BOX = ((1 / 25,) * 5,) * 5
-#: Prewitt's: the mean over three rows of the difference between right and left, times three.
+#: Prewitt's filter: three times the mean over three rows of the difference between right and left.
 VERTICAL_EDGE = ((-1.0, 0.0, 1.0),) * 3
 HORIZONTAL_EDGE = tuple(zip(*VERTICAL_EDGE, strict=True))
 
 
 class HandFilter(nn.Module):
-    """One convolution with a filter that stays as it is; it takes images in [0, 1].
+    """One convolution with a fixed filter, for images in [0, 1].
 
-    The border is padded by its own pixels, so that it is neither darkened nor taken for an edge.
+    The border pixels are repeated as padding, so that the border is neither darkened nor looks like an edge.
 
     Args:
-        kernel: rows of numbers; odd in both directions.
-        in_channels: of the images.
-        each_channel: filter every channel by itself, [B, C, H, W] → [B, C, H, W]; else their mean, → [B, 1, H, W].
+        kernel: Rows of numbers. Both sides must be odd.
+        in_channels: Channels of the images.
+        each_channel: Filter every channel separately, [B, C, H, W] → [B, C, H, W]. Otherwise filter their mean, → [B,
+            1, H, W].
     """
 
     def __init__(self, *, kernel: Sequence[Sequence[float]], in_channels: int = 3, each_channel: bool = False) -> None:
@@ -45,7 +46,7 @@ class HandFilter(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float [B, in_channels, H, W] → the filter's answer at every pixel."""
+        """Apply the filter at every pixel of float [B, in_channels, H, W]."""
         filtered: Tensor = self.conv(x)
         return filtered
 

@@ -1,4 +1,4 @@
-"""Inception-v3, as torchvision has it and as FID uses it."""
+"""Inception-v3, both as in torchvision and as FID uses it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .initialisers import init_truncated_normal_
 from .layers import ConvNormAct, Norm
 from .pooling import GlobalPool
 
-#: The module of each stage after the stem, and its channels in the order of the module's arguments.
+#: The module of each stage after the stem, and its arguments: channels, in the module's order.
 MIXED: tuple[tuple[str, Callable[..., InceptionModule], tuple[int, ...]], ...] = (
     ("mixed5b", InceptionA, (64, 48, 64, 64, 96, 32)),
     ("mixed5c", InceptionA, (64, 48, 64, 64, 96, 64)),
@@ -44,9 +44,9 @@ AUXILIARY = "mixed6e"
 class InceptionV3(AuxiliaryClassifier):
     """Inception-v3. Szegedy et al., Rethinking the Inception Architecture, arXiv:1512.00567, table 1 and section 6.
 
-    Large filters are factorised into small and one-sided ones, and strides lie in branches beside a pooling, so that
-    no layer squeezes all the information. This is the network that its authors released, as torchvision has it, whose
-    weights were trained on images in [−1, 1]; table 1 counts its layers otherwise.
+    Large filters are factorised into small and one-dimensional ones. Strided convolutions run parallel to a pooling,
+    so that no layer is a bottleneck. This is the network that the authors released, as in torchvision. Its weights
+    were trained on images in [−1, 1]. Table 1 counts the layers differently.
 
     ========= ================================= ========= ==========
     layer     block                             output    parameters
@@ -72,17 +72,18 @@ class InceptionV3(AuxiliaryClassifier):
     auxiliary one head on mixed6e               1000      3,326,696
     ========= ================================= ========= ==========
 
-    The auxiliary head looks at mixed6e; the authors' code adds 0.4 of its loss to the loss in training.
+    The auxiliary head is attached to mixed6e. In training, the authors' code adds 0.4 of its loss to the loss.
 
     Args:
-        classes: logits.
-        in_channels: of the images.
-        width: channels after the first convolution.
-        size: side of the images. Up to 96 pixels, the stem has padding, and neither a stride nor its first pooling.
-        norm: see :func:`.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
-        dropout: probability before the classifier.
-        auxiliary: build the head, for :meth:`forward_with_auxiliary`.
-        fid: pool in the modules as TensorFlow's network of 2015-12-05 does, in whose features FID is measured.
+        classes: Number of logits.
+        in_channels: Channels of the images.
+        width: Channels after the first convolution.
+        size: Side of the images, in pixels. Up to 96 pixels, the stem has padding, but neither a stride nor its first
+            pooling.
+        norm: The norm, see :func:`.make_norm`; the published weights want BatchNorm with an epsilon of 1e-3.
+        dropout: Dropout probability before the classifier.
+        auxiliary: Build the head, for :meth:`forward_with_auxiliary`.
+        fid: Pool in the modules as TensorFlow's network of 2015-12-05, whose features define FID.
     """
 
     def __init__(
@@ -129,9 +130,9 @@ class InceptionV3(AuxiliaryClassifier):
 
 
 def _auxiliary_head(in_channels: int, classes: int, width: int, norm: Norm, padding: int) -> nn.Sequential:
-    """5×5 averages, then 1×1 and 5×5 convolutions. Szegedy et al., arXiv:1512.00567, figure 8.
+    """Build the auxiliary head: 5×5 averages, then 1×1 and 5×5 convolutions. arXiv:1512.00567, figure 8.
 
-    ``padding`` is the 5×5 convolution's, which without needs maps of 17×17.
+    ``padding`` belongs to the 5×5 convolution, which needs maps of 17×17 without it.
     """
     reduced, wide = scaled(128, width, STEM), scaled(768, width, STEM)
     return nn.Sequential(
@@ -146,7 +147,10 @@ def _auxiliary_head(in_channels: int, classes: int, width: int, norm: Norm, padd
 
 
 def _pool_as_fid(features: nn.Module) -> None:
-    """TensorFlow's averages leave padding out, and the last module takes maxima, an error that every FID shares."""
+    """Pool as in TensorFlow.
+
+    Averages ignore the padding. The last module uses max pooling, an error that is part of FID.
+    """
     for layer in features.modules():
         if isinstance(layer, nn.AvgPool2d):
             layer.count_include_pad = False
@@ -155,7 +159,7 @@ def _pool_as_fid(features: nn.Module) -> None:
     branch[0] = nn.MaxPool2d(3, stride=1, padding=1)
 
 
-#: torchvision's names of a module's branches, in order, by the stages that have them.
+#: torchvision's names of the branches of a module, in order, for each group of stages.
 BRANCHES = {
     "5[b-d]": ("1x1", "5x5", "3x3dbl", "_pool"),
     "6a": ("3x3", "3x3dbl"),
@@ -166,10 +170,10 @@ BRANCHES = {
 
 
 def _key_rules() -> Iterator[tuple[str, str]]:
-    """From torchvision (and pytorch-fid, which calls the same things the same).
+    """Return rules for torchvision, which pytorch-fid shares.
 
-    ``Mixed_5b.branch3x3dbl_2`` is a branch's second convolution, ``_2a`` and ``_2b`` are the prongs of a fork, and
-    branches of one convolution have no number.
+    ``Mixed_5b.branch3x3dbl_2`` is the second convolution of a branch. ``_2a`` and ``_2b`` are the two ends of a fork.
+    Branches of one convolution have no number.
     """
     yield r"^Conv2d_(\d.)_\dx\d\.", r"features.conv\1."
     for stages, branches in BRANCHES.items():

@@ -1,4 +1,4 @@
-"""A network laid open: its table of layers, and the filters and feature maps to look at."""
+"""Inspection of a network: its table of layers, its filters and its feature maps."""
 
 from __future__ import annotations
 
@@ -24,29 +24,31 @@ from .layers import ConvNormAct
 from .shapes import activation_bytes
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
-#: Layers that no table shows: they compute nothing at test time, or only change the shape. (A convolution's row has
-#: the zeros padded before it.)
+#: Layers that a table omits: they compute nothing at test time, or only change the shape. Padding before a
+#: convolution is part of its row.
 _SILENT = (nn.Identity, _DropoutNd, _ConstantPadNd, nn.Flatten, nn.Unflatten)
 
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer as it ran, with the norm and the activation that directly follow it.
+    """One executed layer, with the norm and the activation that directly follow it.
 
     Attributes:
-        name: of the module; of its ``ConvNormAct`` where it is the convolution in one.
-        kind: the module's class, ``"Conv2d"`` say.
-        norm, activation: the classes of what follows, or None.
-        kernel, stride: one entry a dimension; None where the layer has none.
-        padding: likewise, (before, after) where the sides differ. Zeros that were padded just before are counted.
-        output: shape without the batch.
-        receptive_field: pixels of the input that one unit sees, an entry an axis, padding included: it can be larger
-            than the input. Behind a global pooling, a flatten or a linear layer, what the whole map sees. Empty for
-            what sees no positions, as in a generator.
-        parameters: of the layer, its norm and its activation; those shared with an earlier row are not counted again.
-        macs: multiply-adds of one input in convolutions and linear layers.
-        activation_bytes: float32 memory of what the layer and its norm put out for one input, which training keeps;
-            of the activation too where it does not work in place.
+        name: Name of the module. For the convolution in a ``ConvNormAct``, the name of the latter.
+        kind: Class of the module, such as ``"Conv2d"``.
+        norm, activation: Classes of the norm and the activation that follow, or None.
+        kernel, stride: One entry per dimension. None if the layer has none.
+        padding: One entry per dimension; (before, after) if the sides differ. Zeros that were padded just before the
+            layer are included.
+        output: Shape without the batch dimension.
+        receptive_field: Pixels of the input that one unit depends on, one entry per axis. It includes padding, so it
+            can be larger than the input. After a global pooling, a flatten or a linear layer it is the field of the
+            whole map. It is empty without positions, as in a generator.
+        parameters: Parameters of the layer, its norm and its activation. Those shared with an earlier row are not
+            counted again.
+        macs: Multiply-adds for one input, in convolutions and linear layers.
+        activation_bytes: float32 memory that training keeps for one input: the outputs of the layer and its norm, and
+            of the activation if it does not work in place.
     """
 
     name: str
@@ -64,13 +66,13 @@ class LayerRow:
 
 
 def layer_table(network: nn.Module, x: Tensor) -> list[LayerRow]:
-    """The layers of any network in the order in which they run on ``x``, a batch; nothing is computed.
+    """Return the layers of any network in the order in which they run on the batch ``x``, without computing anything.
 
-    The network runs on the meta device in the mode it is in (``eval()`` leaves out auxiliary heads) and is left as it
-    was. Layers that did not run have no row; sums, concatenations, dropout and reshaping have none either.
+    The network runs on the meta device in its present mode (``eval()`` leaves out auxiliary heads), and does not
+    change. Layers that do not run have no row. Neither have sums, concatenations, dropout and reshaping.
 
     Raises:
-        ValueError: the network cannot take ``x``; the message names the layer and shows the arithmetic.
+        ValueError: ``x`` does not fit the network. The message names the layer and shows the arithmetic.
     """
     recorder = _Recorder(network, x.to("meta"))
     tensors = {name: tensor.to("meta") for name, tensor in chain(network.named_parameters(), network.named_buffers())}
@@ -88,14 +90,14 @@ def layer_table(network: nn.Module, x: Tensor) -> list[LayerRow]:
 
 
 def _layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules that compute: without children, or with none but a parametrisation of their weight."""
+    """Return the modules that compute: those without children other than a parametrisation of their weight."""
     for name, module in network.named_modules():
         if "parametrizations" not in name and (is_parametrized(module) or not any(module.children())):
             yield name, module
 
 
 class _Recorder:
-    """Makes a row of every layer that runs, from its hooks and what the tracer saw in between."""
+    """Makes a row for every layer that runs, from its hooks and from what the tracer recorded in between."""
 
     def __init__(self, network: nn.Module, x: Tensor) -> None:
         self.x = x
@@ -103,7 +105,7 @@ class _Recorder:
         self.rows: list[LayerRow] = []
         self.current = ""
         self._given = (0, 0)
-        # By the output, which the tracer keeps alive, as the layer left it: a sum in place makes another of it.
+        # By the layer's output, which the tracer keeps alive. A later in-place sum would change it.
         self._row_of: dict[tuple[int, int], int] = {}
         self._display = {
             f"{name}.conv" if name else "conv": name
@@ -177,7 +179,7 @@ class _Recorder:
 
 
 def find_layer(network: nn.Module, name: str) -> tuple[str, nn.Module]:
-    """The module of that name, where a leading ``features.`` may be left out; ValueError, with near names, for none."""
+    """Return the module of a name. A leading ``features.`` may be omitted. ValueError suggests similar names."""
     modules = dict(network.named_modules())
     for candidate in (name, f"features.{name}"):
         if candidate and candidate in modules:
@@ -188,19 +190,19 @@ def find_layer(network: nn.Module, name: str) -> tuple[str, nn.Module]:
 
 
 def first_convolution(network: nn.Module) -> tuple[str, _ConvNd] | None:
-    """The first convolution inside, and its name below ``network``; None where there is none."""
+    """Return the first convolution inside ``network`` with its name. None if there is none."""
     found = ((name, module) for name, module in network.named_modules() if isinstance(module, _ConvNd))
     return next(found, None)
 
 
 def feature_maps(network: nn.Module, layer: nn.Module, x: Tensor) -> Tensor:
-    """What ``layer``, a module of ``network``, puts out for the batch ``x``: [B, K, ...], in the mode it is in.
+    """Return the output of ``layer``, a module of ``network``, for the batch ``x``: [B, K, ...], in its present mode.
 
     Raises:
-        ValueError: it does not run, or what it puts out has no positions.
+        ValueError: The layer does not run, or its output has no positions.
     """
     seen: list[Tensor] = []
-    # A copy: an activation may overwrite it in place afterwards.
+    # A copy, because an activation may overwrite it in place.
     handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(output.clone()))
     try:
         with torch.no_grad():

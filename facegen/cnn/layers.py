@@ -1,4 +1,4 @@
-"""The one layer everything is made of: a convolution, its norm and its activation, in 1-D, 2-D, 3-D and transposed."""
+"""The basic layer of all networks: a convolution, its norm and its activation, in 1-D, 2-D, 3-D and transposed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from .shapes import Size, per_dimension, same_padding
 
-#: A name from NORMS or ACTIVATIONS, a constructor, or None for none.
+#: A name from NORMS or ACTIVATIONS, a constructor, or None.
 Norm = str | Callable[[int], nn.Module] | None
-#: Of a layer's weight, where a :data:`Norm` is of its activations: ``"spectral"``, or None for none.
+#: A normalisation of weights: ``"spectral"`` or None. A :data:`Norm` normalises activations.
 WeightNorm = str | None
 Activation = str | Callable[[], nn.Module] | None
 
@@ -38,17 +38,17 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 def make_norm(norm: Norm, channels: int, dims: int = 2) -> nn.Module | None:
-    """A normalisation over ``channels`` of [B, C, ...] activations.
+    """Build a normalisation of activations [B, C, ...] with ``channels`` channels.
 
     Args:
         norm: ``"batch"`` (Ioffe and Szegedy, arXiv:1502.03167), ``"instance"`` (Ulyanov et al., arXiv:1607.08022),
-            ``"group"`` (Wu and He, arXiv:1803.08494; 32 groups, fewer where they do not divide), ``"layer"``
-            (Ba et al., arXiv:1607.06450; over channels and positions, which is one group), a constructor that takes
-            the number of channels, or None. What normalises weights is :func:`normalise_weight`.
-        dims: 1, 2 or 3 spatial dimensions.
+            ``"group"`` (Wu and He, arXiv:1803.08494; 32 groups, fewer where they do not divide), ``"layer"`` (Ba et
+            al., arXiv:1607.06450; over channels and positions, which is one group), a constructor that takes the
+            number of channels, or None. For weights, see :func:`normalise_weight`.
+        dims: Number of spatial dimensions: 1, 2 or 3.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: An unknown name.
     """
     if norm is None:
         return None
@@ -67,15 +67,15 @@ def make_norm(norm: Norm, channels: int, dims: int = 2) -> nn.Module | None:
 
 
 def normalise_weight(layer: nn.Module, weight_norm: WeightNorm) -> nn.Module:
-    """``layer`` itself, whose weight is from now on normalised each time that it is used.
+    """Normalise the weight of ``layer`` from now on at each use, and return the layer.
 
     Args:
         weight_norm: ``"spectral"`` divides the weight by its largest singular value (Miyato et al., arXiv:1802.05957,
-            equation 8), which a power iteration estimates and each forward pass in training mode improves. It starts
-            from the present weight: initialise the layer first. None leaves the layer as it is.
+            equation 8), A power iteration estimates it, and each forward pass in training mode improves the estimate.
+            It starts from the present weight, so initialise the layer first. None changes nothing.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: An unknown name.
     """
     if weight_norm not in ("spectral", None):
         raise ValueError(f"unknown weight norm {weight_norm!r}: spectral or None")
@@ -83,10 +83,10 @@ def normalise_weight(layer: nn.Module, weight_norm: WeightNorm) -> nn.Module:
 
 
 def normalise_weights(network: nn.Module, weight_norm: WeightNorm) -> None:
-    """:func:`normalise_weight` of every convolution and linear layer in ``network``, in place.
+    """Apply :func:`normalise_weight` to every convolution and linear layer in ``network``, in place.
 
-    Layers whose weight is normalised already stay as they are. So do layers that only scale each channel: their weight
-    is no matrix.
+    Layers whose weight is normalised already are skipped. So are layers that only scale each channel, because their
+    weight is not a matrix.
     """
     for layer in [*network.modules()]:
         is_plain = isinstance(layer, (_ConvNd, nn.Linear)) and not is_parametrized(layer, "weight")
@@ -95,7 +95,7 @@ def normalise_weights(network: nn.Module, weight_norm: WeightNorm) -> None:
 
 
 def make_activation(activation: Activation) -> nn.Module | None:
-    """An activation by name (a key of ``ACTIVATIONS``), by constructor, or None. ValueError for an unknown name."""
+    """Build an activation from a name (a key of ``ACTIVATIONS``), a constructor or None. ValueError for other names."""
     if activation is None or callable(activation):
         return activation() if activation else None
     if activation not in ACTIVATIONS:
@@ -104,19 +104,19 @@ def make_activation(activation: Activation) -> nn.Module | None:
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution → norm → activation, as children ``conv``, ``norm`` and ``act`` (absent where None).
+    """Convolution → norm → activation, as children ``conv``, ``norm`` and ``act`` (absent if None).
 
     Args:
-        in_channels, out_channels: channels of the [B, C, ...] input and output.
-        kernel_size: of one dimension for all, or a sequence.
-        stride, dilation, groups: as torch's convolution.
-        padding: in pixels; None keeps the size at stride 1, which needs an odd kernel.
-        norm: see :func:`make_norm`. Before a batch or instance norm a bias would be subtracted again, so the
-            convolution has one only where no norm follows, unless ``bias`` says otherwise.
-        weight_norm: of the convolution, see :func:`normalise_weight`.
-        activation: see :func:`make_activation`.
-        dims: 1 (sentences, time series), 2 (images) or 3 (video, CT).
-        transposed: the transposed ("fractionally strided") convolution, which up-samples by its stride.
+        in_channels, out_channels: Channels of the input and the output [B, C, ...].
+        kernel_size: One number for all dimensions, or a sequence.
+        stride, dilation, groups: As in torch's convolution.
+        padding: Padding in pixels. None keeps the size at stride 1, which requires an odd kernel.
+        norm: The norm, see :func:`make_norm`. A batch or instance norm would subtract a bias again, so the
+            convolution has a bias only without a norm, unless ``bias`` says otherwise.
+        weight_norm: The weight norm of the convolution, see :func:`normalise_weight`.
+        activation: The activation, see :func:`make_activation`.
+        dims: Number of spatial dimensions: 1 (sentences, time series), 2 (images) or 3 (video, CT).
+        transposed: Use the transposed ("fractionally strided") convolution, which upsamples by its stride.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class ConvNormAct(nn.Sequential):
 
 
 class Concat(nn.Module):
-    """Branches of one input, their outputs concatenated along the channels: what inception modules are made of."""
+    """Parallel branches of one input whose outputs are concatenated along the channels, as in inception modules."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()

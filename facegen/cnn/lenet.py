@@ -1,4 +1,4 @@
-"""LeNet-5, as courses teach it and as published. LeCun, Bottou, Bengio and Haffner, Proc. IEEE 86 (11), 1998."""
+"""LeNet-5, both as courses teach it and as published. LeCun, Bottou, Bengio and Haffner, Proc. IEEE 86 (11), 1998."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .pooling import make_pool
 
 C1, C3, C5, F6 = 6, 16, 120, 84
 
-#: The paper's table I: the maps of S2 that each of C3's 16 maps sees.
+#: Table I of the paper: the maps of S2 that each of the 16 maps of C3 is connected to.
 CONNECTIONS = (
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),
@@ -35,7 +35,7 @@ class ScaledTanh(nn.Module):
 
 
 class Select(nn.Module):
-    """Some of the channels: [B, C, ...] → [B, len(channels), ...]."""
+    """Selects some of the channels: [B, C, ...] → [B, len(channels), ...]."""
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
@@ -47,14 +47,14 @@ class Select(nn.Module):
 
 
 class Subsampling(nn.Sequential):
-    """The average of each 2×2, times a coefficient, plus a bias, both learned for each channel; then ``activation``.
+    """The average of each 2×2 window, times a coefficient plus a bias, both learned per channel; then ``activation``.
 
-    LeCun et al. 1998, section II.B. They add the four pixels up, which is a coefficient of a quarter.
-    [B, C, H, W] → [B, C, H/2, W/2].
+    LeCun et al. 1998, section II.B. The paper sums the four pixels, which differs by a factor of four in the
+    coefficient. [B, C, H, W] → [B, C, H/2, W/2].
     """
 
     def __init__(self, channels: int, activation: Activation) -> None:
-        # A 1×1 convolution of every channel by itself has exactly these two parameters a channel.
+        # A depthwise 1×1 convolution has exactly these two parameters per channel.
         scale = ConvNormAct(channels, channels, 1, groups=channels, norm=None, activation=activation)
         super().__init__(OrderedDict(pool=make_pool("average", 2), scale=scale))
 
@@ -62,10 +62,10 @@ class Subsampling(nn.Sequential):
 class LeNet5(Classifier):
     """LeNet-5. LeCun, Bottou, Bengio and Haffner, Gradient-Based Learning Applied to Document Recognition, 1998.
 
-    Courses teach figure 2 with ReLU, max pooling and a C3 that sees all of S2: ``lenet5``. The paper's,
-    ``lenet5_1998``, has the connections of table I, trainable subsampling and a scaled tanh after every layer up to F6;
-    up to there it has the 60,000 trainable parameters of section II.B. The paper's output compares F6 with fixed
-    drawings of the digits (RBF units); here it is a linear layer in both.
+    ``lenet5`` is figure 2 as courses teach it: with ReLU, max pooling and a C3 that is connected to all of S2.
+    ``lenet5_1998`` is the paper's network, with the connections of table I, trainable subsampling and a scaled tanh
+    after every layer up to F6. Up to F6 it has the 60,000 trainable parameters of section II.B. The paper's output
+    compares F6 with fixed drawings of the digits (RBF units). Here it is a linear layer in both.
 
     ======= ============ ============ ===============
     layer   output       ``lenet5``   ``lenet5_1998``
@@ -81,16 +81,16 @@ class LeNet5(Classifier):
     ======= ============ ============ ===============
 
     Args:
-        classes: logits.
-        in_channels: of the images.
-        width: channels of C1.
-        size: side of the images. Below 32, C1 pads by 2, as the paper pads digits of 28 to 32. C5 sees 5×5 positions:
-            all of S4 at 28 and 32, averages of it elsewhere.
-        norm: of C1 and C3, see :func:`.make_norm`.
-        original: the paper's connections, subsampling, squashing and initialisation.
+        classes: Number of logits.
+        in_channels: Channels of the images.
+        width: Channels of C1.
+        size: Side of the images, in pixels. Below 32, C1 pads by 2, as the paper pads digits from 28 to 32. The input
+            of C5 is 5×5: all of S4 at 28 and 32, averages of S4 for other sizes.
+        norm: The norm of C1 and C3, see :func:`.make_norm`.
+        original: Use the paper's connections, subsampling, activation and initialisation.
 
     Raises:
-        ValueError: ``original`` with a ``width`` below 3, where table I leaves maps of C3 without an input.
+        ValueError: ``original`` with a ``width`` below 3, for which table I leaves maps of C3 without an input.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class LeNet5(Classifier):
         if original:
             layers["s2"] = Subsampling(width, activation)
             branches = []
-            # Maps in a row that see equally many others are one grouped convolution: 6 of 3, 9 of 4 and 1 of 6.
+            # Consecutive maps with equally many inputs form one grouped convolution: 6 maps of 3, 9 of 4 and 1 of 6.
             for inputs, maps in groupby(connections(width, c3), len):
                 seen = list(maps)
                 grouped = conv(inputs * len(seen), len(seen), groups=len(seen), padding=0)
@@ -139,7 +139,10 @@ class LeNet5(Classifier):
 
 
 def connections(width: int, maps: int) -> Iterator[list[int]]:
-    """Table I for any number of maps: S2's ``width`` share its 6 columns, C3's ``maps`` take its 16 rows in turn."""
+    """Return table I for any number of maps.
+
+    The ``width`` maps of S2 share its 6 columns. The ``maps`` maps of C3 take its 16 rows in turn.
+    """
     for row in range(maps):
         seen = CONNECTIONS[row % len(CONNECTIONS)]
         yield [channel for channel in range(width) if channel * C1 // width in seen]

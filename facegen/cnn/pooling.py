@@ -21,17 +21,17 @@ def make_pool(
     ceil_mode: bool = False,
     dims: int = 2,
 ) -> nn.Module:
-    """The maximum or average of windows: [B, C, ...] → [B, C, ...].
+    """Build max or average pooling: [B, C, ...] → [B, C, ...].
 
     Args:
-        kind: ``"max"`` or ``"average"``; an average counts its zero padding, as torch's does by default.
-        kernel_size: of one dimension for all, or a sequence.
-        stride: None for the kernel's size, so that windows do not overlap.
-        padding, ceil_mode: as torch's pooling; see :func:`.output_size`.
-        dims: 1, 2 or 3 spatial dimensions.
+        kind: ``"max"`` or ``"average"``. An average includes its zero padding, as torch's default.
+        kernel_size: One number for all dimensions, or a sequence.
+        stride: None for the size of the kernel, so that windows do not overlap.
+        padding, ceil_mode: As in torch's pooling, see :func:`.output_size`.
+        dims: Number of spatial dimensions: 1, 2 or 3.
 
     Raises:
-        ValueError: an unknown kind.
+        ValueError: An unknown kind.
     """
     _check(kind)
     pools = _MAX if kind == "max" else _AVERAGE

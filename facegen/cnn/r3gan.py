@@ -27,9 +27,9 @@ BLOCKS = 2
 class R3GANGenerator(nn.Module):
     """R3GAN's generator. Huang et al., arXiv:2501.05441, figure 2c.
 
-    The latent scales 4×4 maps that are learned; each stage is two residual blocks, and between stages the size doubles,
-    with a 1×1 convolution before it where the channels change. A 1×1 convolution makes the image; there is no norm and
-    no tanh. The defaults are the preset FFHQ-64 of the authors' code (https://github.com/brownvc/R3GAN), beside the
+    The latent scales learned 4×4 maps. Each stage has two residual blocks. Between stages the size doubles, after a
+    1×1 convolution if the channels change. A 1×1 convolution makes the image. There is no norm and no tanh. The
+    defaults are the preset FFHQ-64 of the authors' code (https://github.com/brownvc/R3GAN). The table also has the
     small network for one GPU or a CPU:
 
     ========= ============= ============ ============= ============
@@ -45,14 +45,14 @@ class R3GANGenerator(nn.Module):
     total                   22,429,824                 4,871,712
     ========= ============= ============ ============= ============
 
-    Their preset CIFAR10 is ``width=768, widest=1, size=32``, and FFHQ-256 ``width=96, widest=8, size=256``.
+    Their preset CIFAR10 is ``width=768, widest=1, size=32``, and FFHQ-256 is ``width=96, widest=8, size=256``.
 
     Args:
-        latent_dim: entries of a latent.
-        channels: of the images.
-        width: channels of the last stage; they double from stage to stage towards the latent.
-        widest: channels that no stage exceeds, as a multiple of ``width``.
-        size: side of the images, a power of two.
+        latent_dim: Entries of a latent.
+        channels: Channels of the images.
+        width: Channels of the last stage; they double from stage to stage towards the latent.
+        widest: Channels that no stage exceeds, as a multiple of ``width``.
+        size: Side of the images, in pixels, a power of two.
     """
 
     def __init__(
@@ -70,7 +70,10 @@ class R3GANGenerator(nn.Module):
         self.image = init_msr_(nn.Conv2d(width, channels, 1, bias=False))
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Float [B, latent_dim] ~ N(0, 1) → [B, channels, size, size], images in [−1, 1] that nothing clamps."""
+        """Generate images [B, channels, size, size] from latents.
+
+        They are in about [−1, 1] and are not clamped. Latents are float [B, latent_dim] ~ N(0, 1).
+        """
         images: Tensor = self.image(self.stages(self.basis(latents)))
         return images
 
@@ -78,9 +81,10 @@ class R3GANGenerator(nn.Module):
 class R3GANDiscriminator(Classifier):
     """R3GAN's discriminator, the generator's mirror image. Huang et al., arXiv:2501.05441, figure 2c.
 
-    A 1×1 convolution of the image; stages of two residual blocks, and between them half the size, with a 1×1
-    convolution behind it where the channels change; a learned 4×4 map a channel to weigh the last positions with, and a
-    linear layer. The defaults are the preset FFHQ-64 of the authors' code, beside the small network:
+    It starts with a 1×1 convolution of the image. Each stage has two residual blocks. Between stages the size is
+    halved, before a 1×1 convolution if the channels change. A learned 4×4 map per channel weights the last positions,
+    and a linear layer follows. The defaults are the preset FFHQ-64 of the authors' code. The table also has the small
+    network:
 
     ========= ============= ============ ============= ============
     layer     output        parameters   small output  parameters
@@ -97,12 +101,12 @@ class R3GANDiscriminator(Classifier):
     ========= ============= ============ ============= ============
 
     Args:
-        classes: logits, 1 for real against generated.
-        in_channels: of the images, which are in [−1, 1].
-        width: channels of the first stage; they double from stage to stage.
-        widest: channels that no stage exceeds, as a multiple of ``width``.
-        size: side of the images, a power of two.
-        norm, weight_norm: see :class:`.R3GANBlock`; the published network has neither.
+        classes: Number of logits, 1 for real against generated.
+        in_channels: Channels of the images, which are in [−1, 1].
+        width: Channels of the first stage; they double from stage to stage.
+        widest: Channels that no stage exceeds, as a multiple of ``width``.
+        size: Side of the images, in pixels, a power of two.
+        norm, weight_norm: See :class:`.R3GANBlock`. The published network has neither.
     """
 
     def __init__(
@@ -136,7 +140,10 @@ class R3GANDiscriminator(Classifier):
 
 
 def stage_widths(width: int, widest: int, size: int) -> list[int]:
-    """Channels of the stages from the image to the 4×4 map; ValueError for a size that is not 4 doubled."""
+    """Return the channels of the stages from the image to the 4×4 map.
+
+    ValueError if doubling 4 does not give the size.
+    """
     return [width * min(2**step, widest) for step in range(doublings(size) + 1)]
 
 
@@ -147,7 +154,7 @@ def _stage(channels: int, blocks: int, norm: Norm = None, weight_norm: WeightNor
 
 
 def _transition(before: int, after: int, weight_norm: WeightNorm = None) -> nn.Module:
-    """A 1×1 convolution where the channels change."""
+    """Return a 1×1 convolution if the channels change."""
     if before == after:
         return nn.Identity()
     return normalise_weight(init_msr_(nn.Conv2d(before, after, 1, bias=False)), weight_norm)

@@ -1,6 +1,6 @@
 """Every network by name.
 
-A new one is a module with ``ARCHITECTURES`` and an entry in the table here; from outside, one call of
+To add one, write a module with ``ARCHITECTURES`` and add it to the table here. Other packages call
 :func:`register_architecture`.
 """
 
@@ -48,22 +48,22 @@ ARCHITECTURES: dict[str, Architecture] = {
     )
     for architecture in family.ARCHITECTURES
 }
-#: Those that are defined here, and not registered from elsewhere.
+#: Architectures that are defined here, not registered by other packages.
 OWN = frozenset(ARCHITECTURES)
 
 
 def register_architecture(architecture: Architecture) -> None:
-    """Makes a network known by its name, as if it were defined here.
+    """Register a network, so that it can be used by its name like those defined here.
 
     Raises:
-        ValueError: another network has that name.
+        ValueError: The name is taken.
     """
     if ARCHITECTURES.setdefault(architecture.name, architecture) != architecture:
         raise ValueError(f"an architecture is called {architecture.name!r} already")
 
 
 def find_architecture(name: str) -> Architecture:
-    """The architecture of that name; ValueError, with the nearest name, where there is none."""
+    """Return the architecture of a name. ValueError suggests the nearest name if there is none."""
     if name not in ARCHITECTURES:
         near = get_close_matches(name, ARCHITECTURES, n=1)
         hint = f": did you mean {near[0]!r}?" if near else f"; there are {', '.join(ARCHITECTURES)}"

@@ -1,4 +1,4 @@
-"""ResNet, its pre-activation form, and their smaller kin for CIFAR with the plain networks they were compared with.
+"""ResNet, its pre-activation form, the smaller versions for CIFAR, and the plain networks for comparison.
 
 He et al., arXiv:1512.03385 and arXiv:1603.05027.
 """
@@ -30,8 +30,8 @@ Block = type[BasicBlock] | type[Bottleneck] | type[PreActBasicBlock] | type[PreA
 class ResNet(Classifier):
     """Stages of residual blocks; each stage after the first halves the size and doubles the channels.
 
-    He et al., arXiv:1512.03385, table 1. The networks for ImageNet and their parameters; blocks are basic up to
-    ResNet-34 (b = 1) and bottlenecks beyond (b = 4):
+    He et al., arXiv:1512.03385, table 1. The networks for ImageNet and their parameters. Up to ResNet-34 blocks are
+    basic (b = 1), beyond it they are bottlenecks (b = 4):
 
     ====== ========== ========== ========== ========== ========== ==========
     layer  output     ResNet-18  ResNet-34  ResNet-50  ResNet-101 ResNet-152
@@ -58,18 +58,18 @@ class ResNet(Classifier):
     total           269,722   464,154   658,586   853,018   1,727,962
     ====== ======== ========= ========= ========= ========= ==========
 
-    With pre-activation blocks the stem's activation serves as the first block's, and a norm and activation,
-    ``postact``, follow the last (He et al., arXiv:1603.05027, appendix).
+    With pre-activation blocks, the first block uses the activation of the stem, and a norm and an activation,
+    ``postact``, follow the last block (He et al., arXiv:1603.05027, appendix).
 
     Args:
-        block: one of ``blocks/residual.py``.
-        repeats: blocks of each stage.
-        shortcut: see :func:`.make_shortcut`; None is the plain network.
-        classes: logits.
-        in_channels: of the images.
-        width: channels after the stem.
-        size: side of the images. Up to 96 pixels, the stem is one 3×3 at stride 1 and no pooling follows it.
-        norm: see :func:`.make_norm`.
+        block: A block class of ``blocks/residual.py``.
+        repeats: Number of blocks per stage.
+        shortcut: The shortcut, see :func:`.make_shortcut`. None gives the plain network.
+        classes: Number of logits.
+        in_channels: Channels of the images.
+        width: Channels after the stem.
+        size: Side of the images, in pixels. Up to 96 pixels, the stem is one 3×3 at stride 1 and no pooling follows it.
+        norm: The norm, see :func:`.make_norm`.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class ResNet(Classifier):
         init_he_(self)
 
 
-#: From torchvision, which calls a block's layers conv1, bn1, conv2, bn2, … and its projection downsample.0 and .1.
+#: Rules for torchvision, whose blocks have conv1, bn1, conv2, bn2, … and the projection downsample.0 and .1.
 KEYS = (
     (r"^conv1\.", "features.stem.conv."),
     (r"^bn1\.", "features.stem.norm."),
@@ -124,7 +124,10 @@ IMAGENET = (
 
 
 def _for_cifar(name: str, depth: int, block: Block, shortcut: Shortcut, source: str) -> Architecture:
-    """Three stages of two convolutions a block, a stem and a linear layer: depth = 6n + 2."""
+    """Return a network for CIFAR.
+
+    It has a stem, three stages of n blocks with two convolutions each, and a linear layer, so depth = 6n + 2.
+    """
     repeats = ((depth - 2) // 6,) * 3
     build = partial(ResNet, block=block, repeats=repeats, shortcut=shortcut, classes=10, width=16, size=32)
     return Architecture(f"{name}{depth}", build, (3, 32, 32), source)

@@ -1,7 +1,7 @@
 """The arithmetic of convolutional networks: sizes, receptive fields, parameters, multiply-adds, activation memory.
 
-Plain integers in and out. ``*_size`` and :class:`ReceptiveField` are about one dimension, as a slide has it;
-``*_shape`` about all dimensions of an image or a video, where one number stands for the same in each. The formulas are
+Inputs and outputs are plain integers. ``*_size`` and :class:`ReceptiveField` treat one dimension, as on a slide.
+``*_shape`` treats all dimensions of an image or a video, and one number stands for all of them. The formulas are
 those of Dumoulin and Visin, "A guide to convolution arithmetic for deep learning" (arXiv:1603.07285).
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-#: One number for all dimensions, or one each.
+#: One number for all dimensions, or one per dimension.
 Size = int | Sequence[int]
 
 
@@ -25,18 +25,18 @@ def output_size(
     ceil_mode: bool = False,
     exact: bool = False,
 ) -> int:
-    """Positions of a convolution or pooling window along one dimension: ``floor((W − F + 2P)/S) + 1``.
+    """Return the output size of a convolution or pooling along one dimension: ``floor((W − F + 2P)/S) + 1``.
 
     With dilation D the window spans ``D(F − 1) + 1`` pixels.
 
     Args:
-        ceil_mode: round up instead, as pooling can: one more window, which sticks out of the padded input, where it
-            still starts on the input or the padding before it.
-        exact: make a stride that does not fit an error, as on the lecture's slide, where torch drops the remainder.
+        ceil_mode: Round up instead, as pooling can. This adds a window that extends beyond the padded input, if it
+            still starts on the input or on the padding before it.
+        exact: Raise an error if the stride does not fit, as on the lecture's slide. torch drops the remainder.
 
     Raises:
-        ValueError: no window fits the padded input, or ``exact`` and the stride does not fit; the message shows
-            the arithmetic.
+        ValueError: No window fits the padded input, or the stride does not fit with ``exact``. The message shows the
+            arithmetic.
     """
     span = dilation * (kernel - 1) + 1
     slack = size - span + 2 * padding
@@ -67,7 +67,10 @@ def output_shape(
     ceil_mode: bool = False,
     exact: bool = False,
 ) -> tuple[int, ...]:
-    """:func:`output_size` along every dimension: ``output_shape((224, 224), 7, stride=2, padding=3) == (112, 112)``."""
+    """Apply :func:`output_size` to every dimension.
+
+    For example, ``output_shape((224, 224), 7, stride=2, padding=3) == (112, 112)``.
+    """
     settings = (per_dimension(value, len(shape)) for value in (kernel, stride, padding, dilation))
     return tuple(
         output_size(size, k, stride=s, padding=p, dilation=d, ceil_mode=ceil_mode, exact=exact)
@@ -78,10 +81,10 @@ def output_shape(
 def transposed_output_size(
     size: int, kernel: int, *, stride: int = 1, padding: int = 0, output_padding: int = 0, dilation: int = 1
 ) -> int:
-    """Size after a transposed convolution: ``(W − 1)S − 2P + D(F − 1) + output_padding + 1``.
+    """Return the output size of a transposed convolution: ``(W − 1)S − 2P + D(F − 1) + output_padding + 1``.
 
     Raises:
-        ValueError: nothing is left of the output.
+        ValueError: The output would be empty.
     """
     result = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
     if result < 1:
@@ -100,7 +103,7 @@ def transposed_output_shape(
     output_padding: Size = 0,
     dilation: Size = 1,
 ) -> tuple[int, ...]:
-    """:func:`transposed_output_size` along every dimension."""
+    """Apply :func:`transposed_output_size` to every dimension."""
     settings = (per_dimension(value, len(shape)) for value in (kernel, stride, padding, output_padding, dilation))
     return tuple(
         transposed_output_size(size, k, stride=s, padding=p, output_padding=extra, dilation=d)
@@ -109,10 +112,10 @@ def transposed_output_shape(
 
 
 def same_padding(kernel: int, *, dilation: int = 1) -> int:
-    """The padding that keeps the size at stride 1: ``D(F − 1)/2``.
+    """Return the padding that keeps the size at stride 1: ``D(F − 1)/2``.
 
     Raises:
-        ValueError: the window spans an even number of pixels, for which no symmetric padding exists.
+        ValueError: The window spans an even number of pixels, for which no symmetric padding exists.
     """
     reach = dilation * (kernel - 1)
     if reach % 2:
@@ -121,7 +124,7 @@ def same_padding(kernel: int, *, dilation: int = 1) -> int:
 
 
 def per_dimension(value: Size, dims: int) -> tuple[int, ...]:
-    """``value`` once for each of ``dims`` dimensions; ValueError if it is a sequence of another length."""
+    """Repeat ``value`` for each of ``dims`` dimensions. ValueError if it is a sequence of another length."""
     values = (value,) * dims if isinstance(value, int) else tuple(value)
     if len(values) != dims:
         raise ValueError(f"{len(values)} numbers {values} for {dims} dimensions")
@@ -130,15 +133,15 @@ def per_dimension(value: Size, dims: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How much of the input one unit sees, along one dimension.
+    """The receptive field of a unit along one dimension.
 
     Araujo, Norris and Sim, Computing Receptive Fields of Convolutional Neural Networks (Distill 2019). Transposed
-    convolutions have none here: of their outputs, neighbours can see different numbers of inputs.
+    convolutions are not supported, because neighbouring outputs can depend on different numbers of inputs.
 
     Attributes:
-        size: pixels from the first to the last that matter.
-        stride: pixels between the fields of neighbours.
-        start: the first unit's first pixel, negative where it lies on padding.
+        size: Number of pixels from the first to the last that matters.
+        stride: Distance between the fields of neighbouring units, in pixels.
+        start: First pixel of the first unit. It is negative on padding.
     """
 
     size: int = 1
@@ -147,11 +150,11 @@ class ReceptiveField:
 
     @property
     def centre(self) -> float:
-        """The middle of the first unit's field; 0 is the middle of the first pixel."""
+        """The centre of the first unit's field. 0 is the centre of the first pixel."""
         return self.start + (self.size - 1) / 2
 
     def through(self, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> ReceptiveField:
-        """After one more convolution or pooling: the field grows by ``D(F − 1)`` times the stride so far."""
+        """Return the field after one more convolution or pooling: it grows by ``D(F − 1)`` times the stride so far."""
         return ReceptiveField(
             self.size + dilation * (kernel - 1) * self.stride,
             self.stride * stride,
@@ -160,7 +163,7 @@ class ReceptiveField:
 
 
 def receptive_field(layers: Iterable[tuple[int, int]]) -> ReceptiveField:
-    """The receptive field of a chain of (kernel, stride) layers without padding, first layer first."""
+    """Return the receptive field of a chain of (kernel, stride) layers without padding, first layer first."""
     field = ReceptiveField()
     for kernel, stride in layers:
         field = field.through(kernel, stride=stride)
@@ -170,9 +173,10 @@ def receptive_field(layers: Iterable[tuple[int, int]]) -> ReceptiveField:
 def convolution_parameters(
     in_channels: int, out_channels: int, kernel: Sequence[int], *, groups: int = 1, bias: bool = True
 ) -> int:
-    """Weights and biases of a convolution: ``F²CK/groups + K`` for a square 2-D kernel, any dimension here.
+    """Return the number of weights and biases of a convolution: ``F²CK/groups + K`` for a square 2-D kernel.
 
-    A transposed convolution has as many. A linear layer is the convolution whose kernel is ``()``.
+    Any number of dimensions is supported. A transposed convolution has the same number. A linear layer is a
+    convolution with the kernel ``()``.
     """
     return prod(kernel) * in_channels * out_channels // groups + (out_channels if bias else 0)
 
@@ -180,19 +184,19 @@ def convolution_parameters(
 def convolution_macs(
     in_channels: int, out_channels: int, kernel: Sequence[int], output: Sequence[int], *, groups: int = 1
 ) -> int:
-    """Multiply-adds of a convolution for one image: its weights, once for every position of ``output``.
+    """Return the multiply-adds of a convolution for one image: its weights times the positions of ``output``.
 
-    A transposed convolution uses its weights once for every position of its input: pass that as ``output``.
+    A transposed convolution uses its weights once per position of its input. Pass the input's shape as ``output``.
     """
     return convolution_parameters(in_channels, out_channels, kernel, groups=groups, bias=False) * prod(output)
 
 
 def activation_bytes(shapes: Iterable[Sequence[int]], *, batch: int = 1, bytes_per_value: int = 4) -> int:
-    """Memory of the activations that training keeps for the backward pass.
+    """Return the memory of the activations that training keeps for the backward pass, in bytes.
 
     Args:
-        shapes: each layer's output without the batch dimension, such as ``(64, 32, 32)``.
-        batch: images in the batch.
+        shapes: Output shape of each layer without the batch dimension, such as ``(64, 32, 32)``.
+        batch: Number of images in the batch.
         bytes_per_value: 4 for float32, 2 for bfloat16 and float16.
     """
     return batch * bytes_per_value * sum(prod(shape) for shape in shapes)

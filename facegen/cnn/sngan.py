@@ -17,20 +17,23 @@ from .layers import Norm, WeightNorm, normalise_weight
 
 
 def generator_widths(width: int, size: int) -> list[int]:
-    """Channels from the 4×4 map to the last block, halved by each; ValueError unless doubling 4×4 reaches ``size``."""
+    """Return the channels from the 4×4 map to the last block, halved by each block.
+
+    ValueError unless doubling 4 gives ``size``.
+    """
     return [width * 2**step for step in reversed(range(doublings(size) + 1))]
 
 
 def projection(latent_dim: int, channels: int) -> nn.Sequential:
-    """A linear layer that lays a latent out as a 4×4 map: [B, latent_dim] → [B, channels, 4, 4]."""
+    """Return a linear layer that maps a latent to a 4×4 map: [B, latent_dim] → [B, channels, 4, 4]."""
     return nn.Sequential(nn.Linear(latent_dim, channels * 4 * 4), nn.Unflatten(1, (channels, 4, 4)))
 
 
 class SNGANGenerator(nn.Module):
     """SNGAN's residual generator. Miyato et al., arXiv:1802.05957, appendix B.4.
 
-    A linear layer lays the latent out as a 4×4 map, then each residual block doubles the size and halves the channels;
-    BatchNorm, ReLU and a 3×3 convolution end in tanh. At 64×64 with width 64 it is the authors' own network
+    A linear layer maps the latent to a 4×4 map. Each residual block then doubles the size and halves the channels.
+    BatchNorm, ReLU, a 3×3 convolution and tanh follow. At 64×64 with width 64 it is the authors' own network
     (https://github.com/pfnet-research/sngan_projection, ``gen_models/resnet_64.py``):
 
     ======= ================= ============
@@ -46,10 +49,10 @@ class SNGANGenerator(nn.Module):
     ======= ================= ============
 
     Args:
-        latent_dim: entries of a latent.
-        channels: of the images.
-        width: channels before the last layer; they double towards the latent.
-        size: side of the images, a power of two.
+        latent_dim: Entries of a latent.
+        channels: Channels of the images.
+        width: Channels before the last layer; they double towards the latent.
+        size: Side of the images, in pixels, a power of two.
     """
 
     def __init__(self, *, latent_dim: int = 128, channels: int = 3, width: int = 64, size: int = 64) -> None:
@@ -73,9 +76,9 @@ class SNGANGenerator(nn.Module):
 class SNGANDiscriminator(Classifier):
     """SNGAN's residual discriminator. Miyato et al., arXiv:1802.05957, appendix B.4.
 
-    Each residual block halves the size, the last to 2×2, and doubles the channels but for the first, which sees the
-    image; ReLU, the sum over positions, and a linear layer follow. Every weight has spectral norm. At 64×64 with width
-    64 it is the authors' own network (``dis_models/snresnet_64.py`` there):
+    Each residual block halves the size, the last one to 2×2. Each block but the first, whose input is the image,
+    doubles the channels. ReLU, the sum over positions and a linear layer follow. Every weight has spectral norm. At
+    64×64 with width 64 it is the authors' own network (``dis_models/snresnet_64.py`` there):
 
     ======= ================= ============
     layer   output            parameters
@@ -90,12 +93,12 @@ class SNGANDiscriminator(Classifier):
     ======= ================= ============
 
     Args:
-        classes: logits, 1 for real against generated.
-        in_channels: of the images, which are in [−1, 1].
-        width: channels after the first block; they double from block to block.
-        size: side of the images, a power of two.
-        norm: see :func:`.make_norm`; before each ReLU. The published network has none.
-        weight_norm: of every layer, see :func:`.normalise_weight`.
+        classes: Number of logits, 1 for real against generated.
+        in_channels: Channels of the images, which are in [−1, 1].
+        width: Channels after the first block; they double from block to block.
+        size: Side of the images, in pixels, a power of two.
+        norm: The norm before each ReLU, see :func:`.make_norm`. The published network has none.
+        weight_norm: The weight norm of every layer, see :func:`.normalise_weight`.
     """
 
     def __init__(

@@ -19,16 +19,16 @@ VOCABULARY, LENGTH = 18_765 + 1, 56
 
 
 class WordEmbedding(nn.Module):
-    """A vector for each word, its entries as channels: int64 [B, L] → float [B, C, max(L, shortest)].
+    """Maps each word to a vector, whose entries are channels: int64 [B, L] → float [B, C, max(L, shortest)].
 
-    Token 0 is the padding: its vector is zero and stays so. With two tables, one learned and one not, Kim applies each
-    filter to both and adds the results up; convolution is linear, so the vectors are added up instead.
+    Token 0 is the padding. Its vector is zero and stays zero. With two tables, one learned and one fixed, Kim applies
+    each filter to both and adds the results. Convolution is linear, so the vectors are added here instead.
 
     Args:
-        vectors: float [vocabulary, C], what every table starts from.
+        vectors: float [vocabulary, C], the initial values of every table.
         tables: 1 or 2.
-        static: keep the one table as it is.
-        shortest: sentences of fewer words are padded at the end.
+        static: Do not train the table.
+        shortest: Sentences with fewer words are padded at the end.
     """
 
     def __init__(self, vectors: Tensor, *, tables: int, static: bool, shortest: int) -> None:
@@ -48,8 +48,8 @@ class WordEmbedding(nn.Module):
 class TextCNN(Classifier):
     """Sentence classifier. Kim, Convolutional Neural Networks for Sentence Classification, arXiv:1408.5882, figure 1.
 
-    One convolution over windows of three, four and five words, whose largest answer in the sentence is kept. For
-    sentences of 56 words:
+    It has convolutions over windows of three, four and five words, and keeps the maximum of each over the sentence.
+    For sentences of 56 words:
 
     ========= ========== ==========
     layer     output     parameters
@@ -63,21 +63,21 @@ class TextCNN(Classifier):
     total                5,990,702
     ========= ========== ==========
 
-    ``features`` ends in one position a word: the answer for the window that starts there, and 0 where none fits, which
-    is never more than a ReLU's answer.
+    ``features`` has one position per word: the output for the window that starts there, or 0 where no window fits. A
+    0 never exceeds the output of a ReLU.
 
     Args:
-        classes: logits.
-        in_channels: entries of a word's vector.
-        width: maps of each window.
-        vocabulary: rows of the embedding; token 0 is the padding.
-        embeddings: float [vocabulary, in_channels], word vectors trained elsewhere; None for U(−0.25, 0.25).
-        static: do not train the embeddings ("CNN-static").
-        channels: 2 for a table that is trained and one that is not ("CNN-multichannel").
-        dropout: probability before the classifier.
+        classes: Number of logits.
+        in_channels: Number of entries of a word's vector.
+        width: Number of maps per window.
+        vocabulary: Number of rows of the embedding. Token 0 is the padding.
+        embeddings: float [vocabulary, in_channels], pretrained word vectors. None for U(−0.25, 0.25).
+        static: Do not train the embeddings ("CNN-static").
+        channels: 2 for one trained and one fixed table ("CNN-multichannel").
+        dropout: Dropout probability before the classifier.
 
     Raises:
-        ValueError: embeddings of another shape; channels other than 1 and 2; 2 of them, both static.
+        ValueError: The embeddings have another shape, or ``channels`` is neither 1 nor 2, or is 2 with ``static``.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class TextCNN(Classifier):
 
     @torch.no_grad()
     def constrain_(self, norm: float = 3.0) -> None:
-        """Scales each class's weights down to an L2 norm of ``norm`` where it is larger: to be called after each step.
+        """Scale the weights of each class down to an L2 norm of ``norm`` if it is larger. Call this after each step.
 
         Hinton et al., arXiv:1207.0580; Kim, section 2.1, where it is s = 3.
         """

@@ -23,8 +23,8 @@ HIDDEN = 4096
 class VGG(Classifier):
     """VGG. Simonyan and Zisserman, arXiv:1409.1556, table 1.
 
-    Nothing but 3×3 convolutions: three of them see what one of 7×7 does, with fewer parameters and more ReLUs. Each
-    stage ends in a 2×2 maximum. The ``_bn`` forms are not in the paper, which is older than BatchNorm.
+    All convolutions are 3×3. Three of them have the receptive field of one 7×7, with fewer parameters and more ReLUs.
+    Each stage ends in 2×2 max pooling. The ``_bn`` forms are not in the paper, which is older than BatchNorm.
 
     ========= =========== =========== =========== =========== ===========
     stage     output      ``vgg11``   ``vgg13``   ``vgg16``   ``vgg19``
@@ -42,14 +42,15 @@ class VGG(Classifier):
     ========= =========== =========== =========== =========== ===========
 
     Args:
-        classes: logits.
-        in_channels: of the images.
-        width: channels of the first stage; fc6 and fc7 scale with it too.
-        size: side of the images. Up to 96 pixels, the last maximum is left out, and fc6 sees all of the map, which is a
-            sixteenth of the image. Above, other sizes than 224 are averaged to 7×7.
-        norm: see :func:`.make_norm`; None is the paper's.
-        dropout: probability after fc6 and fc7.
-        repeats: convolutions in each stage, a value of ``REPEATS``.
+        classes: Number of logits.
+        in_channels: Channels of the images.
+        width: Channels of the first stage; fc6 and fc7 scale with it too.
+        size: Side of the images, in pixels. Up to 96 pixels, the last pooling is left out, and the input of fc6 is
+            the whole map, whose side is a sixteenth of the image's. Above 96, sizes other than 224 are averaged to
+            7×7.
+        norm: The norm, see :func:`.make_norm`; None is the paper's.
+        dropout: Dropout probability after fc6 and fc7.
+        repeats: Number of convolutions per stage, a value of ``REPEATS``.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class VGG(Classifier):
             channels = scaled(published, width, CHANNELS[0])
             layers: OrderedDict[str, nn.Module] = OrderedDict()
             for index in range(1, convolutions + 1):
-                # torchvision's published networks keep the bias that BatchNorm makes needless.
+                # torchvision's published networks keep the bias, although BatchNorm makes it redundant.
                 layers[f"conv{index}"] = ConvNormAct(in_channels, channels, 3, bias=True, norm=norm)
                 in_channels = channels
             if size > SMALL or stage < len(CHANNELS):
@@ -79,12 +80,13 @@ class VGG(Classifier):
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(positions), nn.Flatten())
         hidden = scaled(HIDDEN, width, CHANNELS[0])
         self.classifier = FullyConnected(channels * positions**2, hidden, classes, dropout=dropout)
-        # The paper starts the deep ones from the trained shallow ones; He's initialisation, a year younger, need not.
+        # The paper initialises the deep networks from trained shallow ones. He's initialisation, published a year
+        # later, makes that unnecessary.
         init_he_(self)
 
 
 def _key_rules(repeats: Sequence[int], batch_norm: bool) -> Iterator[tuple[str, str]]:
-    """From torchvision, which numbers convolutions, norms, ReLUs and poolings through.
+    """Return rules for torchvision, which numbers all convolutions, norms, ReLUs and poolings.
 
     features.5.weight → features.stage2.conv1.conv.weight, classifier.3.weight → classifier.fc7.weight.
     """

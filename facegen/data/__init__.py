@@ -1,1 +1,1 @@
-"""Faces as files: where photographs come from, the exact transform, and the prepared dataset."""
+"""Read photographs, transform them and store them as a prepared dataset."""

@@ -1,4 +1,4 @@
-"""Images in zip and tar archives, read where they lie: nothing is ever unpacked to disk."""
+"""Images in zip and tar archives, read in place. Nothing is unpacked to disk as files."""
 
 from __future__ import annotations
 
@@ -42,15 +42,18 @@ from facegen.files import open_regular, sha256_file, writing_told
 from facegen.plain_zip import PlainZip
 from facegen.printable import printable
 
-#: Attributes that a tar has of all its entries (pax global headers); git archive writes one.
+#: Maximum number of attributes that a tar sets for all its entries (pax global headers). git archive writes one.
 _MOST_GLOBAL = 100
-#: A link's target is no longer.
+#: Maximum length of the target of a symbolic link in a zip, in bytes.
 _LONGEST_TARGET = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class ZipMember:
-    """Where a member lies in its zip, so that a worker reads it without parsing the directory of 200,000 others."""
+    """The place of a file in its zip.
+
+    A worker process reads the file by its place and need not parse the zip's directory of perhaps 200,000 entries.
+    """
 
     name: str
     archive: Path
@@ -62,11 +65,11 @@ class ZipMember:
 
     def read(self) -> bytes:
         if self.size > LARGEST_IMAGE:
-            raise Unreadable(f"{self.size:,} bytes, more than an image has")
+            raise Unreadable(f"{self.size:,} bytes, too large for an image")
         if is_out_of_proportion(self.size, self.compressed_size, FREE_MEMBER):
             raise Unreadable(
-                f"{self.size:,} bytes packed in {self.compressed_size:,}, less than a {RATIO}th, which looks like a "
-                "decompression bomb"
+                f"its {self.size:,} bytes are packed into {self.compressed_size:,}, more than {RATIO} times smaller, "
+                "which looks like a decompression bomb"
             )
         try:
             with open_regular(self.archive) as file:
@@ -74,12 +77,12 @@ class ZipMember:
                 header = file.read(30)
                 if len(header) < 30 or header[:4] != b"PK\3\4":
                     raise Unreadable("the zip is damaged where this file begins")
-                # The local header repeats name and extra field, of lengths that may differ from the directory's.
+                # The local header repeats the name and the extra field; their lengths may differ from the directory's.
                 file.seek(sum(struct.unpack("<HH", header[26:30])), os.SEEK_CUR)
                 packed = file.read(self.compressed_size)
-        except OSError as problem:  # of the zip, and so of all that is in it
+        except OSError as problem:  # It concerns the zip, and so every file in it.
             raise EnvironmentProblem(
-                f"Cannot read {self.archive}: {problem.strerror or problem}.", "Run it again when it can be read."
+                f"Cannot read {self.archive}: {problem.strerror or problem}.", "Run it again when the file is readable."
             ) from problem
         try:
             data = self._decompress(packed)
@@ -98,7 +101,10 @@ class ZipMember:
 
 
 class Zip:
-    """Images in a zip, read in place. ``partitions``: CelebA's partition files in it, which ``members`` gives too."""
+    """Images in a zip, read in place.
+
+    ``partitions`` lists the names of CelebA's partition files in the zip; ``members`` accepts these names too.
+    """
 
     kind = "zip"
 
@@ -126,7 +132,7 @@ class Zip:
         require_name(self.path, name)
         if name.endswith("/"):
             return
-        kind = stat.S_IFMT(entry.external_attr >> 16)  # Unix's, where the zip was made there
+        kind = stat.S_IFMT(entry.external_attr >> 16)  # The Unix mode, if the zip was made on Unix.
         if kind == stat.S_IFLNK and entry.file_size <= _LONGEST_TARGET and not is_encrypted(entry):
             listing.add_link(name, archive.read(entry).decode("utf-8", "surrogateescape"))
             return
@@ -156,13 +162,13 @@ class Zip:
             )
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
             raise InputError(
-                f"{self.path} compresses {printable(entry.filename)} by a method this cannot read "
+                f"{self.path} compresses {printable(entry.filename)} by a method that facegen cannot read "
                 f"(number {entry.compress_type}).",
-                "Make the zip with ordinary deflate compression.",
+                "Make the zip again with ordinary deflate compression.",
             )
 
     def _check_start(self, first: int) -> None:
-        """InputError where a whole other zip lies before the first of the members: they are listed at its own end."""
+        """Raise InputError if another complete zip lies before the first member; its members are listed only there."""
         if not first:
             return
         with open_regular(self.path) as file:
@@ -171,20 +177,20 @@ class Zip:
             before = file.read(min(first, _LONGEST_ZIP_END))
         if begins_as_zip and b"PK\5\6" in before:
             raise InputError(
-                f"{self.path} is several zips in one file, and only what belongs to the last of them is listed.",
-                "Take the zips that it was joined from, unpack them into one folder, and name that.",
+                f"{self.path} is several zips joined into one file, and only the last of them can be read.",
+                "Unpack the original zips into one folder, and name that folder.",
             )
 
     def _check_overlaps(self, entries: Sequence[zipfile.ZipInfo]) -> None:
-        """InputError where two members share bytes: so a small zip holds one image any number of times."""
+        """Raise InputError if two members share bytes. Overlaps let a small zip list one image any number of times."""
         in_order = sorted(entries, key=lambda entry: entry.header_offset)
         for entry, following in pairwise(in_order):
-            # A local header has 30 bytes, and a name and an extra field that may be shorter than the directory's.
+            # A local header has 30 bytes plus a name and an extra field, which may be shorter than in the directory.
             if entry.header_offset + 30 + entry.compress_size > following.header_offset:
                 raise InputError(
-                    f"{self.path} is a zip whose members overlap, {printable(entry.filename)} and "
-                    f"{printable(following.filename)} for two: it is damaged, or a decompression bomb.",
-                    "Download or copy it again, whole, or take another.",
+                    f"{self.path} is a zip whose members overlap (for example {printable(entry.filename)} and "
+                    f"{printable(following.filename)}): it is damaged, or a decompression bomb.",
+                    "Download or copy it again in full, or use another zip.",
                 )
 
     @cached_property
@@ -197,7 +203,7 @@ class Zip:
             yield member if member.name == name else replace(member, name=name)
 
 
-#: The record at a zip's end, with a comment of the greatest length.
+#: Length of the end record of a zip with the longest possible comment, in bytes.
 _LONGEST_ZIP_END = 22 + 0xFFFF
 
 
@@ -206,10 +212,13 @@ def is_encrypted(entry: zipfile.ZipInfo) -> bool:
 
 
 def _name_of(entry: zipfile.ZipInfo) -> str:
-    """An entry's name with forward slashes. Where no flag says that it is UTF-8 it may be so all the same (macOS)."""
+    """Return an entry's name with forward slashes.
+
+    macOS writes UTF-8 names without setting the flag for UTF-8, so UTF-8 is tried first.
+    """
     name = entry.filename
     if not name.isascii() and not entry.flag_bits & 0x800:
-        # Else it is in cp437, as the standard has it, or in a code page that nothing tells.
+        # A name that is not UTF-8 stays in cp437, the standard's encoding. No field names any other code page.
         with suppress(UnicodeError):
             name = name.encode("cp437").decode("utf-8")
     return name.replace("\\", "/").removeprefix("./")
@@ -224,7 +233,7 @@ def _head_of(entry: zipfile.ZipInfo, archive: zipfile.ZipFile) -> bytes:
 
 
 def _require_proportion(path: Path, images: Iterable[ZipMember | _Place | UnreadableMember]) -> None:
-    """InputError where the images of an archive, with all names that one has, are far more than it holds."""
+    """Raise InputError if an archive's images, counted once for each name, are far larger than the archive."""
     sizes = (
         image.size if isinstance(image, ZipMember) else image.held
         for image in images
@@ -235,7 +244,10 @@ def _require_proportion(path: Path, images: Iterable[ZipMember | _Place | Unread
 
 @dataclass(frozen=True)
 class BytesMember:
-    """A member already read: a compressed tar can only be read from its beginning on, by one process."""
+    """An image whose bytes were already read.
+
+    A compressed tar can only be read from its beginning, by one process, so its members carry their bytes.
+    """
 
     name: str
     data: bytes
@@ -245,7 +257,7 @@ class BytesMember:
 
 
 class _Place(NamedTuple):
-    """Where a member's bytes lie in a tar; of a sparse one, where each (offset, size) of them belongs."""
+    """The place of a member's bytes in a tar. ``sparse``: the (offset, size) of each stored part of a sparse file."""
 
     offset: int
     size: int
@@ -253,21 +265,26 @@ class _Place(NamedTuple):
 
     @property
     def held(self) -> int:
-        """Bytes that the tar has of it."""
+        """Number of bytes that the tar stores for the member."""
         return self.size if self.sparse is None else sum(size for _, size in self.sparse)
 
 
 def tar_stream(path: Path, compression: str) -> IO[bytes]:
-    """The tar at ``path``, decompressed; ``compression`` is ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``."""
+    """Open the tar at ``path`` for reading, decompressed.
+
+    Args:
+        compression: ``""`` for a plain tar, ``"gz"``, ``"bz2"`` or ``"xz"``.
+    """
     if not compression:
         return open_regular(path)
     return io.BufferedReader(Decompressed(path, compression), 1 << 17)
 
 
 class TarHeaders:
-    """The entries of a tar that begins where ``stream`` stands.
+    """The entries of the tar that begins at the current position of ``stream``.
 
-    :mod:`tarfile` reads names and attributes of any length into memory: this hands out no more than real ones have.
+    :mod:`tarfile` reads names and attributes of any length into memory. This class raises ReadError beyond
+    :data:`facegen.data.caps.LONGEST_HEADER` bytes per entry, which no real entry has.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -275,11 +292,11 @@ class TarHeaders:
         self._archive = tarfile.TarFile(fileobj=cast(IO[bytes], self), encoding="utf-8", errors="surrogateescape")
 
     def read(self, size: int) -> bytes:
-        """What :mod:`tarfile` asks for: a block, or names and attributes."""
+        """Read for :mod:`tarfile`, which asks for a block, or for names and attributes."""
         self._left -= size
         if self._left < 0:
             raise tarfile.ReadError(
-                f"an entry has more than {LONGEST_HEADER:,} bytes of names, attributes and a sparse file's map"
+                f"an entry has more than {LONGEST_HEADER:,} bytes of names, attributes and sparse-file maps"
             )
         return self._stream.read(size)
 
@@ -290,11 +307,11 @@ class TarHeaders:
         return self._stream.tell()
 
     def __iter__(self) -> Iterator[tarfile.TarInfo]:
-        """The entries; between two of them ``stream`` may be used."""
+        """Yield the entries. The caller may move ``stream`` between two of them."""
         while (entry := self._next()) is not None:
             self._archive.members.clear()  # type: ignore[attr-defined]  # tarfile would keep them all
             if len(self._archive.pax_headers) > _MOST_GLOBAL:
-                raise tarfile.ReadError(f"it has more than {_MOST_GLOBAL:,} attributes of all entries")
+                raise tarfile.ReadError(f"it sets more than {_MOST_GLOBAL:,} attributes for all entries")
             yield entry
 
     def _next(self) -> tarfile.TarInfo | None:
@@ -303,17 +320,24 @@ class TarHeaders:
 
     @property
     def end(self) -> int:
-        """Where the block lies that ended the archive."""
+        """Offset of the block that ended the archive."""
         return self._archive.offset
 
 
 class Tar:
-    """Images in a tar, plain or compressed, or in several joined ones, streamed. ``partitions``: as in :class:`Zip`."""
+    """Images in a tar, plain or compressed, read as a stream. The file may hold several tars, one after another.
+
+    ``partitions`` lists the names of CelebA's partition files in the tar; ``members`` accepts these names too.
+    """
 
     kind = "tar"
 
     def __init__(self, path: Path, compression: str) -> None:
-        """``compression``: ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``."""
+        """List the tar at ``path``.
+
+        Args:
+            compression: ``""`` for a plain tar, ``"gz"``, ``"bz2"`` or ``"xz"``.
+        """
         self.path = path
         self.compression = compression
         self.passed_over = PassedOver()
@@ -326,7 +350,7 @@ class Tar:
                 stream.seek(start)
                 headers = TarHeaders(stream)
                 for entry in headers:
-                    entries += 1 + len(entry.sparse or ())  # a map can have a million parts
+                    entries += 1 + len(entry.sparse or ())  # The map of one sparse file can have a million parts.
                     require_few(str(path), entries)
                     require_name(path, entry.name)
                     self._add(entry, stream, listing)
@@ -339,7 +363,7 @@ class Tar:
     def _add(self, entry: tarfile.TarInfo, stream: IO[bytes], listing: Listing[_Place]) -> None:
         name = entry.name.removeprefix("./")
         if entry.isreg():
-            parts = cast(Iterable[tuple[int, int]] | None, entry.sparse)  # which typeshed takes for bytes
+            parts = cast(Iterable[tuple[int, int]] | None, entry.sparse)  # typeshed declares it as bytes.
             place = _Place(entry.offset_data, entry.size, None if parts is None else tuple(parts))
             if is_partition_name(name):
                 self._partitions[printable(name)] = place
@@ -359,7 +383,7 @@ class Tar:
         except TrailingDataError as problem:
             raise InputError(
                 f"{self.path} does not end where its tar archive ends: {problem}.",
-                "Download or copy it again, whole; or unpack each archive that was joined in it, and name the folder.",
+                "Download or copy it again in full. Or unpack each archive that was joined in it, and name the folder.",
             ) from problem
 
     @cached_property
@@ -371,10 +395,10 @@ class Tar:
         with tar_stream(self.path, self.compression) as tar, tempfile.TemporaryFile() as spool:
             stream: IO[bytes] = tar
             real = [place for place in places if isinstance(place, _Place)]
-            # Of one image with several names, the second is a step back.
+            # If an image has several names, its second reading is a step back.
             steps_back = any(after.offset < before.offset + before.held for before, after in pairwise(real))
             if self.compression and steps_back:
-                # Each step back in a compressed stream starts it anew: go through it once, to a nameless file.
+                # Each step back in a compressed stream restarts it, so the stream is unpacked once to a temporary file.
                 self._spool(stream, spool)
                 stream = spool
             for name, place in zip(names, places, strict=True):
@@ -387,18 +411,18 @@ class Tar:
             if not piece:
                 return
             with writing_told(
-                f"No room in {tempfile.gettempdir()} to bring {self.path} in order",
-                "Make room there, or unpack the archive and name the folder.",
+                f"There is not enough space in {tempfile.gettempdir()} to read the images of {self.path} in order",
+                "Free some space there, or unpack the archive and name the folder.",
             ):
                 spool.write(piece)
 
     def _member(self, stream: IO[bytes], name: str, place: _Place) -> BytesMember | UnreadableMember:
         if place.size > LARGEST_IMAGE:
-            return UnreadableMember(name, f"{place.size:,} bytes, more than an image has")
+            return UnreadableMember(name, f"{place.size:,} bytes, too large for an image")
         if place.sparse is None:
             return BytesMember(name, self._read(stream, place.offset, place.size))
         if is_out_of_proportion(place.size, place.held, FREE_MEMBER):
-            return UnreadableMember(name, f"a sparse file of {place.size:,} bytes with {place.held:,} in it")
+            return UnreadableMember(name, f"a sparse file of {place.size:,} bytes of which {place.held:,} are stored")
         data, offset = bytearray(place.size), place.offset
         for at, size in place.sparse:
             if at + size > place.size:
@@ -424,10 +448,14 @@ def _beginning(stream: IO[bytes], place: _Place) -> bytes:
 
 
 def _next_tar(stream: IO[bytes], offset: int) -> int | None:
-    """Where another tar begins after one that ends at ``offset``; None where none follows.
+    """Return the offset of the tar that follows one ending at ``offset``, or None if only zeros follow.
 
-    The end is a block of zeros, or the file's, while tarfile takes a cut or damaged header for it too: ReadError.
-    TrailingDataError where anything else than a tar follows.
+    A tar ends with a block of zeros or with the file. :mod:`tarfile` also stops at a cut or damaged header, so this is
+    checked here.
+
+    Raises:
+        ReadError: The tar is cut short or damaged at ``offset``.
+        TrailingDataError: Something other than a tar follows.
     """
     stream.seek(offset)
     if stream.read(tarfile.BLOCKSIZE).strip(b"\0"):
@@ -443,6 +471,6 @@ def _next_tar(stream: IO[bytes], offset: int) -> int | None:
         try:
             tarfile.TarInfo.frombuf(stream.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
         except tarfile.HeaderError:
-            raise TrailingDataError(f"from its byte {offset:,} on other data follow") from None
+            raise TrailingDataError(f"other data follow from byte {offset:,}") from None
         return offset
     return None

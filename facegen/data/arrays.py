@@ -1,6 +1,6 @@
-"""Images in NumPy's files: one array of them in an ``.npy`` or ``.npz``, read row by row, never as a whole.
+"""Images in NumPy files: one array of images in an ``.npy`` or ``.npz``, read row by row.
 
-ADM's (guided-diffusion's) sample and reference batches are such files: ``arr_0``, uint8 [N, H, W, 3].
+The sample and reference batches of ADM (guided-diffusion) are such files: ``arr_0``, uint8 [N, H, W, 3].
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from facegen.errors import InputError
 from facegen.files import open_regular, sha256_file
 from facegen.plain_zip import PlainZip
 
-#: What arrays of images are called, the surest first: ADM's name, and those that people choose.
+#: Usual names of arrays of images, most certain first: ADM's name, then names that people choose.
 _NAMES = ("arr_0", "images", "image", "imgs", "img", "samples", "faces", "data", "x", "x_train")
-_AGAIN = "Save, download or copy it again, whole."
-#: Bytes of an image that are looked at to tell its range.
+_AGAIN = "Save, download or copy it again in full."
+#: Number of bytes that are read to find the range of the values.
 _SAMPLE = 16 << 20
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How an array's rows are images.
+    """How the rows of an array hold images.
 
     Attributes:
-        count: of images, N.
-        row: the shape of one: [H, W, C], [C, H, W] or [H, W].
-        first: whether its channels come first.
+        count: Number of images, N.
+        row: The shape of one image: [H, W, C], [C, H, W] or [H, W].
+        first: Whether the channels come first, [C, H, W].
     """
 
     count: int
@@ -59,15 +59,15 @@ class Layout:
 
     @property
     def note(self) -> str | None:
-        """What is done to the images besides reading them; None where it is nothing."""
+        """What happens to the images when they are read, in words; None if they are read as they are."""
         channels = 1 if len(self.row) == 2 else self.row[0 if self.first else 2]
-        order = "the channels are first, [N, C, H, W]" if self.first and channels > 1 else None
+        order = "the channels come first, [N, C, H, W]" if self.first and channels > 1 else None
         grey = f"the images are grey, {['N', *self.row]!s}, and become RGB".replace("'", "") if channels == 1 else None
-        alpha = "the fourth channel is taken for transparency" if channels == 4 else None
+        alpha = "the fourth channel is read as transparency" if channels == 4 else None
         return "; ".join(filter(None, (order, grey, alpha))) or None
 
     def encode(self, row: bytes | npt.NDArray[np.uint8]) -> bytes:
-        """One image as an uncompressed file: PPM; PGM where it is grey, PNG where it has transparency."""
+        """Return one image as an uncompressed image file: PPM, or PGM if it is grey, or PNG if it has transparency."""
         pixels = np.frombuffer(row, np.uint8).reshape(self.row) if isinstance(row, bytes) else row
         if self.first:
             pixels = pixels.transpose(1, 2, 0)
@@ -80,40 +80,45 @@ class Layout:
 
 
 def row_names(count: int) -> list[str]:
-    """What images without names of their own are called: their row, ``00000123``."""
+    """Return names for images that have none: their row numbers, such as ``00000123``."""
     return [f"{row:08d}" for row in range(count)]
 
 
 def in_words(shape: Sequence[int], dtype: np.dtype[Any]) -> str:
-    """``"float32 [10, 64, 64, 3]"``."""
+    """Return an array's type and shape in words, such as ``"float32 [10, 64, 64, 3]"``."""
     return f"{dtype} {list(shape)}"
 
 
 def looks_like_images(shape: Sequence[int]) -> bool:
-    """Whether an array of this shape can be images with channels: [N, H, W, C] or [N, C, H, W], C 1, 3 or 4."""
+    """Return whether an array of this shape can hold images: [N, H, W, C] or [N, C, H, W] with C 1, 3 or 4."""
     return len(shape) == 4 and any(_channels(shape))
 
 
 def _channels(shape: Sequence[int]) -> tuple[bool, bool]:
-    """Whether the second axis may be the channels of images, and whether the last may. (Features are 1 pixel wide.)"""
+    """Return whether the second axis can be the channels of images, and whether the last axis can.
+
+    The other two axes must be longer than 1: arrays of features are 1 pixel wide.
+    """
     _, second, third, last = shape
     return second in (1, 3, 4) and min(third, last) > 1, last in (1, 3, 4) and min(second, third) > 1
 
 
 def layout_of(shape: Sequence[int], dtype: np.dtype[Any], where: str, remedy: str) -> Layout:
-    """The layout of a uint8 array, which messages call ``where``.
+    """Return the layout of a uint8 array of images.
 
-    ``remedy`` says how an array of another type becomes one.
+    Args:
+        where: The name of the array in messages.
+        remedy: A sentence that says how to convert an array of another type to uint8.
 
     Raises:
-        InputError: it is no array of images, not of bytes, or its shape can be read in two ways.
+        InputError: The array does not hold images, is not uint8, or its shape can be read in two ways.
     """
     if dtype.hasobject:
         raise InputError(
-            f"{where} is an array of Python objects, which could run code when read.",
-            "Save it as a plain uint8 array [N, H, W, 3].",
+            f"{where} is an array of Python objects. Reading it could run code, so facegen does not.",
+            "Save the images as a plain uint8 array [N, H, W, 3].",
         )
-    images = f"Images are uint8 [N, H, W, 3], and {where} is {in_words(shape, dtype)}"
+    images = f"Images must be uint8 [N, H, W, 3], and {where} is {in_words(shape, dtype)}"
     if len(shape) == 3 and shape[2] in (1, 3, 4):
         raise InputError(f"{images}: that is one image.", "Save it as [1, H, W, 3], or name the image's folder.")
     if not looks_like_images(shape) and len(shape) != 3:
@@ -125,28 +130,31 @@ def layout_of(shape: Sequence[int], dtype: np.dtype[Any], where: str, remedy: st
     count, *row = (int(side) for side in shape)
     require_few(where, count)
     if math.prod(row) > LARGEST_IMAGE:
-        raise InputError(f"{where} is {in_words(shape, dtype)}: no image has {math.prod(row):,} bytes.", _AGAIN)
+        raise InputError(f"{where} is {in_words(shape, dtype)}: {math.prod(row):,} bytes are no image.", _AGAIN)
     if len(shape) == 3:
         if count in (3, 4):
             raise InputError(
-                f"{images}: that is {count} grey images, or the channels of one.", "Save it as [N, H, W, 3]."
+                f"{images}: that is {count} grey images, or the channels of one image.", "Save it as [N, H, W, 3]."
             )
         return Layout(count, tuple(row))
     first, last = _channels(shape)
     if first and last:
         raise InputError(
-            f"{images}: its channels may be the second axis or the last.", "Save it as [N, H, W, 3], H above 4."
+            f"{images}: either its second or its last axis may be the channels.", "Save it as [N, H, W, 3], H above 4."
         )
     return Layout(count, tuple(row), first=first)
 
 
 def conversion(loaded: str, saved: str, sample: npt.NDArray[Any] | None) -> str:
-    """How pixels become bytes: a line of Python, by the range of a ``sample`` of them.
+    """Return a line of Python that converts pixels to bytes.
 
-    ``loaded`` is the expression that reads them, ``saved`` the name of the file to write.
+    Args:
+        loaded: The Python expression that reads the array.
+        saved: The name of the file that the line writes.
+        sample: Some of the array's values, whose range decides the conversion; None if there are none.
     """
     if sample is None or not sample.size or sample.dtype.kind not in "fiub" or not np.isfinite(sample).all():
-        return "Bring it to 0 to 255, and save it as uint8."
+        return "Scale its values to 0 to 255, and save it as uint8."
     low, high = float(sample.min()), float(sample.max())
     if low >= 0 and high <= 1:
         bytes_of = "x * 255"
@@ -155,17 +163,21 @@ def conversion(loaded: str, saved: str, sample: npt.NDArray[Any] | None) -> str:
     elif low >= 0 and high <= 255:
         bytes_of = "x"
     else:
-        return f"Its first image runs from {low:.4g} to {high:.4g}. Bring it to 0 to 255, and save it as uint8."
+        return f"The values of its first image go from {low:.4g} to {high:.4g}. Scale them to 0 to 255 and save uint8."
     return (
-        f"Its first image runs from {low:.4g} to {high:.4g}. In Python: x = {loaded}; "
+        f"The values of its first image go from {low:.4g} to {high:.4g}. In Python: x = {loaded}; "
         f"np.save({saved!r}, ({bytes_of}).round().clip(0, 255).astype('uint8'))"
     )
 
 
 def choose(arrays: Mapping[str, tuple[Sequence[int], np.dtype[Any]]], where: str) -> str:
-    """The name of the array of images among several, told by shapes, types and names. InputError where none is."""
+    """Return the name of the array that holds the images, found by shapes, types and names.
+
+    Raises:
+        InputError: No array can hold images, or several can.
+    """
     if not arrays:
-        raise InputError(f"{where} holds no array.", "Name an array of images, uint8 [N, H, W, 3].")
+        raise InputError(f"{where} holds no array.", "Name a file with an array of images, uint8 [N, H, W, 3].")
     bytes_4d = [name for name, (shape, dtype) in arrays.items() if dtype == np.uint8 and looks_like_images(shape)]
     any_4d = [name for name, (shape, _) in arrays.items() if looks_like_images(shape)]
     grey = [name for name, (shape, dtype) in arrays.items() if dtype == np.uint8 and len(shape) == 3]
@@ -175,7 +187,7 @@ def choose(arrays: Mapping[str, tuple[Sequence[int], np.dtype[Any]]], where: str
         if len(called) == 1:
             if len(found) > 1:
                 others = ", ".join(name for name in found if name != called[0])
-                console.info(f"Images from {called[0]} in {where}; {others} is left aside.")
+                console.info(f"Reading the images from {called[0]} in {where}. Not used: {others}.")
             return called[0]
     if len(found) == 1 or len(arrays) == 1:
         return found[0] if found else next(iter(arrays))
@@ -184,14 +196,16 @@ def choose(arrays: Mapping[str, tuple[Sequence[int], np.dtype[Any]]], where: str
         raise InputError(f"{where} holds several arrays of images: {held}.", "Save the one you mean to its own file.")
     if {"mu", "sigma"} <= arrays.keys():
         raise InputError(
-            f"{where} holds statistics (mu and sigma), no images.", "Give it where statistics are taken: --reference."
+            f"{where} holds statistics (mu and sigma), not images.", "Pass it to an option for statistics: --reference."
         )
-    raise InputError(f"{where} holds no array of images, uint8 [N, H, W, 3]: it has {held}.")
+    raise InputError(
+        f"{where} holds no array of images (uint8 [N, H, W, 3]). It holds {held}.", "Name a file of images."
+    )
 
 
 @dataclass(frozen=True)
 class ArrayMember:
-    """Where a row lies in its file."""
+    """The place of one image in its file."""
 
     name: str
     file: Path | Window
@@ -206,12 +220,16 @@ class ArrayMember:
         except OSError as problem:
             raise Unreadable(f"cannot be read ({problem.strerror or problem})") from problem
         if len(row) != self.layout.row_bytes:
-            raise Unreadable("its file ends before it")
+            raise Unreadable("the file ends before this image")
         return self.layout.encode(row)
 
 
 def _read_header(file: IO[bytes], where: str) -> NpyHeader:
-    """Read no further than the header. InputError where it is none; zipfile's own errors where the zip is damaged."""
+    """Read the header and nothing behind it.
+
+    Raises:
+        InputError: The header is damaged.
+    """
     try:
         return read_npy_header(file)
     except ValueError as problem:
@@ -219,7 +237,10 @@ def _read_header(file: IO[bytes], where: str) -> NpyHeader:
 
 
 def _checked(header: NpyHeader, where: str, loaded: str, path: Path, file: IO[bytes]) -> Layout:
-    """The layout that ``header`` tells; ``file``, which stands behind it, gives a sample of what must be converted."""
+    """Return the layout that ``header`` describes. ``file`` stands behind the header.
+
+    A sample of the values is read if they are not uint8, so that the error can say how to convert them.
+    """
     sample = None
     if header.dtype != np.uint8 and not header.dtype.hasobject and len(header.shape) > 1:
         data = file.read(min(math.prod(header.shape[1:]) * header.dtype.itemsize, _SAMPLE))
@@ -229,8 +250,8 @@ def _checked(header: NpyHeader, where: str, loaded: str, path: Path, file: IO[by
     layout = layout_of(header.shape, header.dtype, where, remedy)
     if header.fortran:
         raise InputError(
-            f"{where} is stored in Fortran order: every image is spread over the whole file.",
-            f"Save it in C order: np.save('{path.stem}-c.npy', np.ascontiguousarray({loaded})) in Python.",
+            f"{where} is stored in Fortran order, in which every image is spread over the whole file.",
+            f"Save it in C order. In Python: np.save('{path.stem}-c.npy', np.ascontiguousarray({loaded})).",
         )
     if layout.note:
         console.info(f"{where}: {layout.note}.")
@@ -238,7 +259,7 @@ def _checked(header: NpyHeader, where: str, loaded: str, path: Path, file: IO[by
 
 
 class ArrayFile:
-    """Images in an ``.npy`` file: each member is found by its offset."""
+    """Images in an ``.npy`` file. Each image is found by its offset."""
 
     kind = "array"
 
@@ -255,12 +276,12 @@ class ArrayFile:
         beyond = there - self._layout.count * self._layout.row_bytes
         if beyond < 0:
             whole = there // self._layout.row_bytes
-            raise InputError(f"{path} is cut short: {whole:,} of its {self._layout.count:,} images are there.", _AGAIN)
-        if beyond:  # np.load reads the first of several, and says nothing
+            raise InputError(f"{path} is cut short: it has {whole:,} of its {self._layout.count:,} images.", _AGAIN)
+        if beyond:  # np.load silently reads the first array of several.
             raise InputError(
-                f"{path} goes on for {beyond:,} bytes after its array {in_words(header.shape, header.dtype)}: several "
-                "arrays may have been saved to it.",
-                "Save them as one: np.save('images.npy', np.concatenate(arrays)) in Python.",
+                f"{path} has {beyond:,} bytes behind its array {in_words(header.shape, header.dtype)}. Perhaps several "
+                "arrays were saved to it.",
+                "Save them as one array. In Python: np.save('images.npy', np.concatenate(arrays)).",
             )
         self.names = row_names(self._layout.count)
         self.passed_over = PassedOver()
@@ -275,7 +296,7 @@ class ArrayFile:
 
 
 class ArrayArchive:
-    """Images in an array of an ``.npz``: read where they lie if it is stored, streamed if it is compressed."""
+    """Images in an array of an ``.npz``: read in place if the array is stored, streamed if it is compressed."""
 
     kind = "array"
 
@@ -303,7 +324,7 @@ class ArrayArchive:
 
     @cached_property
     def _window(self) -> Window:
-        """Where the stored array lies; what a worker reads of it is nothing that a CRC-32 covers, so all is checked."""
+        """The place of the stored array. Its CRC-32 is checked here once, because workers read single rows of it."""
         window = stored(self.path, self._entry)
         window.check_crc(self._entry.CRC)
         return window
@@ -321,12 +342,16 @@ class ArrayArchive:
                 if len(row) != size:
                     raise InputError(f"{self._where} is cut short.", _AGAIN)
                 yield BytesMember(name, self._layout.encode(row))
-            while file.read(1 << 20):  # the CRC-32 is compared at the end
+            while file.read(1 << 20):  # zipfile compares the CRC-32 at the end.
                 pass
 
 
 def stored(path: Path, entry: zipfile.ZipInfo) -> Window:
-    """Where a member that is not compressed lies in its zip. InputError where its local header is damaged."""
+    """Return the place of an uncompressed member in its zip.
+
+    Raises:
+        InputError: The member's local header is damaged.
+    """
     with open_regular(path) as file:
         file.seek(entry.header_offset)
         header = file.read(30)
@@ -343,7 +368,7 @@ def _npz(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def array_entries(names: Sequence[str]) -> list[str]:
-    """Those of a zip's names that are arrays, as :func:`numpy.savez` writes them."""
+    """Return the names in a zip that are arrays, as :func:`numpy.savez` names them."""
     return [name for name in names if name.endswith(".npy") and not is_litter(name)]
 
 

@@ -1,6 +1,7 @@
-"""What a file may claim to hold: a few bytes can stand for any number of images, bytes and pixels.
+"""Limits on what a file may claim to hold.
 
-The caps are far above what photographs need. What is within them is read in a time that goes with the file's own size.
+A few bytes can stand for any number of images, bytes and pixels. The limits lie far above what photographs need. A
+file within them is read in a time that is proportional to its own size.
 """
 
 from __future__ import annotations
@@ -10,108 +11,116 @@ from pathlib import Path
 from facegen.errors import InputError
 from facegen.printable import printable
 
-#: Bytes of one encoded image: an uncompressed one of the most pixels that are decoded, with 16 bits a channel.
+#: Maximum size of one encoded image, in bytes: the most pixels that are decoded, uncompressed, 16 bits per channel.
 LARGEST_IMAGE = 640 << 20
-#: Images, or entries, of one archive, table or array. ImageNet has 1.4 million.
+#: Maximum number of images or entries of one archive, table or array. ImageNet has 1.4 million.
 MOST_ENTRIES = 2_000_000
-#: Contents may be so many times as large as what they are packed in. Photographs are packed already.
+#: Maximum ratio of the size of contents to the size that they are packed in. Photographs are compressed already.
 RATIO = 100
-#: Up to so many bytes any ratio is allowed: of one image, and of all that an archive holds.
+#: Sizes in bytes up to which any ratio is allowed: for one image, and for everything in an archive.
 FREE_MEMBER, FREE_TOTAL = 1 << 20, 256 << 20
-#: Up to so many pixels are allowed however few bytes they come from: of one image, and of all images of a file, before
-#: any resize. Above, :data:`RATIO` pixels a byte are allowed; photographs have 5.
+#: Numbers of pixels, before any resize, that are allowed whatever the size in bytes: for one image, and for all images
+#: of a file. Above them, :data:`RATIO` pixels per byte are allowed. Photographs have 5 pixels per byte.
 FREE_IMAGE_PIXELS, FREE_PIXELS = 9_000_000, 300_000_000
-#: A progressive JPEG is gone through once a scan; encoders write about ten.
+#: Maximum number of scans of a progressive JPEG. Each scan costs one pass; encoders write about ten.
 MOST_SCANS = 100
-#: Of so many images, each takes at least so many bytes of the file they lie in, unless they are one image.
+#: Above this number of images, each must take at least this many bytes of the file; otherwise they share bytes.
 FREE_IMAGES, SMALLEST_IMAGE = 10_000, 16
-#: Bytes of the attributes of one entry of a tar, and of the name of any.
+#: Maximum length of the attributes of one tar entry, in bytes, and of the name of any archive's entry, in characters.
 LONGEST_HEADER, LONGEST_NAME = 1 << 20, 4096
 
-_NO_BOMB = "If it is none, unpack it and name the folder."
+_NO_BOMB = "If it is not, unpack it and name the folder."
 
 
 def is_out_of_proportion(claimed: int, held: int, free: int) -> bool:
-    """Whether ``claimed`` bytes are more than :data:`RATIO` times the ``held`` ones, and more than ``free``."""
+    """Return whether ``claimed`` bytes are more than ``free`` and more than :data:`RATIO` times the ``held`` bytes."""
     return claimed > max(free, RATIO * held)
 
 
 def require_proportion(what: str, claimed: int, held: int) -> None:
-    """InputError where a file claims more contents than real ones pack so small.
+    """Raise InputError if a file claims more contents than can really be packed into its size.
 
     Args:
-        what: the file, as it begins a sentence.
-        claimed: bytes of its contents.
-        held: bytes that they are packed in.
+        what: The file, as the beginning of a sentence.
+        claimed: Size of its contents in bytes.
+        held: Size that they are packed in, in bytes.
     """
     if is_out_of_proportion(claimed, held, FREE_TOTAL):
         raise InputError(
-            f"{what} has {held:,} bytes and claims {claimed:,} bytes of contents, more than {RATIO} times as many: "
+            f"{what} has {held:,} bytes and claims to hold {claimed:,} bytes, more than {RATIO} times as many: "
             "it looks like a decompression bomb.",
             _NO_BOMB,
         )
 
 
 class PixelCount:
-    """The pixels that were decoded of the images of one file, so that they stay in proportion to its bytes.
+    """A count of the pixels decoded from one file, compared with the file's size in bytes.
 
-    So an archive in which thousands of names stand for one image is refused.
+    It refuses an archive in which thousands of names stand for one image.
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        """``path``: the file that holds the images. In a folder, or without a path, any number of pixels is allowed."""
+        """Start the count for the file at ``path``. For a folder, or without a path, there is no limit."""
         self._path, self._pixels = path, 0
         self._held = None if path is None or path.is_dir() else path.stat().st_size
 
     def add(self, pixels: int) -> None:
-        """Count the pixels of the next images. InputError where there are too many for the file.
+        """Count the pixels of the next images.
 
         Args:
-            pixels: width times height, summed up.
+            pixels: The sum of width times height.
+
+        Raises:
+            InputError: The images have too many pixels for the size of the file.
         """
         self._pixels += pixels
         if self._held is not None and is_out_of_proportion(self._pixels, self._held, FREE_PIXELS):
             raise InputError(
-                f"{self._path} has {self._held:,} bytes and images of more than {self._pixels:,} pixels, more than "
-                f"{RATIO} a byte: it looks like a decompression bomb.",
+                f"{self._path} has {self._held:,} bytes and its images have more than {self._pixels:,} pixels, more "
+                f"than {RATIO} per byte: it looks like a decompression bomb.",
                 _NO_BOMB,
             )
 
 
 def require_images(what: str, count: int, held: int) -> None:
-    """InputError where ``held`` bytes claim more images than can be different ones: each takes some bytes.
+    """Raise InputError if a file claims more images than its size allows.
 
     Args:
-        what: the file, as it begins a sentence.
-        count: images that it claims.
-        held: its bytes.
+        what: The file, as the beginning of a sentence.
+        count: Number of images that it claims to hold.
+        held: Its size in bytes.
     """
     if count > FREE_IMAGES and count * SMALLEST_IMAGE > held:
         raise InputError(
-            f"{what} has {held:,} bytes and claims {count:,} images, which is less than {SMALLEST_IMAGE} bytes for "
-            "each: it looks like a decompression bomb.",
+            f"{what} has {held:,} bytes and claims to hold {count:,} images, less than {SMALLEST_IMAGE} bytes per "
+            "image: it looks like a decompression bomb.",
             _NO_BOMB,
         )
 
 
 def require_name(path: Path, name: str) -> None:
-    """InputError for a name in an archive that no system could unpack.
+    """Raise InputError if a name in an archive is too long for any system.
 
     Args:
-        path: the archive.
-        name: of one of its entries.
+        path: The archive.
+        name: The name of one of its entries.
     """
     if len(name) > LONGEST_NAME:
         raise InputError(
-            f"{path} has an entry whose name is {len(name):,} characters long, {printable(name[:40])}….",
-            f"Make the archive again: no system takes names of more than {LONGEST_NAME:,}.",
+            f"{path} has an entry whose name is {len(name):,} characters long: {printable(name[:40])}….",
+            f"Make the archive again with names of at most {LONGEST_NAME:,} characters.",
         )
 
 
 def require_few(what: str, count: int) -> None:
-    """InputError where ``what``, which begins a sentence, claims more than :data:`MOST_ENTRIES` entries."""
+    """Raise InputError if a file claims more than :data:`MOST_ENTRIES` entries.
+
+    Args:
+        what: The file, as the beginning of a sentence.
+        count: Number of entries.
+    """
     if count > MOST_ENTRIES:
         raise InputError(
-            f"{what} claims more than {MOST_ENTRIES:,} entries, as many as are read of one file.",
-            "Divide it into several.",
+            f"{what} claims more than {MOST_ENTRIES:,} entries, the most that facegen reads from one file.",
+            "Divide it into several files.",
         )

@@ -1,8 +1,8 @@
-"""The content of a compressed file, read to the file's very end.
+"""The contents of a compressed file, read to the very end of the file.
 
-Python's own ``bz2`` and ``lzma`` files end in silence where something else follows, and ``gzip`` then says that it is
-no gzip file. Here a further stream goes on where the one before it ended (as in ``cat a.tar.gz b.tar.gz``), and
-anything else is told.
+Python's own ``bz2`` and ``lzma`` silently stop where something else follows, and ``gzip`` reports a file that is not
+gzip. Here, a further stream continues the one before it, as in ``cat a.tar.gz b.tar.gz``. Anything else that follows is
+an error.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from facegen.data.caps import require_proportion
 from facegen.files import open_regular
 
 _CHUNK = 1 << 17
-#: So many of the last bytes are kept, for a step back: as far as a buffered reader, and who looks ahead in it, go.
+#: Number of last bytes to keep for a step back: as far as a buffered reader with look-ahead goes.
 _KEPT = 1 << 19
 
 
 class TrailingDataError(Exception):
-    """After the end of the archive other data follow; the message says where."""
+    """Other data follow after the end of the archive. The message says where."""
 
 
 class _Decompressor(Protocol):
@@ -38,7 +38,7 @@ class _Decompressor(Protocol):
 
 
 class _Gunzip:
-    """zlib's decompressor as ``bz2`` and ``lzma`` have theirs; it checks gzip's CRC and length."""
+    """A gzip decompressor with the interface of the ``bz2`` and ``lzma`` ones. It checks gzip's CRC and length."""
 
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -65,19 +65,25 @@ def _decompressor(compression: str) -> _Decompressor:
     return bz2.BZ2Decompressor() if compression == "bz2" else lzma.LZMADecompressor()
 
 
-#: How a stream of each compression begins.
+#: The first bytes of a stream of each compression.
 MAGIC = {"gz": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\0"}
 
 
 class Decompressed(io.RawIOBase):
-    """What a gzip, bzip2 or xz file holds, of one stream or several; a long step back starts anew from its beginning.
+    """The decompressed contents of a gzip, bzip2 or xz file of one or more streams.
 
-    Reading raises EOFError where the file ends early, :class:`TrailingDataError` where other data than zeros follow its
-    last stream, what zlib, ``bz2`` and ``lzma`` raise for damage, and InputError for a decompression bomb.
+    A long step back restarts from the beginning of the file.
+
+    Reading raises EOFError if the file ends early, :class:`TrailingDataError` if data other than zeros follow the last
+    stream, the errors of zlib, ``bz2`` and ``lzma`` if the file is damaged, and InputError for a decompression bomb.
     """
 
     def __init__(self, path: Path, compression: str) -> None:
-        """``compression``: ``"gz"``, ``"bz2"`` or ``"xz"``."""
+        """Open the file at ``path``.
+
+        Args:
+            compression: ``"gz"``, ``"bz2"`` or ``"xz"``.
+        """
         self._path, self._file = path, open_regular(path)
         self._held = path.stat().st_size
         self._compression = compression
@@ -86,7 +92,7 @@ class Decompressed(io.RawIOBase):
     def _start(self) -> None:
         self._file.seek(0)
         self._unpacked = 0
-        self._kept, self._again = b"", 0  # the last bytes, and how many of them are to be read again
+        self._kept, self._again = b"", 0  # The last bytes, and how many of them to read again.
         self._raw = b""
         self._stream: _Decompressor | None = _decompressor(self._compression)
 
@@ -100,11 +106,11 @@ class Decompressed(io.RawIOBase):
         return self._unpacked - self._again
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to ``offset``, or to the end where that comes first. Only from the beginning or from here."""
+        """Go to ``offset``, or to the end if that comes first. ``whence`` must be the start or the current position."""
         if whence == os.SEEK_CUR:
             offset += self.tell()
         elif whence != os.SEEK_SET:
-            raise io.UnsupportedOperation("a compressed file's end is not known")
+            raise io.UnsupportedOperation("the end of a compressed file is not known")
         if self._unpacked - len(self._kept) <= offset < self._unpacked:
             self._again = self._unpacked - offset
         elif offset < self._unpacked:
@@ -121,7 +127,7 @@ class Decompressed(io.RawIOBase):
         return len(data)
 
     def _read(self, most: int) -> bytes:
-        """The next bytes; none at the end, which has then been seen."""
+        """Return the next bytes, or none once the end of the file has been reached."""
         if self._again:
             begin = len(self._kept) - self._again
             data = self._kept[begin : begin + most]
@@ -151,7 +157,7 @@ class Decompressed(io.RawIOBase):
         return b""
 
     def _next_stream(self) -> _Decompressor | None:
-        """A decompressor for the stream that follows; None at the file's end. Zeros between and after are padding."""
+        """Return a decompressor for the next stream, or None at the end of the file. Zeros are skipped."""
         magic = MAGIC[self._compression]
         while True:
             self._raw = self._raw.lstrip(b"\0")
@@ -165,7 +171,7 @@ class Decompressed(io.RawIOBase):
             if self._raw.startswith(magic):
                 return _decompressor(self._compression)
             place = self._file.tell() - len(self._raw)
-            raise TrailingDataError(f"from byte {place:,} of the file on other data follow the compressed ones")
+            raise TrailingDataError(f"other data follow the compressed data from byte {place:,} of the file")
 
     def close(self) -> None:
         self._file.close()

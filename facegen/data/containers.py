@@ -1,6 +1,6 @@
-"""Encoded images where they lie: what a container of them offers.
+"""The interface of a container of encoded images.
 
-A container lists its image names in natural order (``2.jpg`` before ``10.jpg``) and hands out members: small picklable
+A container lists its image names in natural order (``2.jpg`` before ``10.jpg``). It hands out members: small picklable
 objects that a worker process can ``read`` by itself.
 """
 
@@ -20,14 +20,15 @@ class Member(Protocol):
     def name(self) -> str: ...
 
     def read(self) -> bytes:
-        """The encoded bytes; ``Unreadable`` when they cannot be had."""
+        """Return the encoded bytes. Raise ``Unreadable`` if they cannot be read."""
         ...
 
 
 class Container(Protocol):
-    """A folder, archive, table or array of images. ``names`` are relative, with forward slashes, in natural order.
+    """A folder, archive, table or array of images.
 
-    ``passed_over`` says what else it holds, which is neither an image nor litter.
+    ``names`` are relative, with forward slashes, in natural order. ``passed_over`` describes the other files in it
+    that are neither images nor litter (what systems and programs leave beside a user's files).
     """
 
     kind: str
@@ -39,9 +40,9 @@ class Container(Protocol):
 
     @property
     def identity(self) -> str:
-        """64 hex digits that change when the images may have: cheap to get, without decoding."""
+        """64 hex digits that change when the images may have changed. Computing them is cheap: nothing is decoded."""
         ...
 
     def members(self, names: Sequence[str]) -> Iterator[Member]:
-        """The members called ``names``, in that order; ``names`` is in natural order."""
+        """Yield the members called ``names``, in that order. ``names`` is in natural order."""
         ...

@@ -1,4 +1,4 @@
-"""What is wrong with an archive that cannot be read, in words: downloaded in part, split, or something else inside."""
+"""Say why an archive cannot be read: it was downloaded in part, is split, or holds something else."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from facegen.errors import EnvironmentProblem, FacegenError, InputError
 from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, TAR, ZEROS, kind_by_name, kind_by_place, kind_of
 from facegen.files import open_regular
 
-#: A zip without ZIP64 records counts bytes in 32 bits.
+#: Without ZIP64 records, a zip counts bytes in 32 bits.
 _FOUR_GIB = 1 << 32
-#: A zip's end record is in its last bytes: 22, and a comment of at most 64 KiB.
+#: Length of the part of a zip that holds its end record, in bytes: 22, and a comment of at most 64 KiB.
 _END = 22 + (1 << 16)
-#: What the readers of archives raise over damaged ones, besides errors of their own.
+#: What the readers of archives raise for damaged ones, besides errors of their own.
 _RAISED = (OSError, EOFError, ValueError, OverflowError, RuntimeError, struct.error, zlib.error, lzma.LZMAError)
 _OPENERS: dict[str, Callable[[IO[bytes]], gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
     "gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),
@@ -35,7 +35,7 @@ _COMPRESSED = {"gz": "a gzip file", "bz2": "a bzip2 file", "xz": "an xz file"}
 
 @contextmanager
 def zip_damage_told(path: Path) -> Iterator[None]:
-    """Inside, whatever :mod:`zipfile` raises over the zip at ``path`` becomes an InputError that says what is wrong."""
+    """Turn whatever :mod:`zipfile` raises inside the block into an InputError that says what is wrong with the zip."""
     try:
         yield
     except (zipfile.BadZipFile, *_RAISED) as problem:
@@ -44,11 +44,14 @@ def zip_damage_told(path: Path) -> Iterator[None]:
 
 @contextmanager
 def tar_damage_told(path: Path, compression: str) -> Iterator[None]:
-    """The same of :mod:`tarfile`, and of a tar whose ``compression`` is ``""``, ``"gz"``, ``"bz2"`` or ``"xz"``.
+    """Turn whatever :mod:`tarfile` raises inside the block into an error that says what is wrong with the tar.
+
+    Args:
+        compression: ``""`` for a plain tar, ``"gz"``, ``"bz2"`` or ``"xz"``.
 
     Raises:
-        InputError: what is wrong.
-        EnvironmentProblem: this Python lacks the compression.
+        InputError: The archive is damaged, incomplete or of another kind.
+        EnvironmentProblem: This Python lacks the compression.
     """
     try:
         yield
@@ -74,10 +77,11 @@ def _zip_damage(path: Path, problem: Exception) -> FacegenError:
 
 
 def require_own_offsets(path: Path) -> None:
-    """InputError for a zip by whose end its members cannot be found; :mod:`zipfile` reads it, and finds them damaged.
+    """Raise InputError for a zip whose members cannot be found from its end record.
 
-    That is the last volume of several; and a zip over 4 GiB whose offsets begin anew there, as macOS makes them, for
-    want of ZIP64 records: :mod:`zipfile` takes the missing multiple of 4 GiB for other data before the zip.
+    There are two kinds. One is the last volume of a split zip. The other is a zip over 4 GiB without ZIP64 records, as
+    macOS makes them: its offsets wrap around at 4 GiB. :mod:`zipfile` takes the missing multiple of 4 GiB for other
+    data before the zip, and then reports the members as damaged.
     """
     size = path.stat().st_size
     end = _end_record(path)
@@ -92,7 +96,8 @@ def require_own_offsets(path: Path) -> None:
     missing = size - int.from_bytes(end[-4:], "little") - directory - offset
     if size >= _FOUR_GIB and 0xFFFFFFFF not in (directory, offset) and missing > 0 and missing % _FOUR_GIB == 0:
         raise InputError(
-            f"{path} is a zip over 4 GB without ZIP64 records, as macOS makes them: it lacks the places of its files.",
+            f"{path} is a zip over 4 GB without ZIP64 records, as macOS makes them: it does not say where its files "
+            "are.",
             "It is not damaged: unpack it (on a Mac: ditto -x -k) and name the folder, or zip the folder with zip -r.",
         )
 
@@ -109,22 +114,22 @@ def _tar_damage(path: Path, problem: Exception, compression: str) -> FacegenErro
     if compression and (inside := _inside(path, compression)) is not None:
         kind = kind_of(inside)
         if kind is not TAR and kind is not ZEROS and inside:
-            what = "something that is no tar" if kind is None else kind.name
+            what = "other data" if kind is None else kind.name
             return InputError(
                 f"{path} is {_COMPRESSED[compression]} that holds {what}, not a tar of images.",
-                "Unpack it and name what comes out, or a folder or an archive of images.",
+                "Unpack it and name the result, or name a folder or an archive of images.",
             )
     return InputError(f"{path} is not a whole tar archive: {_sentence(problem)}.", DOWNLOAD_AGAIN)
 
 
 def _in_part(path: Path) -> InputError | None:
-    """The words for one volume of several, and for a download that was broken off."""
-    # Beside what lies in an archive there is nothing.
+    """Return an error for one volume of several or for a download that stopped early; None for anything else."""
+    # A file inside an archive has no neighbours to look at.
     kind = kind_by_place(path) if isinstance(path, Path) else kind_by_name(path.name)
     if kind is not None:
         return InputError(f"{path} is {kind.name}, and cannot be read by itself.", kind.remedy)
     zeros = _trailing_zeros(path)
-    if zeros >= 1 << 16:  # a tar ends in zeros too, in a few kilobytes
+    if zeros >= 1 << 16:  # A whole tar ends in zeros too, but only in a few kilobytes.
         return InputError(
             f"{path} was not downloaded or copied to its end: at least its last {zeros:,} bytes are zeros.",
             DOWNLOAD_AGAIN,
@@ -133,7 +138,7 @@ def _in_part(path: Path) -> InputError | None:
 
 
 def _trailing_zeros(path: Path) -> int:
-    """How many of the last 1 MiB are zeros up to the end."""
+    """Return the number of zeros at the very end of the file, looking at its last 1 MiB."""
     with open_regular(path) as file:
         file.seek(max(0, path.stat().st_size - (1 << 20)))
         tail = file.read()
@@ -141,7 +146,7 @@ def _trailing_zeros(path: Path) -> int:
 
 
 def _end_record(path: Path) -> bytes | None:
-    """A zip's end record, its 22 bytes followed by how many bytes stand from its start to the file's end; or None."""
+    """Return a zip's end record (22 bytes) and its distance from the end of the file (4 bytes), or None."""
     with open_regular(path) as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _END))
         tail = file.read()
@@ -152,7 +157,7 @@ def _end_record(path: Path) -> bytes | None:
 
 
 def _inside(path: Path, compression: str) -> bytes | None:
-    """The first bytes of what is compressed; None where not even those come out."""
+    """Return the first decompressed bytes, or None if not even those can be decompressed."""
     try:
         with open_regular(path) as raw, _OPENERS[compression](raw) as file:
             return bytes(file.read(HEAD))

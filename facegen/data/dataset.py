@@ -1,11 +1,12 @@
 """The prepared dataset: a folder with ``images.npy``, ``index.csv`` and ``manifest.json``.
 
-``images.npy`` is uint8 [N, S, S, 3] RGB (NHWC, so that ``permute(0, 3, 1, 2)`` of a tensor made from it is already
-channels_last); ``index.csv`` names each row's source image and its split; ``manifest.json`` says how it was made.
+``images.npy`` is uint8 [N, S, S, 3] RGB. This is NHWC, so ``permute(0, 3, 1, 2)`` of a tensor made from it is already
+channels_last. ``index.csv`` names the source image and the split of each row. ``manifest.json`` says how the dataset
+was made.
 
-The manifest also holds hashes of the three files' contents. ``sha256`` is of the pixels and then of the bytes of
-``index.csv``. ``pixels_sha256`` and ``index_sha256`` are of each by itself, and ``manifest_sha256`` of all other fields
-of the manifest: they tell which file changed. Datasets from before they were written have ``sha256`` alone.
+The manifest also holds hashes of the three files. ``sha256`` hashes the pixels and then the bytes of ``index.csv``.
+``pixels_sha256`` and ``index_sha256`` hash each by itself, and ``manifest_sha256`` hashes all other fields of the
+manifest; they tell which file changed. Old datasets have ``sha256`` alone.
 """
 
 from __future__ import annotations
@@ -46,21 +47,21 @@ SPLITS = ("train", "valid", "test")
 
 Images = npt.NDArray[np.uint8]
 
-_AGAIN = "Prepare it again, or put the files back that it was prepared with."
+_AGAIN = "Prepare it again, or restore the original files."
 _CHUNK = 1 << 20
-#: Bytes of an index, a manifest or a journal: enough for 5 million images at 200 each.
+#: Maximum size of an index, a manifest or a journal, in bytes: enough for 5 million images at 200 bytes each.
 MOST_TEXT = 1 << 30
 _OTHER_PIXELS = f"{IMAGES} holds other pixels"
-#: What changes whenever the content does: the hash that it should have, and what the file system says of its files.
+#: What changes whenever the content changes: the expected hash, and what the file system says of the files.
 _State = tuple[str | tuple[int, ...], ...]
-#: The content that was verified in this process.
+#: The states whose content was verified in this process.
 _VERIFIED: set[_State | None] = set()
-#: A file may change twice and have one time: file systems' clocks are coarse, some by 2 s.
+#: Seconds after which a new change is sure to change a file's time. Some file systems' clocks have steps of 2 s.
 _SETTLED = 2.0
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether ``path`` is a folder that looks like a prepared dataset (it may still be damaged)."""
+    """Return whether ``path`` is a folder that looks like a prepared dataset. It may still be damaged."""
     return (path / MANIFEST).is_file() and (path / IMAGES).is_file()
 
 
@@ -72,12 +73,12 @@ def _no_dataset(path: Path) -> InputError:
         remedy = None if kind is None else kind.remedy
         return InputError(
             f"{path} is {what}, not a prepared dataset.",
-            f"If it holds images: facegen prepare {path} DATASET, and name DATASET." if of_images else remedy,
+            f"If it holds images, run: facegen prepare {path} DATASET. Then name DATASET." if of_images else remedy,
         )
     files = "" if not path.is_dir() else next((name for name in (MANIFEST, IMAGES) if not (path / name).is_file()), "")
     remedy = f"Make one with: facegen prepare SOURCE {path}"
     if files and not any((path / name).exists() for name in (MANIFEST, IMAGES, INDEX)):
-        remedy = f"If it holds images: facegen prepare {path} DATASET, and name DATASET."
+        remedy = f"If it holds images, run: facegen prepare {path} DATASET. Then name DATASET."
     lacks = f"it lacks {files}" if files else "it does not exist"
     return InputError(f"{path} is not a prepared dataset: {lacks}.", remedy)
 
@@ -87,11 +88,11 @@ class FaceDataset:
     """A prepared dataset, opened read-only.
 
     Attributes:
-        path: its folder.
-        images: uint8 [N, S, S, 3] RGB, memory-mapped.
-        names: N source names.
-        splits: N of ``"train"``, ``"valid"``, ``"test"``.
-        manifest: what ``manifest.json`` says.
+        path: The dataset's folder.
+        images: The images, uint8 [N, S, S, 3] RGB, memory-mapped.
+        names: The name of each source image.
+        splits: The split of each image: ``"train"``, ``"valid"`` or ``"test"``.
+        manifest: The contents of ``manifest.json``.
     """
 
     path: Path
@@ -102,12 +103,14 @@ class FaceDataset:
 
     @classmethod
     def open(cls, path: Path | str) -> FaceDataset:
-        """Open the dataset at ``path``, and compare what is quickly compared: sizes, counts, splits, the manifest.
+        """Open the dataset at ``path``.
 
-        What :meth:`verify` compares, the content, is not read.
+        The quick checks are made here: sizes, counts, splits and the manifest. The content is not read;
+        :meth:`verify` does that.
 
         Raises:
-            InputError: it is absent, incomplete, damaged, of another schema, or its files do not go together.
+            InputError: The dataset is absent, incomplete, damaged or of another schema, or its files do not belong
+                together.
         """
         path = Path(path)
         if not is_dataset(path):
@@ -124,13 +127,13 @@ class FaceDataset:
             raise InputError(f"The dataset {path} is damaged: {str(problem).rstrip('.')}.", _AGAIN) from problem
         if manifest.get("schema") != SCHEMA:
             raise InputError(
-                f"The dataset {path} has schema {manifest.get('schema')!r}; this facegen reads {SCHEMA}.",
+                f"The dataset {path} has schema {manifest.get('schema')!r}; this version of facegen reads {SCHEMA}.",
                 "Prepare it again.",
             )
         if len(names) != len(images):
             raise InputError(
                 f"The dataset {path} is damaged: {IMAGES} holds {images.dtype} {list(images.shape)} "
-                f"for {len(names)} rows of {INDEX}.",
+                f"but {INDEX} has {len(names)} rows.",
                 _AGAIN,
             )
         dataset = cls(path, images, names, splits, manifest)
@@ -140,11 +143,11 @@ class FaceDataset:
         if hashed and len(hashed) < 3:
             raise dataset._changed(f"{MANIFEST} lacks some of its hashes")
         if hashed and manifest.get("manifest_sha256") != _manifest_sha256(manifest):
-            raise dataset._changed(f"{MANIFEST} is not as it was written")
+            raise dataset._changed(f"{MANIFEST} does not match its own hash")
         counted = {"images": (IMAGES, len(images)), "size": (IMAGES, dataset.size), "splits": (INDEX, _counted(splits))}
         for name, (file, count) in counted.items():
             if manifest.get(name, count) != count:
-                raise dataset._changed(f"{MANIFEST} says {name} {manifest[name]}, and {file} has {count}")
+                raise dataset._changed(f"{MANIFEST} says {name} {manifest[name]}, but {file} has {count}")
         return dataset
 
     def __len__(self) -> int:
@@ -157,21 +160,21 @@ class FaceDataset:
 
     @cached_property
     def sha256(self) -> str:
-        """Content hash: of the pixels, names and splits, whatever the file dates or the library versions.
+        """Hash of the content: the pixels, names and splits. File dates and library versions do not change it.
 
-        It is what the manifest says, verified when it is first asked for. InputError where the content is another.
+        It is the manifest's hash, verified on first access. Raise InputError if the content differs.
         """
         self.verify()
         return str(self.manifest["sha256"])
 
     def verify(self) -> None:
-        """Read all of the content, and compare its hash with the manifest's.
+        """Read all of the content and compare its hash with the manifest's.
 
-        This takes a second for each 0.5 to 1.5 GB. Within a process, content is not read again while its files have
-        the same identities, sizes and times.
+        This takes one second per 0.5 to 1.5 GB. Within a process, the content is not read again while its files keep
+        their identities, sizes and times.
 
         Raises:
-            InputError: the content is not what was prepared; it says which file changed, where that can be told.
+            InputError: The content is not what was prepared. The message says which file changed, if that is known.
         """
         try:
             state = self._state()
@@ -191,12 +194,12 @@ class FaceDataset:
             _VERIFIED.add(state)
 
     def require_unchanged(self) -> None:
-        """Whether the pixels are still those that were verified; for whoever reads them for hours.
+        """Check that the pixels are still those that were verified. Use it after reading them for hours.
 
-        A dataset that was replaced by another in the meantime does not count: what is mapped is the former one.
+        Replacing the dataset by another one in the meantime is allowed: the former file stays mapped.
 
         Raises:
-            InputError: they are not.
+            InputError: The pixels changed.
         """
         try:
             self.verify()
@@ -207,87 +210,87 @@ class FaceDataset:
                 raise
 
     def _state(self) -> _State | None:
-        """None where it tells nothing, because it was written only now."""
+        """Return the state of the files, or None if they were written so recently that their times prove nothing."""
         files = tuple((self.path / name).stat() for name in (IMAGES, INDEX))
         if time.time() - max(file.st_ctime for file in files) < _SETTLED:
             return None
-        # The time of a status change too: that of a modification can be set back, and cp -p does.
+        # The time of the last status change is included because the modification time can be set back, as cp -p does.
         facts = ((file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns) for file in files)
         return str(self.manifest["sha256"]), *facts
 
     @property
     def _offset(self) -> int:
-        """Where the pixels begin in ``images.npy``."""
+        """Offset of the pixels in ``images.npy``."""
         return int(getattr(self.images, "offset", 0))
 
     def _changed(self, how: str) -> InputError:
         return InputError(f"The dataset {self.path} changed since it was prepared: {how}.", _AGAIN)
 
     def _require_same_rows(self, pixels: _Hash, index: bytes) -> None:
-        """What is said of content with another hash: an InputError, or a warning where no value is another."""
+        """Raise InputError if a value changed; warn if only the form of ``index.csv`` changed."""
         as_written = _index_bytes(self.names, self.splits)
         if _with(pixels, as_written) == self.manifest["sha256"]:
             console.warn(
-                f"{self.path / INDEX} has other line ends or quotes than it was written with, as editors and git leave "
-                "them. It names the same images and splits."
+                f"{self.path / INDEX} has other line ends or quotes than facegen wrote; editors and git change them. "
+                "It names the same images and splits, so it is used."
             )
             return
         if "pixels_sha256" not in self.manifest:
-            raise self._changed(f"{IMAGES} or {INDEX} is another")
+            raise self._changed(f"{IMAGES} or {INDEX} differs")
         changed = [_OTHER_PIXELS] * (self.manifest["pixels_sha256"] != pixels.hexdigest())
         if self.manifest["index_sha256"] not in (hashlib.sha256(each).hexdigest() for each in (index, as_written)):
             changed.append(f"{INDEX} has other names or splits, or another order")
         raise self._changed(", and ".join(changed) or f"{MANIFEST} has another sha256")
 
     def rows(self, split: str) -> npt.NDArray[np.int64]:
-        """The row numbers of one split, rising."""
+        """Return the row numbers of one split, in rising order."""
         return np.flatnonzero(np.asarray(self.splits, dtype=object) == split)
 
     def training_rows(self) -> npt.NDArray[np.int64]:
-        """The train split's rows; every row where the dataset was prepared without a train split."""
+        """Return the rows of the train split, or all rows if the dataset has no train split."""
         rows = self.rows("train")
         return rows if len(rows) else np.arange(len(self))
 
 
 def _mapped(path: Path) -> Images:
-    """The array in ``images.npy``, mapped. ValueError where it is no array of square RGB images, and nothing else."""
+    """Map the array in ``images.npy``. Raise ValueError unless the file is exactly an array of square RGB images."""
     try:
         with open_regular(path) as file:
             header = read_npy_header(file)
             held = os.fstat(file.fileno()).st_size - header.length
             if header.dtype.hasobject or math.prod(header.shape) * header.dtype.itemsize > held:
-                raise ValueError(f"it is cut short: {held:,} bytes are there of {header.dtype} {list(header.shape)}")
+                raise ValueError(f"it is cut short: it has {held:,} bytes of {header.dtype} {list(header.shape)}")
         images: Images = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError:
         raise
-    except Exception as problem:  # of a damaged header NumPy raises more than it says
-        raise ValueError(f"{IMAGES} is no whole array ({in_words(problem)})") from problem
+    except Exception as problem:  # For a damaged header NumPy raises more than its documentation says.
+        raise ValueError(f"{IMAGES} is not a whole array ({in_words(problem)})") from problem
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or images.shape[1] != images.shape[2]:
         raise ValueError(f"{IMAGES} holds {images.dtype} {list(images.shape)}, not uint8 [N, S, S, 3]")
     if not images.flags.c_contiguous:
-        raise ValueError(f"{IMAGES} holds its array in Fortran's order")
+        raise ValueError(f"{IMAGES} is stored in Fortran order")
     beyond = path.stat().st_size - int(getattr(images, "offset", 0)) - images.nbytes
     if isinstance(images, np.memmap) and beyond:
-        raise ValueError(f"{IMAGES} has {beyond:,} bytes beyond its array")
+        raise ValueError(f"{IMAGES} has {beyond:,} bytes behind its array")
     return images
 
 
 def _read_index(data: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The names and splits in ``index.csv``; its line ends and quotes are left to whoever saved it last."""
+    """Return the names and splits in ``index.csv``. Any line ends and quotes are accepted."""
     rows = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
     if rows.fieldnames is None or list(rows.fieldnames) != ["name", "split"]:
-        raise ValueError(f"{INDEX} lacks the columns name and split")
+        raise ValueError(f"{INDEX} must have the columns name and split")
     names, splits = [], []
     for number, row in enumerate(rows, 1):
         if row["split"] not in SPLITS or None in row:
-            raise ValueError(f"row {number} of {INDEX} has no split of {', '.join(SPLITS)}")
+            raise ValueError(f"row {number} of {INDEX} must have one of the splits {', '.join(SPLITS)}")
         names.append(row["name"])
         splits.append(row["split"])
     return tuple(names), tuple(splits)
 
 
 def _index_bytes(names: Sequence[str], splits: Sequence[str]) -> bytes:
-    """``index.csv`` as it is written."""
+    """Return the bytes of ``index.csv`` as facegen writes it."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["name", "split"])
@@ -305,14 +308,17 @@ def _manifest_sha256(manifest: dict[str, Any]) -> str:
 
 
 def _with(pixels: _Hash, index: bytes) -> str:
-    """The content hash of pixels and an index."""
+    """Return the content hash of pixels and an index."""
     both = pixels.copy()
     both.update(index)
     return both.hexdigest()
 
 
 def _blocks(path: Path, offset: int) -> Iterator[bytes]:
-    """The bytes of a file from ``offset`` on. Read, not mapped: what is mapped counts as this process's memory."""
+    """Yield the bytes of a file from ``offset`` on.
+
+    The file is read and not mapped, because mapped pages count as memory of this process.
+    """
     with open_regular(path) as file:
         file.seek(offset)
         while block := file.read(_CHUNK):
@@ -320,10 +326,13 @@ def _blocks(path: Path, offset: int) -> Iterator[bytes]:
 
 
 class DatasetWriter:
-    """Appends images to a dataset folder as they come; memory does not grow with their number."""
+    """A writer that appends images to a dataset folder. Its memory does not grow with their number."""
 
     def __init__(self, folder: Path, size: int) -> None:
-        """``folder`` is empty, or has what a writer of this ``size`` left there unfinished: :meth:`take_up` it."""
+        """Start writing in ``folder``.
+
+        The folder is empty, or holds what an unfinished writer of the same ``size`` left there; see :meth:`take_up`.
+        """
         self._folder, self._size, self._count = folder, size, 0
         self._digest = hashlib.sha256()
         path = folder / IMAGES
@@ -333,7 +342,7 @@ class DatasetWriter:
         self._splits: list[str] = []
 
     def _header(self, count: int) -> bytes:
-        """The .npy header for ``count`` images: NumPy pads every count's to one length, so it can be rewritten."""
+        """Return the .npy header for ``count`` images. NumPy pads it to the same length for every count."""
         buffer = io.BytesIO()
         shape = (count, self._size, self._size, 3)
         description = {"descr": "|u1", "fortran_order": False, "shape": shape}
@@ -353,7 +362,7 @@ class DatasetWriter:
         self._count_in(pixels.data, names, splits)
 
     def take_up(self, crc: int, names: Sequence[str], splits: Sequence[str]) -> bool:
-        """Append what the file has already of the next images. False where that is not theirs by its CRC-32."""
+        """Append the next images from the file itself. Return False if their CRC-32 is not ``crc``."""
         place, length = self._file.tell(), len(names) * self._size**2 * 3
         pixels = self._file.read(length)
         if len(pixels) != length or zlib.crc32(pixels) != crc:
@@ -363,19 +372,19 @@ class DatasetWriter:
         return True
 
     def cut(self) -> None:
-        """Cut off what the file has beyond the images that were appended; what is appended then goes on there."""
-        self._file.seek(self._file.tell())  # between reading and writing
+        """Truncate the file after the images that were appended, and continue there."""
+        self._file.seek(self._file.tell())  # A seek is required between reading and writing.
         self._file.truncate()
 
     def flush(self) -> None:
-        """Hand to the system what was appended: a process that is killed does not take it along."""
+        """Hand the appended images to the system, so that they outlive a process that is killed."""
         self._file.flush()
 
     def _count_in(self, pixels: memoryview, names: Sequence[str], splits: Sequence[str]) -> None:
         self._digest.update(pixels)
         if len(splits) != len(names) or not set(splits) <= set(SPLITS):
             raise ValueError(f"expected {len(names)} splits of {SPLITS}")
-        self._names += map(printable, names)  # a carriage return would end the row
+        self._names += map(printable, names)  # A carriage return in a name would end its row.
         self._splits += splits
         self._count += len(names)
 
@@ -383,7 +392,7 @@ class DatasetWriter:
         self._file.close()
 
     def finish(self, description: dict[str, Any]) -> dict[str, Any]:
-        """Write the index and the manifest (``description`` plus counts and hashes); return the manifest."""
+        """Write the index and the manifest, and return the manifest: ``description`` plus counts and hashes."""
         header = self._header(self._count)
         if len(header) != len(self._header(0)):
             raise ValueError("the .npy header changed length")
@@ -408,7 +417,7 @@ class DatasetWriter:
 
 
 def _first_foreign(folder: Path) -> Path | None:
-    """Something in ``folder`` that no dataset holds; replacing the folder would delete it."""
+    """Return an entry of ``folder`` that does not belong to a dataset and would be lost if the folder were replaced."""
     own = {IMAGES, INDEX, MANIFEST}
     names = (entry for entry in sorted(folder.iterdir()) if entry.name not in own)
     return next((entry for entry in names if not came_by_itself(entry.name)), None)
@@ -416,9 +425,12 @@ def _first_foreign(folder: Path) -> Path | None:
 
 @contextmanager
 def new_dataset(path: Path, size: int) -> Iterator[DatasetWriter]:
-    """A writer for a dataset that appears at ``path`` only once its ``finish`` was called and the block ended well.
+    """Yield a writer for a dataset at ``path``.
 
-    InputError when ``path`` already holds something else than a dataset: it is not ours to replace.
+    The dataset appears there when the block ends without an error; ``finish`` must have been called.
+
+    Raises:
+        InputError: ``path`` holds something other than a dataset, which is never replaced.
     """
     require_replaceable(path)
     with atomic_folder(path) as folder:
@@ -432,7 +444,7 @@ def new_dataset(path: Path, size: int) -> Iterator[DatasetWriter]:
 
 
 def require_replaceable(path: Path) -> None:
-    """InputError where ``path`` holds something else than a dataset: a new one would replace it."""
+    """Raise InputError if ``path`` holds something other than a dataset. A new dataset would replace it."""
     if path.exists():
         foreign = _first_foreign(path) if path.is_dir() else path
         if foreign is not None:

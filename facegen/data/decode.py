@@ -1,6 +1,6 @@
-"""Encoded image bytes to an 8-bit RGB picture.
+"""Decode the bytes of an image file to an 8-bit RGB picture.
 
-How to get to RGB is the caller's choice of the two ways in :mod:`facegen.data.rgb`: preparing's, or pytorch-fid's.
+The caller chooses one of the two conversions to RGB in :mod:`facegen.data.rgb`: that of prepare, or pytorch-fid's.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from facegen.data.caps import FREE_IMAGE_PIXELS, MOST_SCANS, is_out_of_proportio
 from facegen.data.jpeg2000 import MOST_PARTS, most_parts
 from facegen.file_kinds import HEAD, kind_of
 
-#: More pixels than this are taken for a decompression bomb (Pillow's own warning level: 89 million).
+#: Maximum number of pixels; more look like a decompression bomb. Pillow itself warns above 89 million.
 MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 
-#: The formats that photographs come in, the common ones first. Of those that Pillow reads besides, some take minutes
-#: over a small file, some are handed to another program (EPS to Ghostscript), and some are told by no first bytes.
+#: The image formats that are read, most common first. Pillow reads others too, but some of them take minutes for a
+#: small file, some start another program (EPS starts Ghostscript), and some cannot be told by their first bytes.
 _PHOTOGRAPHS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPEG2000")
 
-#: Tags of a TIFF.
+#: TIFF tags.
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
-#: What Pillow's readers raise on damaged data; each of them was met by damaging files at random.
+#: What Pillow's readers raise for damaged data. Each was found by damaging files at random.
 DAMAGE = (
-    OSError,  # includes UnidentifiedImageError and truncated data
-    SyntaxError,  # broken PNG chunks and headers of most formats
+    OSError,  # Includes UnidentifiedImageError and truncated data.
+    SyntaxError,  # Broken PNG chunks, and broken headers of most formats.
     ValueError,
     TypeError,
     LookupError,
@@ -50,7 +50,10 @@ DAMAGE = (
 
 
 class Unreadable(Exception):
-    """An image that cannot be read; ``reason`` says why in a few words. Stages skip it or make it an InputError."""
+    """An image that cannot be read. ``reason`` says why in a few words.
+
+    A stage skips the image, or turns this error into an InputError.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -59,7 +62,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Decoded:
-    """An RGB picture at its native size, and notes of what getting there did to it, if anything is worth telling."""
+    """An RGB picture at its native size, with notes of what the conversion changed."""
 
     image: Image.Image
     notes: tuple[str, ...] = ()
@@ -67,32 +70,33 @@ class Decoded:
 
 @cache
 def formats() -> tuple[str, ...]:
-    """The formats of photographs that this Pillow reads."""
+    """Return the image formats that facegen reads and this Pillow supports."""
     Image.init()
     return tuple(name for name in _PHOTOGRAPHS if name in Image.OPEN)
 
 
 @cache
 def suffixes() -> frozenset[str]:
-    """The lower-case file name endings of those formats, with their dot."""
-    known = {*formats(), "MPO"}  # MPO, a JPEG with several pictures, is opened by the JPEG reader
+    """Return the file name endings of those formats, in lower case, with their dot."""
+    known = {*formats(), "MPO"}  # Pillow's JPEG reader opens MPO, a JPEG with several pictures.
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in known)
 
 
 def decode(data: bytes, to_rgb: Callable[[Image.Image], Decoded]) -> Decoded:
-    """Decode an image file's bytes to RGB; the first frame of an animation.
+    """Decode an image file's bytes to RGB. For an animation, decode the first frame.
 
     Args:
-        to_rgb: :class:`facegen.data.rgb.PreparedRgb` or :func:`facegen.data.rgb.pytorch_fid_rgb`.
+        data: The bytes of the file.
+        to_rgb: The conversion: :class:`facegen.data.rgb.PreparedRgb` or :func:`facegen.data.rgb.pytorch_fid_rgb`.
 
     Raises:
-        Unreadable: with the reason.
+        Unreadable: The image cannot be decoded, for the reason given.
     """
     if not data:
         raise Unreadable("the file is empty")
     try:
         with warnings.catch_warnings():
-            # Pillow warns of odd metadata, which does not touch the pixels; of bombs, which do.
+            # Pillow warns of odd metadata, which does not affect the pixels, and of decompression bombs, which do.
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=formats()) as image:
@@ -107,7 +111,7 @@ def decode(data: bytes, to_rgb: Callable[[Image.Image], Decoded]) -> Decoded:
 
 
 def _check_proportion(image: Image.Image, data: bytes) -> None:
-    """Unreadable where few bytes keep the decoder busy for long."""
+    """Raise Unreadable if a few bytes would keep the decoder busy for long."""
     pixels = max(image.width * image.height, _pixels_of_a_tile(image))
     if pixels > MAX_PIXELS:
         raise Image.DecompressionBombError
@@ -120,7 +124,7 @@ def _check_proportion(image: Image.Image, data: bytes) -> None:
 
 
 def _pixels_of_a_tile(image: Image.Image) -> int:
-    """Pixels of a TIFF's tile, which is unpacked as a whole, and may be larger than the picture; else 0."""
+    """Return the pixels of a TIFF's tile, or 0. A tile is unpacked as a whole and may be larger than the picture."""
     tags = getattr(image, "tag_v2", {})
     return int(tags.get(_TILE_WIDTH, 0)) * int(tags.get(_TILE_LENGTH, 0))
 
@@ -128,9 +132,9 @@ def _pixels_of_a_tile(image: Image.Image) -> int:
 def _unidentified(data: bytes) -> str:
     kind = kind_of(data[:HEAD])
     if kind is None or kind.name in ("a PNG image", "a JPEG image"):
-        return "not an image Pillow knows, or its header is damaged"
+        return "not an image that Pillow knows, or its header is damaged"
     if kind.family == "image":
-        return f"{kind.name}, a format that is not read, or its header is damaged"
+        return f"{kind.name}, a format that facegen does not read, or its header is damaged"
     return f"not an image but {kind.name}"
 
 

@@ -19,7 +19,7 @@ from facegen.errors import EnvironmentProblem
 from facegen.file_kinds import HEAD
 from facegen.files import NoRegularFile, open_regular, read_regular
 
-#: What keeps one file from being read. Of anything else, such as a disk that is gone, the photograph is not the cause.
+#: Errors of one file. Other errors, such as a disk that is gone, concern all photographs and stop the command.
 _OF_ONE_FILE = frozenset({errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG, errno.EFBIG, errno.EIO})
 
 
@@ -36,15 +36,16 @@ class FileMember:
             if leads_nowhere or problem.errno in _OF_ONE_FILE or isinstance(problem, NoRegularFile):
                 raise Unreadable(f"cannot be read ({problem.strerror})") from problem
             raise EnvironmentProblem(
-                f"Cannot read {self.path}, which was there before: {problem.strerror or problem}.",
-                "Run it again when the photographs are all there.",
+                f"Cannot read {self.path}, which existed a moment ago: {problem.strerror or problem}.",
+                "Run it again when all photographs are there.",
             ) from problem
 
 
 class Folder:
-    """Images under a folder, nested ones too. ``within`` keeps to one subfolder, which stays part of the names.
+    """Images in a folder and its subfolders.
 
-    ``partitions``: the paths of CelebA's partition files among them, relative to the folder.
+    ``within`` limits the images to one subfolder, which stays part of their names. ``partitions`` lists the paths of
+    CelebA's partition files in the folder, relative to it.
     """
 
     kind = "folder"
@@ -65,7 +66,7 @@ class Folder:
                 continue
             if found.state is State.LOOP:
                 self.passed_over.loops.append(found.path)
-            # A link that leads nowhere is an image that cannot be read, which is said in its place.
+            # A link with an image's name that leads nowhere is listed, and reported as unreadable when it is read.
             elif is_image_name(found.path) and found.state is not State.SPECIAL:
                 yield found.path
             elif found.state is State.NOWHERE:
@@ -80,11 +81,11 @@ class Folder:
     def _target(self, name: str) -> str:
         try:
             return str((self.path / name).readlink())
-        except OSError:  # gone meanwhile
+        except OSError:  # The file is gone by now.
             return "nothing"
 
     def head(self, name: str) -> bytes:
-        """The first bytes of a file in the folder; none where it cannot be read."""
+        """Return the first bytes of a file in the folder, or none if it cannot be read."""
         try:
             with open_regular(self.path / name) as file:
                 return file.read(HEAD)
@@ -93,11 +94,14 @@ class Folder:
 
     @cached_property
     def identity(self) -> str:
-        """Of the names, sizes and modification times: reading every byte would cost as much as preparing them."""
+        """64 hex digits made from the names, sizes and modification times.
+
+        Reading every byte instead would take as long as preparing the images.
+        """
         return self._state()
 
     def is_unchanged(self) -> bool:
-        """Whether the files have the sizes and times that :attr:`identity` is of."""
+        """Return whether the files still have the sizes and times in :attr:`identity`."""
         return self._state() == self.identity
 
     def _state(self) -> str:
@@ -106,7 +110,7 @@ class Folder:
             try:
                 status = self._file(name).stat()
                 state = f"{status.st_size}\0{status.st_mtime_ns}"
-            except OSError:  # a dangling link, say: unreadable when its turn comes
+            except OSError:  # For example a dangling link, which is reported as unreadable when it is read.
                 state = "unreadable"
             digest.update(f"{name}\0{state}\0".encode())
         return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Folders whose unpacking was cut short: the archive beside one has its name, and more images."""
+"""Find folders whose unpacking stopped early: the archive beside them has their name and more images."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from facegen.printable import printable
 
 
 def half_unpacked(folder: Folder, open_archive: Callable[[Path], Container]) -> Iterator[str]:
-    """A sentence for each folder with fewer images than the archive beside it that has its name.
+    """Yield a sentence for each folder that has fewer images than the archive of its name beside it.
 
-    They are the folder itself, those in it that hold images, and the two above it, of which it is a part.
+    The folders are ``folder`` itself, those in it that hold images, and the two that contain it.
     """
     counts: Counter[Path] = Counter()
     for place, count in Counter(name.rpartition("/")[0] for name in folder.names).items():
@@ -32,7 +32,7 @@ def half_unpacked(folder: Folder, open_archive: Callable[[Path], Container]) -> 
 
 
 def namesakes(folder: Path) -> list[Path]:
-    """The archives beside a folder that unpack to its name."""
+    """Return the archives beside a folder that unpack to a folder of its name."""
     folder = folder.absolute()
     paths = (folder.with_name(folder.name + suffix) for suffix in (".zip", ".tar", ".tar.gz", ".tgz") if folder.name)
     return [path for path in paths if path.is_file()]
@@ -41,17 +41,17 @@ def namesakes(folder: Path) -> list[Path]:
 def _if_fewer(
     unpacked: Path, count: int, archive: Path, part: str, open_archive: Callable[[Path], Container]
 ) -> Iterator[str]:
-    """``part``: the folder in the archive that was unpacked to ``unpacked``."""
+    """Yield a sentence if ``unpacked`` has fewer images than ``part``, the folder in the archive that it came from."""
     try:
         names = open_archive(archive).names
     except InputError:
         return
-    # Archives may or may not begin with a folder of their own name.
+    # Some archives begin with a folder of their own name, others do not.
     starts = (part, f"{archive.name.partition('.')[0]}/{part}") if part else ("",)
     there = sum(name.startswith(starts) for name in names)
     if count < there:
         images = "image" if count == 1 else "images"
         yield printable(
-            f"{unpacked} holds {count:,} {images} and {archive.name} beside it {there:,}: its unpacking may have been "
-            f"cut short. To take all of them, name {archive}."
+            f"{unpacked} holds {count:,} {images}, but {archive.name} beside it holds {there:,}: its unpacking may "
+            f"have stopped early. To take all of them, name {archive}."
         )

@@ -1,4 +1,4 @@
-"""Images in an HDF5 file: one dataset of pixels, one of encoded images, or a dataset for each image."""
+"""Images in an HDF5 file: one dataset of pixels, one of encoded images, or one dataset per image."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ from facegen.file_kinds import DOWNLOAD_AGAIN, HEAD, kind_of
 from facegen.files import open_regular, sha256_file
 from facegen.printable import printable as shown
 
-#: Rows that are read at a time where the file is not in chunks.
+#: Number of rows to read at a time if the dataset has no chunks.
 _ROWS = 32
 
-#: Groups within each other, at most: HDF5's time goes with their number squared.
+#: Maximum depth of nested groups. HDF5's time grows with the square of the depth.
 _DEEPEST = 64
 
-#: Datasets by name: shape and type.
+#: Shape and type of datasets, by name.
 Arrays = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
 
 
 class Hdf5:
     """Images in an HDF5 file, read chunk by chunk.
 
-    They are the rows of a uint8 dataset [N, H, W, 3], the encoded images of a dataset of bytes, or a group's datasets:
-    each the pixels [H, W, 3] or the bytes of one image, called by its name.
+    Three layouts are read. A uint8 dataset [N, H, W, 3] has one image per row. A dataset of bytes has one encoded
+    image per row. A group has one dataset per image, which holds the pixels [H, W, 3] or the encoded bytes and gives
+    the image its name.
     """
 
     kind = "hdf5"
@@ -48,11 +49,11 @@ class Hdf5:
         """Find the images.
 
         Raises:
-            InputError: a damaged file, or none that has images.
+            InputError: The file is damaged or has no images.
             EnvironmentProblem: h5py is not installed.
         """
         self.path = path
-        self._one = ""  # the dataset that has all images; "" where each has one of its own
+        self._one = ""  # The dataset that holds all images; "" if each image has its own.
         self._layout: Layout | None = None
         with self._open() as file:
             arrays, columns, single = _datasets(file, path, partial(self._require_sound_heaps, file))
@@ -78,13 +79,13 @@ class Hdf5:
         self.passed_over = PassedOver()
 
     def _tell_of_links(self, file: Any, has_others: bool) -> None:
-        """What lies in another file is named and not opened: that may be any file of this machine."""
+        """Name what lies in other files. They are never opened: a reference can point to any file of this machine."""
         elsewhere = _elsewhere(file)
         if not elsewhere:
             return
         held = ", ".join(f"{shown(name)} ({shown(other)})" for name, other in list(elsewhere.items())[:8])
-        message = f"{self.path} refers to other files, which are not opened: {held}."
-        remedy = "Name that file, or copy what is in it into this one."
+        message = f"{self.path} refers to other files, which facegen does not open: {held}."
+        remedy = "Name that file, or copy its contents into this one."
         if not has_others:
             raise InputError(message, remedy)
         console.warn(f"{message} {remedy}")
@@ -101,13 +102,13 @@ class Hdf5:
         return layout
 
     def _require_held(self, item: Any) -> None:
-        """InputError where a dataset claims far more than the file has, in all or in one of its chunks."""
+        """Raise InputError if a dataset, or one of its chunks, claims far more bytes than the file has."""
         require_proportion(f"{item.name} in {self.path}", int(item.nbytes), self.path.stat().st_size)
         chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
         if chunk > LARGEST_IMAGE:
             raise InputError(
-                f"{item.name} in {self.path} is stored in chunks of {chunk:,} bytes, which are read as a whole.",
-                "Store it in smaller chunks, of 32 images for one, with h5repack.",
+                f"{item.name} in {self.path} is stored in chunks of {chunk:,} bytes, too large to read as a whole.",
+                "Store it in smaller chunks with h5repack, for example of 32 images.",
             )
 
     def _require_sound_heaps(self, file: Any) -> None:
@@ -125,7 +126,7 @@ class Hdf5:
         try:
             with open_regular(self.path) as stream, h5py.File(stream, "r") as file:
                 yield file
-        except (OSError, RuntimeError, KeyError, ValueError) as problem:  # the last of an offset beyond 63 bits
+        except (OSError, RuntimeError, KeyError, ValueError) as problem:  # ValueError: an offset beyond 63 bits.
             words = str(problem).strip().rstrip(".")[:200] or type(problem).__name__
             raise InputError(f"{self.path} is a truncated or damaged HDF5 file: {words}.", DOWNLOAD_AGAIN) from problem
 
@@ -141,13 +142,13 @@ class Hdf5:
             for name in names:
                 item = file[self._real_names[name]]
                 if item.nbytes > LARGEST_IMAGE:
-                    yield UnreadableMember(name, f"{item.nbytes:,} bytes, more than an image has")
+                    yield UnreadableMember(name, f"{item.nbytes:,} bytes, too large for an image")
                     continue
                 self._require_held(item)
                 yield BytesMember(name, _encode(item[()], f"{item.name} in {self.path}"))
 
     def _rows(self, item: Any, names: Sequence[str]) -> Iterator[BytesMember]:
-        """Rows of a dataset; those of one chunk are read together, for a chunk is decompressed as a whole."""
+        """Yield rows of a dataset. The rows of one chunk are read together, because HDF5 decompresses whole chunks."""
         step = item.chunks[0] if item.chunks and self._layout else _ROWS
         begin, block = -1, None
         for name in names:
@@ -161,22 +162,20 @@ class Hdf5:
 
 
 def _datasets(file: Any, path: Path, require_sound_heaps: Callable[[], None]) -> tuple[Arrays, list[str], Arrays]:
-    """A file's datasets: the arrays, the columns of encoded images, and those that are one image each.
+    """Return a file's datasets: the arrays, the columns of encoded images, and those that hold one image each.
 
-    Before any value is read, the chunks are looked at, of all of them: one can stand for others.
-    ``require_sound_heaps`` is called once, before the first value that lies in a heap is read.
+    The chunks of all datasets are checked before any value is read, because one dataset can refer to others.
+    ``require_sound_heaps`` is called once, before the first value in a heap is read.
     """
     import h5py
 
     def look_at_chunks(name: str | bytes, item: Any) -> None:
-        if isinstance(name, bytes):  # what h5py cannot decode it gives as it is
+        if isinstance(name, bytes):  # h5py returns a name that it cannot decode as bytes.
             raise InputError(
-                f"{path} has a name that is no UTF-8, {shown(repr(name))[:80]}.", "Give its groups and datasets others."
+                f"{path} has a name that is not UTF-8: {shown(repr(name))[:80]}.", "Rename its groups and datasets."
             )
         if name.count("/") > _DEEPEST:
-            raise InputError(
-                f"{path} has more than {_DEEPEST} groups within each other.", "Keep the images in one group."
-            )
+            raise InputError(f"{path} nests groups more than {_DEEPEST} deep.", "Keep the images in one group.")
         if isinstance(item, h5py.Dataset):
             require_honest_chunks(item, path)
 
@@ -206,7 +205,7 @@ def _datasets(file: Any, path: Path, require_sound_heaps: Callable[[], None]) ->
 
 
 def _other_file(item: Any) -> str | None:
-    """The first other file in which a dataset's values lie; None where they are in its own."""
+    """Return the first other file that holds values of a dataset, or None if they are all in its own file."""
     if item.is_virtual:
         names = [source.file_name for source in item.virtual_sources()]
         return next((name for name in names if name != "."), None)
@@ -214,7 +213,7 @@ def _other_file(item: Any) -> str | None:
 
 
 def _elsewhere(file: Any) -> dict[str, str]:
-    """What a file refers to in other files, and in which: external links, external storage, virtual datasets."""
+    """Return what lies in other files, and in which: external links, external storage and virtual datasets."""
     import h5py
 
     found: dict[str, str] = {}
@@ -234,19 +233,19 @@ def _elsewhere(file: Any) -> dict[str, str]:
 
 
 def _is_picture(shape: Sequence[int]) -> bool:
-    """Whether this is the shape of one image, [H, W, C]."""
+    """Return whether this is the shape of one image, [H, W, C]."""
     return len(shape) == 3 and shape[2] in (1, 3, 4)
 
 
 def _is_single(item: Any) -> bool:
-    """Whether a dataset is one image: its pixels or its encoded bytes."""
+    """Return whether a dataset holds one image, as pixels or as encoded bytes."""
     if item.dtype == np.uint8:
         return _is_picture(item.shape) or (len(item.shape) == 1 and _has_image(_bytes_of(item[:HEAD])))
     return item.dtype.kind == "V" and item.shape == () and _has_image(_bytes_of(item[()]))
 
 
 def _is_column(item: Any) -> bool:
-    """Whether each cell is the bytes of an encoded image, of any length: vlen uint8, byte strings, or opaque data."""
+    """Return whether each cell holds the bytes of one encoded image: vlen uint8, byte strings or opaque data."""
     import h5py
 
     kinds = item.dtype.kind in "SV" or h5py.check_vlen_dtype(item.dtype) == np.uint8
@@ -260,17 +259,19 @@ def _has_image(data: bytes) -> bool:
 
 
 def _bytes_of(cell: Any) -> bytes:
-    """What a cell holds, as bytes."""
+    """Return the bytes in a cell."""
     if isinstance(cell, bytes):
         return cell
     return np.asarray(cell).tobytes()
 
 
 def _encode(value: Any, where: str) -> bytes:
-    """The file of one image: pixels are written as one, bytes are one already."""
+    """Return the image file of one image. Pixels are encoded; bytes are an image file already."""
     pixels = np.asarray(value)
     if pixels.ndim != 3:
         return _bytes_of(value)
     if pixels.dtype != np.uint8:
-        raise InputError(f"{where} is {in_words(pixels.shape, pixels.dtype)}, not uint8 [H, W, 3].")
+        raise InputError(
+            f"{where} is {in_words(pixels.shape, pixels.dtype)}, not uint8 [H, W, 3].", "Save every image as uint8."
+        )
     return Layout(1, pixels.shape).encode(np.ascontiguousarray(pixels))

@@ -1,4 +1,4 @@
-"""The chunks of an HDF5 dataset: HDF5 unpacks each as far as it goes, whatever the dataset's shape says."""
+"""Check the chunks of an HDF5 dataset. HDF5 unpacks each chunk fully, whatever the dataset's shape says."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from facegen.errors import InputError
 
 #: HDF5's numbers of the filters deflate and Fletcher-32.
 _DEFLATE, _FLETCHER32 = 1, 3
-#: Deflate packs no better.
+#: The highest ratio that deflate can reach.
 _DEFLATE_RATIO = 1032
-#: Bytes beside a chunk's own: checksums, and the heads of other filters.
+#: Allowance in bytes for checksums and for the headers of other filters in a chunk.
 _BESIDE = 4096
 _PIECE = 1 << 20
 
 
 def require_honest_chunks(item: Any, path: Path) -> None:
-    """Read and compare what is packed so small that it might be a bomb, before HDF5 unpacks it.
+    """Check chunks that are packed so tightly that they could be decompression bombs, before HDF5 unpacks them.
 
     Args:
-        item: a dataset of h5py's.
-        path: its file.
+        item: An h5py dataset.
+        path: The file that holds it.
 
     Raises:
-        InputError: a chunk has more bytes than the dataset's shape says, or it is packed more than once.
+        InputError: A chunk has more bytes than its shape allows, or it is packed more than once.
     """
     if not item.chunks:
         return
@@ -38,8 +38,8 @@ def require_honest_chunks(item: Any, path: Path) -> None:
     at = filters.index(_DEFLATE)
     if not {*filters[at + 1 :]} <= {_FLETCHER32}:
         raise InputError(
-            f"{item.name} in {path} is packed by deflate and then by something else, as no program packs images.",
-            "Store it with h5repack -f GZIP=6.",
+            f"{item.name} in {path} is packed by deflate and then packed again, which no program does to images.",
+            "Store it again with h5repack -f GZIP=6.",
         )
     if item.id.get_storage_size() * _DEFLATE_RATIO <= LARGEST_IMAGE:
         return
@@ -51,18 +51,18 @@ def require_honest_chunks(item: Any, path: Path) -> None:
         if chunk.size * _DEFLATE_RATIO > LARGEST_IMAGE and is_packed:
             large.append(chunk.chunk_offset)
 
-    item.id.chunk_iter(look)  # to ask for each by its number takes a time that goes with their number squared
+    item.id.chunk_iter(look)  # Asking for each chunk by its number takes time that grows with the number's square.
     for place in large:
         if _is_longer(item.id.read_direct_chunk(place)[1], most):
             raise InputError(
-                f"A chunk of {item.name} in {path} has more bytes than its shape {list(item.chunks)}: it is damaged, "
-                "or a decompression bomb.",
-                "Download or copy it again, whole, or take another.",
+                f"A chunk of {item.name} in {path} has more bytes than its shape {list(item.chunks)} allows: it is "
+                "damaged, or a decompression bomb.",
+                "Download or copy it again in full, or use another file.",
             )
 
 
 def _is_longer(packed: bytes, most: int) -> bool:
-    """Whether more than ``most`` bytes come out. Damage is told by HDF5 itself."""
+    """Return whether more than ``most`` bytes come out. HDF5 itself reports damage."""
     inflate, length = zlib.decompressobj(), 0
     try:
         while packed and not inflate.eof and length <= most:

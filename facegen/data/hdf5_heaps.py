@@ -1,7 +1,7 @@
-"""The global heaps of an HDF5 file, in which values of any length lie, examined before the library reads them.
+"""Check the global heaps of an HDF5 file before the library reads them. They hold values of variable length.
 
-The library goes through a heap object by object. Where an object's length is zero or beyond the heap, it goes round for
-ever, in C, where no signal ends it.
+The library walks through a heap object by object. If an object's length is zero or reaches beyond the heap, the library
+loops for ever, in C code that no signal interrupts.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import IO
 
 from facegen.files import Damaged
 
-#: How a heap begins: its signature, and its version.
+#: The first bytes of a heap: its signature and its version.
 _MAGIC = b"GCOL\1\0\0\0"
 _PIECE = 1 << 20
 
 
 def require_sound_heaps(file: IO[bytes], length_bytes: int) -> None:
-    """Damaged where the objects of a heap do not follow each other to its end.
+    """Raise Damaged unless the objects of each heap follow each other to the heap's end.
 
     Args:
-        file: the HDF5 file, open for reading; it is read once.
-        length_bytes: how many bytes the file's lengths have, as its superblock says.
+        file: The HDF5 file, open for reading. It is read once.
+        length_bytes: Number of bytes per length in this file, as its superblock says.
     """
     header = _aligned(8 + length_bytes)
     for begin in _heaps(file):
@@ -31,18 +31,18 @@ def require_sound_heaps(file: IO[bytes], length_bytes: int) -> None:
         while at + header <= size:
             file.seek(begin + at)
             head = file.read(header)
-            if len(head) < header:  # the heap is cut off: the library says so
+            if len(head) < header:  # The heap is cut off, which the library reports.
                 break
             length = int.from_bytes(head[8 : 8 + length_bytes], "little")
-            # Object 0 is the free space, whose length includes its header.
+            # Object 0 is the free space; its length includes its header.
             step = header + _aligned(length) if head[:2] != b"\0\0" else length
             if step < header or at + step > size:
-                raise Damaged(f"the heap at byte {begin:,} has an object of {length:,} bytes, and is of {size:,}")
+                raise Damaged(f"the heap of {size:,} bytes at byte {begin:,} has an object of {length:,} bytes")
             at += step
 
 
 def _heaps(file: IO[bytes]) -> Iterator[int]:
-    """Where heaps begin; the file may be read elsewhere between two of them."""
+    """Yield the offsets of heaps. The caller may move the file between two of them."""
     begin, tail = 0, b""
     while True:
         file.seek(begin + len(tail))

@@ -1,6 +1,6 @@
-"""Names of images in folders and archives: which they are, and in what order.
+"""Tell images by their names in folders and archives, and sort the names.
 
-Litter and files that do not end like an image are passed over.
+A file is an image by its ending. Litter (what systems and programs leave beside a user's files) is never an image.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from collections.abc import Iterable
 from facegen.data.decode import suffixes
 from facegen.data.litter import is_litter
 
-#: What iCloud leaves of a file that it took off the disk: ``.1.jpg.icloud`` for ``1.jpg``.
+#: The placeholder that iCloud leaves for a file that it removed from the disk: ``.1.jpg.icloud`` for ``1.jpg``.
 PLACEHOLDER = ".icloud"
 
 
 def natural_key(name: str) -> tuple[list[str | tuple[int, str]], str]:
-    """Sort key that puts ``2.jpg`` before ``10.jpg``, ignoring case; the name itself breaks ties."""
+    """Return a sort key that puts ``2.jpg`` before ``10.jpg`` and ignores case. Ties are broken by the name itself."""
     parts = re.split(r"0*([0-9]+)", name.casefold())
-    # Odd parts are digits, even ones text, so parts at one position always compare with their like. Of two numbers
-    # without leading zeros the longer is greater: no limit on their digits, as int() has.
+    # Odd parts are digits and even parts are text, so like is compared with like. Of two numbers without leading zeros
+    # the longer is the greater. Comparing lengths avoids int(), which limits the number of digits.
     return [(len(part), part) if at % 2 else part for at, part in enumerate(parts)], name
 
 
 def as_utf8(name: str) -> str:
-    """``name`` with the bytes that are not UTF-8 spelt out, so that it can be written to a text file."""
+    """Return ``name`` with bytes that are not UTF-8 spelt out, so that it can be written to a text file."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def shown_names(names: Iterable[str]) -> dict[str, str]:
-    """What each name is called (by :func:`as_utf8`) → the name itself: no two are called alike.
+    """Return the real name for each shown name. The shown names come from :func:`as_utf8` and are all different.
 
-    Of two that would be, the one that is not UTF-8 gets a number: ``x (2).png``.
+    If two names would be shown alike, the one that is not UTF-8 gets a number: ``x (2).png``.
     """
     shown, spelt_out = {}, []
     for name in names:
@@ -52,14 +52,14 @@ def shown_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether ``name`` (relative, forward slashes) ends like an image and is not litter."""
+    """Return whether ``name`` (relative, with forward slashes) ends like an image and is not litter."""
     return suffix_of(name) in suffixes() and not is_litter(name)
 
 
 def is_hidden_image(name: str) -> bool:
-    """Whether ``name`` is an image's but for the dot that hides it: ``.1.png``, ``.jpg``, iCloud's ``.1.jpg.icloud``.
+    """Return whether only a leading dot keeps ``name`` from being an image: ``.1.png``, ``.jpg``, ``.1.jpg.icloud``.
 
-    Not so are ``._1.png``, which macOS makes itself, and what lies in a folder of litter.
+    ``._1.png``, which macOS makes itself, does not count. Neither does a file in a folder of litter.
     """
     folder, _, file = name.rpartition("/")
     if not file.startswith(".") or file.startswith("._") or is_litter(folder):
@@ -68,13 +68,13 @@ def is_hidden_image(name: str) -> bool:
 
 
 def suffix_of(name: str) -> str:
-    """The ending of a file's name in lower case, with its dot: ``".jpg"``; ``""`` where it has none."""
+    """Return the ending of a file name in lower case with its dot, such as ``".jpg"``; ``""`` if it has none."""
     stem, dot, suffix = name.rpartition("/")[2].rpartition(".")
     return dot + suffix.lower() if stem else ""
 
 
 def count_twins(names: Iterable[str]) -> int:
-    """How many of ``names`` another one differs from by the normal form of Unicode alone.
+    """Return how many of ``names`` equal another one except for their Unicode normal form.
 
     macOS spells é as two characters (form D), other systems as one (form C).
     """

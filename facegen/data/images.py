@@ -23,12 +23,14 @@ from facegen.data.pixels import PixelArray
 from facegen.data.rgb import pytorch_fid_rgb
 from facegen.errors import InputError
 
+_REPAIR = "Repair the image, or remove it."
+
 
 class Picture(NamedTuple):
-    """An image: its name, uint8 [H, W, 3] RGB as pytorch-fid sees it, and what it says of where it comes from.
+    """An image with its name, its pixels and what the file says of its origin.
 
-    ``notes`` are what the conversion to RGB lost, of the notes in :mod:`facegen.data.rgb`; none where it lost nothing.
-    ``facegen.data.rgb.loss_sentence`` puts the number of pictures with a note in words.
+    ``pixels`` are uint8 [H, W, 3] RGB as pytorch-fid sees them. ``notes`` say what the conversion to RGB lost; they are
+    constants of :mod:`facegen.data.rgb`, whose ``loss_sentence`` turns the count of a note into a sentence.
     """
 
     name: str
@@ -39,13 +41,13 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageCollection:
-    """Named images in natural order of their names, decoded as they are asked for.
+    """Named images in natural order of their names, decoded as they are iterated.
 
     Attributes:
-        path: the folder or file they come from.
+        path: The folder or file that they come from. For images in memory, their name in messages.
         kind: ``"folder"``, ``"zip"``, ``"tar"``, ``"array"``, ``"parquet"``, ``"hdf5"``, ``"joined"`` (parts of one
-            download) or ``"dataset"``; ``"memory"`` where they are in no file, and ``path`` is what messages call them.
-        rows: which of them these are, rising; None where they are all.
+            download), ``"dataset"`` or ``"memory"``.
+        rows: The rows of the source that belong to the collection, in rising order; None for all of them.
     """
 
     path: Path
@@ -58,23 +60,27 @@ class ImageCollection:
 
     @property
     def names(self) -> Sequence[str]:
-        """The images' names, in the order in which they are yielded."""
+        """The names of the images, in iteration order."""
         names = self._content.names
         return names if self.rows is None else [names[row] for row in self.rows]
 
     def take(self, rows: npt.ArrayLike) -> ImageCollection:
-        """The images in these rows of the collection. ValueError unless they rise: archives are read front to back."""
+        """Return the images in these rows of the collection.
+
+        Raises:
+            ValueError: The rows do not rise. They must, because archives are read from front to back.
+        """
         chosen = np.asarray(rows, dtype=np.int64)
         if len(chosen) and (chosen[0] < 0 or chosen[-1] >= len(self) or (np.diff(chosen) <= 0).any()):
-            raise ValueError(f"the rows do not rise from 0 to {len(self) - 1}")
+            raise ValueError(f"the rows must rise from 0 to {len(self) - 1}")
         return replace(self, rows=chosen if self.rows is None else self.rows[chosen])
 
     def __iter__(self) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
-        """Yield (name, uint8 [H, W, 3] RGB); memory stays constant. InputError names an image that is unreadable."""
+        """Yield (name, uint8 [H, W, 3] RGB) with constant memory. Raise InputError if an image is unreadable."""
         return ((picture.name, picture.pixels) for picture in self.pictures())
 
     def pictures(self) -> Iterator[Picture]:
-        """The same, with what each says of its origin; a dataset's rows say nothing."""
+        """Yield each image with its origin. The rows of a dataset have no origin."""
         if isinstance(self._content, FaceDataset | PixelArray):
             # A dataset keeps the order in which it was prepared, which is natural order already.
             pixels = self._content.images
@@ -90,15 +96,17 @@ class ImageCollection:
                 count.add(decoded.image.width * decoded.image.height)
                 yield Picture(member.name, np.array(decoded.image), origin_of(data), decoded.notes)
             except Unreadable as problem:
-                raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
+                raise InputError(
+                    f"Cannot read the image {member.name} in {self.path}: {problem.reason}.", _REPAIR
+                ) from problem
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What somebody may miss in it, in whole sentences: pictures and archives that were left out."""
+        """Sentences about pictures and archives that were left out and may be missed."""
         return self._passed_over.warnings(self.path, len(self._content.names))
 
     def say_remark(self) -> None:
-        """On stderr, what was left out where that is only texts and the like."""
+        """Say on stderr what was left out, if it is only texts and the like."""
         self._passed_over.say_remark(self.path, len(self._content.names))
 
     @property
@@ -107,27 +115,27 @@ class ImageCollection:
 
     @property
     def crop(self) -> str | None:
-        """How ``facegen prepare`` cropped them, in words; None where no dataset tells, or nothing was cropped."""
+        """How ``facegen prepare`` cropped the images, in words; None if that is unknown or nothing was cropped."""
         if not isinstance(self._content, FaceDataset):
             return None
         manifest = self._content.manifest
         source = manifest.get("source")
         if isinstance(source, dict) and source.get("kind") == "synthetic":
             return None
-        crop = manifest.get("crop")  # absent before there was a choice
+        crop = manifest.get("crop")  # Datasets from before --crop existed have no such field.
         return "the course's crop" if crop is None else f"--crop {crop}"
 
     @property
     def splits(self) -> npt.NDArray[np.object_]:
-        """The split of each image, of :data:`facegen.data.dataset.SPLITS`; ``"train"`` where no dataset tells."""
+        """The split of each image: ``"train"``, ``"valid"`` or ``"test"``; ``"train"`` if nothing says it."""
         known = self._content.splits if isinstance(self._content, FaceDataset) else ["train"] * len(self._content.names)
         return np.asarray(known, dtype=object)[slice(None) if self.rows is None else self.rows]
 
     @cached_property
     def sha256(self) -> str:
-        """Content hash: a dataset's own, an archive file's, or over a folder's sorted names and bytes.
+        """Hash of the content: a dataset's own, that of an archive file, or one over a folder's names and bytes.
 
-        That of some of the rows is made from the whole's and the rows.
+        For some of the rows, the hash is made from the hash of all images and the row numbers.
         """
         if self.rows is not None:
             whole = replace(self, rows=None).sha256
@@ -141,22 +149,25 @@ class ImageCollection:
             try:
                 data = member.read()
             except Unreadable as problem:
-                raise InputError(f"Cannot read the image {member.name} in {self.path}: {problem.reason}.") from problem
-            # Lengths first, so that no two folders run together to the same bytes.
+                raise InputError(
+                    f"Cannot read the image {member.name} in {self.path}: {problem.reason}.", _REPAIR
+                ) from problem
+            # Lengths come first, so that no two folders give the same bytes.
             name = member.name.encode()
             digest.update(len(name).to_bytes(8, "big") + name + len(data).to_bytes(8, "big") + data)
         return digest.hexdigest()
 
 
 def open_images(path: Path) -> ImageCollection:
-    """Open the images at ``path``. Of a dataset, the content is read, and compared with the hash of its manifest.
+    """Open the images at ``path``. A dataset's content is read and compared with the hash in its manifest.
 
-    InputError when it is absent, empty or without an image, saying what was sought; or a dataset that changed.
+    Raises:
+        InputError: ``path`` is absent, empty or holds no image, or it is a dataset that changed.
     """
     if is_dataset(path):
         dataset = FaceDataset.open(path)
         if not len(dataset):
-            raise InputError(f"The dataset {path} holds no image.")
+            raise InputError(f"The dataset {path} holds no image.", "Prepare it again from images.")
         dataset.verify()
         return ImageCollection(path, "dataset", dataset)
     container = open_container(path)
@@ -164,5 +175,5 @@ def open_images(path: Path) -> ImageCollection:
 
 
 def images_in_memory(pixels: npt.NDArray[np.uint8], called: str) -> ImageCollection:
-    """Images uint8 [N, H, W, 3] that are in no file; ``called`` is what messages say in place of one."""
+    """Return images uint8 [N, H, W, 3] in memory as a collection. ``called`` is their name in messages."""
     return ImageCollection(Path(called), "memory", PixelArray(pixels))

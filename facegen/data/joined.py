@@ -1,4 +1,4 @@
-"""Several archives as one source: the parts in which Google Drive and others hand out one folder."""
+"""Read several archives as one source: the parts in which Google Drive and other services deliver one folder."""
 
 from __future__ import annotations
 
@@ -28,13 +28,16 @@ _PART = re.compile(
 
 @dataclass(frozen=True)
 class Parts:
-    """The archives of one folder that are called parts of one series, by their numbers, which rise."""
+    """The archives of one series in one folder, by their part numbers in rising order."""
 
     files: dict[int, Path]
 
     @property
     def missing(self) -> list[str]:
-        """The names of those that are not there; what may come after the last is not known."""
+        """The names of parts that are missing before the last one.
+
+        Later parts may be missing too, which cannot be known.
+        """
         numbers = [*self.files]
         stem = self.files[numbers[0]].name
         gone = sorted(set(range(min(1, numbers[0]), numbers[-1])) - set(numbers) - {0})
@@ -50,7 +53,7 @@ def _renumbered(name: str, number: int) -> str:
 
 
 def series_of(file: Path) -> Parts | None:
-    """The series that ``file`` is called a part of, if there are at least two of it in its folder."""
+    """Return the series that ``file`` belongs to by its name, if at least two of its parts are in the folder."""
     match = _PART.fullmatch(file.name)
     if match is None:
         return None
@@ -65,51 +68,55 @@ def series_of(file: Path) -> Parts | None:
         if its is not None and same and other.is_file():
             found[int(its["plain"] or its["part"])] = other
     numbers = sorted(found)
-    # Names such as samples-100 and samples-200 count something else.
+    # Numbers that are large for their count, as in samples-100 and samples-200, do not number parts.
     if len(numbers) < 2 or numbers[0] > 2 or numbers[-1] > 2 * len(numbers):
         return None
     return Parts({number: found[number] for number in numbers})
 
 
 def parts_in(files: Sequence[Path]) -> Parts | None:
-    """The series that all ``files``, of one folder, are parts of; None where they are not one series."""
+    """Return the series that consists of all ``files`` of one folder, or None if they are not one series."""
     series = series_of(files[0]) if len(files) > 1 else None
     return series if series is not None and set(series.files.values()) == set(files) else None
 
 
 def include(total: PassedOver, other: PassedOver) -> None:
-    """Add to ``total`` all that was left out of another container."""
+    """Add to ``total`` everything that was left out of another container."""
     for field in fields(PassedOver):
         mine, its = getattr(total, field.name), getattr(other, field.name)
         if isinstance(mine, list):
             mine += its
         elif isinstance(mine, dict):
-            mine.update(its)  # of a Counter: adds
+            mine.update(its)  # Adds, for a Counter.
         else:
             setattr(total, field.name, mine + its)
 
 
 def other_parts(file: Path) -> list[str]:
-    """A sentence where ``file`` is one part of a series, for it is read alone; else none."""
+    """Return a sentence if ``file`` is one part of a series, because it is read alone; otherwise nothing."""
     series = series_of(file)
     if series is None:
         return []
     others = [other.name for other in series.files.values() if other != file]
     shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-    alone = printable(f"{file.name} is called a part of a series, and is read alone; beside it: {shown}.")
-    return [f"{alone} To read all as one, name a folder that has only them."]
+    alone = printable(f"{file.name} is one part of a series by its name, but is read alone. Beside it: {shown}.")
+    return [f"{alone} To read all parts as one, name a folder that holds only them."]
 
 
 class Joined:
-    """The images of all ``parts`` of a series as one container."""
+    """The images of all parts of a series as one container."""
 
     kind = "joined"
 
     def __init__(self, path: Path, parts: Parts, open_part: Callable[[Path], Container]) -> None:
-        """``path`` is the folder; ``open_part`` opens an archive, also one that has no image.
+        """List the images of all parts.
+
+        Args:
+            path: The folder that holds the parts.
+            open_part: A function that opens one archive, even if it holds no image.
 
         Raises:
-            InputError: a name that two parts have for images that differ; or a part that cannot be opened.
+            InputError: Two parts have different images of the same name, or a part cannot be opened.
         """
         self.path = path
         self.parts = [open_part(file) for file in parts.files.values()]
@@ -127,15 +134,15 @@ class Joined:
             self.passed_over.incomplete.append(f"{missing} Its images are left out.")
 
     def _compare(self, names: Sequence[str], number: int) -> None:
-        """InputError unless what this part has under ``names`` is what an earlier part has under them."""
+        """Raise InputError unless this part and earlier parts hold the same images under ``names``."""
         here = self.parts[number].members(names)
         earlier = self._members(names)
         for one, other in zip(here, earlier, strict=True):
             if one.read() != other.read():
                 raise InputError(
-                    f"Two parts in {self.path} have different images by the name {one.name}, "
-                    f"{self.parts[number].path.name} for one: they are no parts of one series.",
-                    "Name one of them.",
+                    f"Two parts in {self.path} have different images named {one.name}, for example "
+                    f"{self.parts[number].path.name}: they are not parts of one series.",
+                    "Name one of the archives.",
                 )
 
     @cached_property
@@ -149,7 +156,7 @@ class Joined:
         return self._members(names)
 
     def _members(self, names: Sequence[str]) -> Iterator[Member]:
-        """Each part hands out its own in order, so each is gone through once."""
+        """Yield the members from all parts. Each part hands out its own in order, so each is read only once."""
         sources = [
             part.members([name for name in names if self._place[name] == number])
             for number, part in enumerate(self.parts)

@@ -1,4 +1,4 @@
-"""What a JPEG 2000 claims to be divided into: its decoder takes memory for every part before it reads any."""
+"""Count the parts that a JPEG 2000 claims. Its decoder allocates memory for every part before it reads any."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import re
 import struct
 from collections.abc import Iterator
 
-#: Code-blocks or precincts of one picture. Each takes up to half a kilobyte for a component, and a tile as much as ten.
-#: Photographs of the most pixels that are decoded have 100,000 code-blocks, and fewer of the others.
+#: Maximum number of code-blocks or precincts of one picture. Each takes up to half a kilobyte per component, and a tile
+#: takes up to ten times as much. The largest photographs that are decoded have 100,000 code-blocks and fewer of the
+#: rest.
 MOST_PARTS = 250_000
 _AS_MANY_AS_A_TILE = 10
-#: The marker of sizes (SIZ), behind that of the beginning: of the picture, its place, a tile, and its place.
+#: The marker of sizes (SIZ), which follows the first marker: the picture, its offset, a tile, and its offset.
 _SIZ = re.compile(rb"\xff\x4f\xff\x51....(.{32})", re.DOTALL)
-#: The markers of coding style, of all components (COD) and of one (COC), in the head of the picture or of a tile: how
-#: long they are; how many times the picture is halved; the powers of two of a code-block's sides, less 2.
+#: The markers of coding style, for all components (COD) and for one (COC), in the header of the picture or of a tile.
+#: They hold their length, the number of times that the picture is halved, and the powers of two of a code-block's
+#: sides, less 2.
 _STYLES = (
     (re.compile(rb"\xff\x52(..)[\0-\7]....([\0-\x20])([\0-\x08])([\0-\x08])..", re.DOTALL), 12),
     (re.compile(rb"\xff\x53(..).[\0\1]([\0-\x20])([\0-\x08])([\0-\x08])..", re.DOTALL), 9),
@@ -21,10 +23,12 @@ _STYLES = (
 
 
 def most_parts(data: bytes) -> int:
-    """How many parts a component may have, by every marker that the bytes have anywhere: a few bytes can hide it.
+    """Return the largest number of parts that a component may have, by any marker anywhere in the bytes.
+
+    All bytes are searched, because a few bytes can hide a marker.
 
     Args:
-        data: a JPEG 2000 file.
+        data: A JPEG 2000 file.
     """
     return max((parts for siz in _SIZ.finditer(data) for parts in _counts(data, siz[1])), default=0)
 
@@ -39,7 +43,7 @@ def _counts(data: bytes, sizes: bytes) -> Iterator[int]:
             if length == shortest or length == shortest + levels + 1:
                 yield _fit(width, 4 << style[3][0]) * _fit(height, 4 << style[4][0])
             if length == shortest + levels + 1:
-                powers = data[style.end() : style.end() + levels + 1]  # of each resolution, the smallest first
+                powers = data[style.end() : style.end() + levels + 1]  # One byte per resolution, smallest first.
                 yield sum(
                     _fit(width, 1 << halvings + (power & 15)) * _fit(height, 1 << halvings + (power >> 4))
                     for halvings, power in enumerate(reversed(powers))

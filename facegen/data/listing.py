@@ -1,4 +1,4 @@
-"""What an archive lists: its files, and the links among them, until it is known which image lies where."""
+"""The files and links that an archive lists, and which image lies where."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facegen.data.litter import is_litter
 from facegen.data.passed_over import PassedOver
 from facegen.printable import printable
 
-#: More links on one way are taken for a circle; Linux allows as many.
+#: Maximum number of links on one path. More are taken for a circle; Linux has the same limit.
 _MOST_LINKS = 40
 Place = TypeVar("Place")
 
@@ -29,19 +29,19 @@ class _Link:
         return f"{'a hard' if self.hard else 'a symbolic'} link to {printable(self.target)}"
 
     def parts(self) -> list[str]:
-        """Of the target. Where an archive is unpacked is not known, so that an absolute path leads out of it."""
+        """Return the parts of the target. An absolute path leads out of the archive, wherever it is unpacked."""
         if self.target.startswith("/") and not self.hard:
             raise _LostLinkError(f"{self}, which is outside of the archive")
         return self.target.split("/")
 
 
 class _LostLinkError(Exception):
-    """A link whose way leads out of the archive, or in a circle; the message says which."""
+    """A link that leads out of the archive or in a circle. The message says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadableMember:
-    """An image that an archive lists and that cannot be had, and why."""
+    """An image that an archive lists but that cannot be read, and the reason."""
 
     name: str
     reason: str
@@ -51,11 +51,11 @@ class UnreadableMember:
 
 
 class Listing(Generic[Place]):
-    """The files and links of an archive, added in its order; ``Place`` is where the bytes of a file lie.
+    """The files and links of an archive. ``Place`` says where the bytes of a file lie.
 
-    As where an archive is unpacked, of two entries with one name the later counts. Links are followed within the
-    archive: a symbolic one from the folder it lies in, a hard one to what its name stood for when it came. What is not
-    an image is told to ``passed_over``.
+    Entries are added in the archive's order. As when the archive is unpacked, the later of two entries with one name
+    wins. Links are followed within the archive. A symbolic link starts from its own folder. A hard link leads to what
+    its target was at that point of the archive. Files that are not images are added to ``passed_over``.
     """
 
     def __init__(self, passed_over: PassedOver) -> None:
@@ -65,7 +65,7 @@ class Listing(Generic[Place]):
         self._ends: set[str] = set()
 
     def add_file(self, name: str, place: Place, head: Callable[[], bytes]) -> None:
-        """A file; ``head`` gives its first bytes, none where they cannot be had."""
+        """Add a file. ``head`` returns its first bytes, or none if they cannot be read."""
         self._put(name, place)
         if is_hidden_image(name):
             self._passed_over.hidden.append(name)
@@ -73,11 +73,11 @@ class Listing(Generic[Place]):
             self._passed_over.add(name, head)
 
     def add_link(self, name: str, target: str) -> None:
-        """A symbolic link."""
+        """Add a symbolic link."""
         self._put(name, _Link(target, hard=False))
 
     def add_hard_link(self, name: str, target: str) -> None:
-        """Another name of a file that came before."""
+        """Add another name of an earlier file."""
         entry = self._entries.get(target)
         self._put(name, _Link(target, hard=True) if entry is None else entry)
         if entry is None or is_litter(name):
@@ -88,7 +88,7 @@ class Listing(Generic[Place]):
             self._ends.add(target)
 
     def add_special(self, name: str) -> None:
-        """A named pipe, a device, or what else is no file."""
+        """Add a named pipe, a device or another entry that is not a file."""
         if is_image_name(name):
             self._passed_over.special.append(name)
 
@@ -100,7 +100,10 @@ class Listing(Generic[Place]):
         self._entries[name] = entry
 
     def images(self) -> dict[str, Place | UnreadableMember]:
-        """Each image by its name, with where it lies; or, of a link that leads to no file, the member that says so."""
+        """Return where each image lies, by its name.
+
+        An image whose link leads to no file becomes an UnreadableMember.
+        """
         found: dict[str, Place | UnreadableMember] = {}
         real = shown_names(self._images)
         for shown, name in real.items():
@@ -128,7 +131,7 @@ class Listing(Generic[Place]):
         return entry
 
     def _tell_of_link(self, name: str, link: _Link) -> None:
-        """A link without an image's name: to such a file, to a folder, whose images have names of their own, or out."""
+        """Report a link whose name is not an image's. It leads to a file, a folder with its own images, or nowhere."""
         try:
             end = self._end_of(name, link)
         except _LostLinkError as lost:
@@ -140,7 +143,7 @@ class Listing(Generic[Place]):
             self._passed_over.nowhere.append(f"{name} ({link}, which is not in the archive)")
 
     def _end_of(self, name: str, link: _Link) -> str:
-        """The name that a link leads to, through other links, whether something is there or not."""
+        """Return the name that a link leads to through other links, even if nothing is there."""
         rest = deque([*([] if link.hard else name.split("/")[:-1]), *link.parts()])
         done: list[str] = []
         followed = 1
@@ -170,7 +173,7 @@ class Listing(Generic[Place]):
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """Names by their plain path, without ``.`` and empty parts: made where there is a link to follow."""
+        """The real names by their plain path, without ``.`` and empty parts. Built when the first link is followed."""
         return {"/".join(part for part in name.split("/") if part not in ("", ".")): name for name in self._entries}
 
     @cached_property
@@ -178,7 +181,7 @@ class Listing(Generic[Place]):
         return sorted(self._names)
 
     def _is_folder(self, path: str) -> bool:
-        """Whether something lies in the folder ``path``, which is plain."""
+        """Return whether something lies in the folder at the plain path ``path``."""
         if not path:
             return True
         at = bisect_left(self._sorted_names, f"{path}/")

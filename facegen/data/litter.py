@@ -1,14 +1,14 @@
-"""Which files are litter: what systems and programs leave beside a user's files. One rule for every command.
+"""Tell litter: the files that systems and programs leave beside a user's files. One rule serves every command.
 
-Litter is passed over without a word of its own: it is nobody's image, and nobody put it there on purpose.
+Litter is left out without a message. Nobody put it there on purpose, so nobody misses it.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Folders whose whole content is litter: macOS's in zips, thumbnails and bins of Synology and QNAP, Windows' bin, what
-#: fsck found, Python's cache.
+#: Folders whose whole content is litter: those of macOS in zips, thumbnails and bins of Synology and QNAP, Windows'
+#: bin, files recovered by fsck, Python's cache.
 _FOLDERS = (
     "__macosx",
     "@eadir",
@@ -22,7 +22,7 @@ _FOLDERS = (
 )
 #: Files that are litter. Icon\r is a custom icon of a macOS folder.
 _FILES = ("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r")
-#: What Windows notes of a download is a file of its own once it is copied to another file system.
+#: Windows marks a download in a hidden stream, which becomes a file of its own on other file systems.
 _ENDING = ":zone.identifier"
 _HIDDEN = r"\.(?!\.?(?:/|\Z))"
 _LITTER = re.compile(
@@ -30,7 +30,7 @@ _LITTER = re.compile(
     rf"|{_ENDING}/*\Z",
     re.IGNORECASE,
 )
-#: Hidden files and folders, in lower case, that come by themselves; others, .git for one, somebody made on purpose.
+#: Hidden files and folders, in lower case, that programs create by themselves. People create others, such as .git.
 _HIDDEN_BY_ITSELF = frozenset(
     {
         ".ds_store",
@@ -50,23 +50,24 @@ _HIDDEN_BY_ITSELF = frozenset(
         ".ipynb_checkpoints",
     }
 )
-#: Resource forks of macOS, the bins of Linux, and what NFS keeps of a deleted file that is still open.
+#: Resource forks of macOS, bins of Linux, and deleted files that NFS keeps while they are open.
 _HIDDEN_BEGINNINGS = ("._", ".trash-", ".nfs")
 
 
 def is_litter(path: str) -> bool:
-    """Whether ``path`` (relative to what was named, forward slashes; of a file or a folder) is litter.
+    """Return whether ``path`` is litter.
 
-    Hidden files and folders are, whose names begin with a dot: ``.DS_Store``, ``._1.png``, ``.gitkeep`` and all of
-    ``.ipynb_checkpoints``. Upper and lower case count as one.
+    It is relative to what the user named, with forward slashes, of a file or a folder. Hidden files and folders,
+    whose names begin with a dot, are litter: ``.DS_Store``, ``._1.png``, ``.gitkeep`` and everything in
+    ``.ipynb_checkpoints``. Case is ignored.
     """
     return _LITTER.search(path) is not None
 
 
 def came_by_itself(name: str) -> bool:
-    """Whether litter called ``name`` (without a folder) may be deleted along with the folder that it is in.
+    """Return whether litter called ``name`` (without a folder) may be deleted along with its folder.
 
-    Not so is a hidden file or folder that somebody made on purpose, as ``.git``.
+    A hidden file or folder that somebody made on purpose, such as ``.git``, may not.
     """
     name = name.lower()
     if name.startswith("."):

@@ -1,4 +1,4 @@
-"""An archive in an archive: what an outer zip or tar without images of its own holds, opened where it lies."""
+"""Archives in archives: open what an outer zip or tar without images of its own holds, in place."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from facegen.plain_zip import PlainZip
 if TYPE_CHECKING:
     from facegen.data.containers import Container, Member
 
-#: An archive may be in an archive that is in an archive, and no deeper: a bomb is.
+#: Maximum depth: an archive in an archive in an archive. Decompression bombs go deeper.
 DEEPEST = 2
-#: Of so many files in an archive the first bytes are looked at; of more, of those alone that are called archives.
+#: Maximum number of files in an archive whose first bytes are read. Beyond it, only files named like archives are read.
 _LOOKED_AT = 64
 _SUFFIXES = (".zip", ".npz", ".npy", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".parquet", ".h5", ".hdf5", ".h5py")
-#: CelebA's own name for its archive, which is meant where there are several.
+#: The beginning of CelebA's own archive's name. It is chosen if there are several archives.
 _CELEBA = "img_align_celeba."
 
 
 @dataclass(frozen=True)
 class Inner:
-    """A file in an archive that may hold images: its name there, its size, and what brings it to where it is read."""
+    """A file in an archive that may hold images: its name, its size, and a function that makes it readable."""
 
     name: str
     size: int
@@ -48,19 +48,19 @@ class Inside:
     """The images of an archive, table or array that lies in another archive.
 
     Attributes:
-        outer: that archive.
-        content: what lies in it.
+        outer: The outer archive.
+        content: The inner container.
     """
 
     def __init__(self, outer: Zip | Tar, place: Window | Spooled, content: Container) -> None:
-        """``content`` is what was opened at ``place`` in ``outer``, which has no images beside it."""
+        """Combine ``content``, opened at ``place`` in ``outer``, with ``outer``, which has no images itself."""
         self.path, self.outer, self._place, self.content = outer.path, outer, place, content
         self.kind = content.kind
         self.names = content.names
         self.passed_over = content.passed_over
         include(self.passed_over, outer.passed_over)
         suffixes, suffix = self.passed_over.suffixes, PurePosixPath(place.inner).suffix.lower()
-        suffixes[suffix] -= 1  # the inner archive itself is taken
+        suffixes[suffix] -= 1  # The inner archive itself is used, not left out.
         if suffixes[suffix] < 1:
             del suffixes[suffix]
         if place.inner in self.passed_over.archives:
@@ -75,7 +75,7 @@ class Inside:
             if isinstance(self._place, Window):
                 yield member
                 continue
-            # A nameless file is this process's alone: a worker is handed the bytes.
+            # Only this process can read its unnamed temporary file, so a worker gets the bytes.
             try:
                 yield BytesMember(member.name, member.read())
             except Unreadable as problem:
@@ -83,14 +83,18 @@ class Inside:
 
 
 def archives_in(outer: Zip | Tar, wanted: Callable[[bytes], bool]) -> list[Inner]:
-    """The files in an archive whose first bytes are ``wanted``, in the archive's order."""
+    """Return the files in an archive whose first bytes satisfy ``wanted``, in the archive's order."""
     if isinstance(outer, Zip):
         return _in_zip(outer.path, wanted)
     return _in_tar(outer.path, outer.compression, wanted)
 
 
 def the_one(inner: Sequence[Inner], path: Path) -> Inner | None:
-    """The one archive that is meant: the only one, or CelebA's own. InputError where there are several others."""
+    """Return the archive to read: the only one, or CelebA's own; None if there is none.
+
+    Raises:
+        InputError: There are several archives and none, or more than one, is CelebA's.
+    """
     celeba = [one for one in inner if one.name.rpartition("/")[2].lower().startswith(_CELEBA)]
     if len(inner) > 1 and len(celeba) != 1:
         raise InputError(
@@ -101,7 +105,7 @@ def the_one(inner: Sequence[Inner], path: Path) -> Inner | None:
 
 
 def open_inside(inner: Inner, outer: Zip | Tar, open_: Callable[[Path], Container]) -> Inside:
-    """Open one of the files in ``outer`` by ``open_``, to which it is a path."""
+    """Open one of the files in ``outer`` by ``open_``, which treats it as a path."""
     place = inner.bring()
     return Inside(outer, place, open_(cast(Path, place)))
 
@@ -150,7 +154,7 @@ class _ZipBringer:
             archive.open(self.entry) as source,
         ):
             spooled = Spooled(self.entry.filename, self.path, source, self.entry.file_size)
-            source.read(1)  # at the end the CRC-32 is compared
+            source.read(1)  # zipfile compares the CRC-32 at the end.
             return spooled
 
 

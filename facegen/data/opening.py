@@ -1,4 +1,4 @@
-"""Which container a path is: a folder, or a file told by its content."""
+"""Choose the container for a path: a folder, or a file recognised by its content."""
 
 from __future__ import annotations
 
@@ -42,22 +42,25 @@ from facegen.files import open_regular
 from facegen.plain_zip import PlainZip
 from facegen.printable import printable
 
-#: Zips of images may begin with a member like an .npz's or PyTorch's.
+#: A zip of images may begin with a member like that of an .npz or of a PyTorch file.
 _ZIPS = (ZIP, NPZ, PYTORCH)
-#: How :class:`Tar` calls the compressions.
+#: The names of the compressions for :class:`Tar`.
 _TARS = {TAR: "", GZIP: "gz", BZIP2: "bz2", XZ: "xz"}
 #: Endings of archives that can be parts of one download.
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 def open_container(path: Path) -> Container:
-    """Open the images at ``path``, a folder or a file told by its content rather than its name.
+    """Open the images at ``path``: a folder, or a file recognised by its content rather than its name.
 
-    A file is a zip or tar, ``.npy`` or ``.npz``, parquet or HDF5. A zip or tar without images gives those of the
-    archive in it; a folder without images, those of the parquet shards or of the parts of one download in it.
-    torchvision's CelebA root, and the ``celeba`` folder in it, give the images of ``img_align_celeba`` alone. A folder
-    with fewer images than the archive of its name beside it is warned of: it may be half unpacked.
-    InputError when it is absent, no such file, damaged, or holds no image.
+    A file can be a zip or tar, ``.npy`` or ``.npz``, parquet or HDF5. A zip or tar without images gives the images of
+    the archive in it. A folder without images gives the images of the parquet shards in it, or of the parts of one
+    download. torchvision's CelebA root, and the ``celeba`` folder in it, give the images of ``img_align_celeba``
+    alone. A warning follows if a folder has fewer images than the archive of its name beside it, because its
+    unpacking may have stopped early.
+
+    Raises:
+        InputError: ``path`` is absent, of another kind, damaged, or holds no image.
     """
     container = _open(path)
     if path.is_file():
@@ -67,8 +70,8 @@ def open_container(path: Path) -> Container:
         what = looked.get(container.kind, f"the {container.kind}")
         inventory = container.passed_over.inventory()
         raise InputError(
-            f"No image found in {path}: looked through {what} for files ending in .jpg, .jpeg, .png, .webp, .bmp, "
-            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), litter aside."
+            f"No image found in {path}: facegen searched {what} for files ending in .jpg, .jpeg, .png, .webp, .bmp, "
+            f".tif, .gif and the like ({len(suffixes())} endings, upper or lower case), hidden and system files aside."
             + ("" if inventory is None else f" It holds {inventory}."),
             _remedy_of_none(container),
         )
@@ -78,12 +81,15 @@ def open_container(path: Path) -> Container:
 
 
 def splits_told(container: Container) -> dict[str, str] | None:
-    """The split of each name, where the container itself tells: parquet shards called train, validation and test."""
+    """Return the split of each name if the container says it, as parquet shards named train, validation and test do."""
     return container.splits if isinstance(container, Parquet) else None
 
 
 def archives_of(container: Container) -> list[Zip | Tar]:
-    """The archives that are read for a container, the outermost first: where a partition may lie beside the images."""
+    """Return the archives that a container is read from, outermost first.
+
+    A partition may lie beside the images in them.
+    """
     if isinstance(container, nested.Inside):
         return [container.outer, *archives_of(container.content)]
     if isinstance(container, Joined):
@@ -92,7 +98,7 @@ def archives_of(container: Container) -> list[Zip | Tar]:
 
 
 def _open(path: Path, depth: int = 0) -> Container:
-    """Open what is at ``path``, though it be without images; ``depth`` is how many archives it lies in."""
+    """Open what is at ``path``, even without images. ``depth`` is the number of archives around it."""
     try:
         if not depth and path.is_dir():
             return _open_folder(path)
@@ -111,11 +117,11 @@ def _open(path: Path, depth: int = 0) -> Container:
         return _open_zip(path, depth)
     if kind in _TARS:
         return _or_inside(Tar(path, _TARS[kind]), path, depth)
-    if kind is None and path.suffix.lower() == ".zip":  # the last volume begins anywhere in a member
+    if kind is None and path.suffix.lower() == ".zip":  # The last volume can begin in the middle of a member.
         require_own_offsets(path)
     if kind is None:
         with open_regular(path) as file:
-            is_zip = zipfile.is_zipfile(file)  # behind something else, such as a program that unpacks it
+            is_zip = zipfile.is_zipfile(file)  # A zip behind something else, such as a self-extracting program.
             is_tar = not is_zip and not depth and _is_old_tar(file)
         if is_zip:
             return _open_zip(path, depth)
@@ -125,7 +131,7 @@ def _open(path: Path, depth: int = 0) -> Container:
 
 
 def _is_old_tar(file: IO[bytes]) -> bool:
-    """Whether a file begins with a tar's header of before 1988, which has no magic number but a sum."""
+    """Return whether a file begins with a tar header of before 1988, which has no magic number but a checksum."""
     file.seek(0)
     try:
         tarfile.TarInfo.frombuf(file.read(tarfile.BLOCKSIZE), "utf-8", "surrogateescape")
@@ -148,23 +154,23 @@ def _open_zip(path: Path, depth: int) -> Container:
 
 
 def _or_inside(outer: Zip | Tar, path: Path, depth: int) -> Container:
-    """``outer`` if it has images, or else the images of the one archive in it."""
+    """Return ``outer`` if it has images, and otherwise the images of the one archive in it."""
     if outer.names or depth == nested.DEEPEST:
         return outer
     inner = nested.the_one(nested.archives_in(outer, _is_opened), path)
     if inner is None:
         return outer
-    console.info(f"Images from {printable(inner.name)}, which lies in {path}.")
+    console.info(f"Reading the images from {printable(inner.name)} in {path}.")
     return nested.open_inside(inner, outer, lambda place: _open(place, depth + 1))
 
 
 def _is_opened(head: bytes) -> bool:
-    """Whether a file that starts so may be opened as one with images in it."""
+    """Return whether a file with these first bytes may hold images."""
     return kind_of(head) in (*_ZIPS, *_TARS, NPY, PARQUET, HDF5)
 
 
 def _open_folder(path: Path) -> Container:
-    """Torchvision's root gives its images alone; CelebA's own tree, where nothing is unpacked, those of its archive."""
+    """Open a folder. torchvision's root gives only its own images; CelebA's packed tree gives those of its archive."""
     for base in (path, path / "celeba"):
         archive = base / "img_align_celeba.zip"
         if (base / "img_align_celeba").is_dir():
@@ -182,7 +188,7 @@ def _open_folder(path: Path) -> Container:
 
 
 def _or_tables_in(folder: Folder) -> Container:
-    """The parquet shards in a folder without images, or the parts of one download in it; or else the folder itself."""
+    """Return the parquet shards or the parts of one download in a folder without images, or else the folder itself."""
     path = folder.path
     shards = [file for file in path.rglob("*.parquet") if not is_litter(file.relative_to(path).as_posix())]
     if shards:
@@ -191,15 +197,15 @@ def _or_tables_in(folder: Folder) -> Container:
     if any(file.suffix == ".arrow" for file in files) or (path / "dataset_dict.json").is_file():
         raise InputError(
             f"{path} holds Arrow files of Hugging Face's datasets (save_to_disk), which facegen does not read.",
-            f"In Python: ds = datasets.load_from_disk({str(path)!r}); ds.to_parquet('train.parquet'), or of a "
-            "DatasetDict ds['train'].to_parquet('train.parquet') and so on. Name the parquet file.",
+            f"In Python: ds = datasets.load_from_disk({str(path)!r}); ds.to_parquet('train.parquet'). For a "
+            "DatasetDict: ds['train'].to_parquet('train.parquet'), and so on. Then name the parquet file.",
         )
     parts = parts_in([file for file in files if file.name.lower().endswith(_ARCHIVES)])
     return Joined(path, parts, _open) if parts is not None else folder
 
 
 def _remedy_of_none(container: Container) -> str | None:
-    """What to do where a container holds no image."""
+    """Return what to do if a container holds no image."""
     passed_over = container.passed_over
     if isinstance(container, Folder):
         remedy = _archive_inside(container) or _other_kind_inside(container.path)
@@ -209,21 +215,21 @@ def _remedy_of_none(container: Container) -> str | None:
 
 
 def _archive_inside(folder: Folder) -> str | None:
-    """The remedy for a folder that holds the images' archive, or lies beside it, instead of holding the images."""
+    """Return the remedy for a folder that has the archive of its images in it or beside it."""
     if beside := namesakes(folder.path):
         return f"Name the archive beside it instead: {beside[0]}"
-    # What facegen does not open is told of by its kind.
+    # _other_kind_inside names archives that facegen does not open.
     inside = [name for name in folder.passed_over.archives if _is_opened(folder.head(name))]
     if not inside:
         return None
     first = folder.path / printable(inside[0])
     if len(inside) == 1:
         return f"Name the archive in it instead: {first}"
-    return f"Unpack the {len(inside):,} archives in it into one folder and name that, or name one of them, as {first}"
+    return f"Unpack the {len(inside):,} archives in it into one folder and name that, or name one, such as {first}"
 
 
 def _other_kind_inside(folder: Path) -> str | None:
-    """The remedy for a folder that holds a database, or an archive or arrays of a kind that is not read."""
+    """Return the remedy for a folder that holds a database, or an archive or arrays of a kind that is not read."""
     for place in (folder, *sorted(folder.iterdir())):
         kind = kind_of_file(place) if place is folder or place.is_file() else None
         if kind is not None and kind.remedy and kind.family in ("archive", "arrays"):

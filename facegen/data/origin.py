@@ -1,7 +1,7 @@
-"""Where images come from, in the images themselves: PNG text chunks that ``facegen sample`` writes and scores name.
+"""Record in an image where it comes from, as PNG text chunks. ``facegen sample`` writes them and scores name them.
 
-They go with a file through folders, archives and tarballs. A program that writes the image anew drops them: they keep
-an honest user from forgetting, and prove nothing.
+They travel with the file through folders, archives and tarballs. A program that writes the image anew drops them. They
+help an honest user to remember, and prove nothing.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from PIL.PngImagePlugin import PngInfo
 
 @dataclass(frozen=True)
 class Origin:
-    """What an image, or a set of them, says of where it comes from.
+    """Where an image, or a set of images, says that it comes from.
 
     Attributes:
-        sampling: how it was drawn; None for plain sampling, and where it says nothing.
-        trained_against: the frozen network whose features its generator was trained against, by the name that scores
-            in those features go by; None where there was none, and where it says nothing.
+        sampling: How it was drawn; None for plain sampling or if it says nothing.
+        trained_against: The frozen network whose features its generator was trained against, by the name of the
+            scores in those features; None if there was none or it says nothing.
     """
 
     sampling: str | None = None
     trained_against: str | None = None
 
 
-#: The keyword of each one's chunk. Images of plain sampling, of a generator trained against nothing, have no chunk.
+#: The keyword of the chunk of each field. Images of plain sampling, or of an ordinary generator, have no chunk.
 KEYWORDS = {"sampling": "Sampling", "trained_against": "Trained-Against"}
 _FIELDS = {keyword.encode(): field for field, keyword in KEYWORDS.items()}
 _LONGEST = 200
@@ -34,7 +34,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def png_info(origin: Origin) -> PngInfo | None:
-    """What Pillow's ``save(pnginfo=…)`` takes to write ``origin``, in ASCII; None leaves the file as it would be."""
+    """Return ``origin`` for Pillow's ``save(pnginfo=…)``, in ASCII. None leaves the file unchanged."""
     if origin == Origin():
         return None
     info = PngInfo()
@@ -46,10 +46,10 @@ def png_info(origin: Origin) -> PngInfo | None:
 
 
 def origin_of(data: bytes) -> Origin:
-    """What an encoded image says of where it comes from.
+    """Return where an encoded image says that it comes from.
 
-    Only uncompressed text before a PNG's pixels is looked at, where :func:`png_info` puts it. The file may be
-    anybody's: control characters, which a terminal could obey, are left out, and all beyond 200 characters.
+    Only uncompressed text before a PNG's pixels is read, where :func:`png_info` puts it. The file may come from
+    anyone, so control characters, which a terminal could obey, and everything beyond 200 characters are dropped.
     """
     said: dict[str, str | None] = {}
     start = len(_SIGNATURE) if data.startswith(_SIGNATURE) else len(data)
@@ -67,9 +67,9 @@ def origin_of(data: bytes) -> Origin:
 
 
 def summary(origins: Counter[Origin]) -> Origin:
-    """A set of images in words, from how often each origin was read; None where every image says nothing.
+    """Summarise a set of images from the count of each origin. A field is None if every image says nothing.
 
-    ``"truncation 0.8"``; where not all say the same, ``"truncation 0.8 (300 of 1,000 images)"``, and so on.
+    A field is ``"truncation 0.8"``, or ``"truncation 0.8 (300 of 1,000 images)"`` if not all images say the same.
     """
     samplings, networks = Counter[str | None](), Counter[str | None]()
     for origin, count in origins.items():

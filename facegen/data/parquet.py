@@ -1,4 +1,4 @@
-"""Images in a parquet table, as Hugging Face keeps CelebA: one file or a folder of shards, streamed."""
+"""Images in parquet tables, as Hugging Face keeps CelebA: one file or a folder of shards, read as a stream."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from facegen.file_kinds import DOWNLOAD_AGAIN, PARQUET, kind_of_file
 from facegen.files import open_regular, sha256_file
 from facegen.printable import printable
 
-#: Rows in memory at a time: a row group may be the whole table.
+#: Number of rows in memory at a time. A row group may be the whole table.
 _ROWS = 32
-#: What the splits are called in the shards' names, by the words of Hugging Face's ``datasets``.
+#: The split that each word in a shard's name means. The words are those of Hugging Face's ``datasets``.
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "validation", "val", "dev"), "valid"),
@@ -38,7 +38,7 @@ _SHARD = re.compile(r"(?P<stem>.*?)-(?P<number>\d{5})-of-(?P<total>\d{5})")
 
 
 class _Row(NamedTuple):
-    """Where an image is: the row of a row group of a shard, each counted from 0."""
+    """The place of an image: the numbers of its shard, of its row group and of its row, each from 0."""
 
     shard: int
     group: int
@@ -47,7 +47,7 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of images: encoded bytes, or a struct that has them as ``bytes``, perhaps with their ``path``."""
+    """A column of images: encoded bytes, or a struct with a field ``bytes`` and perhaps a field ``path``."""
 
     name: str
     in_struct: bool
@@ -55,19 +55,23 @@ class _Column:
 
 
 class Parquet:
-    """Images in the rows of parquet files with the same column.
+    """Images in the rows of parquet files.
 
-    ``splits`` gives the split of each name by its shard's: ``train-00000-of-00019.parquet``; None where a shard's name
-    says none. ``shards`` are the files, in their order.
+    ``shards`` are the files, in order. ``splits`` gives the split of each name, read from the name of its shard, such
+    as ``train-00000-of-00019.parquet``; None if some shard's name says no split.
     """
 
     kind = "parquet"
 
     def __init__(self, path: Path, shards: Sequence[Path]) -> None:
-        """``path`` is what was named, a folder or a file; ``shards`` are its files.
+        """List the images in the rows of ``shards``.
+
+        Args:
+            path: The folder or file that the user named.
+            shards: The parquet files there.
 
         Raises:
-            InputError: a file that is damaged, or has no column of images or several.
+            InputError: A file is damaged, or has no column of images or several.
             EnvironmentProblem: pyarrow is not installed.
         """
         self.path = path
@@ -95,13 +99,13 @@ class Parquet:
         self._tell(Counter(said))
 
     def _require_held(self, metadata: Any, shard: Path) -> None:
-        """InputError where a shard claims far more rows or bytes than it has."""
+        """Raise InputError if a shard claims far more rows or bytes than it has."""
         groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-        # A dictionary of values stands for any number of rows, and each row is an image to decode.
+        # A dictionary of values can stand for any number of rows, and each row is an image to decode.
         rows = max(metadata.num_rows, sum(group.num_rows for group in groups))
         require_few(str(shard), rows)
         require_images(str(shard), rows, shard.stat().st_size)
-        # What the columns claim is not asked: of a damaged one pyarrow ends the process.
+        # The sizes that columns claim are not read: for a damaged column, pyarrow kills the process.
         require_proportion(str(shard), sum(group.total_byte_size for group in groups), shard.stat().st_size)
 
     def _tell(self, splits: Counter[str | None]) -> None:
@@ -124,7 +128,7 @@ class Parquet:
                 f"Reading {self.path} needs pyarrow.", "Install it: pip install 'facegen[parquet]'"
             ) from problem
         try:
-            # Without pre_buffer and with a small buffer, a column is read page by page.
+            # Without pre_buffer and with a small buffer, pyarrow reads a column page by page.
             with (
                 open_regular(shard) as file,
                 pyarrow.parquet.ParquetFile(
@@ -150,7 +154,8 @@ class Parquet:
 
     def members(self, names: Sequence[str]) -> Iterator[BytesMember | UnreadableMember]:
         asked = [(name, self._rows[name]) for name in names]
-        # A row group is read from its beginning on. Names that jump between groups are brought in order first.
+        # A row group can only be read from its beginning, so names that jump between groups are read in row order
+        # first.
         jumps = sum(before[:2] != after[:2] or before > after for (_, before), (_, after) in pairwise(asked))
         if jumps < 2 * len({row[:2] for _, row in asked}):
             yield from self._stream(asked)
@@ -166,8 +171,9 @@ class Parquet:
                     spool.write(member.data)
                 except OSError as problem:
                     raise EnvironmentProblem(
-                        f"No space in {tempfile.gettempdir()} to bring {self.path} in order: {problem.strerror}.",
-                        "Free some there, or set TMPDIR to another disk.",
+                        f"There is not enough space in {tempfile.gettempdir()} to sort the images of {self.path}: "
+                        f"{problem.strerror}.",
+                        "Free some space there, or set TMPDIR to a folder on another disk.",
                     ) from problem
             for name in names:
                 place = places[name]
@@ -178,7 +184,7 @@ class Parquet:
                 yield BytesMember(name, spool.read(place[1]))
 
     def _stream(self, asked: Sequence[tuple[str, _Row]]) -> Iterator[BytesMember | UnreadableMember]:
-        """The members at these rows; going back within a row group, or to another, begins that one anew."""
+        """Yield the members at these rows. A step back, or to another row group, reopens that group."""
         at = 0
         while at < len(asked):
             end = at + 1
@@ -188,7 +194,7 @@ class Parquet:
             at = end
 
     def _stream_group(self, asked: Sequence[tuple[str, _Row]]) -> Iterator[BytesMember | UnreadableMember]:
-        """The members at these rising rows of one row group."""
+        """Yield the members at these rising rows of one row group."""
         shard, group, _ = asked[0][1]
         column, begin, at = self._columns[shard], 0, 0
         with self._open(self.shards[shard]) as table:
@@ -208,7 +214,11 @@ class Parquet:
 
 
 def _image_column(schema: Any, shard: Path) -> _Column:
-    """The column of encoded images. InputError where there is none, or several of which none is called ``image``."""
+    """Return the column of encoded images.
+
+    Raises:
+        InputError: There is no such column, or there are several and none is called ``image``.
+    """
     import pyarrow
 
     found: dict[str, _Column] = {}
@@ -224,14 +234,14 @@ def _image_column(schema: Any, shard: Path) -> _Column:
     if len(found) > 1 and "image" not in found:
         raise InputError(
             f"{shard} has several columns that may be images: {', '.join(found)}.",
-            "Call the one you mean image, or save it alone.",
+            "Rename the one you mean to image, or save it to its own file.",
         )
     if not found:
         columns = ", ".join(f"{field.name} ({field.type})" for field in list(schema)[:8])
         raise InputError(
-            f"The parquet file {shard} has no column of encoded images (bytes, or a struct of bytes and path): "
-            f"it has {columns}.",
-            "Save the images as PNG or JPEG bytes in a column image.",
+            f"The parquet file {shard} has no column of encoded images (bytes, or a struct of bytes and path). "
+            f"It has {columns}.",
+            "Save the images as PNG or JPEG bytes in a column called image.",
         )
     return found.get("image") or next(iter(found.values()))
 
@@ -251,19 +261,19 @@ def _is_text(kind: Any) -> bool:
 
 
 def _paths(table: Any, column: _Column) -> Iterator[str | None]:
-    """What each row calls its image. Only this part of the column is read."""
+    """Yield the path that each row gives its image. Only this part of the column is read."""
     for batch in table.iter_batches(4096, columns=[f"{column.name}.path"], use_threads=False):
         yield from batch.column(0).field(0).to_pylist()
 
 
 def _names(paths: Sequence[str | None]) -> list[str]:
-    """The paths, if each is there and no two are the same; otherwise the rows' numbers."""
+    """Return the paths as names if every row has one and no two are the same; otherwise the row numbers."""
     names = [printable((path or "").replace("\\", "/").lstrip("/")) for path in paths]
     return names if all(names) and len(set(names)) == len(names) else row_names(len(paths))
 
 
 def _split(shard: PurePosixPath) -> str | None:
-    """The split that a word of a shard's name says, or else one of its folders; None where none is, or several are."""
+    """Return the split that a word in a shard's name, or else in a folder's name, says; None for no word or several."""
     for name in (shard.stem, *shard.parts[-2::-1]):
         said = {_SPLITS[word] for word in re.split(r"[-._ \d]+", name.lower()) if word in _SPLITS}
         if said:
@@ -272,11 +282,11 @@ def _split(shard: PurePosixPath) -> str | None:
 
 
 def _missing_shards(shards: Sequence[Path]) -> Iterator[str]:
-    """A sentence for each series ``stem-00000-of-00019`` that is not whole."""
+    """Yield a sentence for each incomplete series ``stem-00000-of-00019``."""
     there: dict[tuple[Path, str, int], set[int]] = {}
     for shard in shards:
         match = _SHARD.match(shard.name)
-        if match and isinstance(shard, Path):  # in an archive nothing lies beside it
+        if match and isinstance(shard, Path):  # A file inside an archive has no neighbours.
             series = (shard.parent, match["stem"], int(match["total"]))
             there.setdefault(series, set()).add(int(match["number"]))
     for (folder, stem, total), numbers in there.items():

@@ -1,7 +1,7 @@
-"""CelebA's partition file: which image belongs to train, valid and test.
+"""Read CelebA's partition file, which assigns each image to train, valid or test.
 
-The file is told by its content, not by its name: CelebA's own lines, ``000001.jpg 0``, or a table with commas,
-semicolons or tabs, as the Kaggle mirror and spreadsheets write it.
+The file is recognised by its content, not by its name. It has CelebA's own lines, ``000001.jpg 0``, or it is a table
+with commas, semicolons or tabs, as the Kaggle mirror and spreadsheets write it.
 """
 
 from __future__ import annotations
@@ -23,46 +23,46 @@ from facegen.errors import InputError
 from facegen.file_kinds import HEAD, TEXT, kind_of
 from facegen.files import read_regular
 
-#: CelebA's file and Kaggle's, and the names that browsers, file managers and Windows' hidden endings make of them.
+#: The names of CelebA's file and Kaggle's, and the copies that browsers, file managers and hidden endings make of them.
 _FILE_NAME = re.compile(
     r"list_eval_partition(?:[ _-]*(?:copy|\(\d+\)|\d+))*(?:\.(?:txt|csv|tsv))*(?:\.(?:zip|gz))?",
     re.IGNORECASE | re.ASCII,
 )
-_REMEDY = "It should be CelebA's list_eval_partition.txt."
+_REMEDY = "Name CelebA's list_eval_partition.txt, or a table of image names and 0, 1 or 2."
 _CODES = {f"{code}{fraction}": split for code, split in enumerate(SPLITS) for fraction in ("", ".0")}
-#: The same in words, which other programs write, in lower case.
+#: The same as words, in lower case, which other programs write.
 _CODES |= dict.fromkeys(("train", "training"), "train")
 _CODES |= dict.fromkeys(("valid", "validation", "val", "dev"), "valid")
 _CODES |= dict.fromkeys(("test", "testing"), "test")
-#: What tables call the column of splits, and that of names.
+#: Usual headings of the column of splits, and of the column of names.
 _SPLIT_HEADS = frozenset({"partition", "eval_partition", "split"})
 _NAME_HEADS = frozenset({"image_id", "image_name", "image", "file_name", "filename", "file", "name"})
-#: CelebA's has 2.6 million bytes.
+#: Maximum size of a partition file, in bytes. CelebA's has 2.6 million.
 MOST_BYTES = 100_000_000
-#: Of the folders that an image lies in so many tell one name from another.
+#: Number of folders above an image that tell it from others of the same name.
 _FOLDERS = 4
-#: What :meth:`str.splitlines` takes for an end of a line, besides \r and \n.
+#: Characters that :meth:`str.splitlines` takes for the end of a line, besides \r and \n.
 _OTHER_ENDS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _LINE = re.compile(f"[^\r\n{_OTHER_ENDS}]+")
-#: Lines that are looked at to tell what stands between the columns.
+#: Number of lines that are examined to find the delimiter.
 _SAMPLE = 50
 
 _Splitter = Callable[[str], list[str]]
 
 
 def is_partition_name(name: str) -> bool:
-    """Whether ``name`` (relative, forward slashes) is called like CelebA's partition, or like a copy of it."""
+    """Return whether ``name`` (relative, with forward slashes) is that of CelebA's partition file or of a copy."""
     return _FILE_NAME.fullmatch(name.rpartition("/")[2]) is not None and not is_litter(name)
 
 
 @dataclass(frozen=True)
 class Matched:
-    """What a partition says of some images.
+    """What a partition says of given images.
 
     Attributes:
-        splits: of each image, ``"train"``, ``"valid"`` or ``"test"``; None where the partition does not name it.
-        unused: how many names of the partition are none of these images.
-        again: how many of the images have a name that an earlier one has, in another folder or format.
+        splits: The split of each image: ``"train"``, ``"valid"`` or ``"test"``; None if the partition does not name it.
+        unused: Number of names in the partition that match none of the images.
+        again: Number of images whose name an earlier image has too, in another folder or format.
     """
 
     splits: list[str | None]
@@ -71,23 +71,23 @@ class Matched:
 
     @property
     def known(self) -> int:
-        """How many of the images the partition names."""
+        """Number of images that the partition names."""
         return sum(split is not None for split in self.splits)
 
     @property
     def fits(self) -> bool:
-        """Whether the partition is of these images: it names at least half of them."""
+        """Whether the partition belongs to these images: it names at least half of them."""
         return 0 < len(self.splits) <= 2 * self.known
 
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition that was read.
+    """A partition file that was read.
 
     Attributes:
-        label: where from, for people: a path, or a member and its archive.
-        splits: split of each name, as the file writes the names.
-        sha256: of the file's bytes.
+        label: Where it was read from, for people: a path, or a member and its archive.
+        splits: The split of each name, with the names as in the file.
+        sha256: The hash of the file's bytes.
     """
 
     label: str
@@ -99,18 +99,18 @@ class Partition:
         for name, split in self.splits.items():
             for key in _loose_keys(name):
                 known = self._loose.setdefault(key, name)
-                # Of two names that only differ in folder, suffix or case the key tells neither, unless they agree.
+                # Names that differ only in folder, suffix or case share a key. It is used only if their splits agree.
                 if known is not None and self.splits[known] != split:
                     self._loose[key] = None
 
     def _named(self, image: str) -> str | None:
-        """The partition's name of an image: its path or the end of it, else without suffix and whatever the case."""
+        """Return the partition's name for an image: by the end of its path, or else ignoring suffix and case."""
         image = _plain(image)
         exact = next((tail for tail in _tails(image) if tail in self.splits), None)
         return exact or next((name for key in _loose_keys(image) if (name := self._loose.get(key))), None)
 
     def match(self, images: Sequence[str]) -> Matched:
-        """Look up images by file name; ``000001.png``, a copy in another format, is ``000001.jpg``."""
+        """Look up images by file name. ``000001.png``, a copy in another format, matches ``000001.jpg``."""
         named = [self._named(image) for image in images]
         splits = [None if name is None else self.splits[name] for name in named]
         used = set(named) - {None}
@@ -122,7 +122,7 @@ def _plain(name: str) -> str:
 
 
 def _tails(name: str) -> Iterator[str]:
-    """``a/b/c.jpg``, ``b/c.jpg``, ``c.jpg``; of many folders the last few, for all tails of a long path are long."""
+    """Yield ``a/b/c.jpg``, ``b/c.jpg``, ``c.jpg``. Only the last few folders count, to bound the work on long paths."""
     yield name
     near = name.rsplit("/", _FOLDERS + 1)
     for first in range(1, len(near)):
@@ -130,7 +130,10 @@ def _tails(name: str) -> Iterator[str]:
 
 
 def _loose_keys(name: str) -> Iterator[str]:
-    """The same in one case, without the suffix; without both of ``000001.jpg.png``, as scripts call copies."""
+    """Yield the tails without suffix and in one case.
+
+    ``000001.jpg.png``, as scripts name copies, loses both suffixes.
+    """
     name = name.casefold()
     while (stem := name.rpartition(".")[0]) and name[len(stem) :] in suffixes():
         name = stem
@@ -138,7 +141,11 @@ def _loose_keys(name: str) -> Iterator[str]:
 
 
 def read_partition(path: Path) -> Partition:
-    """Read a partition file; InputError when it cannot be read, and as :func:`parse_partition`."""
+    """Read a partition file.
+
+    Raises:
+        InputError: The file cannot be read, or :func:`parse_partition` refuses it.
+    """
     try:
         data = read_regular(path, MOST_BYTES)
     except OSError as problem:
@@ -147,10 +154,13 @@ def read_partition(path: Path) -> Partition:
 
 
 def parse_partition(data: bytes, label: str) -> Partition:
-    """Read ``000001.jpg 0`` lines, or a table with such columns, with or without a header and an index column.
+    """Parse ``000001.jpg 0`` lines, or a table with such columns, with or without a header and an index column.
 
-    0 is train, 1 valid, 2 test; these words are taken too, and ``val``, ``validation`` and the like. The text is UTF-8
-    or UTF-16. InputError names the line that says something else, and a name that is put into two splits.
+    0 means train, 1 valid and 2 test. The words themselves are accepted too, and so are ``val``, ``validation`` and the
+    like. The text is UTF-8 or UTF-16.
+
+    Raises:
+        InputError: A line says something else, or a name is in two splits. The message names the line.
     """
     text = text_of(data)
     if text is None:
@@ -172,9 +182,9 @@ def parse_partition(data: bytes, label: str) -> Partition:
         name, split = _plain(cells[columns.name]), _CODES[cells[columns.split].casefold()]
         if partition.setdefault(name, split) != split:
             raise InputError(
-                f"The partition {label} puts {name!r} into {partition[name]} and, in line {_number(text, place)}, "
-                f"into {split}.",
-                "Keep one of its lines.",
+                f"The partition {label} puts {name!r} into the {partition[name]} split and, in line "
+                f"{_number(text, place)}, into the {split} split.",
+                "Delete one of the two lines.",
             )
     if not partition:
         raise InputError(f"The partition {label} is empty.", _REMEDY)
@@ -182,7 +192,7 @@ def parse_partition(data: bytes, label: str) -> Partition:
 
 
 def _lines(text: str, label: str) -> Iterator[tuple[int, str]]:
-    """The lines that are not empty, each with where it begins. InputError where there are far too many."""
+    """Yield the lines that are not empty, each with its offset. Raise InputError if there are far too many."""
     for count, line in enumerate(_LINE.finditer(text), 1):
         require_few(f"The partition {label}", count)
         if line[0].strip():
@@ -190,23 +200,23 @@ def _lines(text: str, label: str) -> Iterator[tuple[int, str]]:
 
 
 def _number(text: str, place: int) -> int:
-    """The number, from 1, of the line that begins at ``place``."""
+    """Return the number, from 1, of the line that begins at ``place``."""
     ends = sum(text.count(end, 0, place) for end in ("\r", "\n", *_OTHER_ENDS))
     return 1 + ends - text.count("\r\n", 0, place)
 
 
 def _no_partition(data: bytes, label: str, problem: str) -> InputError:
-    """What the file is instead, where its first bytes tell; else the problem."""
+    """Return an error that says what the file is instead, if its first bytes tell, or else the problem."""
     kind = kind_of(data[:HEAD])
     if kind is None or kind is TEXT:
         return InputError(problem, _REMEDY)
-    remedy = "Unpack it, and take the file in it." if kind.family == "archive" else _REMEDY
+    remedy = "Unpack it, and name the file in it." if kind.family == "archive" else _REMEDY
     return InputError(f"The partition {label} is {kind.name}, not a text file.", remedy)
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """How many columns a table has, and which of them hold the names and the splits."""
+    """The number of columns of a table, and which of them hold the names and the splits."""
 
     count: int
     name: int
@@ -217,7 +227,7 @@ class _Columns:
 
 
 def _splitter(lines: Sequence[str]) -> _Splitter:
-    """What brings most lines into cells of which one is a split; white space where nothing else does."""
+    """Return the function that divides most lines into cells with a split among them; by default at white space."""
     ways: list[_Splitter] = [*(_by_delimiter(delimiter) for delimiter in ",;\t"), _by_white_space]
     votes = [
         sum(len(cells) > 1 and not _CODES.keys().isdisjoint(map(str.casefold, cells)) for cells in map(way, lines))
@@ -232,10 +242,10 @@ def _by_delimiter(delimiter: str) -> _Splitter:
         try:
             rows = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
             found = next(rows) if quoted else line.split(delimiter)
-        except csv.Error:  # a cell of more than 131,072 letters is no name
+        except csv.Error:  # A cell of more than 131,072 characters, which no name has.
             return [line]
         found = [cell.strip() for cell in found]
-        while len(found) > 2 and not found[-1]:  # spreadsheets end rows with empty cells
+        while len(found) > 2 and not found[-1]:  # Spreadsheets end rows with empty cells.
             found.pop()
         return found
 
@@ -243,17 +253,17 @@ def _by_delimiter(delimiter: str) -> _Splitter:
 
 
 def _by_white_space(line: str) -> list[str]:
-    """Two cells: names may have spaces."""
+    """Divide a line at its last white space, because names may contain spaces."""
     return [cell.strip().strip('"') for cell in line.rsplit(None, 1)]
 
 
 def _is_header(cells: list[str]) -> bool:
-    """Whether a first line names the columns; pandas leaves the name of its index empty."""
+    """Return whether a first line names the columns. pandas leaves the heading of its index empty."""
     return len(cells) > 1 and (not cells[0] or any(cell.casefold() in _SPLIT_HEADS for cell in cells))
 
 
 def _named_columns(header: list[str], first: list[str]) -> _Columns | None:
-    """The columns by their heads, and by the first line below them where the heads do not tell."""
+    """Find the columns by their headings, and by the first line below them if the headings do not tell."""
     heads = [head.casefold() for head in header]
     split = next((at for at, head in enumerate(heads) if head in _SPLIT_HEADS), None)
     if split is None or len(first) != len(heads):
@@ -265,7 +275,7 @@ def _named_columns(header: list[str], first: list[str]) -> _Columns | None:
 
 
 def _columns(cells: list[str]) -> _Columns | None:
-    """The columns of a table without heads: a name and its split, after a row number perhaps."""
+    """Find the columns of a table without headings: a name and its split, perhaps behind a row number."""
     if len(cells) == 3 and cells[0].isdecimal():
         return _Columns(3, 1, 2)
     return _Columns(2, 0, 1) if len(cells) == 2 else None

@@ -1,7 +1,7 @@
-"""Where CelebA's partition lies when nobody names it: in the archive of the images, or in the folders around them.
+"""Find CelebA's partition file when the user does not name it: in the archive of the images, or in the folders around.
 
-Around the images only folders that are known to hold it are looked into: the two above, and ``Eval``, ``Anno`` and
-``celeba`` in each of them. So are found CelebA's own tree (``Eval`` beside ``Img``), torchvision's and Kaggle's.
+Only folders that are known to hold it are searched: the two above the images, and ``Eval``, ``Anno`` and ``celeba`` in
+each of them. This finds the file in CelebA's own tree (``Eval`` beside ``Img``), in torchvision's and in Kaggle's.
 """
 
 from __future__ import annotations
@@ -22,15 +22,19 @@ from facegen.data.partition import MOST_BYTES, Partition, is_partition_name, par
 from facegen.errors import InputError
 from facegen.printable import printable
 
-#: CelebA's file and Kaggle's: they come before copies of other names.
+#: The names of CelebA's file and Kaggle's. They come before copies with other names.
 _OWN_NAMES = ("list_eval_partition.txt", "list_eval_partition.csv")
+_UNPACK = "Unpack the file, and name it with --partition."
 _FOLDERS = frozenset({"eval", "anno", "celeba"})
 
 
 def find_partitions(container: Container) -> list[Partition]:
-    """The partitions in the images' archive and around it, the nearest first; usually one or none.
+    """Return the partitions in the images' archive and around it, nearest first. Usually there is one or none.
 
-    One that cannot be read is warned of; InputError where that is all there is.
+    A partition that cannot be read gives a warning if another one can.
+
+    Raises:
+        InputError: Partitions were found, but none of them can be read.
     """
     partitions: list[Partition] = []
     problems: list[InputError] = []
@@ -43,7 +47,7 @@ def find_partitions(container: Container) -> list[Partition]:
     if problems and not partitions:
         raise problems[0]
     for problem in problems:
-        console.warn(f"{problem.message} It is left aside.")
+        console.warn(f"{problem.message} It is not used.")
     return partitions
 
 
@@ -64,11 +68,11 @@ def _read_member(archive: Zip | Tar, name: str) -> Partition:
             raise Unreadable(f"it has more than {MOST_BYTES:,} bytes")
         return parse_partition(data, label)
     except Unreadable as problem:
-        raise InputError(f"Cannot read the partition {label}: {problem.reason}.") from problem
+        raise InputError(f"Cannot read the partition {label}: {problem.reason}.", _UNPACK) from problem
 
 
 def _around(container: Container) -> list[Path]:
-    """The partition files in a folder, and near a folder or archive; one that is reached by two ways is there once."""
+    """Return the partition files in a folder and near a folder or archive, without those reached a second time."""
     images = container.path
     folders = [folder for path in (images.absolute(), images.resolve()) for folder in _near(path)]
     files = list(_inside_folder(container))
@@ -80,14 +84,14 @@ def _around(container: Container) -> list[Path]:
 
 
 def _inside_folder(container: Container) -> Iterator[Path]:
-    """Those in a folder of images, in any folder of it as in an archive; the least deep first."""
+    """Yield the partition files anywhere inside a folder of images, the least deep first."""
     names = container.partitions if isinstance(container, Folder) else []
     for name in sorted(names, key=lambda name: (name.count("/"), _preference(name))):
         yield container.path.absolute() / name
 
 
 def _near(images: Path) -> Iterator[Path]:
-    # Unpacking often doubles a folder, img_align_celeba/img_align_celeba or x.7z/x: the two are one step.
+    # Unpacking often doubles a folder (img_align_celeba/img_align_celeba, x.7z/x). Such a pair counts as one step.
     while images.name and images.parent.name.casefold().startswith(images.name.casefold()):
         yield images
         images = images.parent
@@ -98,7 +102,7 @@ def _partitions_of(folder: Path, inner: frozenset[str] = _FOLDERS) -> Iterator[P
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries]
-    except OSError:  # an archive, or a folder above that is closed to this user
+    except OSError:  # An archive, or a folder that this user may not read.
         return
     files = sorted(filter(is_partition_name, names), key=_preference)
     yield from (folder / name for name in files if (folder / name).is_file())
@@ -113,6 +117,6 @@ def _preference(name: str) -> tuple[int, tuple[list[str | tuple[int, str]], str]
 
 
 def _shown(path: Path) -> Path:
-    """A path as it is shorter to read: from the working folder where it lies in it."""
+    """Return a path in its shorter form: relative, if it lies in the working folder."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

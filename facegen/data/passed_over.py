@@ -1,4 +1,4 @@
-"""The files of a container that are neither taken as images nor litter, so that a command can say so."""
+"""Record the files of a container that are neither read as images nor litter, so that a command can report them."""
 
 from __future__ import annotations
 
@@ -30,41 +30,42 @@ _OTHER = (
     ".ckpt .safetensors .onnx .pb .keras .db .sqlite .lnk .url .webloc .torrent .sha256 .md5 .lock .xmp .aae .jar .whl "
     ".apk .exe .dll .so .dylib .mp3 .wav .m4a .gz .bz2 .xz .zst"
 )
-#: Endings of pictures that may not be read: telephones', the web's, drawings', raw photographs' and films'.
+#: Endings of pictures that may not be readable: of phones, the web, drawings, raw photographs and films.
 PICTURE_SUFFIXES = frozenset(_PICTURES.split())
-#: Endings of archives, of parts of them, and of tables that may hold images.
+#: Endings of archives, of parts of archives, and of tables that may hold images.
 _IS_ARCHIVE = re.compile(rf"({'|'.join(map(re.escape, _ARCHIVES.split()))}|\.part0*1\.rar)$", re.IGNORECASE)
-#: Endings that say what a file is, and that it is neither: these are not looked into.
+#: Endings of files that are certainly neither. Their contents are not examined.
 _OTHER_SUFFIXES = frozenset(_OTHER.split())
-#: Annotations that belong to images: CelebA's, and that of StyleGAN's archives.
+#: Annotations that belong to images: CelebA's, and the one in StyleGAN's archives.
 _COMPANION = re.compile(r"(^|/)((list_\w+|identity_celeba)\.(txt|csv)|dataset\.json)$", re.IGNORECASE)
-#: So many files of one ending are looked into, and so many in all.
+#: Maximum number of files to examine, per ending and in total.
 _LOOKS_PER_SUFFIX, _LOOKS = 200, 1000
-#: A longer ending is none: it is a name with a dot in it.
+#: Maximum length of an ending. A longer one is part of a name with a dot.
 _LONGEST_SUFFIX = 16
-#: So many kinds and names stand in a sentence.
+#: Maximum number of endings and of names in a sentence.
 _SHOWN = 5
-#: So many endings stand in a manifest by themselves.
+#: Maximum number of endings that a manifest lists by themselves.
 _LISTED = 50
 
 
 @dataclass
 class PassedOver:
-    """What was left out of a container.
+    """The files that were left out of a container.
 
     Attributes:
-        suffixes: how many files have each suffix, in lower case with its dot; ``""`` for those without one.
-        archives: the names of those that are archives.
-        pictures: the names of those that hold an image by their first bytes, or by a suffix that Pillow does not read.
-        misnamed: those of the pictures that would be taken under another name.
-        nowhere: links that do not end at anything, with why; those with an image's name are images that cannot be read.
-        loops: links to a folder that holds them.
-        incomplete: why more images may belong to these: shards or parts that are not there, an unpacking cut short.
-            Whole sentences.
-        hidden: files with an image's name that a dot hides, which are litter.
-        special: named pipes, sockets and devices with an image's name.
-        replaced: how many images another one of the same name, further on in the archive, was taken for.
-        twins: how many images were taken whose name another one has too, but for the normal form of Unicode.
+        suffixes: Number of files per suffix, in lower case with its dot; ``""`` for files without one.
+        archives: Names of those that are archives.
+        pictures: Names of those that hold an image by their first bytes, or by a suffix that Pillow does not read.
+        misnamed: Names of those pictures that would be read under another name.
+        nowhere: Links that lead nowhere, with the reason. Links with an image's name count as unreadable images
+            instead.
+        loops: Links to a folder that holds them.
+        incomplete: Reasons why images may be missing: absent shards or parts, or an unpacking that stopped early.
+            Each is a sentence.
+        hidden: Files with an image's name that a leading dot hides; they are litter.
+        special: Named pipes, sockets and devices with an image's name.
+        replaced: Number of images that a later entry of the same name in the archive replaced.
+        twins: Number of images whose name equals another one except for its Unicode normal form. All of them are read.
     """
 
     suffixes: Counter[str] = field(default_factory=Counter)
@@ -82,14 +83,17 @@ class PassedOver:
 
     @property
     def total(self) -> int:
-        """How many files were left out."""
+        """Number of files that were left out."""
         return sum(self.suffixes.values())
 
     def add(self, name: str, head: Callable[[], bytes]) -> None:
-        """Count the file called ``name``; ``head`` gives its first bytes, none where they cannot be had.
+        """Count the file called ``name``.
 
-        Annotations that belong to the images are not counted. ``head`` is called where the name does not say what the
-        file is, and then for some files of each suffix only.
+        Annotations that belong to the images are not counted.
+
+        Args:
+            head: A function that returns the file's first bytes, or none if they cannot be read. It is called if the
+                name does not say what the file is, and only for some files of each suffix.
         """
         if _COMPANION.search(name):
             return
@@ -104,7 +108,7 @@ class PassedOver:
             self._look(name, head())
 
     def drop(self, name: str) -> None:
-        """Take a file back that was counted: an image's name leads to it, after all."""
+        """Uncount a file, because an image's name turned out to lead to it."""
         if _COMPANION.search(name):
             return
         suffix = _counted_suffix(name)
@@ -127,7 +131,7 @@ class PassedOver:
             self.archives.append(name)
 
     def inventory(self) -> str | None:
-        """What there is, in words: ``"12 .heic, 3 .txt and 1 without a suffix"``; None for nothing."""
+        """Return the files in words: ``"12 .heic, 3 .txt and 1 without a suffix"``; None if there are none."""
         if not self.suffixes:
             return None
         kinds = self._kinds()
@@ -141,9 +145,9 @@ class PassedOver:
         return sorted(self.suffixes.items(), key=lambda kind: (-kind[1], not kind[0], kind[0]))
 
     def to_json(self) -> dict[str, int]:
-        """How many files of each suffix were left out, the most first; the rarest of very many are ``"others"``.
+        """Return the number of files per suffix, most frequent first, with rare suffixes summed as ``"others"``.
 
-        Images that a dot hides are ``"hidden"``.
+        Images that a leading dot hides are counted as ``"hidden"``.
         """
         kinds = self._kinds()
         listed = dict(kinds[:_LISTED])
@@ -151,57 +155,66 @@ class PassedOver:
         return listed | ({"others": rest} if rest else {}) | ({"hidden": len(self.hidden)} if self.hidden else {})
 
     def say_remark(self, path: Path, taken: int) -> None:
-        """What was left out of ``path``, of which ``taken`` images are taken, where that is only texts and the like."""
+        """Say what was left out of ``path`` beside its ``taken`` images, if it is only texts and the like."""
         if self.suffixes and not self.pictures and not self.archives:
-            console.info(f"Beside {_images(taken)} {printable(str(path))} holds {self.inventory()}; passed over.")
+            console.info(
+                f"Beside {_images(taken)}, {printable(str(path))} holds {self.inventory()}, which are left out."
+            )
 
     def warnings(self, path: Path, taken: int) -> tuple[str, ...]:
-        """What somebody may miss of ``path``, of which ``taken`` images are taken: whole sentences."""
+        """Return sentences about what may be missed of ``path``, from which ``taken`` images are read."""
         return tuple(self._warnings(printable(str(path)), taken))
 
     def _warnings(self, path: str, taken: int) -> Iterator[str]:
         if self.pictures or self.archives:
             total = taken + self.total
-            found = f"Of {total:,} files in {path} {taken:,} {'is' if taken == 1 else 'are'} taken as images"
-            yield " ".join([f"{found}; left out: {self.inventory()}.", *self.remedies()])
+            found = f"{taken:,} of {total:,} files in {path} {'is' if taken == 1 else 'are'} read as images"
+            yield " ".join([f"{found}. Left out: {self.inventory()}.", *self.remedies()])
         yield from self.incomplete
         yield from self.links(path)
         if self.replaced:
-            others = "is left out, as a later one has its name" if self.replaced == 1 else "are left out, as later ones"
-            names = "" if self.replaced == 1 else " have their names"
-            yield f"{_images(self.replaced)} in {path} {others}{names}: an archive that is unpacked keeps the last."
+            others = (
+                "is left out, because a later one has the same name"
+                if self.replaced == 1
+                else "are left out, because later ones have the same names"
+            )
+            yield f"{_images(self.replaced)} in {path} {others}: an archive that is unpacked keeps the last."
         if self.twins:
             yield (
-                f"{_images(self.twins)} in {path} may be there twice: their names differ from others in the normal "
-                "form of Unicode alone, as where a folder was copied from macOS and from elsewhere. All are taken."
+                f"{_images(self.twins)} in {path} may be duplicates: their names differ from others only in the "
+                "Unicode normal form, as when a folder was copied from macOS and from another system. All are read."
             )
 
     def links(self, path: str) -> Iterator[str]:
-        """What is no image although it looks like one: sentences."""
+        """Yield sentences about files that look like images and are not."""
         if self.hidden:
-            are = "is hidden, as its name begins" if len(self.hidden) == 1 else "are hidden, as their names begin"
-            yield f"{_images(len(self.hidden))} in {path} {are} with a dot, and left out: {_some(self.hidden)}."
+            are = (
+                "is left out because its name begins"
+                if len(self.hidden) == 1
+                else "are left out because their names begin"
+            )
+            yield f"{_images(len(self.hidden))} in {path} {are} with a dot: {_some(self.hidden)}."
             if any(name.lower().endswith(PLACEHOLDER) for name in self.hidden):
-                yield f"iCloud took those that end in {PLACEHOLDER} off this disk: download them in the Finder."
+                yield f"iCloud removed the files ending in {PLACEHOLDER} from this disk. Download them in the Finder."
         if self.special:
-            yield f"Named pipes, sockets or devices, left out of {path}: {_some(self.special)}."
+            yield f"Named pipes, sockets and devices in {path} are left out: {_some(self.special)}."
         if self.nowhere:
-            yield f"Links that lead nowhere, left out of {path}: {_some(self.nowhere)}."
+            yield f"Links in {path} that lead nowhere are left out: {_some(self.nowhere)}."
         if self.loops:
-            yield f"Links to a folder that holds them, not followed in {path}: {_some(self.loops)}."
+            yield f"Links in {path} to a folder that holds them are not followed: {_some(self.loops)}."
 
     def remedies(self) -> Iterator[str]:
-        """What to do so that pictures and archives are taken: sentences."""
+        """Yield sentences that say how to get pictures and archives read."""
         misnamed = {_counted_suffix(name): name for name in reversed(self.misnamed)}
         convert = sorted({_counted_suffix(name) for name in self.pictures} - misnamed.keys())
         if convert:
-            yield f"Convert the {_joined(_suffixes(convert))} to PNG or JPEG, to have them taken."
+            yield f"To include the {_joined(_suffixes(convert))}, convert them to PNG or JPEG."
         if misnamed:
             example = printable(self.misnamed[0])
             kinds = _joined(_suffixes(sorted(misnamed)))
-            yield f"Let the names of the {kinds} end in .jpg or .png: {example}, for one, is an image by its content."
+            yield f"To include the {kinds}, end their names in .jpg or .png: {example}, for example, holds an image."
         if self.archives:
-            yield f"Name an archive itself, or unpack it, to have what it holds: {_some(self.archives)}."
+            yield f"To read an archive, name it or unpack it: {_some(self.archives)}."
 
 
 def _counted_suffix(name: str) -> str:

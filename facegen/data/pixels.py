@@ -1,4 +1,4 @@
-"""Images that are in memory already: an array of pixels, with what is asked of a file of images."""
+"""Images in memory: an array of pixels with the interface of a file of images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facegen.data.arrays import row_names
 
 @dataclass(frozen=True)
 class PixelArray:
-    """uint8 [N, H, W, 3], called by their rows."""
+    """Images uint8 [N, H, W, 3], named by their rows."""
 
     images: npt.NDArray[np.uint8]
 
@@ -25,7 +25,7 @@ class PixelArray:
 
     @cached_property
     def sha256(self) -> str:
-        """Content hash, of the shape and the pixels."""
+        """Hash of the shape and the pixels."""
         digest = hashlib.sha256(f"pixels {list(self.images.shape)}".encode())
         for image in self.images:
             digest.update(image.tobytes())

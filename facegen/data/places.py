@@ -1,4 +1,4 @@
-"""Places of bytes within a file: what lies in an archive, opened as if it were a file of its own."""
+"""Ranges of bytes within a file. What lies in an archive is opened as if it were a file of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PIECE = 1 << 20
 
 
 class _InArchive:
-    """What lies in the archive at ``path``, called ``inner`` there: named as a file would be."""
+    """A member of the archive at ``path``, called ``inner`` there, with the attributes of a path."""
 
     inner: str
     path: Path
@@ -32,7 +32,7 @@ class _InArchive:
         return False
 
     def stat(self) -> os.stat_result:
-        """A file of this size, readable by all, and no more."""
+        """Return only the size, and a mode that lets everyone read."""
         return os.stat_result((stat.S_IFREG | 0o444, 0, 0, 0, 0, 0, self.size, 0, 0, 0))
 
     @property
@@ -48,7 +48,10 @@ class _InArchive:
 
 
 class _Slice(io.RawIOBase):
-    """A read-only file of the ``size`` bytes at ``offset`` of another; several may share one under a lock."""
+    """A read-only file of the ``size`` bytes at ``offset`` of another file.
+
+    Several may share that file under a lock.
+    """
 
     def __init__(self, file: IO[bytes], offset: int, size: int, shared: threading.Lock | None = None) -> None:
         super().__init__()
@@ -81,7 +84,7 @@ class _Slice(io.RawIOBase):
 
 @dataclass(frozen=True)
 class Window(_InArchive):
-    """The ``size`` bytes at ``offset`` of an archive. Small and picklable: a worker can open it."""
+    """The ``size`` bytes at ``offset`` of an archive. It is small and picklable, so a worker can open it."""
 
     inner: str
     path: Path
@@ -92,25 +95,25 @@ class Window(_InArchive):
         return io.BufferedReader(_Slice(open_regular(self.path), self.offset, self.size))
 
     def check_crc(self, crc: int) -> None:
-        """InputError where the CRC-32 of the bytes is another one."""
+        """Raise InputError unless the bytes have the CRC-32 ``crc``."""
         if crc32(self) != crc:
             raise InputError(f"{self} is damaged: its CRC-32 does not match.", DOWNLOAD_AGAIN)
 
 
 class Spooled(_InArchive):
-    """Bytes of a compressed archive, written once to a nameless temporary file of this process."""
+    """Bytes of a compressed archive, written once to an unnamed temporary file of this process."""
 
     def __init__(self, inner: str, path: Path, source: IO[bytes], size: int) -> None:
-        """Write ``size`` bytes of ``source``, which is what ``path`` has under ``inner``; no more are taken.
+        """Write ``size`` bytes of ``source``, the member ``inner`` of ``path``, to the temporary file.
 
         Raises:
-            InputError: ``source`` has fewer.
-            EnvironmentProblem: they do not fit on the disk.
+            InputError: ``source`` has fewer bytes.
+            EnvironmentProblem: The disk has too little space.
         """
         self.inner, self.path, self.size = inner, path, size
         free = shutil.disk_usage(tempfile.gettempdir()).free
         if free < size:
-            raise self._no_space(f"{size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free there")
+            raise self._no_space(f"{size / 1e9:.1f} GB, but has only {free / 1e9:.1f} GB free")
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lasts as long as this object
         self._lock = threading.Lock()
         left = size
@@ -121,12 +124,12 @@ class Spooled(_InArchive):
                 raise self._no_space(f"more space: {problem.strerror}") from problem
             left -= len(piece)
         if left:
-            raise InputError(f"{self} is cut short.", "Download or copy the archive again, whole.")
+            raise InputError(f"{self} is cut short.", "Download or copy the archive again in full.")
 
     def _no_space(self, needed: str) -> EnvironmentProblem:
         return EnvironmentProblem(
             f"To read {self}, the temporary folder {tempfile.gettempdir()} needs {needed}.",
-            "Free some space, set TMPDIR to another disk, or unpack the outer archive and name what is in it.",
+            "Free some space, set TMPDIR to another disk, or unpack the outer archive and name the inner one.",
         )
 
     def open(self, mode: str = "rb") -> IO[bytes]:
@@ -134,7 +137,7 @@ class Spooled(_InArchive):
 
 
 def crc32(place: Openable) -> int:
-    """The CRC-32 of the bytes."""
+    """Return the CRC-32 of the bytes."""
     crc = 0
     with open_regular(place) as file:
         while piece := file.read(_PIECE):

@@ -1,10 +1,10 @@
-"""The two ways from an opened image to 8-bit RGB: what ``prepare`` makes of it, and what pytorch-fid sees.
+"""The two ways from an opened image to 8-bit RGB: that of ``prepare`` and that of pytorch-fid.
 
-They differ where an image has more than RGB. ``prepare`` makes the picture that a viewer shows: what is transparent is
-composited on white, 16 bits are reduced to their high byte (:class:`PreparedRgb`). A score has to see what every other
-FID sees: pytorch-fid's ``Image.open(file).convert("RGB")``, which drops alpha and clips (:func:`pytorch_fid_rgb`).
-Neither turns an image by its EXIF orientation nor applies its ICC profile, as torchvision's datasets do not either;
-``prepare`` does both where it is asked to.
+They differ for images that have more than 8-bit RGB. ``prepare`` makes the picture that a viewer shows: it composites
+transparency on white and keeps the high byte of 16 bits (:class:`PreparedRgb`). A score must see what every other FID
+sees, which is pytorch-fid's ``Image.open(file).convert("RGB")``: it drops alpha and clips (:func:`pytorch_fid_rgb`).
+Neither applies an EXIF orientation or an ICC profile, as torchvision's datasets do not either. ``prepare`` does both on
+request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from PIL import ExifTags, Image
 from facegen.data.decode import DAMAGE, Decoded, Unreadable
 from facegen.printable import printable
 
-# What preparing did to an image. Each stands after "3 images were".
+# What prepare did to an image. Each follows "3 images were".
 COMPOSITED = "composited on white"
 SIXTEEN_BIT = "reduced from 16 to 8 bits"
 FIRST_FRAME = "reduced to the first of several frames"
@@ -29,35 +29,35 @@ TURNED = "turned upright by the EXIF orientation"
 PROFILE_NOT_APPLIED = "kept as stored, ICC profile not applied"
 PROFILE_UNUSABLE = "kept as stored, ICC profile damaged or made for other pixels"
 
-#: The option of ``prepare`` that does what a note says was not done, a sentence.
+#: A sentence that names the option of ``prepare`` that does what a note says was not done.
 REMEDIES = {
     NOT_TURNED: "Add --upright to turn them as the camera was held.",
     PROFILE_NOT_APPLIED: "Add --srgb to convert them to sRGB.",
 }
 
-# What pytorch-fid's conversion loses of an image.
+# What pytorch-fid's conversion loses.
 ALPHA_DROPPED = "alpha dropped"
 CLIPPED = "clipped to 8 bits"
 FRAMES_DROPPED = "frames dropped"
 SIDEWAYS = "EXIF orientation not applied"
 
-#: What is said of images with such a loss, after "3 of 1,000 images are", and the remedy, a sentence.
+#: The words for images with such a loss, which follow "3 of 1,000 images are", and the remedy.
 LOSSES = {
     ALPHA_DROPPED: ("transparent: scoring drops alpha as pytorch-fid does", "Save them as RGB."),
     CLIPPED: (
         "of more than 8 bits: scoring clips values to 0 to 255 as pytorch-fid does",
-        "Save them with 8 bits a channel.",
+        "Save them with 8 bits per channel.",
     ),
-    FRAMES_DROPPED: ("animated: scoring takes the first frame as pytorch-fid does", "Save each frame as an image."),
+    FRAMES_DROPPED: ("animated: scoring reads the first frame as pytorch-fid does", "Save each frame as an image."),
     SIDEWAYS: (
-        "to be turned by their EXIF orientation: scoring takes them as stored, as pytorch-fid does",
+        "rotated by their EXIF orientation in viewers: scoring reads them as stored, as pytorch-fid does",
         "Save them upright if they were meant to be.",
     ),
 }
 
 
 def loss_sentence(note: str, count: int, total: int) -> str:
-    """What a score's warning says of a ``note`` that ``count`` of ``total`` pictures have, and the remedy."""
+    """Return a score's warning about the ``count`` of ``total`` pictures that have ``note``, with the remedy."""
     what, remedy = LOSSES[note]
     return f"{count:,} of {total:,} images {'is' if count == 1 else 'are'} {what}. {remedy}"
 
@@ -73,7 +73,7 @@ _COLOURS = {
     "LAB": "LAB",
     "HSV": "HSV",
 }
-#: What brings an image upright, by its EXIF orientation (Exif 2.32, tag 0x0112).
+#: The operation that brings an image upright, by its EXIF orientation (Exif 2.32, tag 0x0112).
 _UPRIGHT_BY = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -85,18 +85,18 @@ _UPRIGHT_BY = {
 }
 #: Where Pillow keeps what :meth:`Image.Image.getexif` reads an orientation from.
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
-#: Formats whose frames are moments or pages. (A phone's JPEG has a second picture, with depths or brightnesses.)
+#: Formats whose frames are moments or pages. (The second picture in a phone's JPEG is a depth or brightness map.)
 _ANIMATED = frozenset({"AVIF", "GIF", "PNG", "TIFF", "WEBP"})
-#: A profile whose colours are all within so many steps of sRGB's is sRGB.
+#: A profile counts as sRGB if all its colours are within this many steps of sRGB's.
 _SRGB_WITHIN = 3
 
 
 def pytorch_fid_rgb(image: Image.Image) -> Decoded:
-    """``image.convert("RGB")``, to the bit what pytorch-fid (0.3.0) and torchvision's ``ImageFolder`` see.
+    """Return ``image.convert("RGB")``: bit for bit what pytorch-fid (0.3.0) and torchvision's ``ImageFolder`` see.
 
-    Transparency is dropped, so that what was hidden shows; integers beyond 255 and floating-point values are clipped.
-    ``notes`` has :data:`ALPHA_DROPPED`, :data:`CLIPPED`, :data:`FRAMES_DROPPED` or :data:`SIDEWAYS` where the image
-    loses something by it: not where alpha is 255 or values are below 256 everywhere.
+    Transparency is dropped, which reveals what it hid. Integers beyond 255 and floating-point values are clipped.
+    ``notes`` has :data:`ALPHA_DROPPED`, :data:`CLIPPED`, :data:`FRAMES_DROPPED` or :data:`SIDEWAYS` if the image
+    loses something. An image whose alpha is 255 everywhere, or whose values are all below 256, loses nothing.
     """
     image.load()
     rgb = _convert(image, "RGB")
@@ -114,14 +114,14 @@ def pytorch_fid_rgb(image: Image.Image) -> Decoded:
 
 @dataclass(frozen=True)
 class PreparedRgb:
-    """The picture that a viewer shows, and notes of what was done to get it.
+    """A conversion to the picture that a viewer shows, with notes of what was done.
 
-    Transparency is composited on white; of 16 bits the high byte is kept; what else is no RGB (grey, palette, CMYK) is
-    converted by Pillow.
+    Transparency is composited on white. Of 16 bits the high byte is kept. Pillow converts everything else that is not
+    RGB (grey, palette, CMYK).
 
     Attributes:
-        upright: turn it by its EXIF orientation, as the camera was held.
-        srgb: convert it from its ICC profile to sRGB: relative colorimetric with black point compensation.
+        upright: Whether to turn the image by its EXIF orientation, as the camera was held.
+        srgb: Whether to convert it from its ICC profile to sRGB: relative colorimetric with black point compensation.
     """
 
     upright: bool = False
@@ -170,7 +170,7 @@ class PreparedRgb:
         return rgb if converted is None else converted
 
 
-#: What ``prepare`` does unless it is asked for more: torchvision's pixels.
+#: The conversion of ``prepare`` by default: torchvision's pixels.
 AS_STORED = PreparedRgb()
 
 
@@ -182,14 +182,14 @@ def _convert(image: Image.Image, mode: str) -> Image.Image:
 
 
 def _is_single_channel_deep(image: Image.Image) -> bool:
-    """Whether its one channel has more than 8 bits: Pillow's modes I, I;16 and F."""
+    """Return whether the image has one channel of more than 8 bits: Pillow's modes I, I;16 and F."""
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _has_16_bits(image: Image.Image) -> bool:
-    """Whether samples have 16 bits, which Pillow itself reduces to 8 where there are several channels.
+    """Return whether samples have 16 bits, which Pillow itself reduces to 8 if there are several channels.
 
-    The image is not loaded yet: what tells is how its pixels are stored.
+    The image must not be loaded yet: the way its pixels are stored tells.
     """
     if _is_single_channel_deep(image):
         return True
@@ -203,7 +203,7 @@ def _has_16_bits(image: Image.Image) -> bool:
 
 
 def _exceeds_8_bits(image: Image.Image) -> bool:
-    """Whether clipping to whole numbers from 0 to 255 changes a sample."""
+    """Return whether clipping to whole numbers from 0 to 255 changes a sample."""
     samples = np.asarray(image)
     with np.errstate(invalid="ignore"):
         kept = np.clip(samples, 0, 255).astype(np.uint8)
@@ -211,7 +211,10 @@ def _exceeds_8_bits(image: Image.Image) -> bool:
 
 
 def _high_byte(image: Image.Image) -> Image.Image:
-    """The high byte of each 16-bit sample. (Pillow's own ``convert`` clips instead, which turns most of it white.)"""
+    """Return the high byte of each 16-bit sample.
+
+    Pillow's ``convert`` clips instead, which turns most of them white.
+    """
     if image.mode == "F":
         raise Unreadable("floating-point pixels, whose range no standard defines")
     samples = np.asarray(image)
@@ -221,7 +224,7 @@ def _high_byte(image: Image.Image) -> Image.Image:
 
 
 def _alpha(image: Image.Image) -> Image.Image:
-    """The alpha, mode L, of an image that can be transparent: by a channel, a palette or a colour."""
+    """Return the alpha channel, mode L, of an image that is transparent by a channel, a palette or a colour."""
     if _is_single_channel_deep(image):
         return Image.fromarray(np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8))
     return _convert(image, "RGBA").getchannel("A")
@@ -232,27 +235,30 @@ def _least(channel: Image.Image) -> int:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Its EXIF orientation, 1 to 8; 1, upright, where it has none, an impossible one, or damaged EXIF."""
+    """Return the EXIF orientation, 1 to 8.
+
+    It is 1 (upright) if it is absent or impossible, or if the EXIF is damaged.
+    """
     if not _EXIF_KEYS & image.info.keys():
         return 1
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except DAMAGE:  # of metadata, not of the picture
+    except DAMAGE:  # The metadata are damaged, not the picture.
         return 1
     return orientation if orientation in _UPRIGHT_BY else 1
 
 
 def _has_frames(image: Image.Image) -> bool:
-    """Whether it is an animation or has several pages."""
+    """Return whether the image is an animation or has several pages."""
     try:
         return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
-    except DAMAGE:  # of a later frame
+    except DAMAGE:  # A later frame is damaged.
         return False
 
 
 @dataclass(frozen=True)
 class _Profile:
-    """An ICC profile that can be read: what it calls itself, and whether that is sRGB."""
+    """A readable ICC profile: its own name, and whether it is sRGB."""
 
     name: str
     is_srgb: bool
@@ -260,7 +266,10 @@ class _Profile:
     _opened: Any
 
     def convert(self, image: Image.Image, rgb: Image.Image) -> Image.Image | None:
-        """The image in sRGB; ``rgb`` is what it is without the profile. None where the profile does not fit it."""
+        """Return the image in sRGB, or None if the profile does not fit it.
+
+        ``rgb`` is the image without the profile.
+        """
         if self._space == "CMYK":
             return _apply(self._opened, image) if image.mode == "CMYK" else None
         if self._space == "GRAY":
@@ -271,7 +280,7 @@ class _Profile:
 
 @lru_cache(maxsize=64)
 def _profile(data: bytes) -> _Profile | None:
-    """The profile; None where it is damaged, or this Pillow was built without LittleCMS."""
+    """Return the profile, or None if it is damaged or this Pillow was built without LittleCMS."""
     from PIL import ImageCms
 
     try:
@@ -285,7 +294,10 @@ def _profile(data: bytes) -> _Profile | None:
 
 
 def _is_srgb(profile: Any, space: str) -> bool:
-    """Whether colours from all over its range stay as they are in sRGB. Many profiles mean sRGB, under many names."""
+    """Return whether colours from the profile's whole range stay the same in sRGB.
+
+    Many profiles mean sRGB by other names.
+    """
     steps = np.arange(0, 256, 51, dtype=np.uint8)
     probe = np.stack(np.meshgrid(steps, steps, steps), -1).reshape(6, 36, 3)
     if space == "GRAY":

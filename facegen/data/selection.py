@@ -1,4 +1,4 @@
-"""Which images of a source become the dataset, and in which split each goes."""
+"""Choose the images of a source for the dataset, and the split of each."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Selection:
     """The images to prepare.
 
     Attributes:
-        names: in natural order.
-        splits: of each name, ``"train"``, ``"valid"`` or ``"test"``.
-        partition_sha256: of the partition file; None when there is none.
-        left_out: the images that the partition does not name, in natural order.
+        names: Their names, in natural order.
+        splits: The split of each name: ``"train"``, ``"valid"`` or ``"test"``.
+        partition_sha256: Hash of the partition file; None if there is none.
+        left_out: The images that the partition does not name, in natural order.
     """
 
     names: list[str]
@@ -35,27 +35,30 @@ class Selection:
 
 
 def select(source: Source, partition: Path | None, split: str, limit: int | None) -> Selection:
-    """The first ``limit`` images of ``split`` (``"all"``: of any) by ``partition``, or by the one that is found.
+    """Choose the first ``limit`` images of ``split``, or of any split for ``"all"``.
 
-    A container's own splits come before a partition that is found. Without either every image is train, and only
-    ``"all"`` can be asked for. An image that the partition does not name is left out.
+    The splits come from ``partition`` if it is given, else from the container itself, else from a partition found in or
+    around the source. Without any of them, every image is train and only ``"all"`` can be asked for. An image that the
+    partition does not name is left out.
 
     Raises:
-        InputError: the partition is of other images, or the split is empty.
+        InputError: The partition belongs to other images, or the split is empty or unknown.
     """
     names = list(source.names)
     if partition is None and isinstance(source, StoredImages) and (told := splits_told(source.container)):
         chosen = [name for name in names if split in ("all", told[name])]
         if not chosen:
-            raise InputError(f"None of the {len(names):,} images of {source.label} is in the {split} split.")
+            raise InputError(
+                f"None of the {len(names):,} images of {source.label} is in the {split} split.", "Use another --split."
+            )
         return Selection(chosen[:limit], told, None)
     if partition is not None:
         table = read_partition(partition)
         matched = table.match(names)
         if not matched.fits:
             raise InputError(
-                f"{_unnamed(names, matched, source, table)}: it is the partition of other images.",
-                "Name that of these images, or leave --partition away.",
+                f"{_unnamed(names, matched, source, table)}: it belongs to other images.",
+                "Name the partition of these images, or omit --partition.",
             )
     else:
         found = _found(source, names, split)
@@ -70,45 +73,47 @@ def select(source: Source, partition: Path | None, split: str, limit: int | None
         console.info(f"{named} {are} not in {source.label}.")
     if matched.again:
         images = "1 image has a name" if matched.again == 1 else f"{matched.again:,} images have names"
-        console.warn(f"{images} that others in {source.label} have, in another folder or format: all are taken.")
+        console.warn(f"{images} that others in {source.label} have, in another folder or format. All are used.")
     if left_out:
         they = "it is" if len(left_out) == 1 else "they are"
         console.warn(f"{_unnamed(names, matched, source, table)}: {they} left out.")
     chosen = [name for name in splits if split in ("all", splits[name])]
     if not chosen:
         raise InputError(
-            f"None of the {len(names):,} images of {source.label} is in the {split} split of {table.label}."
+            f"None of the {len(names):,} images of {source.label} is in the {split} split of {table.label}.",
+            "Use another --split, or name another partition with --partition.",
         )
     return Selection(chosen[:limit], splits, table.sha256, left_out)
 
 
 def _found(source: Source, names: Sequence[str], split: str) -> tuple[Partition, Matched] | None:
-    """The nearest partition that is of these images, with what it says of them; None where there is none.
+    """Return the nearest partition of these images and what it says of them; None if there is none.
 
-    InputError where a split was asked for that cannot be known without one.
+    Raises:
+        InputError: A split was asked for that cannot be known without a partition.
     """
     if not isinstance(source, StoredImages):
         if split != "all":
-            raise InputError(
-                f"Drawn faces are in no splits: there is no {split} split of {source.label}.", "Take --split all."
-            )
+            raise InputError(f"Drawn faces have no splits, so {source.label} has no {split} split.", "Use --split all.")
         return None
     tables = [(table, table.match(names)) for table in find_partitions(source.container)]
     fitting = next(((table, matched) for table, matched in tables if matched.fits), None)
     if fitting is not None:
         table, matched = fitting
-        console.info(f"Splits from {table.label}, found beside the images.")
+        console.info(f"The splits come from {table.label}, found beside the images.")
         for other, said in tables:
             unlike = sum(one != another for one, another in zip(matched.splits, said.splits, strict=True))
             if said.known and unlike:
                 images = "image" if unlike == 1 else "images"
-                console.warn(f"{other.label} puts {unlike:,} {images} into other splits: {table.label} is used.")
+                console.warn(
+                    f"{other.label} puts {unlike:,} {images} into other splits than {table.label}, which is used."
+                )
         return fitting
     if not tables:
         if split != "all":
             raise InputError(
-                f"Without a partition the {split} split of {source.label} is not known: list_eval_partition.txt or "
-                ".csv was looked for in it, beside it and in the folders around it.",
+                f"The {split} split of {source.label} is not known without a partition. facegen looked for "
+                "list_eval_partition.txt or .csv in it, beside it and in the folders around it.",
                 "Name CelebA's list_eval_partition.txt with --partition.",
             )
         return None
@@ -116,14 +121,14 @@ def _found(source: Source, names: Sequence[str], split: str) -> tuple[Partition,
     known = f"{matched.known:,}" if matched.known else "none"
     what = f"{table.label}, found beside the images, names {known} of the {len(names):,} images of {source.label}"
     if split != "all":
-        raise InputError(f"{what}, so the {split} split is not known.", "Name theirs with --partition.")
+        raise InputError(f"{what}, so the {split} split is not known.", "Name their partition with --partition.")
     say = console.warn if matched.known else console.info
-    say(f"{what}: it is left aside, and every image is train.")
+    say(f"{what}: it is not used, and every image goes to the train split.")
     return None
 
 
 def _unnamed(names: Sequence[str], matched: Matched, source: Source, table: Partition) -> str:
-    """How many images the partition does not name, and a few of them: a clause."""
+    """Return a clause that counts the images that the partition does not name and shows a few of them."""
     left_out = [printable(name) for name, split in zip(names, matched.splits, strict=True) if split is None]
     shown = ", ".join([*left_out[:_SHOWN_NAMES], "…"] if len(left_out) > _SHOWN_NAMES else left_out)
     return (

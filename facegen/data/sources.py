@@ -1,4 +1,4 @@
-"""What a SOURCE can be: stored images, in a folder, an archive or torchvision's CelebA root, or drawn faces."""
+"""The sources of a dataset: images in a folder, an archive or torchvision's CelebA root, or drawn faces."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from facegen.data.passed_over import PassedOver
 from facegen.data.rgb import AS_STORED, PreparedRgb
 from facegen.errors import EnvironmentProblem, InputError
 
-#: Images a worker is handed at a time: enough to outweigh the hand-over, few enough to keep memory small.
+#: Number of images that a worker gets at a time: enough to outweigh the transfer, few enough to keep memory small.
 CHUNK = 32
 
 SYNTHETIC = "synthetic"
 SYNTHETIC_COUNT = 2500
-#: Their names alone take 100 MB, and the faces an hour and 12 GB.
+#: Maximum number of drawn faces. Their names alone take 100 MB; drawing them takes an hour and 12 GB.
 MOST_SYNTHETIC = 1_000_000
 
 
 class Chunk(Protocol):
-    """A few images on their way to a worker process: small, picklable, decoded there."""
+    """A few images on their way to a worker process, which decodes them. A chunk is small and picklable."""
 
     def decode(self) -> Iterator[tuple[str, Decoded | Unreadable]]:
-        """Each image's name with its picture, or with why there is none."""
+        """Yield each image's name with its picture, or with the reason why there is none."""
         ...
 
 
 class Source(Protocol):
-    """Where a dataset's images come from: ``names`` in natural order, and chunks of them."""
+    """The source of a dataset's images: ``names`` in natural order, and chunks of images."""
 
     kind: str
 
@@ -49,17 +49,17 @@ class Source(Protocol):
 
     @property
     def label(self) -> str:
-        """Its name for people and for the manifest, without the private part of a path."""
+        """The source's name for people and for the manifest, without the private part of a path."""
         ...
 
     @property
     def identity(self) -> str:
-        """64 hex digits that change when the images may have."""
+        """64 hex digits that change when the images may have changed."""
         ...
 
     @property
     def passed_over(self) -> PassedOver:
-        """What else is there."""
+        """The other files in the source."""
         ...
 
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]: ...
@@ -102,25 +102,28 @@ class StoredImages:
             yield _EncodedChunk(chunk, self._to_rgb)
 
     def require_unchanged(self) -> None:
-        """What was listed and hashed, and what was read, are the same files: InputError where they are not.
+        """Check that the files that were listed and hashed are the files that were read.
 
-        EnvironmentProblem where they are not there any more.
+        Raises:
+            InputError: A file changed in the meantime.
+            EnvironmentProblem: A file is not there any more.
         """
         container = self.container
         try:
             same = container.is_unchanged() if isinstance(container, Folder) else _state(container) == self._state
         except OSError as problem:
             raise EnvironmentProblem(
-                f"Cannot read {container.path}: {problem.strerror or problem}.", "Run it again when it can be read."
+                f"Cannot read {container.path}: {problem.strerror or problem}.", "Run it again when it is readable."
             ) from problem
         if not same:
             raise InputError(
-                f"{container.path} changed while it was read.", "Run it again when all of it is there and stays so."
+                f"{container.path} changed while it was read.",
+                "Run it again when all files are there and stay as they are.",
             )
 
 
 def _state(container: Container) -> list[tuple[int, int]]:
-    """Size and modification time of each file that a container is read from; of a folder, it tells by itself."""
+    """Return size and modification time of each file of a container. A folder keeps track by itself."""
     if isinstance(container, Folder):
         return []
     if isinstance(container, Joined):
@@ -143,7 +146,7 @@ class _DrawnChunk:
 
 
 class SyntheticFaces:
-    """``count`` procedurally drawn faces, named ``face-000000`` and so on."""
+    """Procedurally drawn faces, named ``face-000000`` and so on."""
 
     kind = SYNTHETIC
 
@@ -162,26 +165,28 @@ class SyntheticFaces:
 
 
 def is_synthetic(source: str | Path) -> bool:
-    """Whether the words of SOURCE are those for drawn faces; a path never is."""
+    """Return whether SOURCE is ``synthetic`` or ``synthetic:N``. A path object never is."""
     return isinstance(source, str) and source.partition(":")[0] == SYNTHETIC
 
 
 def open_source(source: str | Path, seed: int = 0, to_rgb: PreparedRgb = AS_STORED) -> Source:
-    """Open what the words of SOURCE say: ``synthetic``, ``synthetic:N`` (drawn from ``seed``) or a path.
+    """Open a SOURCE: ``synthetic``, ``synthetic:N`` (drawn from ``seed``) or a path.
 
-    ``to_rgb`` is how stored images become RGB.
+    Args:
+        seed: Seed of the drawn faces.
+        to_rgb: How stored images are converted to RGB.
     """
     number = str(source).partition(":")[2]
     if not is_synthetic(source):
         if is_dataset(Path(source)):
-            raise InputError(f"{source} is a prepared dataset already.", "Name the photographs it was made from.")
+            raise InputError(f"{source} is a prepared dataset already.", "Name the photographs that it was made from.")
         return StoredImages(open_container(Path(source)), to_rgb)
     if not number and str(source) == SYNTHETIC:
         return SyntheticFaces(SYNTHETIC_COUNT, seed)
     count = int(number) if number.isdecimal() and len(number) <= len(str(MOST_SYNTHETIC)) else 0
     if not 1 <= count <= MOST_SYNTHETIC:
         raise InputError(
-            f"{str(source)!r} does not say how many faces, from 1 to {MOST_SYNTHETIC:,}.",
+            f"{str(source)!r} does not give a number of faces from 1 to {MOST_SYNTHETIC:,}.",
             "Write it like synthetic:2500.",
         )
     return SyntheticFaces(count, seed)

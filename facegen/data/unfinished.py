@@ -1,7 +1,8 @@
-"""A preparation that was broken off goes on from a folder beside the dataset, instead of from the first photograph.
+"""Resume an interrupted preparation from a folder beside the dataset, instead of from the first photograph.
 
-The folder has the pixels so far, and a journal: a line for each block of images, with the CRC-32 of the block's pixels.
-A line is written after its pixels. So pixels that a killed process wrote in part have no line, and are cut off.
+The folder holds the pixels so far and a journal. The journal has one line per block of images, with the CRC-32 of the
+block's pixels. A line is written after its pixels. Pixels that a killed process wrote only in part therefore have no
+line, and are cut off.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ class Preparation:
     """A dataset in the making.
 
     Attributes:
-        writer: of the dataset.
-        kept: what :meth:`append` was told of each block that a former run appended.
+        writer: The writer of the dataset.
+        kept: The ``told`` argument of :meth:`append` for each block from an earlier run.
     """
 
     def __init__(self, folder: Path, size: int, key: str) -> None:
-        """Take up what is in ``folder`` if it was made by the same ``key``, and else begin with an empty folder."""
+        """Continue what is in ``folder`` if it was made with the same ``key``; otherwise begin with an empty folder."""
         lines = _lines(folder / JOURNAL)
         if not lines or lines[0] != {"key": key}:
             shutil.rmtree(folder, ignore_errors=True)
@@ -49,7 +50,7 @@ class Preparation:
             self._write(kept)
 
     def append(self, images: Images, names: Sequence[str], splits: Sequence[str], told: dict[str, Any]) -> None:
-        """Append a block of images, and what a later run is to know of it: ``told``, an object of JSON."""
+        """Append a block of images. ``told`` is a JSON object that a later run gets back in :attr:`kept`."""
         self.writer.append(images, names, splits)
         self.writer.flush()
         self._write({"crc": zlib.crc32(images.tobytes()), "names": [*names], "splits": [*splits], "told": told})
@@ -66,18 +67,19 @@ class Preparation:
 
 @contextmanager
 def resumed(path: Path, size: int, key: str) -> Iterator[Preparation]:
-    """A dataset in the making, which appears at ``path`` once its writer's ``finish`` was called and the block ended.
+    """Yield a dataset in the making.
 
-    Where the process is killed or interrupted, or a worker dies, what there is stays beside ``path`` for the next run.
-    Any other error removes it. One process at a time may prepare at ``path``.
+    It appears at ``path`` when ``finish`` was called and the block ends without an error. If the process is killed or
+    interrupted, or a worker dies, the unfinished dataset stays beside ``path`` for the next run. Any other error
+    removes it. Only one process at a time may prepare at ``path``.
 
     Args:
-        path: the dataset's folder.
-        size: side of its images in pixels.
-        key: all that the images depend on.
+        path: The folder of the dataset.
+        size: Side of its images in pixels.
+        key: A hash of everything that the images depend on.
 
     Raises:
-        InputError: ``path`` holds something else than a dataset.
+        InputError: ``path`` holds something other than a dataset.
     """
     require_replaceable(path)
     folder = folder_of(path)
@@ -103,12 +105,12 @@ def resumed(path: Path, size: int, key: str) -> Iterator[Preparation]:
 
 
 def folder_of(path: Path) -> Path:
-    """Where an unfinished dataset lies that is to appear at ``path``."""
+    """Return the folder of the unfinished dataset for ``path``."""
     return path.parent / f".{short_name(path.name)}.part"
 
 
 def bytes_kept(path: Path) -> int:
-    """Bytes of the unfinished dataset's pixels, which need no more space on the disk."""
+    """Return the size of the unfinished dataset's pixels in bytes. They need no more space on the disk."""
     try:
         return (folder_of(path) / IMAGES).stat().st_size
     except OSError:
@@ -116,7 +118,7 @@ def bytes_kept(path: Path) -> int:
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a journal up to the first that is not whole; none where there is no journal."""
+    """Return the intact lines of a journal from its beginning; none if there is no journal."""
     lines: list[dict[str, Any]] = []
     try:
         data = read_regular(path, MOST_TEXT)

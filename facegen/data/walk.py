@@ -1,7 +1,7 @@
-"""The files below a folder, found in one way for every command.
+"""Find the files below a folder, in the same way for every command.
 
-Symbolic links are followed, to files and to folders, as ``os.walk(followlinks=True)`` does; but a link back to a folder
-that holds it ends there. Nothing is opened.
+Symbolic links to files and folders are followed, as ``os.walk(followlinks=True)`` does, except for a link back to a
+folder that holds it. Nothing is opened.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from pathlib import Path
 from facegen.data.litter import is_litter
 from facegen.errors import InputError
 
-#: A folder that links lead to in more ways is no one's photographs: the ways through links among n folders are as many
-#: as n! and no walk ends.
+#: Maximum number of ways through links to one folder. Links among n folders can make n! ways, and the walk would never
+#: end. No folder of photographs has so many.
 _MOST_WAYS = 1000
 
 
 class State(Enum):
-    """What was found.
+    """The kind of a directory entry.
 
-    ``FILE``: an ordinary file, or a link to one. ``LITTER``: a file or folder by :func:`facegen.data.litter.is_litter`;
-    the folder is not looked into. ``NOWHERE``: a link whose end is not there, or may not be looked at. ``LOOP``: a link
-    to a folder that holds it. ``SPECIAL``: a named pipe, socket or device, which opening could block on for ever.
+    ``FILE``: An ordinary file, or a link to one.
+    ``LITTER``: A file or folder that :func:`facegen.data.litter.is_litter` names. The folder's contents are not listed.
+    ``NOWHERE``: A link whose target does not exist or is not accessible.
+    ``LOOP``: A link to a folder that holds it.
+    ``SPECIAL``: A named pipe, socket or device. Opening it could block for ever.
     """
 
     FILE = "file"
@@ -38,19 +40,19 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something below a folder: its path relative to it, with forward slashes, and what it is."""
+    """An entry below a folder: its path relative to the folder, with forward slashes, and its kind."""
 
     path: str
     state: State
 
 
 def walk(folder: Path, within: str = "") -> Iterator[Found]:
-    """All that lies below ``folder`` but folders, in order of names; ``within`` keeps to one subfolder of it.
+    """Yield everything below ``folder`` except folders, in order of names.
 
-    Two links to one folder are two folders with the same files.
+    ``within`` limits the walk to one subfolder. Two links to one folder count as two folders with the same files.
 
     Raises:
-        InputError: a folder cannot be read, or links lead to one in more than 1,000 ways.
+        InputError: A folder cannot be read, or links lead to one folder in more than 1,000 ways.
     """
     start = folder / within
     holding = frozenset(filter(None, map(_identity, (start, *start.resolve().parents))))
@@ -74,7 +76,7 @@ def walk(folder: Path, within: str = "") -> Iterator[Found]:
             ways[identity] += 1
             if identity is not None and ways[identity] > _MOST_WAYS:
                 raise InputError(
-                    f"Links in {folder} lead to one folder in more than {_MOST_WAYS:,} ways, as to {path}.",
+                    f"Links in {folder} lead to one folder in more than {_MOST_WAYS:,} ways, for example to {path}.",
                     "Name a folder of images without links to each other's folders.",
                 )
             stack.append((_entries(entry.path), f"{path}/", above if identity is None else above | {identity}))
@@ -89,7 +91,7 @@ def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
 
 
 def _identity(path: Path | str) -> tuple[int, int] | None:
-    """What tells a folder from every other one, whatever its path; None where it cannot be looked at."""
+    """Return what identifies a folder whatever its path, or None if it is not accessible."""
     try:
         status = Path(path).stat()
     except OSError:
@@ -98,7 +100,7 @@ def _identity(path: Path | str) -> tuple[int, int] | None:
 
 
 def _state(entry: os.DirEntry[str]) -> State | None:
-    """None for a folder to go into."""
+    """Return the kind of an entry, or None for a folder to enter."""
     if is_litter(entry.name):
         return State.LITTER
     try:
@@ -107,5 +109,5 @@ def _state(entry: os.DirEntry[str]) -> State | None:
         if entry.is_file():
             return State.FILE
         return State.SPECIAL if Path(entry.path).exists() else State.NOWHERE
-    except OSError:  # a link to itself, or past a folder that may not be entered
+    except OSError:  # A link to itself, or through a folder that may not be entered.
         return State.NOWHERE

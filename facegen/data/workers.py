@@ -1,4 +1,4 @@
-"""Chunks of images through the transform, in worker processes, in order, a bounded number at a time."""
+"""Transform chunks of images in worker processes, in order, with a bounded number in flight."""
 
 from __future__ import annotations
 
@@ -28,19 +28,24 @@ from facegen.errors import EnvironmentProblem
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-#: More than Windows can wait for, and more than any disk keeps busy.
+#: Maximum number of workers. Windows cannot wait for more, and no disk keeps more busy.
 MAX_WORKERS = 61
 #: Chunks in flight per worker: one in hand, one waiting, one on its way back.
 _IN_FLIGHT = 3
-#: Seconds between two looks for a Ctrl-C.
+#: Seconds between two checks for a Ctrl-C.
 _PATIENCE = 0.1
 
 
 @dataclass
 class Block:
-    """What became of a chunk: uint8 [n, S, S, 3] ``images`` with their ``names``; notes counted; (name, reason)s.
+    """The result of a chunk.
 
-    ``pixels``: of all of them at their native size.
+    Attributes:
+        images: The transformed images, uint8 [n, S, S, 3].
+        names: Their names.
+        notes: The count of each note of the conversion to RGB.
+        skipped: The name of each unreadable image, with the reason.
+        pixels: Number of pixels of all images at their native size.
     """
 
     images: npt.NDArray[np.uint8]
@@ -51,13 +56,13 @@ class Block:
 
 
 def default_workers() -> int:
-    """As many as the cores this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
+    """Return the number of cores that this process may use, at most :data:`MAX_WORKERS`."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Absent on macOS and Windows.
     return min(MAX_WORKERS, len(affinity(0)) if affinity else os.cpu_count() or 1)
 
 
 def transform_chunk(chunk: Chunk, size: int, crop: int | None = None) -> Block:
-    """Decode a chunk and bring its images to ``size``, after ``crop``; an unreadable one is listed instead."""
+    """Decode a chunk and transform its images by ``crop`` and ``size``. Unreadable images are listed as skipped."""
     block = Block(np.empty((0, size, size, 3), np.uint8))
     pictures = []
     for name, outcome in chunk.decode():
@@ -79,25 +84,26 @@ def transform_chunk(chunk: Chunk, size: int, crop: int | None = None) -> Block:
 def transform_chunks(
     chunks: Iterator[Chunk], size: int, workers: int, crop: int | None = None
 ) -> Generator[Block, None, None]:
-    """A block for each chunk, in order; see :func:`in_order`."""
+    """Yield a block for each chunk, in order; see :func:`in_order`."""
     return in_order(partial(transform_chunk, size=size, crop=crop), chunks, workers)
 
 
 def in_order(
     function: Callable[[Item], Made], items: Iterable[Item], workers: int, *, method: str | None = None
 ) -> Generator[Made, None, None]:
-    """What a function makes of each item, in order, in processes that work ahead of who asks.
+    """Yield ``function(item)`` for each item, in order, computed ahead in worker processes.
 
-    Both must be fit to be sent to another process. ``workers`` below 2 means none: the function runs here.
+    The function and the items must be picklable. Close the generator to end the workers.
 
     Args:
-        function: what to call.
-        items: what to call it with, taken as far ahead as three for each worker.
-        workers: processes.
-        method: how they start, as for :func:`multiprocessing.get_context`; None is the system's own way. Where this
-            process has threads that hold locks, as torch's do, it must be ``"spawn"``.
+        function: The function to call.
+        items: The arguments. Up to three items per worker are taken ahead.
+        workers: Number of processes. Below 2, the function runs in this process.
+        method: The start method for :func:`multiprocessing.get_context`; None for the system's own. It must be
+            ``"spawn"`` if this process has threads that hold locks, as torch has.
 
-    Close the generator to end the workers. EnvironmentProblem when they cannot start or one of them dies.
+    Raises:
+        EnvironmentProblem: The workers cannot start, or one of them dies.
     """
     if workers < 2:
         yield from map(function, items)
@@ -111,7 +117,7 @@ def in_order(
     rest, in_flight = iter(items), _IN_FLIGHT * workers
     try:
         while True:
-            # Between two items it is the caller's time: a Ctrl-C is answered at once there.
+            # While the caller handles an item, a Ctrl-C takes effect at once.
             with _interrupts_held_back() as raise_interrupt:
                 for item in islice(rest, in_flight - len(pending)):
                     raise_interrupt()
@@ -132,11 +138,11 @@ def in_order(
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Inside, processes that start do not run the user's script once more.
+    """Prevent processes that start inside the block from running the user's script again.
 
-    Where they do not begin as copies of this one (on Windows, on macOS, and anywhere from Python 3.14 on), each imports
-    the script, for what it may define; and one without ``if __name__ == "__main__":`` begins all over in each. All that
-    is sent to these is facegen's own, so they need no script.
+    On Windows, on macOS, and everywhere from Python 3.14 on, a process does not start as a copy of this one. It
+    imports the user's script for the definitions in it. A script without ``if __name__ == "__main__":`` would start
+    over in each process. Only facegen's own objects are sent to the processes, so they do not need the script.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -148,9 +154,9 @@ def _without_main() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_held_back() -> Iterator[Callable[[], None]]:
-    """A function that raises KeyboardInterrupt if there was a Ctrl-C; until it is called, nothing does.
+    """Yield a function that raises KeyboardInterrupt if Ctrl-C was pressed. Inside the block nothing else raises it.
 
-    Raised anywhere, it could leave a lock of the pool's taken for ever, and the pool's shutdown waiting for it.
+    Raised at any other point, it could leave a lock of the pool held for ever, and the pool's shutdown would hang.
     """
     pressed = threading.Event()
 
@@ -159,7 +165,7 @@ def _interrupts_held_back() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    # Only the main thread may handle signals; and who ignores Ctrl-C, or handles it otherwise, goes on doing so.
+    # Only the main thread may handle signals. A handler of the user's, or ignoring Ctrl-C, stays in effect.
     if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
         yield raise_interrupt
         return
@@ -173,20 +179,20 @@ def _interrupts_held_back() -> Iterator[Callable[[], None]]:
 def _workers_failed(how: str, problem: BaseException) -> EnvironmentProblem:
     return EnvironmentProblem(
         f"The worker processes that decode images {how}: {str(problem).rstrip('.')}.",
-        "Try fewer, or --workers 1 for none.",
+        "Use fewer with --workers, or none with --workers 1.",
     )
 
 
 def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group: the parent alone answers it, and ends the workers.
+    # Ctrl-C reaches the whole process group. Only the parent reacts to it, and ends the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The pool ends the others by SIGTERM where one died; by the command line's handler they would go on.
+    # If a worker died, the pool ends the others by SIGTERM. The command line's handler would keep them running.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever."""
+    """End this worker when its parent is gone; otherwise it would wait for work for ever."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])

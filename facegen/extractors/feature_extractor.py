@@ -1,4 +1,4 @@
-"""A feature extractor that is ready for work: images in, features out."""
+"""A feature extractor that is ready to use: images in, features out."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from facegen.extractors.custom import ImageFunction
 
 Images = npt.NDArray[np.uint8]
 
-#: Small batches stay in a CPU's caches: Inception at 8 is as quick as it gets, and 2.3 times quicker than at 50. An
-#: Apple GPU has the computer's memory, which may be 8 GB; Inception's largest maps at 32 take 0.2 GB each.
+#: Batch size on a CPU and on an Apple GPU. Small batches stay in a CPU's caches: Inception is fastest at 8, 2.3 times
+#: as fast as at 50. An Apple GPU shares the computer's memory, perhaps 8 GB; at 32, Inception's largest maps take 0.2
+#: GB each.
 CPU_BATCH, CUDA_BATCH, MPS_BATCH = 8, 128, 32
 
 
 class FeatureNetwork(Protocol):
-    """A torch module in two steps, so that images of several sizes can be resized one by one and then batched."""
+    """A torch module with two steps, so that images of several sizes can be resized one by one and then batched."""
 
     def resize(self, images: Tensor) -> Tensor:
-        """uint8 [n, 3, H, W] → what the network takes, float32 [n, 3, h, w]."""
+        """Resize uint8 [n, 3, H, W] to the network's input, float32 [n, 3, h, w]."""
 
     def __call__(self, resized: Tensor) -> Tensor:
-        """What ``resize`` made → features, float32 [n, dims]."""
+        """Compute features, float32 [n, dims], of the output of ``resize``."""
 
 
 @runtime_checkable
 class ReleasableNetwork(Protocol):
-    """A network that can be let go of, and comes again by itself."""
+    """A network whose memory can be released, and which loads itself again when needed."""
 
     def release(self) -> None: ...
 
@@ -45,15 +46,15 @@ class FeatureExtractor:
     """A network that turns images into features.
 
     Attributes:
-        name: in results: ``inception-2015-12-05`` (the published weights), ``inception-custom`` (others),
-            ``custom:package.module:callable`` (a user's own function).
-        weights_sha256: of its weights file; of a user's own function, of its source.
-        dims: features an image.
-        network: in eval mode, on ``device``; or a user's own function. None where statistics that it made are compared
-            with each other, and there is no image to look at.
-        device: where it runs.
-        code: a hash of the code of the network or function (:func:`facegen.code_hash.code_hash`), for keys of caches.
-        one_by_one: whether it takes one image at a time, in the least memory.
+        name: The name in results: ``inception-2015-12-05`` (the published weights), ``inception-custom`` (other
+            weights) or ``custom:package.module:callable`` (a user's function).
+        weights_sha256: The sha256 of the weights file, or of the source of a user's function.
+        dims: Number of features per image.
+        network: A network in eval mode on ``device``, or a user's function. None if only statistics are compared, and
+            no image has to be read.
+        device: The device of the network.
+        code: Hash of the code of the network or function (:func:`facegen.code_hash.code_hash`), for cache keys.
+        one_by_one: Whether to process one image at a time, to use the least memory.
     """
 
     name: str
@@ -66,13 +67,17 @@ class FeatureExtractor:
 
     @property
     def batch(self) -> int:
-        """How many images it takes at a time; the features do not depend on it but for rounding."""
+        """Number of images per batch. The features depend on it only by rounding."""
         if self.one_by_one:
             return 1
         return {"cuda": CUDA_BATCH, "mps": MPS_BATCH}.get(self.device.type, CPU_BATCH)
 
     def __call__(self, images: Sequence[Images]) -> npt.NDArray[np.float32]:
-        """Features [n, dims] of n images, each uint8 [H, W, 3] of any size. ValueError where there is no network."""
+        """Compute features [n, dims] of n images, each uint8 [H, W, 3] of any size.
+
+        Raises:
+            ValueError: There is no network.
+        """
         if self.network is None:
             raise ValueError(f"{self.name} stands for its statistics here, and looks at no image")
         if isinstance(self.network, ImageFunction):
@@ -81,15 +86,15 @@ class FeatureExtractor:
             return self.network(self._resized(images, self.network)).cpu().numpy()
 
     def release(self) -> None:
-        """Let the network's memory go, where it was opened for little memory; the next images load it again."""
+        """Release the network's memory if it was opened for low memory. The next images load it again."""
         if isinstance(self.network, ReleasableNetwork):
             self.network.release()
 
     def all_features(self, images: Images) -> npt.NDArray[np.float32]:
-        """Features [n, dims] of n images, uint8 [n, H, W, 3], taken batch by batch.
+        """Compute features [n, dims] of n images, uint8 [n, H, W, 3], batch by batch.
 
-        The last batch is filled up with its last image. A GPU's libraries prepare for each size of batch, which takes
-        longer than the images that are not needed.
+        The last batch is filled with copies of its last image. The libraries of a GPU prepare for each batch size,
+        which takes longer than the extra images.
         """
         features = np.empty((len(images), self.dims), np.float32)
         for at in range(0, len(images), self.batch):
@@ -104,14 +109,14 @@ class FeatureExtractor:
         return torch.cat([network.resize(self._upload(image[None])) for image in images])
 
     def _upload(self, images: Images) -> Tensor:
-        # uint8 travels: a quarter of the bytes of float32. The permuted NHWC tensor already is channels_last.
+        # Transfer uint8, a quarter of float32's bytes. The permuted NHWC tensor is channels_last already.
         uploaded = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
         return uploaded.contiguous(memory_format=memory_format(self.device))
 
 
 @contextmanager
 def _full_precision(device: torch.device) -> Iterator[None]:
-    """float32 throughout: under a caller's autocast, or with TF32, a score would lose its last digits."""
+    """Compute in plain float32. Under a caller's autocast, or with TF32, a score would lose its last digits."""
     with without_autocast(device):
         if device.type != "cuda":
             yield

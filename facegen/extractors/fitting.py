@@ -1,4 +1,4 @@
-"""Giving a network its weights from a file: what does not fit is named as the file names it."""
+"""Loads weights from a file into a network. Messages use the names in the file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def load_weights(
     """Load tensors of any floating-point type, as float32, into a network that was built on torch's "meta" device.
 
     Args:
-        network: its own tensors have shapes and no values; those that are ``unused`` stay so.
-        tensors: (the name that the user's file has for it, value), by the network's name.
-        unused: of a network's name, whether the tensor may be missing and is left out.
+        network: Its tensors have shapes but no values. Those that are ``unused`` stay so.
+        tensors: Maps the network's name of each tensor to (its name in the user's file, its value).
+        unused: Returns for a network's name whether the tensor may be missing and is left out.
 
     Raises:
-        ValueError: a tensor is missing, is another network's, has another shape or is not finite.
+        ValueError: A tensor is missing, belongs to another network, has another shape or is not finite.
     """
     wanted = {key: value.shape for key, value in network.state_dict().items() if not unused(key)}
     given = {key: named for key, named in tensors.items() if not unused(key)}

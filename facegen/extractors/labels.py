@@ -1,22 +1,22 @@
-"""What a Fréchet distance is called, by the features that it is of."""
+"""The name of a Fréchet distance, which depends on its features."""
 
 from __future__ import annotations
 
 from facegen.extractors.table import extractor_of
 
-#: The distance of the published Inception's 2,048 features (Heusel et al., arXiv:1706.08500).
+#: The distance in the 2,048 features of the published Inception (Heusel et al., arXiv:1706.08500).
 FID = "FID"
 
 
 def is_fid(extractor: str, dims: int) -> bool:
-    """Whether a Fréchet distance of these features is what the field calls FID."""
+    """Return whether a Fréchet distance in these features is a FID."""
     return metric_label(extractor, dims) == FID
 
 
 def metric_label(extractor: str, dims: int) -> str:
-    """``"FID"``, another name that the field has for it, or ``"<extractor> FD"``.
+    """Return ``"FID"``, another established name, or ``"<extractor> FD"``.
 
-    The dims are told where they are not the extractor's default.
+    The dims are added if they are not the extractor's default.
     """
     entry = extractor_of(extractor)
     if entry is None:

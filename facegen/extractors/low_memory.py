@@ -1,4 +1,4 @@
-"""A network that is in memory only while it looks at images, for machines where everything at once does not fit."""
+"""A network that is in memory only while it processes images, for machines with little memory."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 
 from facegen.extractors.feature_extractor import FeatureNetwork
 
-#: glibc's M_MMAP_THRESHOLD (malloc.h): what is larger gets pages of its own, which go back to the system when it is
-#: freed. Without a choice glibc raises the threshold with what is freed, to 32 MB, and keeps what lies between.
+#: glibc's M_MMAP_THRESHOLD (malloc.h). Larger blocks get pages of their own, which return to the system when freed.
+#: By default glibc raises the threshold up to 32 MB as blocks are freed, and keeps smaller blocks.
 _M_MMAP_THRESHOLD, _OWN_PAGES = -3, 1 << 20
 
 
 class FleetingNetwork:
-    """A network that is loaded when the first images come, and let go by :meth:`release`.
+    """A network that is loaded with the first images and freed by :meth:`release`.
 
     Args:
-        load: gives the network, the same each time.
+        load: Loads the network. It must give the same network every time.
     """
 
     def __init__(self, load: Callable[[], FeatureNetwork]) -> None:
@@ -31,34 +31,34 @@ class FleetingNetwork:
         return self._network is not None
 
     def resize(self, images: Tensor) -> Tensor:
-        """As the network's own."""
+        """Resize as the network does."""
         return self._loaded().resize(images)
 
     def __call__(self, resized: Tensor) -> Tensor:
-        """As the network's own."""
+        """Compute features as the network does."""
         return self._loaded()(resized)
 
     def release(self) -> None:
-        """Let the network go, and its memory back to the system."""
+        """Free the network and return its memory to the system."""
         self._network = None
         give_back_memory()
 
     def _loaded(self) -> FeatureNetwork:
         if self._network is None:
             self._network = self._load()
-            give_back_memory()  # what the file was read into
+            give_back_memory()  # the buffer that the file was read into
         return self._network
 
 
 def give_back_at_once() -> None:
-    """Let the C library give large blocks back as they are freed, from now on. Only glibc is told."""
+    """Make the C library return large blocks to the system as soon as they are freed. This affects glibc only."""
     library = _glibc()
     if library is not None:
         library.mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
 
 
 def give_back_memory() -> None:
-    """Give back to the system what is free between blocks that are in use. Only glibc is told."""
+    """Return free memory between used blocks to the system. This affects glibc only."""
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)

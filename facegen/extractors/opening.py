@@ -1,4 +1,4 @@
-"""Which network looks at the images: the user's choice turned into a feature extractor on a device."""
+"""Opens the extractor that the user chose, on a device."""
 
 from __future__ import annotations
 
@@ -31,21 +31,20 @@ def open_extractor(
     device: str = "auto",
     low_memory: bool = False,
 ) -> FeatureExtractor:
-    """The extractor of that name, or the best there is.
+    """Open an extractor, by default the best one available.
 
     Args:
-        extractor: a name in the table; ``"package.module:callable"``, a user's own function; or None: the published
-            Inception where its weights are installed or can be downloaded, otherwise effnet-lite0, which is said on
-            stderr.
-        weights: a state dict to use instead of the extractor's published one; alone, it is Inception's.
-        dims: of those that the extractor offers; None for its default.
-        device: ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        low_memory: let the network look at one image at a time, load it when it is needed, and let it go by
-            :meth:`FeatureExtractor.release`. A function of the user's own is taken as it is.
+        extractor: A name in the table, or ``"package.module:callable"`` for a user's function. None takes the published
+            Inception if its weights are installed or can be downloaded, otherwise effnet-lite0, and says so on stderr.
+        weights: A state dict to use instead of the extractor's published one. Without ``extractor``, it is Inception's.
+        dims: One of the dims that the extractor offers. None for its default.
+        device: ``"auto"`` (a GPU if there is one), ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        low_memory: Process one image at a time, load the network when it is needed and free it by
+            :meth:`FeatureExtractor.release`. This does not affect a user's function.
 
     Raises:
-        InputError: an option or a weights file that cannot be used.
-        EnvironmentProblem: weights or a device that are not there.
+        InputError: An option or a weights file cannot be used.
+        EnvironmentProblem: Weights or a device are missing.
     """
     table = extractors()
     if extractor is not None and ":" in extractor:
@@ -56,7 +55,7 @@ def open_extractor(
         )
     if extractor is not None or weights is not None:
         return _open(table[extractor or DEFAULT], weights, dims, device, low_memory)
-    # Nobody chose. A choice of dims is a choice of Inception, but for effnet-lite0's own.
+    # No extractor was chosen. Choosing dims means choosing Inception, unless they are those of effnet-lite0.
     fallback = table[FALLBACK]
     if dims == fallback.default_dims:
         return _open(fallback, None, dims, device, low_memory)
@@ -65,19 +64,19 @@ def open_extractor(
         return _open(table[DEFAULT], None, dims, device, low_memory)
     if dims is not None:
         raise InputError(
-            f"{dims} dims are Inception's, whose weights are out of reach, and {FALLBACK} has {fallback.default_dims}.",
-            "Install them with: facegen weights",
+            f"{dims} dims need Inception's weights, which are not available; {FALLBACK} has {fallback.default_dims}.",
+            "Install the weights with: facegen weights",
         )
-    if not told:  # once, however many scorers a command opens
+    if not told:  # once per command, however many scorers it opens
         console.warn(
-            f"The Inception weights are out of reach, so the score is an {FALLBACK} Fréchet distance, not FID. "
-            "'facegen weights' tells how to install them."
+            f"The Inception weights are not available, so the score is an {FALLBACK} Fréchet distance, not FID. "
+            "Run 'facegen weights' to install them."
         )
     return _open(fallback, None, None, device, low_memory)
 
 
 def _within_reach(weights: Weights) -> bool:
-    """Whether the file is there or can be had; a download that failed is not tried twice by one process."""
+    """Return whether the file is installed or can be downloaded. A failed download is not repeated."""
     global _failed_download
     if _failed_download is not None:
         return False
@@ -111,7 +110,7 @@ def _open(
     if low_memory:
         network = FleetingNetwork(lambda: _load_again(entry, path, installed, dims, device, sha256))
         give_back_memory()
-    # A package's file is what it is in whichever version; a file that is given may be any.
+    # The file of a package is accepted in any version. A file that the user names can hold anything.
     published = weights is None or sha256 == entry.weights.sha256
     name = entry.published_as if published else entry.custom_as
     return FeatureExtractor(name, sha256, dims, network, device, code_hash(entry.module), one_by_one=low_memory)
@@ -120,7 +119,7 @@ def _open(
 def _load(
     entry: Extractor, path: Path, installed: Installed | None, dims: int, device: torch.device
 ) -> tuple[FeatureNetwork, str]:
-    """The network, and the hash of the very bytes that it is made of: features are stored under it."""
+    """Load the network, and hash the bytes that it was made from. Features are stored under this hash."""
     state_dict, sha256 = read_hashed_state_dict(path)
     if installed is not None and sha256 != installed.sha256:
         raise _changed(path)
@@ -137,9 +136,9 @@ def _load(
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """A caller's random numbers and default dtype count for nothing in a network that is built, and stay as they are.
+    """Isolate the building of a network from the caller's random state and default dtype, and restore both.
 
-    Its weights are drawn before they are loaded.
+    Random weights are drawn before the real ones are loaded.
     """
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
@@ -171,10 +170,10 @@ def _refuse_dims(entry: Extractor, dims: int) -> None:
 
 def _open_function(name: str, weights: Path | None, dims: int | None, device: torch.device) -> FeatureExtractor:
     if weights is not None:
-        raise InputError(f"--weights {weights} is of no use to {name}, a function of your own.", "Leave it out.")
+        raise InputError(f"--weights {weights} has no effect on {name}, a function of your own.", "Leave it out.")
     function = open_function(name)
     if dims not in (None, function.dims):
-        raise InputError(f"{name} gives {function.dims} features an image, not {dims}.", "Leave --dims out.")
+        raise InputError(f"{name} gives {function.dims} features per image, not {dims}.", "Leave --dims out.")
     return FeatureExtractor(
         f"custom:{name}", function.sha256, function.dims, function, device, code_hash(name.partition(":")[0])
     )

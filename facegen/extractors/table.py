@@ -1,6 +1,7 @@
-"""The table of extractors: networks whose features are compared. Plain data, so that reading it does not import torch.
+"""The table of extractors. It is plain data, so reading it does not import torch.
 
-A new one is a file with a network and an entry here, or one call of :func:`register_extractor` from another package.
+To add an extractor, write a file with a network and add an entry here, or call :func:`register_extractor` in another
+package.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from facegen.extractors.feature_extractor import FeatureNetwork
 
-#: Taken where nobody chooses: the first where its weights can be had, else the second.
+#: The extractors if none is chosen: the first if its weights are available, else the second.
 DEFAULT, FALLBACK = "inception", "effnet-lite0"
 
 
@@ -28,19 +29,20 @@ class Extractor:
     """An entry of the table.
 
     Attributes:
-        name: on the command line.
-        title: in sentences.
-        published_as: its name in results, with the published weights; with others it is ``<name>-custom``.
-        dims: how many features of an image it can give.
-        default_dims: of these, where nobody chooses.
-        pixels: what it does to an image before the network, in words.
-        weights: where its weights come from: a file to download, which another may stand in for, or a package.
-        licence: of the weights.
-        network: ``"module:callable"``, imported when it is needed: a state dict and dims → a torch module with
-            ``resize`` (uint8 [n, 3, H, W] → float32 [n, 3, h, w]) and ``forward`` (that → float32 [n, dims]). It
-            raises ValueError for weights of another network. It may take the tensors out of the state dict.
-        distance: what the field calls the Fréchet distance of its default dims with the published weights; None
-            where it has no name, which makes it ``<published_as> FD``.
+        name: The name on the command line.
+        title: The name in sentences.
+        published_as: The name in results with the published weights. With other weights it is ``<name>-custom``.
+        dims: The numbers of features per image that it offers.
+        default_dims: The number to use if none is chosen.
+        pixels: A description of how it prepares an image.
+        weights: The source of its weights: a file to download, which ``--weights`` may replace, or a package.
+        licence: The licence of the weights.
+        network: ``"module:callable"``, imported when it is needed. The callable maps a state dict and dims to a torch
+            module with ``resize`` (uint8 [n, 3, H, W] → float32 [n, 3, h, w]) and ``forward`` (that → float32 [n,
+            dims]). It raises ValueError for weights of another network. It may remove the tensors from the state
+            dict.
+        distance: The established name of the Fréchet distance of its default dims with the published weights. None
+            if there is none; it is then ``<published_as> FD``.
     """
 
     name: str
@@ -56,16 +58,20 @@ class Extractor:
 
     @property
     def custom_as(self) -> str:
-        """Its name in results, with weights that are not the published ones."""
+        """The name in results with weights that are not the published ones."""
         return f"{self.name}-custom"
 
     @property
     def module(self) -> str:
-        """The module whose code makes the features."""
+        """The module whose code computes the features."""
         return self.network.partition(":")[0]
 
     def build(self, state_dict: dict[str, Tensor], dims: int) -> FeatureNetwork:
-        """The network with these weights, which the state dict may have no more. ValueError where they do not fit."""
+        """Build the network with these weights. The state dict may be empty afterwards.
+
+        Raises:
+            ValueError: The weights do not fit the network.
+        """
         module, _, name = self.network.partition(":")
         build: Any = getattr(import_module(module), name)
         network: FeatureNetwork = build(state_dict, dims)
@@ -76,11 +82,13 @@ _TABLE: dict[str, Extractor] = {}
 
 
 def register_extractor(entry: Extractor) -> Extractor:
-    """Add an extractor to the table, for the command line and all that scores. A network's module replaces its own.
+    """Add an extractor to the table, for the command line and everything that scores.
+
+    A module may register again and then replaces its own entry.
 
     Raises:
-        ValueError: a name that is taken or that the command line reads as something else, default dims that the
-            extractor does not offer, or a distance that has another's name.
+        ValueError: The name is taken or the command line would read it as something else, the default dims are not
+            among the dims, or the distance has the name of another extractor's.
     """
     if ":" in entry.name or not entry.name:
         raise ValueError(f"an extractor's name has no colon and is not empty: {entry.name!r}")
@@ -99,12 +107,12 @@ def register_extractor(entry: Extractor) -> Extractor:
 
 
 def extractors() -> Mapping[str, Extractor]:
-    """The entries by name, in the order in which they were added."""
+    """Return the entries by name, in the order in which they were added."""
     return dict(_TABLE)
 
 
 def extractor_of(result: str) -> Extractor | None:
-    """The entry that is called so in results; None for a user's own function and for what is not in the table."""
+    """Return the entry with this name in results. None for a user's function and for unknown names."""
     return next((entry for entry in _TABLE.values() if result in (entry.published_as, entry.custom_as)), None)
 
 

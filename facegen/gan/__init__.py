@@ -1,1 +1,1 @@
-"""Generators, discriminators and losses, built from ``facegen.cnn``. Nothing here knows a training loop."""
+"""Generators, discriminators, losses and penalties, built from ``facegen.cnn``. They know no training loop."""

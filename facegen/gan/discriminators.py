@@ -1,4 +1,4 @@
-"""Discriminators: images in [−1, 1] in, one logit each out (positive: real). The networks are ``facegen.cnn``'s."""
+"""Discriminators: images in [−1, 1] in, one logit per image out (positive means real). See ``facegen.cnn``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facegen.cnn.registry import ARCHITECTURES, find_architecture
 
 
 def discriminator_names() -> tuple[str, ...]:
-    """What a recipe can name at present: every network of single images, those registered from outside too."""
+    """Return the names that a recipe can use: every network of single images, including those of extensions."""
     return tuple(
         name
         for name, architecture in ARCHITECTURES.items()
@@ -22,39 +22,40 @@ def discriminator_names() -> tuple[str, ...]:
 
 
 class Discriminator(nn.Module):
-    """A network with one class, read as D's logit."""
+    """A network with one class, whose output is the discriminator's logit."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Float [B, 3, size, size] in [−1, 1] → logits [B]."""
+        """Compute logits [B] of images, float [B, 3, size, size] in [−1, 1]."""
         logits: Tensor = self.network(images)
         return logits.flatten()
 
 
-#: The architecture's own choice.
+#: The architecture's own choice of norm.
 PUBLISHED = "published"
-#: What a recipe can name as the norm of D's activations: the published one, or one of :func:`.make_norm`.
+#: Norms of activations that a recipe can name: the published one, or one of :func:`.make_norm`.
 NORMS = (PUBLISHED, "batch", "layer", "instance", "group", "none")
-#: What a recipe can name as the norm of D's weights: the published one, or one of :func:`.normalise_weight`.
+#: Norms of weights that a recipe can name: the published one, or one of :func:`.normalise_weight`.
 WEIGHT_NORMS = (PUBLISHED, "spectral", "none")
 
 
 def build_discriminator(
     name: str, *, width: int, size: int, norm: str = PUBLISHED, weight_norm: str = PUBLISHED
 ) -> Discriminator:
-    """The architecture ``name`` as a discriminator of RGB images, its strides laid out for ``size``×``size``.
+    """Build the architecture ``name`` as a discriminator of RGB images, with strides for images of ``size``×``size``.
 
     Args:
-        width: channels after the first convolution; the others keep the published proportion.
-        norm: of activations, one of ``NORMS``.
-        weight_norm: of every convolution and linear layer, one of ``WEIGHT_NORMS``. A published weight norm goes with
-            the published norm: where ``norm`` is another, there is none unless ``weight_norm`` names one.
+        width: Channels after the first convolution. The other layers keep the published proportions.
+        norm: Norm of activations, one of ``NORMS``.
+        weight_norm: Norm of every convolution's and linear layer's weights, one of ``WEIGHT_NORMS``. A published
+            weight norm belongs to the published norm of activations. If ``norm`` is another one, there is no weight
+            norm unless this argument names one.
 
     Raises:
-        ValueError: a network that takes no such option.
+        ValueError: The architecture does not have one of these options.
     """
     architecture = find_architecture(name)
     options: dict[str, Any] = {"classes": 1, "in_channels": 3, "width": width, "size": size}
@@ -62,7 +63,8 @@ def build_discriminator(
         options["norm"] = _or_none(norm)
     if weight_norm == PUBLISHED and norm != PUBLISHED:
         weight_norm = "none"
-    # A discriminator's layers start as its weight norm asks; a classifier is made first and normalised then.
+    # A discriminator's layers are initialised as its weight norm asks; a classifier is built first and normalised
+    # later.
     if weight_norm != PUBLISHED and architecture.role == DISCRIMINATOR:
         options["weight_norm"] = _or_none(weight_norm)
     lacking = options.keys() - inspect.signature(architecture.build).parameters.keys()

@@ -1,4 +1,4 @@
-"""Moment matching: a generator's features are drawn towards the mean and covariance of the real ones."""
+"""Moment matching: draws the generator's features towards the mean and covariance of the real ones."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from torch import Tensor, nn
 
 from facegen.device import float64_device
 
-#: Added to both covariances, as a share of the real ones' mean variance: directions in which there is next to nothing
-#: to see would be divided by next to nothing.
+#: Added to the diagonal of both covariances, as a fraction of the real features' mean variance. Directions with almost
+#: no variance would otherwise be divided by almost 0.
 RIDGE = 1e-3
 
 
 class MomentMatching(nn.Module):
-    """The Fréchet distance between Gaussians of real and generated features, as something that G can learn from.
+    """The Fréchet distance between Gaussians of real and generated features, as a loss for the generator.
 
-    The distance d² = ‖μ − ν‖² + Tr(Σ + T − 2(ΣT)^½) between the real N(μ, Σ) and the generated N(ν, T) is the mean
-    squared way from each generated feature y to where the optimal map of one Gaussian onto the other takes it:
-    μ + A(y − ν), A = T^−½ (T^½ Σ T^½)^½ T^−½ (Dowson and Landau, The Fréchet distance between multivariate normal
-    distributions, 1982; Knott and Smith, On the optimal mapping of distributions, 1984). With that place held fixed,
-    the gradient of the way is that of d² itself.
+    The distance between the real N(μ, Σ) and the generated N(ν, T) is d² = ‖μ − ν‖² + Tr(Σ + T − 2(ΣT)^½). It equals
+    the mean squared distance between each generated feature y and its target μ + A(y − ν). The target is y's image
+    under the optimal transport map of one Gaussian onto the other, with A = T^−½ (T^½ Σ T^½)^½ T^−½ (Dowson and
+    Landau, The Fréchet distance between multivariate normal distributions, 1982; Knott and Smith, On the optimal
+    mapping of distributions, 1984). If the target is held fixed, the gradient of this mean squared distance is the
+    gradient of d².
 
-    A batch is far too small to have a covariance, so moments are averages over many batches, as in generative feature
-    matching networks (dos Santos et al., arXiv:1904.02762), which match means and variances. The map is computed anew
+    A batch is too small for a covariance, so the moments are averages over many batches, as in generative feature
+    matching networks (dos Santos et al., arXiv:1904.02762), which match means and variances. The map is recomputed
     from time to time.
 
-    Each feature is divided by the standard deviation of the real ones, which :meth:`calibrate` finds.
+    Each feature is divided by the standard deviation of the real features, which :meth:`calibrate` measures.
 
     Args:
-        dims: of the features.
+        dims: Number of features.
     """
 
     scale: Tensor
@@ -43,11 +44,11 @@ class MomentMatching(nn.Module):
     def __init__(self, dims: int) -> None:
         super().__init__()
         self.register_buffer("scale", torch.ones(dims))
-        # Averages of real and of generated features y, and of y yᵀ: sums of weighted batches, and the weights' sum.
+        # Moving averages of y and y yᵀ, for real and for generated features: weighted sums, and the sum of weights.
         self.register_buffer("weight", torch.zeros(()))
         self.register_buffer("means", torch.zeros(2, dims))
         self.register_buffer("seconds", torch.zeros(2, dims, dims))
-        # The map, as it was computed last; at first there is none, and nothing is lost by anything.
+        # The latest map. There is none at first, and the loss is then 0.
         self.register_buffer("real_mean", torch.zeros(dims))
         self.register_buffer("fake_mean", torch.zeros(dims))
         self.register_buffer("optimal_map", torch.eye(dims))
@@ -55,25 +56,25 @@ class MomentMatching(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, means: Tensor, squares: Tensor) -> None:
-        """Take the scale from real features' means and mean squares, [dims] each."""
+        """Set the scale from the means and mean squares of real features, [dims] each."""
         self.scale.copy_((squares - means.square()).clamp_min(1e-6).sqrt())
 
     @torch.no_grad()
     def batch_moments(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Of features [B, dims] each: means [2, dims] and means of y yᵀ [2, dims, dims]."""
+        """Compute the moments of features [B, dims] each: means [2, dims] and means of y yᵀ [2, dims, dims]."""
         both = torch.stack([real, fake]).float() / self.scale
         return both.mean(1), both.transpose(1, 2) @ both / both.shape[1]
 
     @torch.no_grad()
     def update_averages(self, means: Tensor, seconds: Tensor, keep: float) -> None:
-        """Let a batch's moments into the averages, of whose weight ``keep`` in [0, 1) stays with what was before."""
+        """Add a batch's moments to the averages. ``keep`` in [0, 1) is the weight that the previous average keeps."""
         for average, new in ((self.means, means), (self.seconds, seconds)):
             average.lerp_(new, 1 - keep)
         self.weight.lerp_(torch.ones_like(self.weight), 1 - keep)
 
     @torch.no_grad()
     def solve_map(self) -> None:
-        """Compute the optimal map of the averages as they are now. Features that are no numbers have none."""
+        """Compute the optimal map from the present averages. There is no map if they contain NaN."""
         device = float64_device(self.means.device)
         weight, means, seconds = (average.to(device).double() for average in (self.weight, self.means, self.seconds))
         means, seconds = means / weight, seconds / weight
@@ -92,7 +93,7 @@ class MomentMatching(nn.Module):
         self.fake_mean.copy_(means[1])
 
     def forward(self, fake: Tensor) -> Tensor:
-        """Mean squared way of generated features [B, dims] to their places, over the real features' total variance."""
+        """Compute the mean squared distance of features [B, dims] to their targets, over the real total variance."""
         features = fake.float() / self.scale
         with torch.no_grad():
             places = self.real_mean + (features - self.fake_mean) @ self.optimal_map.T

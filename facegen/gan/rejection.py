@@ -1,9 +1,9 @@
-"""Discriminator rejection sampling: keep a generator's image as likely as its discriminator finds it real.
+"""Discriminator rejection sampling: keep an image with a probability that grows with its logit.
 
-Azadi et al., arXiv:1810.06758. A discriminator that has learned the logistic loss to the end has the logit
-D̃(x) = log p_data(x) / p_G(x). Keeping x with probability exp(D̃(x) − M), where M is the greatest logit there is, would
-then turn the generator's distribution into the data's. The same goes for every loss whose best logit is that up to a
-constant (``log_ratio`` in :mod:`facegen.gan.losses`), which M takes away again.
+Azadi et al., arXiv:1810.06758. A discriminator that minimises the logistic loss has the logit D̃(x) = log p_data(x) /
+p_G(x). Keeping x with probability exp(D̃(x) − M), where M is the largest possible logit, turns the generator's
+distribution into that of the data. The same holds for every loss whose best logit is D̃ up to a constant
+(``log_ratio`` in :mod:`facegen.gan.losses`), because subtracting M removes the constant.
 """
 
 from __future__ import annotations
@@ -11,41 +11,45 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-#: Images from which M, γ and the acceptance rate are estimated before the first candidate, and the seed of their
-#: latents: no sample's.
+#: Number of images from which M, γ and the acceptance rate are estimated before the first candidate, and the seed of
+#: their latents, which no sample uses.
 BURN_IN, BURN_IN_SEED = 4096, 2_000_003
-#: γ is this percentile of F over the burn-in: of five candidates four are more likely dropped than kept.
+#: γ is this percentile of F over the burn-in: four of five candidates are more likely to be dropped than kept.
 PERCENTILE = 80
 _EPSILON = 1e-14
-#: Set apart from the other draws of (seed, index).
+#: Keeps these random numbers apart from others of (seed, index).
 _STREAM = 1810_06758
 
 
 class Rejection:
-    """Decides, candidate by candidate, which to keep.
+    """Decides for one candidate after another which to keep.
 
-    Each is kept with probability σ(F − γ), F = D̃ − M − log(1 − exp(D̃ − M − ε)), the paper's practical scheme. γ = 0
-    would be the exact probability, but M is so rarely met that next to nothing would be kept. M is the greatest logit
-    so far, as in algorithm 1; when a candidate raises it, γ follows from the burn-in anew.
+    Each is kept with probability σ(F − γ), where F = D̃ − M − log(1 − exp(D̃ − M − ε)), the practical scheme of the
+    paper. γ = 0 would give the exact probability, but M is reached so rarely that almost nothing would be kept. M is
+    the largest logit so far, as in algorithm 1. When a candidate raises it, γ is recomputed from the burn-in.
 
-    The paper calibrates its ImageNet discriminator on images set aside. A run keeps no real images, so the logits are
-    used as they are: uncalibrated.
+    The paper calibrates its ImageNet discriminator on images that were set aside. A run keeps no real images, so the
+    logits are not calibrated here.
 
     Attributes:
-        acceptance: the share of the burn-in that would be kept.
+        acceptance: Fraction of the burn-in that would be kept.
     """
 
     def __init__(self, burn_in: npt.NDArray[np.float64], seed: int) -> None:
-        """``burn_in``: float64 [B], logits of images that are no candidates."""
+        """Estimate M, γ and the acceptance rate.
+
+        Args:
+            burn_in: Logits of images that are not candidates, float64 [B].
+        """
         self._burn_in, self._seed, self._candidates = burn_in, seed, 0
         self._raise_maximum(float(burn_in.max()))
         self.acceptance = float(self._probability(burn_in).mean())
 
     def keep(self, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-        """Which of the next candidates are kept: float64 [B] → bool [B].
+        """Decide which of the next candidates to keep: float64 [B] → bool [B].
 
-        The draw for candidate i depends on (seed, i) only, and the decision besides on the logits before it: none
-        of it on how many are asked about at once.
+        The random number of candidate i depends on (seed, i) only. The decision also depends on earlier logits, but
+        not on the number of candidates per call.
         """
         kept = np.empty(len(logits), dtype=np.bool_)
         for index, logit in enumerate(logits):
@@ -61,7 +65,7 @@ class Rejection:
         self._gamma = float(np.percentile(self._shifted(self._burn_in), PERCENTILE))
 
     def _shifted(self, logits: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """F − γ."""
+        """Compute F − γ."""
         below = np.asarray(logits, dtype=np.float64) - self._maximum
         return below - np.log(-np.expm1(below - _EPSILON)) - self._gamma
 

@@ -1,1 +1,1 @@
-"""A class of submissions: outcomes, flags and the leaderboard in CSV, JSON and HTML."""
+"""Grading a class: outcomes, flags, and the leaderboard as CSV, JSON and HTML."""

@@ -1,4 +1,4 @@
-"""The class's own board: pseudonyms in place of students, and nothing that tells who is who."""
+"""The leaderboard for the class: it shows pseudonyms and leaves out everything that identifies a student."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ from facegen.grading.rows import LeaderboardRow
 from facegen.scoring.score import Score
 from facegen.submission.rules import SUFFIX, Rejection
 
-#: In the folder of the leaderboard.
+#: File names in the folder of the leaderboard.
 PAGE, SALT, PSEUDONYMS = "class.html", "salt.txt", "pseudonyms.csv"
-#: No vowels, so no words; nothing that is read for something else.
+#: Letters of a pseudonym. It has no vowels, so it spells no words, and no characters that look like another one.
 _LETTERS = "23456789BCDFGHJKMNPQRSTVWXZ"
 _FEWEST, _LONGEST = 16, 4096
 
 
 def read_salt(path: Path, *, make: bool) -> bytes:
-    """The secret that pseudonyms are made with.
+    """Read the secret from which pseudonyms are made.
 
     Args:
-        path: its file. It is to be kept: with another secret, everybody has another pseudonym.
-        make: write a new one, which its owner alone can read, where there is none.
+        path: The file of the secret. Keep it: a different secret gives every student a different pseudonym.
+        make: If there is no such file, write a new one that only its owner can read.
 
     Raises:
-        InputError: there is none, it is no file, or it is shorter than 16 characters: such a one can be guessed.
+        InputError: The file does not exist, is not a regular file, or has fewer than 16 characters. Such a short
+            secret can be guessed.
     """
     if make and not path.exists():
         _write_private(path, f"{secrets.token_hex(32)}\n")
@@ -51,24 +52,24 @@ def read_salt(path: Path, *, make: bool) -> bytes:
     except OSError as problem:
         raise InputError(
             f"Cannot read the salt of the pseudonyms, {path}: {problem.strerror or problem}.",
-            "Name a file with a secret of 16 characters or more.",
+            "Name a file that holds a secret of 16 characters or more.",
         ) from problem
     if len(salt) < _FEWEST:
         raise InputError(
-            f"The salt of the pseudonyms in {path} has {len(salt)} characters, and can be guessed.",
-            f"Write {_FEWEST} or more into it, or delete it for a new one.",
+            f"The salt of the pseudonyms in {path} has only {len(salt)} characters, so it can be guessed.",
+            f"Write {_FEWEST} characters or more into the file, or delete it to get a new salt.",
         )
     if os.name != "nt" and path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
-        console.warn(f"Others on this machine can read {path}, which undoes every pseudonym: chmod 600 {path}")
+        console.warn(f"Other users of this machine can read {path} and undo the pseudonyms. Run: chmod 600 {path}")
     return salt
 
 
 def pseudonyms(rows: Iterable[LeaderboardRow], salt: bytes) -> dict[str, str]:
-    """A pseudonym for each row's name (:attr:`LeaderboardRow.name`): ``"7Q2K-X9T"``.
+    """Return a pseudonym such as ``"7Q2K-X9T"`` for the name of each row (:attr:`LeaderboardRow.name`).
 
-    It is made from the student number and the salt by HMAC-SHA-256 (RFC 2104), so it is the same on every board, and
-    nobody without the salt can try numbers. Of 300 students two would share one with a chance of 4 in a million; both
-    have a longer one then.
+    A pseudonym is made from the student number and the salt with HMAC-SHA-256 (RFC 2104). It is therefore the same on
+    every board, and nobody can find a student's pseudonym by trying numbers without the salt. Among 300 students, the
+    chance that two get the same pseudonym is 4 in a million. Both then get a longer one.
     """
     texts = {row.name: f"{'student' if row.outcome.student_number else 'file'} {row.name}" for row in rows}
     letters = {name: _letters(hmac.new(salt, text.encode(), hashlib.sha256).digest()) for name, text in texts.items()}
@@ -82,16 +83,21 @@ def pseudonyms(rows: Iterable[LeaderboardRow], salt: bytes) -> dict[str, str]:
 
 
 def for_class(board: Leaderboard, called: Mapping[str, str]) -> Leaderboard:
-    """What a class may see of ``board``: pseudonyms, ranks, values, verdicts, and of a rejection its code and remedy.
+    """Return the part of ``board`` that a class may see.
 
-    Students are left out who handed in nothing. Of the others, these are left out: numbers, names, files, hashes,
-    times, points, attempts, notes, pictures (who has seen somebody's would know the row) and every flag, which is
-    between a student and the staff. Private values are left out unless ranks go by them. Rows of one rank are in the
-    order of their pseudonyms, and so are the rejected.
+    It shows pseudonyms, ranks, values and verdicts, and the code and remedy of each rejection. Students who handed in
+    nothing are left out. For all others, these are left out:
+
+    - numbers, names, files, hashes, times, points, attempts and notes;
+    - pictures, because a person who has seen someone's pictures would recognize the row;
+    - flags, because a flag is between a student and the staff.
+
+    Private values are left out unless they decide the ranks. Rows of the same rank are sorted by pseudonym, and so are
+    rejected submissions.
 
     Args:
-        board: the staff's.
-        called: a pseudonym by name, for all rows (:func:`pseudonyms`).
+        board: The leaderboard of the staff.
+        called: The pseudonym of every row, by the row's name (:func:`pseudonyms`).
     """
     by_private = board.ranked_by == "private"
     rows = [_row(row, called[row.name], called, by_private) for row in board.rows if row.outcome.status != "missing"]
@@ -111,15 +117,18 @@ def for_class(board: Leaderboard, called: Mapping[str, str]) -> Leaderboard:
 
 
 def write_for_class(board: Leaderboard, out: Path, salt: bytes) -> dict[str, str]:
-    """Write the class's board, ``class.html``, into the folder ``out``, and return the pseudonyms by name.
+    """Write the leaderboard for the class, ``class.html``, into the folder ``out``.
 
-    ``pseudonyms.csv`` beside it tells the staff who is who; its owner alone can read it.
+    Also write ``pseudonyms.csv``, which tells the staff who is who. Only its owner can read it.
+
+    Returns:
+        The pseudonym of every row, by the row's name.
     """
     called = pseudonyms(board.rows, salt)
     page = out / PAGE
     write_text(page, render(for_class(board, called), for_class=True))
     _write_private(out / PSEUDONYMS, _who_is_who(board.rows, called))
-    console.info(f"Wrote {page}, for the class, and {PSEUDONYMS} beside it, which is not for the class.")
+    console.info(f"Wrote {page}, for the class, and {PSEUDONYMS} beside it, which is for the staff only.")
     return called
 
 
@@ -139,7 +148,7 @@ def _row(row: LeaderboardRow, name: str, called: Mapping[str, str], private: boo
 
 
 def _score(score: Score) -> Score:
-    """A score as it is printed: its other digits, its hashes and what the images say of their origin are left out."""
+    """Return a score as it is printed, without further digits, hashes and what the images say about their origin."""
     low_high = score.interval95
     return replace(
         score,
@@ -173,9 +182,9 @@ def _who_is_who(rows: Sequence[LeaderboardRow], called: Mapping[str, str]) -> st
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, whole or not at all."""
+    """Write a file that only its owner can read. Write it whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")  # which has mode 600
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")  # it has mode 600
     temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:

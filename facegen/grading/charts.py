@@ -1,4 +1,4 @@
-"""Where values stand on a scale and in a histogram, in per cent of a drawing's width: the templates draw them."""
+"""Positions of values on a scale and in a histogram, in percent of the drawing's width. The templates draw them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-#: Per cent of the width: at either end, so that a mark there is whole; and for values beyond the end, where some are.
+#: Percent of the width that stays free at either end so that a mark there is whole, and percent for values beyond the
+#: end if there are any.
 _MARGIN, _BEYOND = 2.0, 7.0
-#: Ends and steps of axes, of every power of ten.
+#: Allowed ends and steps of an axis, times a power of ten.
 _NICE = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _BINS = 24
@@ -16,9 +17,9 @@ _BINS = 24
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear axis from 0 to ``end``, 2 to 98 per cent of the width.
+    """A linear axis from 0 to ``end``, drawn from 2 to 98 percent of the width.
 
-    Where some value lies ``beyond`` the end, that is at 93 per cent, and such values are at 96.5.
+    If some value lies ``beyond`` the end, the end is drawn at 93 percent and such values at 96.5.
     """
 
     end: float
@@ -26,11 +27,11 @@ class Axis:
 
     @property
     def last(self) -> float:
-        """The place of the end."""
+        """The position of the end."""
         return 100 - (_BEYOND if self.beyond else _MARGIN)
 
     def at(self, value: float) -> float:
-        """The place of a value."""
+        """Return the position of a value."""
         if not self.holds(value):
             return 100 - _BEYOND / 2
         return round(_MARGIN + (self.last - _MARGIN) * max(value / self.end, 0.0), 2)
@@ -40,7 +41,7 @@ class Axis:
 
     @property
     def step(self) -> float:
-        """Between the numbers along the axis: there are 4 to 8 of them."""
+        """The distance between two numbers along the axis. An axis has 4 to 8 numbers."""
         return _nice(self.end / 7, _STEPS)
 
     @property
@@ -49,10 +50,10 @@ class Axis:
 
 
 def axis_of(values: Sequence[float], marks: Iterable[float]) -> Axis:
-    """An axis for values ≥ 0 that has all ``marks`` on it.
+    """Return an axis for values ≥ 0 that includes all ``marks``.
 
-    A few values far above the others (a generator that failed has ten times the class's median) do not press the others
-    together: they stand beyond its end.
+    A few values may be far above the others: a generator that failed scores ten times the median of the class. Such
+    values are placed beyond the end of the axis, so that they do not squeeze the others together.
     """
     ordered = sorted(values)
     marked = max(marks, default=0.0)
@@ -64,13 +65,13 @@ def axis_of(values: Sequence[float], marks: Iterable[float]) -> Axis:
 
 @dataclass(frozen=True)
 class Scale:
-    """A value on the class's axis, each mark by its place in per cent.
+    """The position of a value and its marks on the axis of the class, in percent.
 
     Attributes:
-        value, low, high: the value and its interval; None where there is none.
-        floor, target: as the score has them; None where there is none.
-        end: the axis's end.
-        beyond: whether the value lies beyond it.
+        value, low, high: The value and the ends of its interval; the ends are None if there is no interval.
+        floor, target: The floor and the target of the score; None if there is none.
+        end: The end of the axis.
+        beyond: Whether the value lies beyond the end.
     """
 
     value: float
@@ -83,7 +84,7 @@ class Scale:
 
     @property
     def span(self) -> float | None:
-        """The width of the interval; None where there is none."""
+        """The width of the interval; None if there is no interval."""
         return None if self.low is None or self.high is None else round(self.high - self.low, 2)
 
 
@@ -94,7 +95,7 @@ def scale_of(
     floor: float | None = None,
     target: float | None = None,
 ) -> Scale:
-    """The marks of a value ≥ 0 on ``axis``."""
+    """Return the marks of a value ≥ 0 on ``axis``."""
     low, high = (None, None) if interval is None else (axis.at(interval[0]), axis.at(interval[1]))
     floor_at, target_at = (None if mark is None else axis.at(mark) for mark in (floor, target))
     return Scale(axis.at(value), low, high, floor_at, target_at, axis.last, not axis.holds(value))
@@ -102,9 +103,9 @@ def scale_of(
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the histogram: ``left``, ``width`` and ``height`` in per cent; ``words`` say what it counts.
+    """A bar of the histogram: ``left``, ``width`` and ``height`` in percent; ``words`` say what it counts.
 
-    ``below`` tells whether all in it is below the target; None without a target.
+    ``below`` is True if every value that the bar can count is below the target, and None if there is no target.
     """
 
     left: float
@@ -116,14 +117,14 @@ class Bar:
 
 @dataclass(frozen=True)
 class Histogram:
-    """A class's values.
+    """The histogram of a class's values.
 
     Attributes:
-        axis: below the bars.
-        bars: those that count something.
-        ticks: places and numbers along the axis.
-        most: the highest bar's count.
-        beyond: how many values lie beyond the axis's end; they are the last bar.
+        axis: The axis below the bars.
+        bars: The bars that count at least one value.
+        ticks: The positions and the numbers along the axis.
+        most: The count of the highest bar.
+        beyond: The number of values beyond the end of the axis. The last bar shows them.
     """
 
     axis: Axis
@@ -134,9 +135,9 @@ class Histogram:
 
 
 def histogram_of(axis: Axis, values: Sequence[float], target: float | None = None) -> Histogram | None:
-    """The histogram of values ≥ 0 along ``axis``; None where there are fewer than two.
+    """Return the histogram of values ≥ 0 along ``axis``; None if there are fewer than two values.
 
-    A bin has a round width, so that a round target is its edge.
+    The width of a bin is a round number, so that a round target falls on the edge of a bin.
     """
     if len(values) < 2:
         return None
@@ -166,7 +167,7 @@ def _height(count: int, most: int) -> float:
 
 
 def _nice(value: float, steps: Sequence[float]) -> float:
-    """The smallest of ``steps``, times a power of ten, that is not below ``value``."""
+    """Return the smallest of ``steps``, times a power of ten, that is at least ``value``."""
     power = 10.0 ** math.floor(math.log10(value))
     for step in steps:
         if value <= step * power * (1 + 1e-9):

@@ -1,4 +1,4 @@
-"""What a course says beside its submissions: the roster, the times, which attempt counts, and what it is worth."""
+"""The rules of a course: its roster, the times of submissions, which attempt counts, and how many points it earns."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from facegen.grading.submitted_at import with_times
 
 @dataclass(frozen=True)
 class Course:
-    """The rules of a course, each None where it has none.
+    """The rules of a course. A rule is None if the course does not have it.
 
     Attributes:
-        rubric: how many points a submission earns.
-        roster: who should have handed in.
-        times: the CSV that tells when submissions were handed in.
-        policy: which of a student's submissions counts, ``"latest"`` or ``"best"``; None gives each its own row.
-        ranked_by: by which value the rows are in order, ``"public"`` or ``"private"``; it earns points unless the
-            rubric names the other.
+        rubric: The rubric that gives points to a submission.
+        roster: The list of students who should hand in.
+        times: The CSV with the times at which submissions were handed in.
+        policy: Which submission of a student counts, ``"latest"`` or ``"best"``. With None, each gets a row of its own.
+        ranked_by: The value that decides the ranks, ``"public"`` or ``"private"``. It also earns the points unless the
+            rubric names the other one.
     """
 
     rubric: Rubric | None = None
@@ -37,12 +37,13 @@ class Course:
     ranked_by: str = "public"
 
     def dated(self, found: Sequence[Found]) -> list[Found]:
-        """The submissions with the times at which they were handed in, as far as they are known.
+        """Return the submissions with the times at which they were handed in, as far as the times are known.
 
-        What the rules lack to be applied is said now, before hours of grading.
+        This runs before the hours of grading, so that missing information is reported at once.
 
         Raises:
-            InputError: as :func:`facegen.grading.submitted_at.with_times`, or a policy that cannot be followed.
+            InputError: The table of times cannot be used (:func:`facegen.grading.submitted_at.with_times`), or the
+                policy cannot be followed.
         """
         dated = with_times(found, self.times, None if self.rubric is None else self.rubric.zone)
         if self.policy == "latest":
@@ -50,17 +51,20 @@ class Course:
         if self.rubric is not None and self.rubric.late is not None:
             if without := [each.file for each in dated if each.submitted_at is None]:
                 console.warn(
-                    f"When these were handed in is not known, so nothing is taken off for lateness: {some(without)}. "
-                    "Name their times in --submitted-at."
+                    f"The times of these submissions are not known, so they lose no points for lateness: "
+                    f"{some(without)}. Give their times in the --submitted-at file."
                 )
             known = {number.casefold() for each in dated if (number := number_of(each)) is not None}
             known |= set(() if self.roster is None else self.roster.students)
             if unknown := [number for number in self.rubric.late.extensions or {} if number not in known]:
-                console.warn(f"Deadlines are extended for numbers that are nobody's: {some(unknown)}.")
+                console.warn(
+                    f"The rubric extends the deadline for student numbers that no submission or roster has: "
+                    f"{some(unknown)}. Check these numbers in the rubric."
+                )
         return dated
 
     def counting(self, outcomes: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
-        """The outcomes that count, which get a row each; and other attempts of the same students."""
+        """Return the outcomes that count, which get a row each, and the other attempts of the same students."""
         if self.policy is None:
             return list(outcomes), []
         handed = self._handed(outcomes)
@@ -68,11 +72,11 @@ class Course:
         return counting, [other for each in handed for other in each.attempts if other is not each.counts]
 
     def completed(self, rows: Sequence[LeaderboardRow], outcomes: Sequence[Outcome]) -> tuple[LeaderboardRow, ...]:
-        """The rows of the outcomes that count, with points, attempts and names; then those of the missing students.
+        """Return the rows with points, attempts and names, followed by rows for the missing students.
 
         Args:
-            rows: ranked.
-            outcomes: all of them, also those that do not count.
+            rows: The ranked rows of the outcomes that count.
+            outcomes: All outcomes, including those that do not count.
         """
         handed = {} if self.policy is None else {each.counts.file: each for each in self._handed(outcomes)}
         complete = [self._with_attempts(self.with_points(row), handed.get(row.outcome.file)) for row in rows]
@@ -98,14 +102,17 @@ class Course:
         return (*known, *map(self.with_points, missing))
 
     def with_points(self, row: LeaderboardRow) -> LeaderboardRow:
-        """A row with the points that the rubric gives it, and why."""
+        """Return a row with the points that the rubric gives it, and the reasons for them."""
         award = self._award(row.outcome)
         if award is None:
             return row
         return replace(row, points=award.points, points_for=award.reasons, notes=(*row.notes, *award.notes))
 
     def baseline_rows(self, outcomes: Sequence[Outcome]) -> tuple[LeaderboardRow, ...]:
-        """Rows of the staff's baselines: without a rank, and with the points that they would earn in time."""
+        """Return rows for the baselines.
+
+        They have no rank, and the points that they would earn if handed in on time.
+        """
         timeless = self if self.rubric is None else replace(self, rubric=replace(self.rubric, late=None))
         return tuple(
             timeless.with_points(LeaderboardRow(outcome, notes=outcome.graded.notes if outcome.graded else ()))
@@ -118,7 +125,7 @@ class Course:
         attempts = []
         for outcome in handed.attempts:
             counts = outcome.file == row.outcome.file
-            outcome = row.outcome if counts else outcome  # whose value may be that of the same images elsewhere
+            outcome = row.outcome if counts else outcome  # the row may have the value of the same images elsewhere
             award = self._award(outcome)
             attempts.append(
                 Attempt(outcome, counts, award.points, award.days_late) if award else Attempt(outcome, counts)
@@ -148,24 +155,24 @@ def open_course(
     has_private: bool = False,
     ranked_by: str = "public",
 ) -> Course:
-    """Read what a course says.
+    """Read the rules of a course.
 
     Args:
-        points: the rubric, TOML.
-        roster, submitted_at: tables, CSV.
+        points: The rubric, a TOML file.
+        roster, submitted_at: The roster and the times of submissions, CSV files.
         policy: ``"latest"``, ``"best"`` or None.
-        has_private: whether submissions are measured against a private reference too.
-        ranked_by: by which value they are ranked, ``"public"`` or ``"private"``.
+        has_private: Whether submissions are also measured against a private reference.
+        ranked_by: The value that decides the ranks, ``"public"`` or ``"private"``.
 
     Raises:
-        InputError: a file that cannot be used, or a rule that cannot be applied.
+        InputError: A file cannot be used, or a rule cannot be applied.
     """
     if policy is not None and policy not in POLICIES:
         raise InputError(f"There is no policy {policy!r}.", f"Use one of: {', '.join(POLICIES)}.")
     rubric = None if points is None else read_rubric(points)
     if rubric is not None and rubric.value == "private" and not has_private:
         raise InputError(
-            f"The rubric {points} gives points for the private value, and there is no private reference.",
-            "Name one, or leave value out of the rubric.",
+            f"The rubric {points} gives points for the private value, but there is no private reference.",
+            "Name one with --private-reference, or remove 'value' from the rubric.",
         )
     return Course(rubric, None if roster is None else read_roster(roster), submitted_at, policy, ranked_by)

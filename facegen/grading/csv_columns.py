@@ -1,13 +1,13 @@
-"""The CSV that a learning platform's grade import takes: the columns that a course asks for, one row a student.
+"""The CSV for the grade import of a learning platform: the columns that a course chooses, one row per student.
 
-What the presets are made after:
+The presets follow these imports:
 
-- Moodle matches a column that is chosen at the import with the user's ID number, and another with a grade item
-  (https://docs.moodle.org/en/Grade_import): any headers will do, and these are Moodle's own words.
-- Canvas matches by ``ID``, ``SIS User ID`` or ``SIS Login ID``, and wants ``Student`` and ``Section`` too, empty or not
-  (Canvas guide, "How do I import grades in the Gradebook?"). An assignment's column is headed by its name and id, which
-  a preset cannot know: give both in the columns.
-- Gradescope takes scores from ``results.json`` alone, and has no preset.
+- Moodle matches a column that the teacher chooses at the import with the user's ID number, and another column with a
+  grade item (https://docs.moodle.org/en/Grade_import). Any headers work. The preset uses Moodle's own words.
+- Canvas matches by ``ID``, ``SIS User ID`` or ``SIS Login ID``. It also requires ``Student`` and ``Section``, which may
+  be empty (Canvas guide, "How do I import grades in the Gradebook?"). The header of an assignment's column is its name
+  and id. A preset cannot know these, so give the columns yourself.
+- Gradescope takes scores only from ``results.json``, so it has no preset.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from facegen.grading.rows import LeaderboardRow, printed
 
 Cell = str | float | int | None
 
-#: The fields that a column can have, by their names.
+#: The fields of a column, by name.
 FIELDS: Mapping[str, Callable[[LeaderboardRow], Cell]] = {
     "student_number": lambda row: row.outcome.student_number,
     "student_name": lambda row: row.student_name,
@@ -43,7 +43,7 @@ FIELDS: Mapping[str, Callable[[LeaderboardRow], Cell]] = {
     "submitted_at": lambda row: row.outcome.submitted_at.isoformat() if row.outcome.submitted_at else None,
     "empty": lambda row: None,
 }
-#: What a platform's import takes, by the platform.
+#: The columns that the import of each platform takes.
 PRESETS: Mapping[str, str] = {
     "moodle": "ID number=student_number,Grade=points,Feedback=message",
     "canvas": "Student=student_name,ID=empty,SIS User ID=student_number,SIS Login ID=empty,Section=empty,"
@@ -53,52 +53,56 @@ PRESETS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class CsvColumns:
-    """Columns of a CSV: headers, and the fields under them."""
+    """The columns of a CSV: pairs of a header and the field below it."""
 
     columns: tuple[tuple[str, str], ...]
 
     @classmethod
     def parse(cls, text: str) -> CsvColumns:
-        """The columns of ``"Header=field,Header=field"``, or of a preset by its name.
+        """Parse ``"Header=field,Header=field"``, or the name of a preset.
 
-        A header with a comma stands in quotes with its field, as in a CSV: ``"Project 1, FID (1234)=points"``.
+        Quote a column whose header contains a comma, as in a CSV: ``"Project 1, FID (1234)=points"``.
 
         Raises:
-            InputError: a column without a field, a field that there is not, or a header twice.
+            InputError: A column has no field or an unknown field, or a header appears twice.
         """
         spelt = PRESETS.get(text.strip().lower(), text)
         if "=" not in spelt:
-            raise InputError(f"--csv-columns {text!r} is no list of columns{_near(text, PRESETS)}.", _HOW)
+            raise InputError(f"--csv-columns {text!r} is not a list of columns{_near(text, PRESETS)}.", _HOW)
         columns: list[tuple[str, str]] = []
         for part in _split(spelt):
             header, equals, name = part.rpartition("=")
             header, name = header.strip(), name.strip()
             if not equals or not header:
-                raise InputError(f"The column {part.strip()!r} of --csv-columns has no header and field.", _HOW)
+                raise InputError(f"The column {part.strip()!r} of --csv-columns lacks a header or a field.", _HOW)
             if name not in FIELDS:
                 raise InputError(
-                    f"The column {header!r} of --csv-columns has no field {name!r}{_near(name, FIELDS)}.",
-                    f"Fields are: {', '.join(FIELDS)}.",
+                    f"The column {header!r} of --csv-columns has an unknown field, {name!r}{_near(name, FIELDS)}.",
+                    f"Use one of: {', '.join(FIELDS)}.",
                 )
             if header in dict(columns):
-                raise InputError(f"The column {header!r} is twice in --csv-columns.", "Give each a header of its own.")
+                raise InputError(f"--csv-columns has the column {header!r} twice.", "Give each column its own header.")
             columns.append((header, name))
         return cls(tuple(columns))
 
     def to_csv(self, leaderboard: Leaderboard) -> str:
-        """The table: one row a student, no baselines, and no cell that can run as a formula.
+        """Return the CSV text: one row per student, no baselines, and no cell that a spreadsheet runs as a formula.
 
-        Of rows that have one student number the first of the leaderboard's is taken, which is said.
+        If several rows have the same student number, only the first one on the leaderboard is taken, and a warning
+        says so.
         """
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow([guarded(header) for header, _ in self.columns])
         if "points" in dict(self.columns).values() and all(row.points is None for row in leaderboard.rows):
-            console.warn("The grade import has no points: a course's rubric gives them.")
+            console.warn("The grade import has no points. Give a rubric with --points.")
         seen: set[str] = set()
         for row in leaderboard.rows:
             if row.name.casefold() in seen:
-                console.warn(f"{row.name} has several rows, and {row.outcome.file} is not in the grade import.")
+                console.warn(
+                    f"{row.name} has several rows. {row.outcome.file} is left out of the grade import. "
+                    "Use --policy to choose which submission counts."
+                )
                 continue
             seen.add(row.name.casefold())
             cells = (FIELDS[name](row) for _, name in self.columns)
@@ -106,7 +110,7 @@ class CsvColumns:
         return table.getvalue()
 
 
-_HOW = f'As: --csv-columns "SIS User ID=student_number,Project 1 (1234)=points"; or a preset: {", ".join(PRESETS)}.'
+_HOW = f'Write --csv-columns "SIS User ID=student_number,Project 1 (1234)=points", or a preset: {", ".join(PRESETS)}.'
 
 
 def _split(text: str) -> list[str]:
@@ -122,7 +126,7 @@ def _near(word: str, known: Mapping[str, object]) -> str:
 
 
 def _message(row: LeaderboardRow) -> str:
-    """What a student should read: why it is rejected and what to do, or what it scored."""
+    """Return the text for the student: the reason for a rejection and the remedy, or the score."""
     if row.outcome.rejection is not None:
         return f"{row.outcome.rejection.message} {row.outcome.rejection.remedy or ''}".strip()
     return "Nothing was handed in." if row.score is None else f"{row.score.label} {row.score.value:.2f}."

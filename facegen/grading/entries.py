@@ -1,4 +1,4 @@
-"""The files among which submissions are: of a folder, or of a zip, which is never unpacked as a whole."""
+"""The files of a folder or a zip in which submissions are looked for. A zip is never unpacked as a whole."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from facegen.files import NoRegularFile, atomic_path, open_regular
 from facegen.plain_zip import PlainZip
 from facegen.submission.open_tarball import UnreadableTarball
 
-#: Folders below folders: platforms' layouts have three.
+#: Maximum depth of folders below the folder of submissions. The layouts of learning platforms need three levels.
 _DEEPEST = 4
-#: Files of a folder that are looked at: what has more is no class's.
+#: Number of files after which the search stops. No class hands in so many.
 _MOST = 100_000
-#: What a damaged, encrypted or oddly compressed member raises.
+#: Exceptions that a damaged, encrypted or unusually compressed member raises.
 _UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def files_below(folder: Path, own: str | None) -> list[str]:
-    """The paths of the files in a folder and its folders, relative and with forward slashes; links are not followed.
+    """Return the relative paths of the files in a folder and its subfolders, with forward slashes.
+
+    Symbolic links to folders are not followed.
 
     Args:
-        folder: to look in.
-        own: the real path of a folder that is left out, with all that is in it.
+        folder: The folder to search.
+        own: The real path of a folder to leave out with all its contents; None to leave out none.
     """
     found: list[str] = []
     for base, folders, files in os.walk(folder):
@@ -44,7 +46,10 @@ def files_below(folder: Path, own: str | None) -> list[str]:
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file is a zip, by its end. Not so is a pipe or a device, which is not opened."""
+    """Return whether a file is a zip, judged by the end of the file.
+
+    A pipe or a device is not opened and is not a zip.
+    """
     try:
         with open_regular(path) as file:
             return zipfile.is_zipfile(file)
@@ -53,10 +58,10 @@ def is_zip(path: Path) -> bool:
 
 
 def members_of(path: Path) -> dict[str, int]:
-    """The files in a zip by their paths, each with its place in the zip's list.
+    """Return the paths of the files in a zip, each with its index in the zip's list.
 
     Raises:
-        InputError: it cannot be read, it claims far more than it holds, or it has a name twice.
+        InputError: The zip cannot be read, claims to hold far more than its size allows, or has a name twice.
     """
     with _opened(path) as archive:
         entries = archive.infolist()
@@ -68,13 +73,16 @@ def members_of(path: Path) -> dict[str, int]:
             if entry.is_dir():
                 continue
             if entry.filename in members:
-                raise InputError(f"{path} has {entry.filename!r} twice.", "Download it again, or unpack it.")
+                raise InputError(f"{path} has {entry.filename!r} twice.", "Download the zip again, or unpack it.")
             members[entry.filename] = index
     return members
 
 
 def read_text(path: Path, name: str, members: dict[str, int] | None, most: int = 200) -> str:
-    """The start of a small text file, of a folder or, where there are ``members``, of a zip; "" where it has none."""
+    """Return the start of a small text file; "" if it does not exist or cannot be read.
+
+    The file is a member of the zip ``path`` if ``members`` are given, and otherwise lies in the folder ``path``.
+    """
     try:
         if members is None:
             with open_regular(path / name) as file:
@@ -89,13 +97,14 @@ def read_text(path: Path, name: str, members: dict[str, int] | None, most: int =
 
 @contextmanager
 def member_at_hand(path: Path, index: int, name: str, folder: Path, most: int) -> Iterator[Path]:
-    """A member of a zip as a file of its own, for as long as it is needed.
+    """Write a member of a zip to a file, and delete the file when it is no longer needed.
 
-    It lies in ``folder`` under a name that is made of the zip's and the member's, which no member chooses. Of a member
-    that is larger than ``most`` bytes, one byte more than that is written: enough to see that it is too large.
+    The file lies in ``folder``. Its name is made from the names of the zip and the member by hashing, so a member
+    cannot choose it. If a member is larger than ``most`` bytes, ``most`` + 1 bytes are written, which is enough to
+    see that it is too large.
 
     Raises:
-        UnreadableTarball: it is damaged, encrypted, or compressed by another method than deflate.
+        UnreadableTarball: The member is damaged, encrypted, or compressed with a method other than deflate.
     """
     key = hashlib.sha256(os.fsencode(path.absolute()) + b"\0" + name.encode("utf-8", "surrogatepass")).hexdigest()
     copy = folder / f"{key[:32]}.tar.gz"
@@ -115,12 +124,12 @@ def _copy(path: Path, index: int, name: str, target: IO[bytes], most: int) -> No
                 most -= len(chunk)
     except _Damaged as problem:
         raise UnreadableTarball(
-            f"Cannot read {name!r} in {path}: {problem}.", "Download the zip again, or take the file out of it."
+            f"Cannot read {name!r} in {path}: {problem}.", "Download the zip again, or remove this file from it."
         ) from problem
 
 
 class _Damaged(Exception):
-    """A member cannot be read, in words. What cannot be written is something else."""
+    """A member of a zip cannot be read. Failing to write its copy raises another exception."""
 
 
 def _member(archive: PlainZip, index: int) -> IO[bytes]:
@@ -147,6 +156,6 @@ def _opened(path: Path) -> Iterator[PlainZip]:
         try:
             archive = PlainZip(file)
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as problem:
-            raise InputError(f"{path} is no whole zip: {in_words(problem)}.", "Download it again.") from problem
+            raise InputError(f"{path} is not a complete zip: {in_words(problem)}.", "Download it again.") from problem
         with archive:
             yield archive

@@ -1,4 +1,4 @@
-"""The pictures that the page shows: contact sheets, and the pairs of images that a flag's evidence names."""
+"""The pictures on the leaderboard page: contact sheets, and the pairs of images that flags give as evidence."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ from facegen.pages import data_uri
 from facegen.pictures.contact_sheet import contact_sheet
 
 Picture = npt.NDArray[np.uint8]
-#: Known images for a flag's code and the names that its evidence gives them: uint8 [S, S, 3] by name, of those that
-#: can be shown.
+#: Returns known images, uint8 [S, S, 3], by name. The arguments are a flag's code and the names in its evidence.
+#: Images that cannot be shown are left out.
 PicturesOf = Callable[[str, Sequence[str]], Mapping[str, Picture]]
 
-#: Images of a contact sheet and of the strip that stands in a row.
+#: Columns and rows of a contact sheet, and the number of images in the strip of a row.
 _SHEET_COLUMNS, _SHEET_ROWS, _STRIP = 8, 6, 4
-#: Pairs of which a page has pictures, in all and of one row: about 4 kB each, so 5 MB at most. Others are in words.
+#: Maximum number of pairs with pictures on a page and in a row. A pair takes about 4 kB, so 5 MB at most. Further pairs
+#: are named in words.
 _ALL_PAIRS, _ROW_PAIRS = 1200, 40
-#: Flags that a row shows in full; where a class hands in one set of images, each would have 299.
+#: Maximum number of flags that a row shows in full. If 300 students hand in the same images, each row has 299 flags.
 MOST_FLAGS = 24
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two images that look alike, as a flag's evidence has them.
+    """A pair of images that look alike, from the evidence of a flag.
 
-    ``image`` and ``match`` are their names, ``left`` and ``right`` data URIs, "" where there is no picture.
+    ``image`` and ``match`` are their names. ``left`` and ``right`` are their pictures as data URIs, or "" if there is
+    no picture.
     """
 
     image: str
@@ -48,7 +50,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class ShownFlag:
-    """A flag with the pairs of its evidence: ``pictured`` first, then the others, in words alone."""
+    """A flag with the pairs of its evidence: ``pictured`` have pictures, ``listed`` are only named."""
 
     flag: Flag
     pictured: tuple[Pair, ...]
@@ -57,13 +59,13 @@ class ShownFlag:
 
 @dataclass(frozen=True)
 class ShownRow:
-    """What a row shows.
+    """The pictures and flags of a row.
 
     Attributes:
-        strip: a few of its images beside one another, as a data URI; "" where its pictures were not kept.
-        sheet: its contact sheet, as a data URI; "" for none.
-        flags: in full, 24 at most.
-        further: the names of the other flags.
+        strip: A few of its images side by side, as a data URI; "" if its pictures were not kept.
+        sheet: Its contact sheet as a data URI; "" if there is none.
+        flags: The flags that are shown in full, at most 24.
+        further: The names of the other flags.
     """
 
     strip: str
@@ -73,10 +75,12 @@ class ShownRow:
 
 
 class Album:
-    """The pictures of a class. Several pages of it can share one: a submission's contact sheet is made once.
+    """The pictures of a class.
+
+    Several pages can share an album, so that the contact sheet of a submission is made only once.
 
     Args:
-        pictures_of: shows known images; without it, their side of a pair is left out.
+        pictures_of: Returns pictures of known images. Without it, the known image of a pair is left out.
     """
 
     def __init__(self, pictures_of: PicturesOf | None = None) -> None:
@@ -84,8 +88,9 @@ class Album:
         self._sheets: dict[bytes, tuple[str, str]] = {}
 
     def shown(self, rows: Sequence[LeaderboardRow]) -> list[ShownRow]:
-        """The contact sheets and pictured evidence of ``rows``, all of a page: of what a flag says two of them share,
-        each shows its own.
+        """Return the contact sheets and the pictured evidence of ``rows``, which must be all rows of a page.
+
+        If a flag says that two of the rows share images, each row shows its own image of a pair.
         """
         flags = [row.flags[:MOST_FLAGS] for row in rows]
         with_pairs = sum(any(_examples(flag) for flag in some) for some in flags)
@@ -111,7 +116,7 @@ class Album:
     def _cut(
         self, rows: Sequence[LeaderboardRow], wanted: Mapping[int | str, set[str]]
     ) -> dict[tuple[int | str, str], str]:
-        """Single images as data URIs, by their owner and name."""
+        """Return single images as data URIs, by their owner and name."""
         cut: dict[tuple[int | str, str], str] = {}
         for at, row in enumerate(rows):
             graded, names = row.outcome.graded, wanted.get(at, set())
@@ -127,7 +132,7 @@ class Album:
         return cut
 
     def _sheet(self, row: LeaderboardRow) -> tuple[str, str]:
-        """The strip and the contact sheet of a row."""
+        """Return the strip and the contact sheet of a row."""
         graded = row.outcome.graded
         if graded is None:
             return "", ""
@@ -135,7 +140,7 @@ class Album:
 
 
 class _Decoded:
-    """All pictures of a submission."""
+    """All pictures of a submission, decoded."""
 
     def __init__(self, graded: GradedSubmission) -> None:
         with Image.open(io.BytesIO(graded.pictures), formats=["JPEG"]) as opened:
@@ -144,7 +149,7 @@ class _Decoded:
         self._boxes = picture_boxes(self._count, self._whole.shape[1] // min(self._count, PICTURE_COLUMNS))
 
     def some(self, rows: Sequence[int]) -> Picture:
-        """uint8 [len(rows), S, S, 3]."""
+        """Return the pictures of these rows, uint8 [len(rows), S, S, 3]."""
         boxes = (self._boxes[row] for row in rows)
         return np.stack([self._whole[upper:lower, left:right] for left, upper, right, lower in boxes])
 
@@ -158,13 +163,13 @@ class _Decoded:
 
 
 class _Owners:
-    """Whose a flag's matches are: a row's place, or the flag's own code where they are known images."""
+    """The owners of the matches of flags: the position of a row, or the code of the flag for known images."""
 
     def __init__(self, rows: Sequence[LeaderboardRow]) -> None:
         self._places = {row.outcome.student_number: at for at, row in reversed(list(enumerate(rows)))}
 
     def of(self, flag: Flag, at: int) -> int | str:
-        """Of a flag of the row at the place ``at``."""
+        """Return the owner of the matches of a flag. The flag belongs to the row at the position ``at``."""
         code, _, number = flag.name.partition(":")
         if number:
             return self._places.get(number, code)
@@ -172,7 +177,7 @@ class _Owners:
 
 
 def _shown(flag: Flag, count: int, at: int, owner: int | str, cut: Mapping[tuple[int | str, str], str]) -> ShownFlag:
-    """A flag of the row at ``at``, whose first ``count`` examples have pictures, where those are to be had."""
+    """Return a flag of the row at ``at``. Its first ``count`` examples get pictures if these exist."""
     pictured: list[Pair] = []
     listed: list[Pair] = []
     for place, example in enumerate(_examples(flag)):
@@ -188,7 +193,10 @@ def _examples(flag: Flag) -> Sequence[dict[str, Any]]:
 
 
 def _pictured(flags: Sequence[Flag], most: int) -> list[int]:
-    """How many pairs of each flag have pictures: of each the first, then of each the second, up to ``most`` in all."""
+    """Return how many pairs of each flag get pictures, ``most`` in all.
+
+    The first pair of every flag comes first, then the second pair of every flag, and so on.
+    """
     counts = [0] * len(flags)
     while sum(counts) < most:
         open_ones = [at for at, flag in enumerate(flags) if counts[at] < len(_examples(flag))]
@@ -200,7 +208,7 @@ def _pictured(flags: Sequence[Flag], most: int) -> list[int]:
 
 
 def jpeg_uri(picture: Picture, quality: int = 80) -> str:
-    """uint8 [H, W, 3] as the data URI of a JPEG, which says nothing but its pixels."""
+    """Encode uint8 [H, W, 3] as a JPEG and return its data URI. The JPEG has no metadata."""
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality, optimize=picture.size < 50_000)
     return data_uri("image/jpeg", buffer.getvalue())

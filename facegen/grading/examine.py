@@ -1,6 +1,6 @@
-"""Reads a submission and looks at its images: all of grading that needs neither the network nor a reference.
+"""Reading a submission and looking at its images: the part of grading that needs neither a network nor a reference.
 
-It is one process's work on one tarball, so that processes can do it ahead of the network.
+One process does this for one tarball, so that several processes can work ahead of the network.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from facegen.grading.flags import code_of_measures, measured_of
 from facegen.grading.found import Found
 from facegen.grading.outcome import pictures_jpeg, sheet_jpeg
 from facegen.grading.store import Store
+from facegen.language import restored, stored
 from facegen.scoring.image_checks import ImageProperties, PropertyCollector
 from facegen.submission.open_tarball import OpenTarball, UnreadableTarball, open_tarball
 from facegen.submission.reader import Submission, read_tarball
@@ -32,22 +33,27 @@ Images = npt.NDArray[np.uint8]
 
 
 class Reader(Protocol):
-    """Turns the open file of a submission into its images; it can be sent to another process."""
+    """A function that reads the open file of a submission into images. It can be sent to another process."""
 
     @property
     def key(self) -> str:
-        """Changes whenever the images of the same file, or its rejection, could."""
+        """A text that changes whenever the images of the same file, or its rejection, may change."""
 
     def __call__(self, file: OpenTarball, student_number: str, limits: Limits, /) -> Submission:
-        """The submission. Rejection where its bytes break a rule; UnreadableTarball where it changes meanwhile."""
+        """Return the submission.
+
+        Raises:
+            Rejection: The bytes of the file break a rule.
+            UnreadableTarball: The file changes while it is read.
+        """
 
 
 class TarballReader:
-    """Reads the images in a tarball."""
+    """The reader of the images in a tarball."""
 
     @property
     def key(self) -> str:
-        # Another Pillow may decode what this one cannot.
+        # Another version of Pillow may decode images that this one cannot.
         return f"{code_hash('facegen.submission.reader')} {PIL.__version__}"
 
     def __call__(self, file: OpenTarball, student_number: str, limits: Limits) -> Submission:
@@ -56,18 +62,18 @@ class TarballReader:
 
 @dataclass(frozen=True)
 class Examined:
-    """What a valid submission is by itself.
+    """A valid submission and everything that can be found out from its images alone.
 
     Attributes:
-        student_number: whose it is.
-        sha256: of its file.
-        key: a hash on which everything stands that is found out of its images.
-        names, notes, origin, likeness: as in :class:`facegen.submission.reader.Submission`.
-        fingerprints, properties: of its images.
-        sheet, pictures: of its images, JPEG (:mod:`facegen.grading.outcome`).
-        measured: by a flag's code, what its rule's ``measure`` says of them.
-        broken: a sentence for each measure that broke; what was found is not kept then.
-        images: uint8 [N, S, S, 3]; None where nobody needs them.
+        student_number: The student number.
+        sha256: The SHA-256 of the file.
+        key: A hash of everything that decides these findings.
+        names, notes, origin, likeness: As in :class:`facegen.submission.reader.Submission`.
+        fingerprints, properties: The fingerprints and properties of the images.
+        sheet, pictures: The images as JPEG (:mod:`facegen.grading.outcome`).
+        measured: The result of each flag rule's ``measure``, by the flag's code.
+        broken: A sentence for each measure that raised an error. The findings are not kept in that case.
+        images: The images, uint8 [N, S, S, 3]; None if nothing needs them.
     """
 
     student_number: str
@@ -88,7 +94,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A submission that breaks a rule; ``student_number`` and ``sha256`` are None where they are not known."""
+    """A submission that breaks a rule. ``student_number`` and ``sha256`` are None if they are not known."""
 
     student_number: str | None
     sha256: str | None
@@ -98,7 +104,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Unread:
-    """A file of which nothing is known, since it cannot be read; why, and what to do."""
+    """A file that cannot be read, with the reason and the remedy."""
 
     message: str
     remedy: str | None
@@ -109,14 +115,14 @@ class Unread:
 
 @dataclass(frozen=True)
 class Examiner:
-    """Examines submissions, and keeps what it finds.
+    """Examines submissions and keeps the results.
 
     Attributes:
-        store: where that is kept.
-        limits: what a submission must have, and the caps within which it is read.
-        reader: what reads its file.
-        made_of_images: keys of what else is made of the images of each submission, a piece called ``features``: where
-            one is not there, the images are handed out.
+        store: The place in which results are kept.
+        limits: The requirements of a submission, and the caps within which it is read.
+        reader: The reader of the submission's file.
+        made_of_images: The keys of the ``features`` that are later computed from the images. If the store lacks one of
+            them, the images are returned with the result.
     """
 
     store: Store
@@ -133,11 +139,13 @@ class Examiner:
         return " ".join([self._rules, code_hash(__name__), code_of_measures()])
 
     def examine(self, found: Found) -> Examined | Rejected | Unread:
-        """What a submission's name and bytes say. Only what they say rejects it; all else is raised.
+        """Examine a submission's name and bytes.
+
+        Only the name and the bytes can lead to a rejection. Every other problem is raised.
 
         Raises:
-            EnvironmentProblem: a result that cannot be kept.
-            MemoryError, OSError: the machine lacks something.
+            EnvironmentProblem: A result cannot be written.
+            MemoryError, OSError: The machine lacks something.
         """
         student_number = sha256 = None
         try:
@@ -154,16 +162,16 @@ class Examiner:
             return Unread(problem.message, problem.remedy)
 
     def images(self, found: Found, examined: Examined) -> Images:
-        """A submission's images, from its file where they are not at hand.
+        """Return a submission's images, and read them from its file again if necessary.
 
         Raises:
-            UnreadableTarball: it is not there any more, or is another file by now.
+            UnreadableTarball: The file no longer exists, or its contents have changed.
         """
         if examined.images is not None:
             return examined.images
         with self._opened(found) as file:
             if file.sha256 != examined.sha256:
-                raise UnreadableTarball(f"{found.path} changed while it was graded.", "Run it again.")
+                raise UnreadableTarball(f"{found.path} changed while it was graded.", "Run the command again.")
             return self.reader(file, examined.student_number, self.limits).images
 
     @contextmanager
@@ -185,14 +193,14 @@ class Examiner:
         try:
             submission = self.reader(file, student_number, self.limits)
         except Rejection as rejection:
-            self.store.keep_fields(refused, {"code": rejection.code.name, "message": rejection.message}, name)
+            self.store.keep_fields(refused, {"code": rejection.code.name, "message": stored(rejection.message)}, name)
             raise
         if known is None:
             known = self._look_at(kept, name, submission, file.sha256)
         return Examined(**{**vars(known), "images": submission.images})
 
     def features_path(self, examined: Examined, key: str) -> Path:
-        """Where the features are that ``key`` makes of the submission's images."""
+        """Return the path of the features that ``key`` computes from the submission's images."""
         return self.store.path("features", key, examined.key)
 
     def _look_at(self, kept: Path, name: str, submission: Submission, sha256: str) -> Examined:
@@ -226,12 +234,13 @@ class Examiner:
                 **{f"measure {code}": array for code, array in measured.items()},
             }
             origin = [submission.origin.sampling, submission.origin.trained_against]
-            fields = {"names": known.names, "notes": known.notes, "likeness": known.likeness, "origin": origin}
+            notes = [stored(note) for note in known.notes]
+            fields = {"names": known.names, "notes": notes, "likeness": known.likeness, "origin": origin}
             self.store.keep_arrays(kept, arrays, fields, name)
         return known
 
     def _known(self, kept: Path, student_number: str, sha256: str) -> Examined | None:
-        """What :meth:`_look_at` kept; None where there is nothing whole."""
+        """Return what :meth:`_look_at` kept; None if it is missing or damaged."""
         piece = self.store.arrays(kept)
         if piece is None:
             return None
@@ -244,7 +253,7 @@ class Examiner:
                 sha256,
                 kept.name,
                 tuple(fields["names"]),
-                tuple(fields["notes"]),
+                tuple(map(restored, fields["notes"])),
                 Origin(*fields["origin"]),
                 Fingerprints(arrays["pixels"], arrays["hashes"], arrays["mirrored"]),
                 collector.properties(),
@@ -253,14 +262,14 @@ class Examiner:
                 _under("measure", arrays),
                 fields["likeness"],
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def _rejection(self, refused: Path) -> Rejection | None:
-        stored = self.store.fields(refused)
+        fields = self.store.fields(refused)
         try:
-            return None if stored is None else Rejection(Code[stored["code"]], stored["message"], self.limits)
-        except KeyError:
+            return None if fields is None else Rejection(Code[fields["code"]], restored(fields["message"]), self.limits)
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
 

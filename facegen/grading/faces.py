@@ -1,7 +1,7 @@
-"""In which images OpenCV's Haar cascade finds a face: what the flag ``no_faces`` measures.
+"""Face detection with OpenCV's Haar cascade, for the flag ``no_faces``.
 
-Viola and Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features" (2001). It says nothing of quality:
-a detector once found a face in 73% of the images of a generator with an FID of 246, and in 54% of real ones.
+Viola and Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features" (2001). The detector says nothing
+about quality: it found a face in 73% of the images of a generator with an FID of 246, and in 54% of real images.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-#: Images of a submission that are looked at, evenly spread: a few milliseconds each.
+#: Number of images of a submission that are searched, evenly spaced. Each takes a few milliseconds.
 SAMPLE = 100
 _CASCADE = "haarcascade_frontalface_alt2.xml"
-#: An image is enlarged to this side, in which a face is at least so large; and what the cascade counts as one.
+#: The side to which an image is enlarged, the smallest face in it, the scale factor, and the fewest neighbours.
 _SIDE, _SMALLEST, _SCALE, _NEIGHBOURS = 128, 56, 1.1, 2
 
 
 @cache
 def detector() -> str | None:
-    """The detector's name and version; None without OpenCV, or with one that has no cascades, as OpenCV 5."""
+    """Return the name and version of the detector.
+
+    Return None without OpenCV, or with a version that has no cascades, such as OpenCV 5.
+    """
     try:
         import cv2
         import cv2.data
@@ -33,14 +36,14 @@ def detector() -> str | None:
 
 
 def rows_looked_at(count: int) -> npt.NDArray[np.int64]:
-    """The rows of the images that are looked at, int64 [min(count, SAMPLE)], rising."""
+    """Return the rows of the images that are searched, int64 [min(count, SAMPLE)], in rising order."""
     return np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
 
 
 def measure_faces(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """1 where a face is found, else 0, of the images of uint8 [N, S, S, 3] that are looked at: float64 [K].
+    """Search uint8 [N, S, S, 3] images for faces; return 1 for each searched image with a face, else 0: float64 [K].
 
-    Without a detector K is 0.
+    K is 0 if no detector is installed.
     """
     if detector() is None:
         return np.zeros(0)
@@ -48,7 +51,7 @@ def measure_faces(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
 
 
 def has_face(image: npt.NDArray[np.uint8]) -> bool:
-    """Whether a face is found in uint8 [S, S, 3]; there has to be a :func:`detector`."""
+    """Return whether a face is found in uint8 [S, S, 3]. A :func:`detector` must be installed."""
     import cv2
 
     grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)

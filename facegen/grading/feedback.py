@@ -1,4 +1,4 @@
-"""A page for each student: their own row in words, and nothing of anybody else's."""
+"""Feedback pages: one page for each student, with the student's own row in words and nothing about anyone else."""
 
 from __future__ import annotations
 
@@ -20,28 +20,29 @@ from facegen.grading.flags.copies import SHARED_WITH
 from facegen.grading.leaderboard import Leaderboard
 from facegen.grading.page import median_of, page_of, place_of, scale_of_score, sharing
 from facegen.grading.rows import LeaderboardRow
+from facegen.language import translate_count
 from facegen.submission.rules import check_student_number
 
-#: A page says that it is one of these: a folder that holds others is not replaced.
+#: The mark of a feedback page, and the bytes in which it is searched for. A folder with other files is not replaced.
 _MARK, _HEAD = b'<meta name="generator" content="facegen feedback">', 4096
-#: Fewer values than this are no histogram: each bar would be somebody.
+#: Minimum number of values for a histogram. With fewer values, a bar could be recognized as one student.
 _FEWEST_SHOWN = 10
 
 
 def require_feedback_place(folder: Path, out: Path) -> None:
-    """Check, before the work, that pages may be written into ``folder``.
+    """Check that pages may be written into ``folder``. This runs before grading.
 
     Raises:
-        InputError: it holds something else than earlier feedback, or the grades folder ``out`` is in it.
-        OSError: it cannot be written.
+        InputError: The folder holds files other than earlier feedback, or the grades folder ``out`` is inside it.
+        OSError: The folder cannot be written.
     """
     require_folder_place(folder)
     here, grades = folder.resolve(), out.resolve()
     if here == grades or here in grades.parents:
-        raise InputError(f"The grades are in {folder}, which feedback would replace.", "Name a folder of its own.")
+        raise InputError(f"Feedback would replace {folder}, which holds the grades.", "Choose a folder of its own.")
     for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not came_by_itself(entry.name) and not _is_ours(entry):
-            raise InputError(f"{folder} holds {entry.name!r}, which is no feedback.", "Name another folder.")
+            raise InputError(f"{folder} holds {entry.name!r}, which is not feedback.", "Choose another folder.")
 
 
 def write_feedback(
@@ -50,16 +51,16 @@ def write_feedback(
     album: Album | None = None,
     called: Mapping[str, str] | None = None,
 ) -> int:
-    """Write ``<student_number>.html`` for each student into ``folder``, which is replaced; returns how many.
+    """Write ``<student_number>.html`` for each student into ``folder`` and return the number of pages.
 
-    A file without a student number gets none. Where two numbers differ by upper and lower case alone, each file's name
-    goes on with eight digits of its own, as some systems take both for one.
+    The folder is replaced. A file without a student number gets no page. If two numbers differ only in upper and lower
+    case, which some file systems do not distinguish, eight digits are added to each file name.
 
     Args:
-        board: all rows.
-        folder: where to; :func:`require_feedback_place` checks it.
-        album: of the pictures; without one, no known images are shown beside a student's.
-        called: the students' pseudonyms by name, where the class has a board of its own.
+        board: The leaderboard with all rows.
+        folder: The folder to write; check it with :func:`require_feedback_place`.
+        album: The pictures. Without an album, no known images are shown beside a student's images.
+        called: The pseudonym of each student, by the row's name, if the class has a leaderboard of its own.
     """
     rows = [row for row in board.rows if _may_name_a_file(row.outcome.student_number)]
     shown = (album or Album()).shown([replace(row, flags=for_student(row.flags)) for row in rows])
@@ -82,12 +83,12 @@ def write_feedback(
             (temporary / name).write_bytes(_page(row, pictures, axis, {**class_words, **own}).encode())
     left_out = len(board.rows) - len(rows)
     without = f"; {left_out:,} without a student number got none" if left_out else ""
-    console.info(f"Wrote {len(rows):,} page{'s' * (len(rows) != 1)} of feedback into {folder}{without}.")
+    console.info(f"Wrote {len(rows):,} feedback page{'s' * (len(rows) != 1)} to {folder}{without}.")
     return len(rows)
 
 
 def for_student(flags: Sequence[Flag]) -> tuple[Flag, ...]:
-    """Flags as their own student may read them: those that compare submissions are one, and name nobody."""
+    """Return the flags as the student may read them. Flags that compare submissions are merged and name nobody."""
     own: list[Flag] = []
     shared: list[Flag] = []
     for flag in flags:
@@ -100,7 +101,7 @@ def for_student(flags: Sequence[Flag]) -> tuple[Flag, ...]:
 
 
 def file_names(rows: Sequence[LeaderboardRow]) -> list[str]:
-    """The name of each row's page: no two are the same, on systems that know no upper and lower case neither."""
+    """Return a file name for the page of each row. Names differ even if upper and lower case are not distinguished."""
     numbers = [str(row.outcome.student_number) for row in rows]
     known = Counter(number.casefold() for number in numbers)
     names = []
@@ -118,8 +119,11 @@ def _page(row: LeaderboardRow, shown: ShownRow, axis: Axis, words: dict[str, Any
 
 
 def _merged(code: str, flags: Sequence[Flag]) -> Flag:
-    others = len(flags)
-    message = f"Images look the same as ones of {others} other submission{'s' * (others != 1)}."
+    message: str = translate_count(
+        "Some images look the same as images of 1 other submission.",
+        "Some images look the same as images of {count} other submissions.",
+        len(flags),
+    )
     if code == SHARED_WITH.code:
         code = "shared_with_others"
     elif code in FLAGS:
@@ -137,7 +141,7 @@ def _may_name_a_file(number: str | None) -> bool:
     try:
         check_student_number(number)
     except InputError:
-        console.warn(f"No feedback for {number!r}: such a student number cannot name a file.")
+        console.warn(f"{number!r} gets no feedback page, because this student number cannot be used as a file name.")
         return False
     return True
 

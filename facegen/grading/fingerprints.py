@@ -1,4 +1,4 @@
-"""Fingerprints by which images are recognised: a hash of the pixels and two perceptual hashes."""
+"""Fingerprints that recognise images: a hash of the pixels and two perceptual hashes."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from facegen.files import atomic_path, read_arrays
 from facegen.metrics.phash import Hashes, mirrored_hashes, nearest_within, perceptual_hashes, popcount
 from facegen.metrics.shifted import ALIKE, Thumbnails, find_shifted, least_of_copies, thumbnails
 
-#: Shifted copies that count, at least: see :func:`find_copies`.
+#: Minimum number of shifted copies that count (:func:`find_copies`).
 FEWEST_SHIFTED = 3
 _BATCH = 1024
 
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """Of N images.
+    """The fingerprints of N images.
 
-    ``pixels``: uint64 [N], the start of their sha256; ``hashes`` and ``mirrored``: uint64 [N, 4], perceptual.
+    ``pixels``: The first 64 bits of each image's SHA-256, uint64 [N]. ``hashes`` and ``mirrored``: Perceptual hashes of
+    the image and of its mirror image, uint64 [N, 4].
     """
 
     pixels: npt.NDArray[np.uint64]
@@ -45,9 +46,9 @@ class Fingerprints:
 
 @dataclass(frozen=True)
 class KnownFaces:
-    """A collection in which copies are looked for: its images' names and fingerprints.
+    """The names and fingerprints of a collection in which copies are looked for.
 
-    ``thumbnails``: uint8 [N, 32, 32], by which shifted copies are found; None where those are not looked for.
+    ``thumbnails``: uint8 [N, 32, 32], which are needed to find shifted copies; None to skip shifted copies.
     """
 
     names: tuple[str, ...]
@@ -56,16 +57,19 @@ class KnownFaces:
 
     @cached_property
     def least_correlation(self) -> float:
-        """From where an image counts as a shifted copy of one of these: so far strangers among them are not alike."""
+        """The correlation from which an image counts as a shifted copy.
+
+        Unrelated images of the collection stay below it.
+        """
         return ALIKE if self.thumbnails is None else least_of_copies(self.thumbnails)
 
 
 @dataclass(frozen=True)
 class Matches:
-    """For each of N images its nearest near-duplicate elsewhere.
+    """The nearest near-duplicate of each of N images.
 
-    ``row``: int64 [N], -1 where there is none; ``distance``: differing bits; ``exact``: the very same pixels;
-    ``mirrored``: the nearest is a mirror image.
+    ``row``: int64 [N], the row of the near-duplicate, or -1 if there is none. ``distance``: The number of differing
+    bits. ``exact``: Whether the pixels are identical. ``mirrored``: Whether the nearest one is a mirror image.
     """
 
     row: npt.NDArray[np.int64]
@@ -75,16 +79,17 @@ class Matches:
 
     @property
     def found(self) -> npt.NDArray[np.int64]:
-        """The rows of the images that have a match, rising."""
+        """The rows of the images that have a match, in rising order."""
         return np.flatnonzero(self.row >= 0)
 
 
 @dataclass(frozen=True)
 class Copies:
-    """For each of N images that of which it is a copy, shifted ones too.
+    """The original of each of N images, including originals of shifted copies.
 
-    ``matches``: which; ``shift``: int64 [N, 2], pixels by which it lies right of and below that, after it is mirrored
-    back; ``correlation``: float64 [N], of their detail then, where no hash tells it, and NaN elsewhere.
+    ``matches``: The originals. ``shift``: int64 [N, 2], how many pixels the image lies to the right of and below its
+    original, after mirroring back. ``correlation``: float64 [N], the correlation of the detail after the shift. It is
+    NaN where a hash already tells the copy.
     """
 
     matches: Matches
@@ -93,20 +98,21 @@ class Copies:
 
     @property
     def shifted(self) -> npt.NDArray[np.bool_]:
-        """Those that no hash tells."""
+        """Whether each image is a copy that no hash tells."""
         return ~np.isnan(self.correlation)
 
 
 def fingerprint(images: npt.NDArray[np.uint8]) -> Fingerprints:
-    """Fingerprints of uint8 [N, S, S, 3] images, S a multiple of 32."""
+    """Return the fingerprints of uint8 [N, S, S, 3] images. S must be a multiple of 32."""
     starts = b"".join(hashlib.sha256(image.tobytes()).digest()[:8] for image in images)
     return Fingerprints(np.frombuffer(starts, dtype=np.uint64), perceptual_hashes(images), mirrored_hashes(images))
 
 
 def find_near_duplicates(images: Fingerprints, hashes: Hashes) -> Matches:
-    """Each image's nearest near-duplicate among perceptual ``hashes``, straight or mirrored; straight wins a tie.
+    """Find the nearest near-duplicate of each image among perceptual ``hashes``.
 
-    None is called exact: that is not to be told from such hashes.
+    Images are compared as they are and mirrored. If both are equally near, the unmirrored match is taken. No match is
+    called exact, because perceptual hashes cannot tell.
     """
     row, distance = nearest_within(images.hashes, hashes)
     mirror_row, mirror_distance = nearest_within(images.mirrored, hashes)
@@ -116,9 +122,9 @@ def find_near_duplicates(images: Fingerprints, hashes: Hashes) -> Matches:
 
 
 def find_matches(images: Fingerprints, known: Fingerprints) -> Matches:
-    """The same among ``known`` images, and which are exact copies."""
+    """Find the nearest near-duplicate of each image among ``known`` images, and tell exact copies."""
     near = find_near_duplicates(images, known.hashes)
-    # The same pixels have the same hash, so an exact copy is among the matches; it may not be the first of them.
+    # An exact copy has the same perceptual hash, so it is among the matches, but it may not be the first of them.
     order = np.argsort(known.pixels, kind="stable")
     nearest = order[np.minimum(np.searchsorted(known.pixels, images.pixels, sorter=order), len(known) - 1)]
     exact = known.pixels[nearest] == images.pixels
@@ -127,10 +133,11 @@ def find_matches(images: Fingerprints, known: Fingerprints) -> Matches:
 
 
 def find_copies(images: npt.NDArray[np.uint8], prints: Fingerprints, known: KnownFaces) -> Copies:
-    """What :func:`find_matches` finds, and, where there are enough, the shifted copies that it does not find.
+    """Find near-duplicates as :func:`find_matches` does, and shifted copies that these hashes miss.
 
-    They count from :data:`FEWEST_SHIFTED` on, each of another known image: one in a thousand images may be like one of
-    many thousand by chance, and the images of a collapsed generator are all like the same few.
+    Shifted copies count only if at least :data:`FEWEST_SHIFTED` different known images are copied. One in a thousand
+    images may resemble one of many thousand by chance, and the images of a collapsed generator all resemble the same
+    few.
     """
     matches = find_matches(prints, known.fingerprints)
     copies = Copies(matches, np.zeros((len(images), 2), dtype=np.int64), np.full(len(images), np.nan))
@@ -150,9 +157,10 @@ def find_copies(images: npt.NDArray[np.uint8], prints: Fingerprints, known: Know
 
 
 def known_faces(path: Path, sha256: str, size: int, cache: Path) -> KnownFaces:
-    """The fingerprints of the images at ``path``, whose content hash is ``sha256``; cached in the folder ``cache``.
+    """Return the fingerprints of the images at ``path``, whose content hash is ``sha256``.
 
-    Images of another size than ``size``, a submission's, are first brought to it as ``facegen prepare`` would.
+    The fingerprints are cached in the folder ``cache``. ``size`` is the side length of a submission's images. Images of
+    another size are first prepared as ``facegen prepare`` does.
     """
     key = hashlib.sha256(f"{code_hash(__name__)} {sha256} {size}".encode()).hexdigest()
     cached = cache / f"faces-{key[:32]}.npz"
@@ -172,7 +180,7 @@ def known_faces(path: Path, sha256: str, size: int, cache: Path) -> KnownFaces:
 
 
 def prepared_batches(path: Path, size: int) -> Iterator[tuple[list[str], npt.NDArray[np.uint8]]]:
-    """The names and the images uint8 [n, size, size, 3] of the collection at ``path``, about a thousand at once."""
+    """Yield the names and the images, uint8 [n, size, size, 3], of a collection, about a thousand at once."""
     if is_dataset(path) and (dataset := FaceDataset.open(path)).size == size:
         for start in range(0, len(dataset), _BATCH):
             yield list(dataset.names[start : start + _BATCH]), dataset.images[start : start + _BATCH]
@@ -214,7 +222,7 @@ def _save(path: Path, known: KnownFaces) -> None:
 
 
 def _load(path: Path) -> KnownFaces | None:
-    """What ``_save`` wrote; None where the file is damaged: it is only a cache, and is made again."""
+    """Return what ``_save`` wrote; None if the file is damaged, so that it is made again."""
     try:
         stored: dict[str, npt.NDArray[Any]] = read_arrays(path)
         prints = Fingerprints(stored["pixels"], stored["hashes"], stored["mirrored"])

@@ -1,4 +1,4 @@
-"""Finds the submissions in a folder, or in the zip that a learning platform packs of them."""
+"""Finding the submissions in a folder, or in a zip from a learning platform."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from facegen.grading.layouts import Layout, Placed, recognise, submitted_at
 from facegen.grading.number_pattern import NumberPattern
 from facegen.submission.rules import LIMITS, SUFFIX, Limits, Rejection, student_number_of
 
-#: Beside tarballs in a folder these are no submissions.
+#: Suffixes of files that are not taken for submissions when they lie beside tarballs.
 _NOT_SUBMISSIONS = frozenset({".md", ".txt", ".csv", ".json", ".html", ".pdf", ".log"})
 
 
@@ -28,12 +28,12 @@ class Found:
     """A file to grade.
 
     Attributes:
-        path: where it is; of a member of a zip, the zip.
-        file: what the leaderboard calls it: its name, or where it is below what was named.
-        student_number: whose it is; None where its own name has to say so.
-        submitted_at: when it was handed in; None where that is not known.
-        member: its place in the zip's list; None for a file of its own.
-        refused: what is wrong before anything is read; None mostly.
+        path: The path of the file. For a member of a zip, the path of the zip.
+        file: The name on the leaderboard: the file's name, or its path below the folder that was named.
+        student_number: The student number; None if it must be read from the file's own name.
+        submitted_at: The time at which the file was handed in; None if it is not known.
+        member: The index in the zip's list; None if the file is not in a zip.
+        refused: A rejection that is known before the file is read; usually None.
     """
 
     path: Path
@@ -45,14 +45,15 @@ class Found:
 
     @classmethod
     def at(cls, path: Path) -> Found:
-        """A file that is called by its own name."""
+        """Return the file at ``path`` under its own name."""
         return cls(path, file_name(path))
 
     @contextmanager
     def at_hand(self, cache: Path, most: int) -> Iterator[Path]:
-        """The file's path; of a member of a zip, that of a copy in ``cache``, of ``most`` + 1 bytes at most.
+        """Yield the path of the file, or of a temporary copy in ``cache`` if the file is a member of a zip.
 
-        The copy is there as long as it is at hand. UnreadableTarball where the member cannot be read.
+        The copy has at most ``most`` + 1 bytes and is deleted at the end of the block. Raise UnreadableTarball if the
+        member cannot be read.
         """
         if self.member is None:
             yield self.path
@@ -62,21 +63,22 @@ class Found:
 
 
 def find_submissions(path: Path, out: Path | None = None, number_pattern: str | None = None) -> list[Found]:
-    """What to grade, by name. Whatever could be meant as a submission is one: a .zip earns a row that says why.
+    """Find the files to grade, sorted by name.
 
-    What Moodle, Canvas and nbgrader lay out is recognised, in a folder or in the zip that they pack; which, is said
-    (:mod:`facegen.grading.layouts`). What is passed over is told: a hidden file or a folder, in which a submission may
-    be, by a warning.
+    Every file that a student may have meant as a submission is graded. For example, a .zip gets a row with the reason
+    for its rejection. Downloads of Moodle, Canvas and nbgrader are recognised, as a folder or as a zip, and a message
+    names the platform (:mod:`facegen.grading.layouts`). Skipped files are reported. Hidden files and folders are
+    reported with a warning, because they may hold a submission.
 
     Args:
-        path: the folder to look in, or a zip of one, or one file.
-        out: the folder that is graded into; it is none of theirs.
-        number_pattern: a regular expression, searched for in each file's path below ``path``, that finds the student
-            number; see :class:`facegen.grading.number_pattern.NumberPattern`. Without it, or where it finds none, the
-            number is that in the file's own name, else the platform's id.
+        path: The folder to search, a zip of such a folder, or one file.
+        out: The folder that results are written to. It is not searched.
+        number_pattern: A regular expression that finds the student number in each file's path below ``path``; see
+            :class:`facegen.grading.number_pattern.NumberPattern`. Without a pattern, or if it does not match a file,
+            the number in the file's own name is used, then the platform's id.
 
     Raises:
-        InputError: there is none; a pattern that is no regular expression, or finds nothing at all.
+        InputError: There is no submission, or the pattern is not a regular expression or matches no file at all.
     """
     pattern = None if number_pattern is None else NumberPattern(number_pattern)
     if path.is_file():
@@ -85,8 +87,8 @@ def find_submissions(path: Path, out: Path | None = None, number_pattern: str | 
         found = _in_zip(path, pattern)
         return _numbered([Found.at(path)], pattern) if found is None else found
     if not path.is_dir():
-        what = "is no folder and no regular file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {what}.", "Name the folder with the tarballs.")
+        what = "is neither a folder nor a regular file" if path.exists() else "does not exist"
+        raise InputError(f"{path} {what}.", "Name the folder that holds the tarballs.")
     own = None if out is None else os.path.realpath(out)
     if any(entry.is_dir() for entry in path.iterdir()) or any("_" in entry.name for entry in path.iterdir()):
         layout = recognise([name for name in files_below(path, own) if not _is_aside(name)])
@@ -96,14 +98,14 @@ def find_submissions(path: Path, out: Path | None = None, number_pattern: str | 
 
 
 def _in_folder(path: Path, own: str | None) -> list[Found]:
-    """The files of a folder without a platform's layout."""
+    """Return the files of a folder that has no platform's layout."""
     files, ignored, hidden, folders = [], [], [], []
     for entry in sorted(path.iterdir()):
         if entry.name.endswith(SUFFIX) and not is_litter(entry.name):  # a folder too: its row says what is wrong
             files.append(entry)
         elif came_by_itself(entry.name) or os.path.realpath(entry) == own:
             ignored.append(entry.name)
-        elif is_left(entry.name):  # of a 'pack' that was killed, or runs now
+        elif is_left(entry.name):  # an unfinished file of a 'pack' that was killed or is still running
             continue
         elif entry.is_dir():
             folders.append(entry.name)
@@ -114,18 +116,18 @@ def _in_folder(path: Path, own: str | None) -> list[Found]:
         else:
             files.append(entry)
     if ignored:
-        console.info(f"Not submissions, ignored: {some(ignored)}.")
+        console.info(f"These files are not submissions and were ignored: {some(ignored)}.")
     if hidden:
-        console.warn(f"Hidden in {path}, and not graded: {some(hidden)}. Rename what is a submission.")
+        console.warn(f"Hidden files in {path} are not graded: {some(hidden)}. If one is a submission, rename it.")
     if folders:
-        console.warn(f"Folders in {path} are not looked into: {some(folders)}. Move the submissions out of them.")
+        console.warn(f"Folders in {path} are not searched: {some(folders)}. Move the submissions out of them.")
     if not files:
-        raise InputError(f"There is no submission in {path}.", "Submissions are files called <student_number>.tar.gz.")
+        raise InputError(f"There is no submission in {path}.", "Name each file <student_number>.tar.gz.")
     return [Found.at(file) for file in files]
 
 
 def _in_zip(path: Path, pattern: NumberPattern | None) -> list[Found] | None:
-    """The submissions in a zip; None where it is no zip of submissions, but meant as one itself."""
+    """Return the submissions in a zip; None if the zip holds no tarballs and is itself meant as a submission."""
     members = members_of(path)
     names = sorted(name for name in members if not _is_aside(name))
     layout = recognise(names)
@@ -136,20 +138,20 @@ def _in_zip(path: Path, pattern: NumberPattern | None) -> list[Found] | None:
         return None
     ignored = [name for name in names if not name.endswith(SUFFIX)]
     if ignored:
-        console.warn(f"Not tarballs in {path}, and not graded: {some(ignored)}.")
+        console.warn(f"These files in {path} are not tarballs and are not graded: {some(ignored)}.")
     shown = {name: name.rpartition("/")[2] for name in tarballs}
-    twice = len(set(shown.values())) < len(shown)  # in several folders: where each is tells them apart
+    twice = len(set(shown.values())) < len(shown)  # equal names in several folders are told apart by their paths
     return _numbered([Found(path, name if twice else shown[name], member=members[name]) for name in tarballs], pattern)
 
 
 def _placed(path: Path, layout: Layout, members: dict[str, int] | None, pattern: NumberPattern | None) -> list[Found]:
-    """The submissions of a platform's layout, with their student numbers."""
+    """Return the submissions of a platform's layout, with their student numbers."""
     chosen, ignored = _chosen(layout)
-    console.info(f"{path} is {layout.name}: {len(chosen):,} submission{'s' * (len(chosen) != 1)}.")
+    console.info(f"{path} is {layout.name}, with {len(chosen):,} submission{'s' * (len(chosen) != 1)}.")
     if ignored:
-        console.warn(f"Not submissions in {path}, and not graded: {some(ignored)}.")
+        console.warn(f"These files in {path} are not submissions and are not graded: {some(ignored)}.")
     if not chosen:
-        raise InputError(f"There is no submission in {path}.", "Submissions are files called <student_number>.tar.gz.")
+        raise InputError(f"There is no submission in {path}.", "Name each file <student_number>.tar.gz.")
     by_pattern = [None if pattern is None else pattern.number_in(each.path) for each in chosen]
     by_name = _own_numbers(chosen)
     if pattern is not None:
@@ -166,12 +168,15 @@ def _placed(path: Path, layout: Layout, members: dict[str, int] | None, pattern:
         else:
             found.append(Found(path, each.path, number, at, members[each.path]))
     whence = ", ".join(f"{source} ({count:,})" for source, count in sources.items())
-    console.info(f"Student numbers are from {whence}.")
+    console.info(f"Student numbers come from {whence}.")
     return found
 
 
 def _chosen(layout: Layout) -> tuple[list[Placed], list[str]]:
-    """Of each student's files the tarballs; where there is none, all that may be meant. And the paths of the rest."""
+    """Return each student's tarballs and the paths of the remaining files.
+
+    If a student has no tarball, return every file of the student that may be meant as a submission.
+    """
     by_student: dict[str, list[Placed]] = {}
     for each in layout.placed:
         by_student.setdefault(each.id, []).append(each)
@@ -188,9 +193,9 @@ def _chosen(layout: Layout) -> tuple[list[Placed], list[str]]:
 
 
 def _own_numbers(placed: Sequence[Placed]) -> dict[str, str]:
-    """By path the number in the student's own file name, where no other student has a file of that name.
+    """Return the student number in each file's own name, by path.
 
-    Where a course says what the file is to be called, ``project1.tar.gz``, that is nobody's number.
+    Names that several students use are left out: if a course asks for ``project1.tar.gz``, "project1" is not a number.
     """
     owners: dict[str, set[str]] = {}
     for each in placed:
@@ -199,8 +204,8 @@ def _own_numbers(placed: Sequence[Placed]) -> dict[str, str]:
     several = sorted(number for number, ids in owners.items() if len(ids) > 1)
     if several:
         console.warn(
-            f"Files of different students are called {some([number + SUFFIX for number in several])}: "
-            "that is taken for no student number."
+            f"Several students use the file names {some([number + SUFFIX for number in several])}, so these names "
+            "are not taken for student numbers."
         )
     numbers = {each.path: each.own_number for each in placed}
     return {path: own for path, own in numbers.items() if own is not None and own.casefold() not in several}
@@ -210,12 +215,12 @@ def _time_of(path: Path, name: str, members: dict[str, int] | None) -> datetime 
     text = read_text(path, name, members)
     at = submitted_at(text)
     if text and at is None:
-        console.warn(f"{name} in {path} says {text.strip()[:60]!r}, which is no time with a zone: it is left out.")
+        console.warn(f"{name} in {path} says {text.strip()[:60]!r}, which is not a time with a zone. It is ignored.")
     return at
 
 
 def _numbered(found: list[Found], pattern: NumberPattern | None) -> list[Found]:
-    """The same with the student numbers that the pattern finds; the others' own names have to tell."""
+    """Set the student numbers that the pattern finds. For the other files, the number is read from the name later."""
     if pattern is None:
         return found
     numbers = [pattern.number_in(each.file) for each in found]
@@ -224,18 +229,18 @@ def _numbered(found: list[Found], pattern: NumberPattern | None) -> list[Found]:
 
 
 def _is_aside(path: str) -> bool:
-    """Whether a file is what systems leave, or what a killed 'pack' does."""
+    """Return whether the system left this file behind, or a 'pack' that was killed."""
     return is_litter(path) or is_left(path.rpartition("/")[2])
 
 
 def file_name(path: Path) -> str:
-    """The name of a file in whatever locale it was listed: its bytes as UTF-8, and as escapes what is none."""
+    """Return the name of a file independently of the locale: its bytes as UTF-8, with escapes for invalid bytes."""
     name = os.fsencode(path.name).decode("utf-8", "surrogateescape")
     return name.encode("utf-8", "backslashreplace").decode()
 
 
 def number_of(found: Found, limits: Limits = LIMITS) -> str | None:
-    """The student number of a file, as its row will have it under ``limits``; None where its name has none."""
+    """Return the student number of a file as its row shows it under ``limits``; None if its name has none."""
     try:
         return found.student_number or student_number_of(found.file, limits)
     except Rejection:
@@ -243,5 +248,5 @@ def number_of(found: Found, limits: Limits = LIMITS) -> str | None:
 
 
 def some(names: Sequence[str]) -> str:
-    """Names for a message: the first five, and how many more there are."""
+    """Join names for a message: the first five, and how many more there are."""
     return ", ".join(map(repr, names[:5])) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

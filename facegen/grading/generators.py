@@ -1,9 +1,9 @@
-"""Reads a submission that is a generator, and draws its images: whoever hands it in cannot pick them.
+"""Submissions that are generators: their images are drawn here, so that a student cannot pick them.
 
-The file is a stranger's. It is a ``.safetensors`` of ``facegen train``, never a pickle, and only networks of facegen's
-own are built of it. What it claims is compared with its bytes and with the caps of
-:class:`facegen.submission.rules.Limits` before anything of its size is built. Work is capped by multiply-adds, which
-are counted from the recipe: a verdict is of the bytes alone, however busy the machine is.
+The file comes from a stranger. It is a ``.safetensors`` file written by ``facegen train``, never a pickle, and only
+facegen's own networks are built from it. Its claims are compared with its bytes and with the caps of
+:class:`facegen.submission.rules.Limits` before anything of the claimed size is built. Work is capped by multiply-adds,
+which are counted from the recipe. The verdict therefore depends on the bytes alone, however busy the machine is.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ from facegen.training.recipe import Recipe
 from facegen.training.saved_generator import SavedGenerator, build_saved_generator, load_generator, recipe_and_size
 from facegen.weights.content import parse_safetensors
 
-#: The key, in a generator's metadata, of the seed that its images are drawn with. Without one it is 0.
+#: The metadata key of the seed with which a generator's images are drawn. The seed is 0 if the key is missing.
 SEED = "seed"
-#: What a generator's numbers are stored as.
+#: Data types in which a generator's numbers may be stored.
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int64)
 _CHUNK = 1 << 20
-#: Whatever discriminator a generator was trained with, it draws the same; a student's own is known on no other machine.
+#: A stand-in for the discriminator of a recipe. It does not change the images, and a student's own one is unknown here.
 _ANY_DISCRIMINATOR = "dcgan_discriminator"
-#: Characters of a message, which quotes the file.
+#: Maximum number of characters of a message, because the message quotes the file.
 _LONGEST = 300
 
 
 @dataclass(frozen=True)
 class GeneratorReader:
-    """Reads generators and draws their images.
+    """The reader of generators. It draws their images.
 
     Attributes:
-        seed: of the course, for all of them; None takes the one that each was handed in with.
-        device: what draws. Another rounds differently, by a pixel value here and there.
+        seed: The course's seed for all generators; None to use the seed in each file.
+        device: The device that draws. Another device rounds differently, which changes single pixel values.
     """
 
     seed: int | None
@@ -66,24 +66,24 @@ class GeneratorReader:
 
     @property
     def key(self) -> str:
-        """Whatever a submission's images depend on beside its bytes, but for rounding."""
+        """A text of everything besides the bytes that decides a submission's images, except rounding."""
         shipped = hashlib.sha256(require_whole(GENERATOR)).hexdigest()
         return json.dumps([code_hash(__name__), self.seed, shipped])
 
     def __call__(self, file: OpenTarball, student_number: str, limits: Limits) -> Submission:
-        """Read an open file from its start, and draw ``limits.count`` images: what ``facegen sample`` draws.
+        """Read an open file from its start, and draw ``limits.count`` images as ``facegen sample`` does.
 
         Raises:
-            Rejection: it breaks a rule; whatever it holds, that is the only exception that its bytes raise.
-            UnreadableTarball: it cannot be read, or changes while it is read.
-            OSError, MemoryError, RuntimeError: the machine lacks something, whatever the file is.
+            Rejection: The file breaks a rule. This is the only exception that the bytes of a file can raise.
+            UnreadableTarball: The file cannot be read, or changes while it is read.
+            OSError, MemoryError, RuntimeError: The machine lacks something, whatever the file is.
         """
         try:
             saved, own_seed = _read(file, limits)
             seed = self.seed if self.seed is not None else own_seed or 0
             images = _draw(saved, seed, limits, self.device)
         except Rejection:
-            file.require_unchanged()  # a file that is still being written is no student's fault
+            file.require_unchanged()  # do not reject a file that is still being written
             raise
         file.require_unchanged()
         digits = max(4, len(str(limits.count)))
@@ -99,21 +99,21 @@ class GeneratorReader:
     def _note(self, own: int | None) -> str:
         if self.seed is None:
             return (
-                f"Drawn here, with the seed {own}." if own is not None else "Drawn here with seed 0, as it names none."
+                f"Drawn here with seed {own}." if own is not None else "Drawn here with seed 0: the file names no seed."
             )
         unused = f"; its own seed, {own}, was not used" if own not in (None, self.seed) else ""
-        return f"Drawn here, with the course's seed {self.seed}{unused}."
+        return f"Drawn here with the course's seed {self.seed}{unused}."
 
 
 def likeness_to_shipped(network: nn.Module) -> float | None:
-    """How alike a generator's weights are to those of the one that ships with facegen.
+    """Return the similarity of a generator's weights to those of the generator that ships with facegen.
 
-    It is the cosine between each two tensors of weights, and the mean of these weighed by how many numbers they have.
-    So no layer's scale counts, which a norm behind it undoes. 1 is the same generator; networks that were initialised
-    from another seed have about 0.
+    The similarity is the mean of the cosines between corresponding weight tensors, weighted by their sizes.
+    The scale of a layer therefore does not count; a following norm would undo it anyway. The same generator has
+    1. Networks that start from another seed have about 0.
 
     Returns:
-        −1 to 1 in four digits; None where the shapes are others.
+        A number from −1 to 1, rounded to four digits; None if the shapes differ.
     """
     ours, theirs = shipped_weights(), _weights(network)
     if [tensor.shape for tensor in ours] != [tensor.shape for tensor in theirs]:
@@ -125,7 +125,7 @@ def likeness_to_shipped(network: nn.Module) -> float | None:
 
 @cache
 def shipped_weights() -> tuple[Tensor, ...]:
-    """The weights of the generator that ships with facegen, of layers that mix their inputs."""
+    """Return the weights of the shipped generator, from the layers that mix their inputs."""
     return _weights(load_generator(generator_path()).network)
 
 
@@ -134,35 +134,40 @@ def _weights(network: nn.Module) -> tuple[Tensor, ...]:
 
 
 def _read(file: OpenTarball, limits: Limits) -> tuple[SavedGenerator, int | None]:
-    """The generator in a file, and the seed that it was handed in with."""
+    """Return the generator in a file, and the seed that the file names."""
     data = b"".join(iter(lambda: file.read(_CHUNK), b""))
     kind = kind_of(data[:HEAD])
     if kind is not SAFETENSORS:
-        what = "no safetensors file" if kind is None else kind.name
-        raise Rejection(Code.NOT_GENERATOR, f"It is {what}.", limits)
+        what = "not a safetensors file" if kind is None else kind.name
+        raise Rejection(Code.NOT_GENERATOR, f"The file is {what}.", limits)
     header = int.from_bytes(data[:8], "little")
     if header > limits.generator_header_bytes:
-        message = f"Its header claims {header:,} bytes, above {megabytes(limits.generator_header_bytes)}."
+        message = f"The file's header claims {header:,} bytes, above {megabytes(limits.generator_header_bytes)}."
         raise Rejection(Code.NOT_GENERATOR, message, limits)
     try:
         tensors, metadata = parse_safetensors(data)
     except Damaged as problem:
-        raise Rejection(Code.DAMAGED, _message(f"It is no whole safetensors file: {problem}."), limits) from problem
-    del data  # as large as the tensors
+        message = f"The file is not a complete safetensors file: {problem}."
+        raise Rejection(Code.DAMAGED, _message(message), limits) from problem
+    del data  # it is as large as the tensors
     return _build(tensors, _with_known_parts(metadata, limits), limits), _seed(metadata, limits)
 
 
 def _with_known_parts(metadata: Mapping[str, str], limits: Limits) -> dict[str, str]:
-    """The metadata with a discriminator that is known here; Rejection where the generator is none of facegen's own."""
+    """Return the metadata with a discriminator that is known here.
+
+    Raises:
+        Rejection: The generator is not one of facegen's own.
+    """
     try:
         recipe = json.loads(metadata.get("recipe", "null"))
     except (ValueError, RecursionError):
-        return dict(metadata)  # which is said of it below
+        return dict(metadata)  # recipe_and_size rejects it later, with a message
     if not isinstance(recipe, dict):
         return dict(metadata)
     name = recipe.get("generator")
     if isinstance(name, str) and name not in OWN:
-        raise Rejection(Code.UNKNOWN_ARCHITECTURE, f"Its architecture is {shown(name)}.", limits)
+        raise Rejection(Code.UNKNOWN_ARCHITECTURE, f"The generator's architecture is {shown(name)}.", limits)
     if isinstance(recipe.get("discriminator"), str) and recipe["discriminator"] not in OWN:
         recipe["discriminator"] = _ANY_DISCRIMINATOR
     return {**metadata, "recipe": json.dumps(recipe)}
@@ -174,7 +179,7 @@ def _build(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], limits: L
     except InputError as problem:
         raise Rejection(Code.NOT_GENERATOR, _message(problem.message), limits) from problem
     except Damaged as problem:
-        message = f"Its metadata are none that facegen writes: {problem}."
+        message = f"facegen does not write such metadata: {problem}."
         raise Rejection(Code.NOT_GENERATOR, _message(message), limits) from problem
     if size != limits.size:
         message = f"The generator draws images of {size:,}x{size:,} pixels, not {limits.resolution}."
@@ -182,7 +187,7 @@ def _build(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], limits: L
     _require_little_work(recipe, limits)
     other = next((name for name, tensor in tensors.items() if tensor.dtype not in _DTYPES), None)
     if other is not None:
-        raise Rejection(Code.WRONG_WEIGHTS, f"{shown(other)} is of {tensors[other].dtype}.", limits)
+        raise Rejection(Code.WRONG_WEIGHTS, f"{shown(other)} is stored as {tensors[other].dtype}.", limits)
     try:
         return build_saved_generator(tensors, metadata, "the file")
     except InputError as problem:
@@ -193,11 +198,11 @@ def _build(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], limits: L
 
 
 def _require_little_work(recipe: Recipe, limits: Limits) -> None:
-    """Rejection where an image takes too many multiply-adds; nothing is computed, and no weights take memory."""
+    """Raise Rejection if an image takes too many multiply-adds. Nothing is computed and no weights take memory."""
     try:
         macs = multiply_adds(recipe, limits.size)
-    except (ValueError, RuntimeError) as problem:  # a side that is no power of two; numbers beyond all memory
-        message = f"Its network cannot be built: {str(problem).partition(chr(10))[0].rstrip('.')}."
+    except (ValueError, RuntimeError) as problem:  # a side that is not a power of two; numbers that exceed memory
+        message = f"The generator's network cannot be built: {str(problem).partition(chr(10))[0].rstrip('.')}."
         raise Rejection(Code.GENERATOR_TOO_LARGE, _message(message), limits) from problem
     if macs > limits.macs:
         message = f"An image takes {macs / 1e9:,.2f} billion multiply-adds, above {limits.macs / 1e9:,.2f}."
@@ -205,8 +210,11 @@ def _require_little_work(recipe: Recipe, limits: Limits) -> None:
 
 
 def multiply_adds(recipe: Recipe, size: int) -> int:
-    """What an image of side ``size`` takes a recipe's generator: in convolutions and linear layers, as ``inspect``."""
-    plain = recipe.with_overrides({"chroma_cutoff": 0.0})  # a filter of 441 numbers beside the network
+    """Count the multiply-adds that a recipe's generator needs for one image of side ``size``.
+
+    Only convolutions and linear layers count, as in ``facegen inspect``.
+    """
+    plain = recipe.with_overrides({"chroma_cutoff": 0.0})  # leave out a filter of 441 numbers outside the network
     with torch.device("meta"):
         network = generator_of_recipe(plain, size).eval()
         return sum(row.macs for row in layer_table(network, torch.empty(1, recipe.latent_dim)))
@@ -217,13 +225,13 @@ def _seed(metadata: Mapping[str, str], limits: Limits) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > LARGEST_INTEGER:
-        message = f"Its seed is {shown(text)}, and no whole number from 0 to {LARGEST_INTEGER:,}."
+        message = f"The file's seed is {shown(text)}. A seed is a whole number from 0 to {LARGEST_INTEGER:,}."
         raise Rejection(Code.NOT_GENERATOR, message, limits)
     return int(text)
 
 
 def _draw(saved: SavedGenerator, seed: int, limits: Limits, device: torch.device) -> npt.NDArray[np.uint8]:
-    """The images of latents 0, 1, … of ``seed``: uint8 [count, size, size, 3]."""
+    """Draw the images of latents 0, 1, … of ``seed``: uint8 [count, size, size, 3]."""
     latents = normal_latents(seed, 0, limits.count, saved.recipe.latent_dim)
     try:
         return draw_images(placed(saved.network, device), latents)

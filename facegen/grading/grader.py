@@ -1,5 +1,8 @@
-"""Grades tarballs, and keeps what it finds of each by the tarball's contents, in pieces that depend on as little as
-they can: what the images are, their features, their scores, their flags."""
+"""Grading of tarballs. The results are kept by the contents of the tarball, in pieces.
+
+The pieces are the images, their features, their scores and their flags. Each depends on as little as possible, so that
+a change invalidates as little as possible.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ PUBLIC, PRIVATE = "public", "private"
 
 
 class Scores(Protocol):
-    """What a grader needs of a :class:`facegen.scoring.scorer.SetScorer`."""
+    """The part of :class:`facegen.scoring.scorer.SetScorer` that a grader needs."""
 
     @property
     def key(self) -> str: ...
@@ -59,13 +62,18 @@ class Scores(Protocol):
 
 
 class Grader:
-    """Grades tarballs against one reference, or a public and a private one.
+    """Grades tarballs against one reference, or against a public and a private one.
 
-    Copies are looked for in ``collections``. What is found is kept in the folder ``cache`` and used again, unless
-    ``force``, in pieces: of the images of a tarball, which the limits, the reader and the code decide on; of their
-    features, which the extractor decides on; of their scores, on which the reference does; and of their flags, on which
-    the collections and the checks' code do. So another target changes no piece, and another reference costs no network.
-    A rejection depends on the tarball, the limits and the reader.
+    Copies are looked for in ``collections``. Results are kept in the folder ``cache`` and used again, unless ``force``.
+    They are kept in pieces:
+
+    - The images of a tarball depend on the limits, the reader and the code.
+    - Their features depend on the extractor.
+    - Their scores depend on the reference.
+    - Their flags depend on the collections and the code of the checks.
+
+    A new target therefore changes no piece, and a new reference does not require the network again. A rejection
+    depends on the tarball, the limits and the reader.
     """
 
     def __init__(
@@ -90,17 +98,17 @@ class Grader:
     def grade(self, found: Found) -> Outcome:
         """Grade a tarball.
 
-        Only what its name and its bytes say rejects it. Everything else is raised, for it is no student's fault: what
-        was graded before is kept, and another run goes on from there.
+        Only the name and the bytes of the tarball can lead to a rejection. Every other problem is raised, because it
+        is not the student's fault. Earlier results are kept, and the next run continues from there.
 
         Args:
-            found: the tarball.
+            found: The tarball.
 
         Raises:
-            UnreadableTarball: it is not there, cannot be read, or changes while it is read.
-            InputError: its score is no number.
-            EnvironmentProblem: too little memory; a result that cannot be kept.
-            OSError: the machine lacks something else.
+            UnreadableTarball: The tarball does not exist, cannot be read, or changes while it is read.
+            InputError: The score is not a number.
+            EnvironmentProblem: There is too little memory, or a result cannot be written.
+            OSError: The machine lacks something else.
         """
         ((_, outcome),) = self.grade_all([found])
         if isinstance(outcome, UnreadableTarball):
@@ -110,18 +118,18 @@ class Grader:
     def grade_all(
         self, found: Sequence[Found], workers: int = 1
     ) -> Generator[tuple[Found, Outcome | UnreadableTarball], None, None]:
-        """Grade tarballs, and yield the outcome of each in their order; UnreadableTarball where one is not read.
+        """Grade tarballs and yield their outcomes in order; yield UnreadableTarball for a tarball that cannot be read.
 
-        With ``workers`` of two or more, so many processes read tarballs ahead of the network, and a thread scores and
-        compares behind it. What :meth:`grade` raises of other than one file is raised.
+        With two or more ``workers``, this many processes read tarballs ahead of the network, and a thread scores and
+        compares behind it. Raise what :meth:`grade` raises, except for problems of a single file.
         """
-        # A measure from outside the package may be known to this process alone.
+        # A measure from outside the package may exist only in this process.
         foreign = any(rule.measure is not None and not rule.module.startswith("facegen.") for rule in FLAGS.values())
         examined = in_order(self._examiner.examine, found, 1 if foreign else workers, method="spawn")
         yield from self._behind(zip(found, _enough_memory(examined, found), strict=True), workers > 1)
 
     def kept(self, found: Sequence[Found]) -> Iterator[tuple[Found, Outcome | UnreadableTarball | None]]:
-        """The outcomes of tarballs that were graded before; None where the network would have to be taken over one."""
+        """Yield the outcomes of tarballs that were graded before; None for a tarball that needs the network."""
         again = copy.copy(self)
         again._store = Store(self._store.folder)
         again._examiner = replace(self._examiner, store=again._store)
@@ -135,7 +143,10 @@ class Grader:
     def _behind(
         self, examined: Iterable[tuple[Found, Examined | Rejected | Unread]], ahead: bool
     ) -> Generator[tuple[Found, Outcome | UnreadableTarball], None, None]:
-        """Take the network over each, and finish it, in a thread while the next is in the network where ``ahead``."""
+        """Run the network on each submission and finish it.
+
+        If ``ahead``, a thread finishes a submission while the network runs on the next one.
+        """
         waiting: deque[tuple[Found, Future[tuple[Outcome | UnreadableTarball, list[str]]]]] = deque()
 
         def done() -> tuple[Found, Outcome | UnreadableTarball]:
@@ -152,7 +163,7 @@ class Grader:
                 try:
                     with _memory_told(each):
                         features = self._features(each, so_far) if isinstance(so_far, Examined) else {}
-                except UnreadableTarball as problem:  # it has changed since it was examined
+                except UnreadableTarball as problem:  # the file has changed since it was examined
                     so_far = Unread(problem.message, problem.remedy)
                 future: Future[tuple[Outcome | UnreadableTarball, list[str]]]
                 if ahead:
@@ -168,7 +179,7 @@ class Grader:
                 yield done()
 
     def _features(self, found: Found, examined: Examined) -> dict[str, Features]:
-        """By an extractor's key, the features of a submission's images, from the store or by the network."""
+        """Return the features of a submission's images by extractor key, from the store or from the network."""
         features = {}
         for scorer in self._scorers.values():
             key = scorer.features_key
@@ -178,7 +189,7 @@ class Grader:
             piece = self._store.arrays(path)
             if piece is not None and "features" in piece[0]:
                 features[key] = piece[0]["features"]
-                console.detail(f"{found.file}: features from {path.name}.")
+                console.detail(f"{found.file}: Features come from {path.name}.")
                 continue
             features[key] = scorer.features_of(self._examiner.images(found, examined), found.file)
             self._store.keep_arrays(path, {"features": features[key]}, {}, found.file)
@@ -187,7 +198,10 @@ class Grader:
     def _finish(
         self, found: Found, examined: Examined | Rejected | Unread, features: Mapping[str, Features]
     ) -> tuple[Outcome | UnreadableTarball, list[str]]:
-        """The outcome, and a sentence for each flag whose check broke, which is among the notes too."""
+        """Return the outcome, and a sentence for each flag check that raised an error.
+
+        The notes hold these sentences too.
+        """
         if isinstance(examined, Unread):
             return examined.problem(), []
         about, at = (found.file, examined.student_number, examined.sha256), found.submitted_at
@@ -200,7 +214,7 @@ class Grader:
         }
         try:
             flags, broken = self._flags(found, examined, measured[PUBLIC].score)
-        except UnreadableTarball as problem:  # it has changed since it was examined
+        except UnreadableTarball as problem:  # the file has changed since it was examined
             return problem, []
         private = self._scorers[PRIVATE].judged(measured[PRIVATE].score) if PRIVATE in measured else None
         graded = GradedSubmission(
@@ -224,8 +238,8 @@ class Grader:
         measured = scorer.measure(features, examined.properties, examined.origin, judge=False)
         if not math.isfinite(measured.score.value):
             raise InputError(
-                f"The score of {file} is {measured.score.value}, which is no number.",
-                "The images are sound: look at the reference and at the extractor's weights.",
+                f"The score of {file} is {measured.score.value}, which is not a number.",
+                "The images are valid. Check the reference and the extractor's weights.",
             )
         score = replace(measured.score, metrics=dict(scorer.metrics_of(features)))
         self._store.keep_arrays(path, {"left_out": measured.left_out}, {"score": score.to_json()}, file)
@@ -261,14 +275,14 @@ def _memory_told(found: Found) -> Iterator[None]:
     except MemoryError as problem:
         raise EnvironmentProblem(
             f"There is too little memory to grade {found.file}.",
-            "Close other programs and run it again, to go on there.",
+            "Close other programs and run the command again. It continues where it stopped.",
         ) from problem
 
 
 def _enough_memory(
     examined: Generator[Examined | Rejected | Unread, None, None], found: Sequence[Found]
 ) -> Generator[Examined | Rejected | Unread, None, None]:
-    """The same; EnvironmentProblem, which names the file, where there is too little memory for the next."""
+    """Yield from ``examined``; raise EnvironmentProblem with the file's name if there is too little memory for it."""
     try:
         for each in found:
             with _memory_told(each):
@@ -279,7 +293,7 @@ def _enough_memory(
 
 
 def _measured_in(store: Store, path: Path) -> Measured | None:
-    """A score that was kept; None where there is nothing whole."""
+    """Return a score that was kept; None if it is missing or damaged."""
     piece = store.arrays(path)
     try:
         return None if piece is None else Measured(Score.from_json(piece[1]["score"]), piece[0]["left_out"])
@@ -288,7 +302,7 @@ def _measured_in(store: Store, path: Path) -> Measured | None:
 
 
 def _flags_in(store: Store, path: Path) -> list[Flag] | None:
-    """Flags that were kept; None likewise."""
+    """Return flags that were kept; None if they are missing or damaged."""
     fields = store.fields(path)
     try:
         return None if fields is None else [Flag(*flag) for flag in fields["flags"]]
@@ -297,7 +311,7 @@ def _flags_in(store: Store, path: Path) -> list[Flag] | None:
 
 
 def _collections_key(collections: Collections) -> list[Any]:
-    """Hashes of what copies are looked for in, and of the names by which a flag calls it."""
+    """Return hashes of the collections in which copies are looked for, and of the names that flags use."""
     known = (collections.reference, collections.training)
     names = [None if faces is None else json.dumps(faces.names).encode() for faces in known]
     arrays = (*(None if faces is None else faces.fingerprints.pixels for faces in known), collections.shipped)

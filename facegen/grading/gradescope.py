@@ -1,14 +1,14 @@
-"""One submission on Gradescope: the student's upload in, ``results.json`` out.
+"""Grading of one submission on Gradescope: it reads the student's upload and writes ``results.json``.
 
-The folders and the file are those of Gradescope's "Autograder Specifications" and "Submission Metadata"
+The folders and files are those of Gradescope's "Autograder Specifications" and "Submission Metadata"
 (https://gradescope-autograders.readthedocs.io/en/latest/specs/ and …/submission_metadata/):
 
-- ``/autograder/submission`` has what the student uploaded, a zip unpacked;
-- ``/autograder/submission_metadata.json`` says who uploaded it, when, and when it was due;
-- ``/autograder/results/results.json`` is what is shown: ``score``, ``output``, ``tests``, ``leaderboard``.
+- ``/autograder/submission`` holds the student's upload. Gradescope has unpacked a zip.
+- ``/autograder/submission_metadata.json`` says who uploaded it, when, and when it was due.
+- ``/autograder/results/results.json`` is what Gradescope shows: ``score``, ``output``, ``tests``, ``leaderboard``.
 
-A ``score`` is required there, or one of each test. So a results.json without any is no grade: that is what is written
-where the grader fails, for a failure of the course's machine must not be a student's 0.
+Gradescope requires a ``score``, or a score for each test. A results.json without any score is therefore no grade. This
+is what is written if the grader fails, because a failure of the course's machine must not give a student 0 points.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from facegen.grading.rows import LeaderboardRow
 from facegen.printable import printable
 from facegen.submission.rules import SUFFIX, Code, Rejection, student_number_of
 
-#: Bytes of the metadata, which has the results of all earlier submissions in it.
+#: Maximum size of the metadata, in bytes. The metadata include the results of all earlier submissions.
 _MOST_METADATA = 64 << 20
 _FAILED = (
-    "The autograder failed. That is no fault of this submission, and no grade was given. "
-    "The course's staff finds the reason in the autograder's log, and can run it again."
+    "The autograder failed. This is not the fault of your submission, and no grade was given. "
+    "The teaching staff can find the reason in the autograder's log and run it again."
 )
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What Gradescope says of a submission; what it does not say is None.
+    """The data that Gradescope gives about a submission. A field is None if Gradescope does not give it.
 
     Attributes:
-        student: the student id of the first who submits, else the e-mail address, else the name.
-        submitted_at: when.
-        due: the student's due date, which may be an extension; else the assignment's.
-        total_points: of the assignment.
+        student: The student id of the first submitter, or the e-mail address, or the name.
+        submitted_at: The time of the submission.
+        due: The student's own due date, which may be an extension, or the due date of the assignment.
+        total_points: The points of the assignment.
     """
 
     student: str | None = None
@@ -59,11 +59,11 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Upload:
-    """What a student uploaded.
+    """The upload of a student.
 
     Attributes:
-        folder: ``/autograder/submission``, or one laid out alike: results and metadata are beside it.
-        metadata: what Gradescope says of it.
+        folder: ``/autograder/submission``, or a folder with the results and the metadata beside it as on Gradescope.
+        metadata: What Gradescope says about the upload.
     """
 
     folder: Path
@@ -72,28 +72,29 @@ class Upload:
 
     @classmethod
     def begin(cls, folder: Path) -> Upload:
-        """The upload in ``folder``. That grading failed is written at once, and stands until something else is.
+        """Return the upload in ``folder``.
 
-        InputError where there is no such folder, or metadata that cannot be read.
+        First write a results.json that says that grading failed. It stands until another one is written. Raise
+        InputError if there is no such folder, or if the metadata cannot be read.
         """
         if not folder.is_dir():
             raise InputError(
-                f"{folder} is no folder, and --gradescope takes that of one submission.",
-                "On Gradescope it is /autograder/submission.",
+                f"{folder} is not a folder. With --gradescope, name the folder of one submission.",
+                "On Gradescope, it is /autograder/submission.",
             )
         begun = cls(folder, Metadata())
-        begun.write_failure("It was ended before it was done: too little time or memory, or it could not begin.")
+        begun.write_failure("Grading ended early: it could not start, or it ran out of time or memory.")
         return replace(begun, metadata=read_metadata(folder.absolute().parent / "submission_metadata.json"))
 
     @property
     def results(self) -> Path:
-        """Where ``results.json`` belongs."""
+        """The path of ``results.json``."""
         return self.folder.absolute().parent / "results" / "results.json"
 
     def found(self) -> Found:
-        """The tarball to grade; where there is not one, what is wrong with the upload, as a rejection.
+        """Return the tarball to grade. If there is not exactly one, return a rejection that says what is wrong.
 
-        It may be called anything where Gradescope tells who the student is.
+        The tarball may have any name if Gradescope says who the student is.
         """
         files = [path for path in files_below(self.folder, None) if not is_litter(path)]
         tarballs = [path for path in files if path.endswith(SUFFIX)]
@@ -107,20 +108,20 @@ class Upload:
             refused = _refused(
                 Code.FOREIGN_MEMBER,
                 f"{len(tarballs)} tarballs were uploaded: {some(tarballs)}.",
-                "Upload the one that is to be graded, alone.",
+                "Upload only the one that should be graded.",
             )
         else:
             refused = _refused(
                 Code.NOT_GZIP,
-                f"{len(files):,} files were uploaded and no {SUFFIX} among them: {some(files)}. "
-                "Gradescope unpacks a .zip.",
-                "Upload the tarball that 'facegen pack' makes, as it is.",
+                f"{len(files):,} files were uploaded, but none is a {SUFFIX} file: {some(files)}. "
+                "Gradescope unpacks .zip files.",
+                "Upload the tarball that 'facegen pack' makes, unchanged.",
             )
         number = self.metadata.student
         return Found(self.folder, "upload", number, self.metadata.submitted_at, refused=refused)
 
     def _number(self, name: str) -> str | None:
-        """The student number in the file's name, where it has a digit; else who Gradescope says that the student is."""
+        """Return the number in the file's name if it has a digit, otherwise the student that Gradescope names."""
         try:
             number = student_number_of(name)
         except Rejection:
@@ -128,11 +129,11 @@ class Upload:
         return number if any(map(str.isdigit, number)) or self.metadata.student is None else self.metadata.student
 
     def write(self, leaderboard: Leaderboard) -> None:
-        """Write ``results.json`` of the one row of ``leaderboard``."""
+        """Write ``results.json`` for the only row of ``leaderboard``."""
         self._write(results_of(leaderboard.rows[0], leaderboard, self.metadata))
 
     def write_failure(self, reason: str) -> None:
-        """Write that grading failed. The student reads that it did; the staff, why."""
+        """Write that grading failed. The student reads that it failed, and the staff reads why."""
         self._write(_failure(reason))
 
     def _write(self, results: dict[str, Any]) -> None:
@@ -141,7 +142,7 @@ class Upload:
 
 @contextmanager
 def failures_told(upload: Upload | None) -> Iterator[None]:
-    """What the block raises is written to ``results.json``, and raised again; nothing is, where there is no upload."""
+    """Write an exception of the block to ``results.json`` and raise it again; write nothing if ``upload`` is None."""
     try:
         yield
     except BaseException as problem:
@@ -151,11 +152,13 @@ def failures_told(upload: Upload | None) -> Iterator[None]:
 
 
 def results_of(row: LeaderboardRow, leaderboard: Leaderboard, metadata: Metadata) -> dict[str, Any]:
-    """What ``results.json`` has of a graded or rejected submission.
+    """Return the contents of ``results.json`` for a graded or rejected submission.
 
-    The score is the row's points. Where the course has no rubric, all of the assignment's points (1 where Gradescope
-    does not tell) are for what keeps the rules and stays below the target, if there is one. A rejected one has 0.
-    Flags, which inform the staff, are hidden tests. All texts are shown as text, not as Markdown or HTML.
+    The score is the row's points. If the course has no rubric, a submission gets all of the assignment's points (1 if
+    Gradescope does not say) if it keeps the rules and stays below the target, if there is one. A rejected submission
+    gets
+    0. Flags are information for the staff, so they are hidden tests. All texts are shown as plain text, not as
+       Markdown or HTML.
     """
     rejection, score = row.outcome.rejection, row.score
     total = 1.0 if metadata.total_points is None else metadata.total_points
@@ -190,9 +193,10 @@ def results_of(row: LeaderboardRow, leaderboard: Leaderboard, metadata: Metadata
 
 
 def read_metadata(path: Path) -> Metadata:
-    """What ``submission_metadata.json`` says; nothing where there is none, as when a course tries its autograder.
+    """Read ``submission_metadata.json``.
 
-    InputError where it cannot be read, or is no JSON object.
+    Return empty metadata if the file does not exist, as when a course tries out its autograder. Raise InputError if the
+    file cannot be read or is not a JSON object.
     """
     try:
         with open_regular(path) as file:
@@ -204,9 +208,11 @@ def read_metadata(path: Path) -> Metadata:
     try:
         told = json.loads(text)
     except (ValueError, RecursionError) as problem:
-        raise InputError(f"{path} is no JSON: {in_words(problem)}.", "Gradescope writes it.") from problem
+        raise InputError(
+            f"{path} is not valid JSON: {in_words(problem)}.", "Use the file that Gradescope writes."
+        ) from problem
     if not isinstance(told, dict):
-        raise InputError(f"{path} holds no JSON object.", "Gradescope writes it.")
+        raise InputError(f"{path} does not hold a JSON object.", "Use the file that Gradescope writes.")
     users, assignment = told.get("users"), _object(told.get("assignment"))
     user = _object(users[0]) if isinstance(users, list) and users else {}
     named = (user.get(key) for key in ("sid", "email", "name", "id"))
@@ -259,7 +265,7 @@ def _text(text: str) -> str:
 
 
 def _extra(row: LeaderboardRow, leaderboard: Leaderboard, metadata: Metadata) -> dict[str, Any]:
-    """For later submissions' metadata, and for who reads the JSON: nothing of it is shown."""
+    """Return data for the metadata of later submissions and for readers of the JSON. Gradescope shows none of it."""
     return {
         "student_number": row.outcome.student_number,
         "file": row.outcome.file,
@@ -272,7 +278,7 @@ def _extra(row: LeaderboardRow, leaderboard: Leaderboard, metadata: Metadata) ->
 
 
 def _failure(reason: str) -> dict[str, Any]:
-    """Without a score, which is no grade."""
+    """Return results without a score, which Gradescope does not take as a grade."""
     return {
         "output": _FAILED,
         "output_format": "text",

@@ -1,4 +1,4 @@
-"""Known images as pictures: of the reference, of the training set, and what the generator that ships draws."""
+"""Pictures of known images: of the reference, of the training set, and of the generator that ships with facegen."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from facegen.grading.flags.copies import COPIED_FROM_REFERENCE, COPIED_FROM_TRAI
 from facegen.pretrained import GENERATOR, generator_path, require_whole
 
 Picture = npt.NDArray[np.uint8]
-#: Chunks of 32 images that are drawn for a page, a tenth of a second each: what else is named is not shown.
+#: Maximum number of chunks of 32 images that are drawn for a page. A chunk takes 0.1 s. Images beyond are not shown.
 _MOST_CHUNKS = 64
 _DRAWN = re.compile(r"seed (\d+), image (\d+)")
 
 
 class KnownPictures:
-    """Finds the images that flags name as matches, so that the page can show them beside a submission's.
+    """Finds the images that flags name as matches, so that the page can show them beside a submission's images.
 
     Args:
-        reference: what submissions are scored against; None where it holds no images.
-        training: what generators were trained on; None where it was not given.
-        size: the side, in pixels, to which images are brought as ``facegen prepare`` would.
+        reference: The reference of the submissions; None if it holds no images.
+        training: The training set of the generators; None if it was not given.
+        size: The side length in pixels. Images are prepared to this size as ``facegen prepare`` does.
     """
 
     def __init__(self, reference: Path | None, training: Path | None, size: int) -> None:
@@ -39,14 +39,17 @@ class KnownPictures:
         self._size = size
 
     def __call__(self, flag: str, names: Sequence[str]) -> Mapping[str, Picture]:
-        """uint8 [S, S, 3] by name, for a flag's code: of those that can be shown. What cannot is said on stderr."""
+        """Return the pictures, uint8 [S, S, 3], by name, for a flag's code.
+
+        Pictures that cannot be made are left out, and a warning says so.
+        """
         path = self._paths.get(flag)
         try:
             if path is not None:
                 return _from_collection(path, set(names), self._size)
             return _drawn(names) if flag == PRETRAINED_GENERATOR.code else {}
         except (FacegenError, Unreadable, OSError) as problem:
-            console.warn(f"The page shows no picture beside those of {flag}: {in_words(problem)}.")
+            console.warn(f"The page shows no matching pictures for the flag {flag}: {in_words(problem)}.")
             return {}
 
 
@@ -60,7 +63,10 @@ def _from_collection(path: Path, names: set[str], size: int) -> dict[str, Pictur
 
 
 def _drawn(names: Sequence[str]) -> dict[str, Picture]:
-    """What ``facegen sample --pretrained`` draws, by "seed 3, image 17": in the same chunks, so the same pixels."""
+    """Draw what ``facegen sample --pretrained`` draws, by names such as "seed 3, image 17".
+
+    The images are drawn in the same chunks, so the pixels are the same.
+    """
     from facegen.gan.generators import CHUNK, draw_images
     from facegen.gan.latents import normal_latents
     from facegen.training.saved_generator import load_generator

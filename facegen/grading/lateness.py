@@ -1,4 +1,4 @@
-"""What lateness costs: a deadline, a penalty for each begun day, and the deadlines of single students."""
+"""The cost of lateness: a deadline, a penalty for each day begun, and extensions for single students."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from facegen.grading.moments import NoMoment, placed, shown
 from facegen.grading.toml_fields import Fields
 
 _KEYS = ("deadline", "per_day", "most", "grace", "too_late_after", "too_late", "extensions")
-#: Points that can be earned or lost.
+#: Maximum number of points that can be earned or lost.
 MOST_POINTS = 1000
 _MOST_DAYS = 366
 _DAY = timedelta(days=1)
 _SPANS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600, "day": 86400}
 _SPAN = re.compile(rf"(\d{{1,6}}) ?({'|'.join(_SPANS)})s?")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%")
-_OFFSET = 'Write its offset, as 2026-11-20T23:59:00+09:00, or timezone = "Asia/Seoul" at the top of the rubric.'
+_OFFSET = 'Add its offset, as in 2026-11-20T23:59:00+09:00, or timezone = "Asia/Seoul" at the top of the rubric.'
 
 
 def rounded(points: Decimal) -> Decimal:
-    """To two digits behind the point, halves up, as spreadsheets round."""
+    """Round to two decimal places. Halves are rounded up, as spreadsheets do."""
     return points.quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def digits(number: Decimal) -> str:
-    """A number without needless zeros: ``"93.2"``, ``"100"``."""
+    """Format a number without needless zeros: ``"93.2"``, ``"100"``."""
     return f"{number.normalize() + 0:f}"
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Points, or so many percent of those that the value earns."""
+    """A number of points, or a percentage of the points that the value earns."""
 
     number: Decimal
     percent: bool = False
@@ -47,17 +47,17 @@ class Amount:
 
 @dataclass(frozen=True)
 class Late:
-    """What lateness costs.
+    """The cost of lateness.
 
     Attributes:
-        deadline: until then, that second included, nothing is late.
-        per_day: for each begun day after it.
-        most: what is taken off at most; None where there is no such bound.
-        grace: so long after the deadline nothing is late yet. What is later still is counted from the deadline.
-        too_late_after: days; what comes after them earns ``too_late`` at most, and no more than the penalty leaves.
-            None where that is never so.
-        too_late: points.
-        extensions: the deadline of single students, by their numbers in lower case.
+        deadline: The last second that is not late.
+        per_day: The penalty for each day begun after the deadline.
+        most: The maximum penalty; None for no maximum.
+        grace: The time after the deadline that is not late yet. A later submission is counted from the deadline.
+        too_late_after: The number of days after which a submission earns at most ``too_late``, and no more than the
+            penalty leaves; None for no such limit.
+        too_late: The maximum number of points of such a submission.
+        extensions: The deadlines of single students, by their numbers in lower case.
     """
 
     deadline: datetime
@@ -72,12 +72,12 @@ class Late:
         return (self.extensions or {}).get((student_number or "").casefold(), self.deadline)
 
     def days(self, student_number: str | None, at: datetime) -> int:
-        """Begun days after the student's deadline; 0 in time."""
+        """Return the number of days begun after the student's deadline; 0 if the submission is in time."""
         after = at - self.deadline_of(student_number)
         return 0 if after <= self.grace else -(-after // _DAY)
 
     def reduced(self, points: Decimal, student_number: str | None, at: datetime) -> tuple[Decimal, str | None]:
-        """Points less what lateness costs, and that in a sentence; None in time."""
+        """Return the points that the penalty leaves, and a sentence about it; None if the submission is in time."""
         days = self.days(student_number, at)
         deadline = self.deadline_of(student_number)
         if not days:
@@ -90,22 +90,24 @@ class Late:
         left = max(Decimal(0), points - capped)
         if self.too_late_after is not None and days > self.too_late_after:
             return min(left, self.too_late), (
-                f"{begins}: after {self.too_late_after} days there are {digits(self.too_late)} points at most."
+                f"{begins}: after {self.too_late_after} days, at most {digits(self.too_late)} points are earned."
             )
-        bound = " (the most that lateness costs)" if capped < lost else ""
+        bound = " (the maximum penalty)" if capped < lost else ""
         bound = " (all that were earned)" if capped > points else bound
         return left, f"{begins}: −{digits(points - left)} points{bound}."
 
 
 def late_of(fields: Fields, zone: tzinfo | None) -> Late:
-    """What a rubric's table ``[late]`` says; ``zone`` is that of times without an offset.
+    """Read the table ``[late]`` of a rubric.
+
+    ``zone`` is the time zone of times without an offset.
 
     Raises:
-        InputError: a key that is unknown, missing or of no use.
+        InputError: A key is unknown, missing or has no effect.
     """
     fields.require_known(_KEYS, elsewhere=("timezone", "value", "rejected", "missing", "benefit_of_doubt"))
     if "deadline" not in fields.values:
-        raise InputError(f"{fields.what} has no deadline.", "Add deadline = 2026-11-20T23:59:00+09:00, say.")
+        raise InputError(f"{fields.what} has no deadline.", "Add, for example, deadline = 2026-11-20T23:59:00+09:00.")
     late = Late(
         deadline=_moment(fields, "deadline", fields.values["deadline"], zone),
         per_day=_amount(fields, "per_day") or Amount(Decimal(0)),
@@ -116,11 +118,13 @@ def late_of(fields: Fields, zone: tzinfo | None) -> Late:
         extensions=_extensions(fields.table("extensions"), zone),
     )
     if "per_day" not in fields.values and late.too_late_after is None:
-        raise InputError(f"{fields.what} takes nothing off.", "Add per_day = 10, say, or too_late_after = 0.")
+        raise InputError(
+            f"{fields.what} has a deadline but no penalty.", "Add, for example, per_day = 10 or too_late_after = 0."
+        )
     if "too_late" in fields.values and late.too_late_after is None:
-        raise InputError(f"{fields.what} has too_late and no too_late_after.", "Say after how many days it applies.")
+        raise InputError(f"{fields.what} has too_late but no too_late_after.", "Add too_late_after, a number of days.")
     if "most" in fields.values and "per_day" not in fields.values:
-        raise InputError(f"{fields.what} has most and no per_day.", "Say what a day costs: per_day = 10, say.")
+        raise InputError(f"{fields.what} has most but no per_day.", "Add, for example, per_day = 10.")
     return late
 
 
@@ -129,7 +133,9 @@ def _extensions(fields: Fields | None, zone: tzinfo | None) -> dict[str, datetim
     for number, value in ({} if fields is None else fields.values).items():
         assert fields is not None
         if number.casefold() in found:
-            raise InputError(f"{fields.what} has {number!r} twice, but for upper and lower case.", "Keep one of them.")
+            raise InputError(
+                f"{fields.what} has {number!r} twice, with different upper and lower case.", "Keep one of them."
+            )
         found[number.casefold()] = _moment(fields, number, value, zone)
     return found
 
@@ -137,7 +143,7 @@ def _extensions(fields: Fields | None, zone: tzinfo | None) -> dict[str, datetim
 def _moment(fields: Fields, key: str, value: Any, zone: tzinfo | None) -> datetime:
     if not isinstance(value, datetime):
         raise fields.wrong(
-            key, value, "and should be a day with its time, not in quotes", "As in 2026-11-20T23:59:00+09:00"
+            key, value, "but it must be a date with a time, not in quotes", "Write 2026-11-20T23:59:00+09:00"
         )
     try:
         return placed(value, zone)
@@ -152,7 +158,7 @@ def _amount(fields: Fields, key: str) -> Amount | None:
         return None if number is None else Amount(number)
     percent = _PERCENT.fullmatch(value.strip())
     if percent is None or Decimal(percent[1]) > 100:
-        raise fields.wrong(key, value, 'and should be a number of points or, in quotes, from "0%" to "100%"')
+        raise fields.wrong(key, value, 'but it must be a number of points or, in quotes, "0%" to "100%"')
     return Amount(Decimal(percent[1]), percent=True)
 
 
@@ -163,5 +169,5 @@ def _span(fields: Fields, key: str) -> timedelta:
     span = _SPAN.fullmatch(text.strip().lower())
     seconds = int(span[1]) * _SPANS[span[2]] if span else 0
     if span is None or seconds > 7 * _DAY.total_seconds():
-        raise fields.wrong(key, text, 'and should be a time of seven days at most, as "15 min" or "2 hours"')
+        raise fields.wrong(key, text, 'but it must be a time of at most seven days, such as "15 min" or "2 hours"')
     return timedelta(seconds=seconds)

@@ -1,11 +1,11 @@
-"""How learning platforms lay submissions out, so that what was downloaded from one is graded as it is.
+"""The folder layouts of learning platforms, so that a download from one is graded as it is.
 
 - Moodle, "Download all submissions": a folder for each student, ``Jane Doe_12345_assignsubmission_file_``
-  (``download_submissions`` in mod/assign/locallib.php). The number is that of the participant in the assignment, or of
-  the user where names are shown.
-- Canvas, "Download submissions": flat files ``doejane_1234_5678_work.tar.gz``, the ids of the user and of the
-  attachment in the middle; ``doejane_LATE_1234_5678_work.tar.gz`` where it was late, and ``work-1.tar.gz`` or
-  ``work.tar-1.gz`` where it was handed in again (lib/content_zipper.rb and the attachments' display names).
+  (``download_submissions`` in mod/assign/locallib.php). The number belongs to the participant in the assignment, or to
+  the user if names are shown.
+- Canvas, "Download submissions": flat files ``doejane_1234_5678_work.tar.gz``, with the ids of the user and of the
+  attachment in the middle. A late file is ``doejane_LATE_1234_5678_work.tar.gz``. A file handed in again is
+  ``work-1.tar.gz`` or ``work.tar-1.gz`` (lib/content_zipper.rb and the attachments' display names).
 - nbgrader: ``submitted/<student>/<assignment>/<file>``, with a ``timestamp.txt`` beside the files
   (https://nbgrader.readthedocs.io, "The philosophy and the approach").
 """
@@ -24,7 +24,7 @@ from facegen.submission.rules import SUFFIX, Rejection, student_number_of
 
 _MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_(?P<plugin>[a-z]+)_?", re.DOTALL)
 _CANVAS = re.compile(r"(?P<name>[^_/]+)_(?:LATE_)?(?P<id>\d+)_(?P<attachment>\d+)_(?P<file>[^/]+)", re.DOTALL)
-#: What Canvas adds to the name of a file that is handed in again.
+#: The text that Canvas adds to the name of a file that is handed in again.
 _AGAIN = re.compile(r"(?:-\d{1,3}(?=\.tar\.gz\Z)|(?<=\.tar)-\d{1,3}(?=\.gz\Z))")
 TIMESTAMP = "timestamp.txt"
 
@@ -34,10 +34,10 @@ class Placed:
     """A file in a platform's layout.
 
     Attributes:
-        path: relative to what was named, with forward slashes.
-        file: the name that the student gave it.
-        id: whose it is, by the platform.
-        beside: the path of nbgrader's ``timestamp.txt`` beside it; None elsewhere.
+        path: The path relative to the folder or zip that was named, with forward slashes.
+        file: The file name that the student chose.
+        id: The platform's id of the student.
+        beside: The path of nbgrader's ``timestamp.txt`` beside the file; None on other platforms.
     """
 
     path: str
@@ -47,7 +47,7 @@ class Placed:
 
     @property
     def own_number(self) -> str | None:
-        """The student number in the student's own file name: one that has a digit; None where there is none."""
+        """The student number in the student's own file name; None unless it has a digit."""
         try:
             number = student_number_of(self.file)
         except Rejection:
@@ -60,10 +60,10 @@ class Layout:
     """A layout that was recognised.
 
     Attributes:
-        name: whose, in a sentence: ``"Moodle's download of all submissions"``.
-        id_name: what the platform's own id of a student is.
-        placed: the files that are in their places.
-        others: paths of those that are not.
+        name: The name of the layout in a sentence: ``"Moodle's download of all submissions"``.
+        id_name: The name of the platform's own student id.
+        placed: The files that fit the layout.
+        others: The paths of the files that do not fit.
     """
 
     name: str
@@ -73,13 +73,13 @@ class Layout:
 
 
 def recognise(paths: Sequence[str]) -> Layout | None:
-    """The layout of files at these paths, relative and with forward slashes; None where it is none of a platform's.
+    """Recognise the layout of files at these relative paths, with forward slashes; return None if no platform made it.
 
-    One folder around everything is looked through. A layout is recognised where most files are in their places: a
-    stray file changes nothing.
+    A single folder around all files is ignored. A layout is recognised if most files fit it, so a stray file changes
+    nothing.
 
     Raises:
-        InputError: nbgrader's tree has tarballs of several assignments.
+        InputError: The nbgrader tree has tarballs of several assignments.
     """
     for prefix in dict.fromkeys(("", _around(paths))):
         inner = [path.removeprefix(prefix) for path in paths]
@@ -93,16 +93,16 @@ def recognise(paths: Sequence[str]) -> Layout | None:
 
 
 def submitted_at(timestamp: str) -> datetime | None:
-    """When an nbgrader submission was handed in, by its ``timestamp.txt``; None where that is no time with a zone.
+    """Parse the ``timestamp.txt`` of an nbgrader submission; return None if it is not a time with a zone.
 
-    The format is ``%Y-%m-%d %H:%M:%S.%f %Z`` (nbgrader's ``Exchange.timestamp_format``), of a zone that is UTC unless
-    the course chose another.
+    The format is ``%Y-%m-%d %H:%M:%S.%f %Z`` (nbgrader's ``Exchange.timestamp_format``). The zone is UTC unless the
+    course chose another.
     """
     moment, _, zone = timestamp.strip().rpartition(" ")
     try:
         naive = datetime.fromisoformat(moment)
         return naive.replace(tzinfo=timezone.utc if zone in ("UTC", "GMT", "Z") else ZoneInfo(zone))
-    except (ValueError, ZoneInfoNotFoundError, OSError):  # OSError: a zone that is a folder of zones
+    except (ValueError, ZoneInfoNotFoundError, OSError):  # OSError: the name is a folder of zones, such as "Asia"
         return None
 
 
@@ -112,7 +112,7 @@ def _at(prefix: str, placed: Placed) -> Placed:
 
 
 def _around(paths: Sequence[str]) -> str:
-    """The one folder that everything is in, with its slash; "" where there is none."""
+    """Return the single folder that holds all files, with its slash; "" if there is none."""
     tops = {path.partition("/")[0] for path in paths if "/" in path}
     return f"{tops.pop()}/" if len(tops) == 1 and all("/" in path for path in paths) else ""
 
@@ -146,7 +146,7 @@ _LAYOUTS: tuple[tuple[str, str, Callable[[str], Placed | None]], ...] = (
 
 
 def _is_meant(name: str, placed: Sequence[Placed]) -> bool:
-    """Whether such files make the layout: nbgrader's folders have no mark of their own but what is in them."""
+    """Return whether the files make up the layout. Only the contents of nbgrader's folders mark them as such."""
     if not name.startswith("nbgrader"):
         return True
     tarballs = [each for each in placed if each.file.endswith(SUFFIX)]
@@ -157,6 +157,6 @@ def _is_meant(name: str, placed: Sequence[Placed]) -> bool:
         raise InputError(
             f"The tree has tarballs of {len(assignments)} assignments: "
             f"{', '.join(map(repr, sorted(assignments)[:5]))}.",
-            "Copy those of the one to grade to a folder of their own.",
+            "Copy the tarballs of one assignment to a folder of their own and grade that folder.",
         )
     return True

@@ -1,4 +1,4 @@
-"""A class's rows and what they were measured against, rendered as JSON, CSV and HTML."""
+"""The leaderboard: the rows of a class and the reference, rendered as JSON, CSV and HTML."""
 
 from __future__ import annotations
 
@@ -41,27 +41,28 @@ _COLUMNS = (
     "student_name",
     "submitted_at",
 )
-#: A cell that starts so is run as a formula by spreadsheets; East Asian ones know the wide signs too.
+#: Characters at the start of a cell that make a spreadsheet run it as a formula. East Asian ones know the wide signs
+#: too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-#: Where cells are split at semicolons, as in much of Europe, another cell begins behind each.
+#: Where spreadsheets split cells at semicolons, as in much of Europe, another cell begins after each semicolon.
 _FORMULA_BEHIND = re.compile(rf';(?=[\s"]*[{re.escape("".join(_FORMULA))}])')
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """All rows in order, and what they were measured against.
+    """All rows in order, and the reference that they were measured against.
 
     Attributes:
-        rows: the graded by rising value, then the rejected by file name.
-        reference: ``name``, ``n`` (None where it is unknown) and ``sha256`` of the reference.
-        description: the measure in words.
-        target: the value to stay below; None where there is none.
-        notice: what the whole class should know of the measure; None where there is nothing.
-        baselines: what the staff measures beside the class, by rising value; in no rank. A baseline's name is its
-            outcome's ``file``.
-        private: ``name``, ``n`` and ``sha256`` of the private reference and ``measure``, the measure in words; None
-            where there is none.
-        ranked_by: ``"public"`` or ``"private"``: by which value the rows are in order.
+        rows: The graded submissions by rising value, then the rejected ones by file name.
+        reference: ``name``, ``n`` (None if it is unknown) and ``sha256`` of the reference.
+        description: The measure in words.
+        target: The value to stay below; None if there is none.
+        notice: What the whole class should know about the measure; None if there is nothing.
+        baselines: What the staff measures beside the class, by rising value and without ranks. The name of a baseline
+            is the ``file`` of its outcome.
+        private: ``name``, ``n`` and ``sha256`` of the private reference, and ``measure``, the measure in words; None if
+            there is no private reference.
+        ranked_by: The value that decides the order of the rows, ``"public"`` or ``"private"``.
     """
 
     rows: tuple[LeaderboardRow, ...]
@@ -86,10 +87,10 @@ class Leaderboard:
         return tuple(row for row in self.rows if row.outcome.rejection is not None)
 
     def to_json(self) -> dict[str, Any]:
-        """The object of ``leaderboard.json`` and ``facegen grade --json``.
+        """Return the object of ``leaderboard.json`` and of ``facegen grade --json``.
 
-        What only some courses have (:data:`facegen.grading.rows.EXTRAS`) is in all rows where it is in any, and in none
-        where it is in none; so are ``baselines``, ``private`` and ``ranked_by``.
+        Keys that only some courses have (:data:`facegen.grading.rows.EXTRAS`) appear in all rows if any row has them,
+        and in no row otherwise. ``baselines``, ``private`` and ``ranked_by`` also appear only if the course has them.
         """
         extras = tuple(
             key for key in EXTRAS if any(row.extra(key) not in (None, [], ()) for row in (*self.rows, *self.baselines))
@@ -109,7 +110,7 @@ class Leaderboard:
         return value
 
     def to_csv(self) -> str:
-        """A table for spreadsheets; no cell of it can run as a formula, and all that is in it can be seen."""
+        """Return a table for spreadsheets. No cell runs as a formula, and no cell has invisible characters."""
         table = io.StringIO()
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(_COLUMNS)
@@ -119,10 +120,10 @@ class Leaderboard:
         return table.getvalue()
 
     def to_html(self, album: Album | None = None) -> str:
-        """A page that stands alone: styles, script and pictures are in it, and nothing is fetched.
+        """Return a self-contained page: styles, script and pictures are inside, and nothing is fetched.
 
         Args:
-            album: of the pictures; without one, no known images are shown beside a submission's.
+            album: The pictures. Without an album, no known images are shown beside a submission's images.
         """
         from facegen.grading.page import render
 
@@ -130,7 +131,7 @@ class Leaderboard:
 
 
 def _cells(row: LeaderboardRow, status: str) -> list[Any]:
-    """A row's cells in the order of the columns; None for an empty one."""
+    """Return the cells of a row in the order of the columns; an empty cell is None."""
     outcome, score, rejection = row.outcome, row.score, row.outcome.rejection
     low, high = (None, None) if score is None or score.interval95 is None else score.interval95
     return [
@@ -166,6 +167,6 @@ def _fixed(value: float | None) -> str | None:
 
 
 def guarded(cell: str) -> str:
-    """``cell`` fit to be seen, and behind a ' where a spreadsheet would run it, or what follows a semicolon in it."""
+    """Return ``cell`` with visible characters only, and with a ' before each part that would run as a formula."""
     cell = _FORMULA_BEHIND.sub(";'", cell)
     return f"'{printable(cell)}" if cell.lstrip().startswith(_FORMULA) or cell.startswith(_FORMULA) else printable(cell)

@@ -1,4 +1,4 @@
-"""What a class is measured with: the scorers, and the images in which copies are looked for, opened and warned of."""
+"""Opening what a class is measured with: the scorers, and the images in which copies are looked for."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from facegen.scoring.statistics_layouts import holds_statistics
 
 @dataclass(frozen=True)
 class PrivateMeasure:
-    """A second value for every submission, against what the class does not know.
+    """A second value for every submission, against data that the class does not know.
 
     Attributes:
-        reference: real images, or statistics; None for the public reference.
-        extractor, weights: what to measure with; without an extractor, with what measures the public value.
-        ranks: whether this value ranks, and not the public one.
+        reference: Real images or statistics; None for the public reference.
+        extractor, weights: The feature extractor of the private value; without one, that of the public value.
+        ranks: Whether this value ranks the submissions instead of the public one.
     """
 
     reference: Path | None
@@ -36,21 +36,26 @@ class PrivateMeasure:
         return self.reference is not None or self.extractor is not None
 
     def require(self) -> None:
-        """InputError where it should rank, or has weights, and is not there."""
+        """Raise InputError if there is no private measure although it should rank, or if weights lack an extractor."""
         if not self and self.ranks:
-            raise InputError("Nothing can be ranked by private values without a private reference.", "Name --private.")
+            raise InputError("--rank-by private needs a private value.", "Add --private or --private-extractor.")
         if self.weights is not None and self.extractor is None:
-            raise InputError(f"The weights {self.weights} are of no private extractor.", "Name --private-extractor.")
+            raise InputError(
+                f"--private-weights {self.weights} has no private extractor.", "Name it with --private-extractor."
+            )
 
 
 def about_reference(reference: Path, scorer: SetScorer) -> dict[str, Any]:
-    """A reference's name, the number of its images and its content hash, for the leaderboard."""
+    """Return the name, number of images and content hash of a reference, for the leaderboard."""
     measured = scorer.reference
     return {"name": reference.name, "n": measured.statistics.n, "sha256": measured.sha256}
 
 
 def notice_of(scorer: SetScorer, count: int) -> str | None:
-    """Warn of what spoils a reference, and return what the class should know: that its target leaves no margin."""
+    """Warn about problems of the reference, and return what the class should know: that the target leaves no margin.
+
+    Return None if the target leaves a margin.
+    """
     properties = scorer.reference.properties
     losses = [] if properties is None else properties.losses_in("the reference")
     for sentence in (*scorer.reference.warnings, *losses):
@@ -62,12 +67,12 @@ def notice_of(scorer: SetScorer, count: int) -> str | None:
 
 
 def known_collections(reference: Path, train: Path | None, size: int, cache: Path, scorer: SetScorer) -> Collections:
-    """The images in which copies are looked for, brought to ``size``; their hashes are kept in ``cache``."""
-    # Both are opened before the work, which one that cannot be used would waste.
+    """Return the images in which copies are looked for, brought to ``size``. Their hashes are cached in ``cache``."""
+    # Open both before the work starts, so that an unusable one is reported at once.
     training_images = None if train is None else open_images(train)
     faces = training = None
     if holds_statistics(reference):
-        console.info(f"{reference.name} holds statistics, not images: copies of the reference are not looked for.")
+        console.info(f"{reference.name} holds statistics, not images, so copies of the reference cannot be looked for.")
     else:
         faces = _known(reference, open_images(reference), "reference", size, cache)
     if train is not None and training_images is not None:

@@ -1,4 +1,4 @@
-"""What grading one tarball found, or why it is rejected."""
+"""The outcome of grading one tarball: its score and flags, or its rejection."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from facegen.scoring.score import Score
 from facegen.submission.rules import Rejection
 
 _SHEET_COLUMNS, _SHEET_ROWS = 12, 2
-#: Images beside one another in :attr:`GradedSubmission.pictures`.
+#: Number of images per row in :attr:`GradedSubmission.pictures`.
 PICTURE_COLUMNS = 40
 
 
 @dataclass(frozen=True)
 class GradedSubmission:
-    """What grading a valid submission found, apart from other submissions.
+    """The results of grading a valid submission, without comparing it with other submissions.
 
     Attributes:
-        score: its distance to the reference; beside it in ``metrics`` the other metrics, where they were measured.
-        flags: what it earned by itself.
-        fingerprints: of its images.
-        names: its images' names.
-        notes: what was passed over on reading, and flags whose check broke, in sentences.
-        sheet: a contact sheet of a few of its images, JPEG.
-        pictures: all of its images, in rows of 40, JPEG; empty where they were not kept.
-        private: its distance to the private reference; None where there is none.
-        left_out: by "public" and "private", the values of the n sets that lack one image each, float64 [n]
-            (:func:`facegen.metrics.interval.leave_one_out`); empty where they were not measured.
+        score: The distance to the reference. Its ``metrics`` hold the further metrics, if they were measured.
+        flags: The flags that it gets by itself.
+        fingerprints: The fingerprints of its images.
+        names: The names of its images.
+        notes: Sentences about files that were skipped on reading, and about flag checks that raised an error.
+        sheet: A contact sheet of a few of its images, JPEG.
+        pictures: All of its images in rows of 40, JPEG; empty if they were not kept.
+        private: The distance to the private reference; None if there is none.
+        left_out: By "public" and "private", the values of the n sets that each lack one image, float64 [n]
+            (:func:`facegen.metrics.interval.leave_one_out`); empty if they were not measured.
     """
 
     score: Score
@@ -57,14 +57,14 @@ class GradedSubmission:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One tarball and what grading it found, or why it is rejected; or a student who handed in none.
+    """The outcome of one tarball, graded or rejected, or of a student who handed in nothing.
 
     Attributes:
-        file: its file name; "" where there is none.
-        student_number: None where the file name has none.
-        sha256: of its bytes; None where they were not read.
-        graded, rejection: one of them at most is there; neither where nothing was handed in.
-        submitted_at: when it was handed in; None where that is not known.
+        file: The file name; "" if there is no file.
+        student_number: The student number; None if the file name has none.
+        sha256: The SHA-256 of the file; None if it was not read.
+        graded, rejection: The result. At most one of them is set, and neither if nothing was handed in.
+        submitted_at: The time at which the file was handed in; None if it is not known.
     """
 
     file: str
@@ -76,28 +76,28 @@ class Outcome:
 
     @property
     def name(self) -> str:
-        """The student number; where there is none, the file's name."""
+        """The student number, or the file's name if there is no number."""
         return self.student_number or self.file
 
     @property
     def status(self) -> str:
-        """``"graded"``, ``"rejected"`` or ``"missing"``."""
+        """The status: ``"graded"``, ``"rejected"`` or ``"missing"``."""
         return "graded" if self.graded is not None else "rejected" if self.rejection is not None else "missing"
 
 
 def sheet_jpeg(images: npt.NDArray[np.uint8]) -> bytes:
-    """A JPEG of 12 x 2 images taken at equal steps from uint8 [N, S, S, 3]."""
+    """Return a JPEG of 12 x 2 images taken at equal steps from uint8 [N, S, S, 3]."""
     rows = np.linspace(0, len(images) - 1, min(len(images), _SHEET_COLUMNS * _SHEET_ROWS)).astype(int)
     return _jpeg(images[rows], _SHEET_COLUMNS)
 
 
 def pictures_jpeg(images: npt.NDArray[np.uint8]) -> bytes:
-    """A JPEG of all images, uint8 [N, S, S, 3], in their order, 40 beside one another, without gaps."""
+    """Return a JPEG of all images, uint8 [N, S, S, 3], in order, in rows of 40 without gaps."""
     return _jpeg(images, min(len(images), PICTURE_COLUMNS))
 
 
 def picture_boxes(count: int, size: int) -> list[tuple[int, int, int, int]]:
-    """Where each of ``count`` images of side ``size`` is in :func:`pictures_jpeg`: left, upper, right and lower."""
+    """Return the box (left, upper, right, lower) of each image in :func:`pictures_jpeg`; ``size`` is the image side."""
     columns = min(count, PICTURE_COLUMNS)
     corners = [(size * (i % columns), size * (i // columns)) for i in range(count)]
     return [(left, upper, left + size, upper + size) for left, upper in corners]

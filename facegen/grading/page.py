@@ -1,4 +1,4 @@
-"""The leaderboard as a page: rows made ready for a template, whose page stands alone and runs its own script only."""
+"""The leaderboard as an HTML page. The page is self-contained and runs only its own script."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from facegen.grading.charts import Axis, Scale, axis_of, histogram_of, scale_of
 from facegen.grading.evidence import MOST_FLAGS, Album, ShownRow
 from facegen.grading.rows import METRICS, LeaderboardRow
+from facegen.language import current, template_in
 from facegen.metrics.phash import NEAR
 from facegen.pages import templates_of
+from facegen.printable import printable
 from facegen.scoring.score import Score
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
     from facegen.grading.leaderboard import Leaderboard
 
@@ -27,12 +30,12 @@ class Entry:
     """A row of the page.
 
     Attributes:
-        row: of the leaderboard.
+        row: The row of the leaderboard.
         kind: ``"graded"``, ``"rejected"``, ``"missing"`` or ``"baseline"``.
-        place: its rank in words: ``"4"``, ``"=3"`` where others have it too; "" without one.
-        scale: its value on the class's axis; None without a value.
-        shown: its pictures and flags.
-        keys: what the page's script sorts and filters by, in the form of attributes.
+        place: The rank in words: ``"4"``, or ``"=3"`` if others share it; "" without a rank.
+        scale: The value on the axis of the class; None without a value.
+        shown: The pictures and flags.
+        keys: Attributes by which the page's script sorts and filters.
     """
 
     row: LeaderboardRow
@@ -45,7 +48,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which of the columns that only some courses have are there."""
+    """Which optional columns the page has."""
 
     private: bool
     metrics: tuple[str, ...]
@@ -56,18 +59,18 @@ class Columns:
 
     @property
     def count(self) -> int:
-        """All columns, those that every page has included: rank, student, scale, value, and the button."""
+        """Number of all columns, including those of every page: rank, student, scale, value, and the button."""
         return 5 + self.private + len(self.metrics) + self.points + self.flags + self.strips
 
 
 def render(board: Leaderboard, album: Album | None = None, *, for_class: bool = False) -> str:
-    """A page that stands alone: styles, script and pictures are in it, and nothing is fetched.
+    """Return a self-contained page: styles, script and pictures are inside, and nothing is fetched.
 
     Args:
-        board: its rows are shown in their order, baselines among them by their value.
-        album: of the pictures; without one, no known images are shown beside a submission's.
-        for_class: words the page for students, who are to see no more than :func:`facegen.grading.anonymous.for_class`
-            leaves in ``board``.
+        board: The leaderboard. Its rows are shown in order, with the baselines among them by value.
+        album: The pictures. Without an album, no known images are shown beside a submission's images.
+        for_class: Whether to word the page for students. They may see no more than
+            :func:`facegen.grading.anonymous.for_class` leaves in ``board``.
     """
     rows = _with_baselines(board)
     scores = [row.score for row in board.graded if row.score]
@@ -108,14 +111,14 @@ def render(board: Leaderboard, album: Album | None = None, *, for_class: bool = 
         baselines=[(axis.at(row.score.value), row) for row in board.baselines if row.score],
         near=NEAR,
         most_flags=MOST_FLAGS,
+        translate=_filled,  # this page is in English, and so are the drawings that it shares with feedback
     )
 
 
 def page_of(template: str, **words: Any) -> str:
-    """A template of this package, filled in. All text in it is escaped, and fit to be seen.
+    """Fill in a template of this package. All text is escaped and has visible characters only.
 
-    Its style and script are named by their sha256 in the page's Content-Security-Policy, so that a browser runs nothing
-    else.
+    The page's Content-Security-Policy names its style and its script by their SHA-256, so a browser runs nothing else.
     """
     return _templates().get_template(template).render(**words)
 
@@ -126,11 +129,28 @@ def _templates() -> Environment:
     templates.filters.update(
         when=_when, fixed=_fixed, flag_words=lambda name: str(name).replace("_", " ").replace(":", " ")
     )
+    templates.globals.update(language=current, translate=_translated, translate_count=_translated_count)
     return templates
 
 
+def _translated(template: str, /, **fields: Any) -> Markup:
+    return _filled(template_in(current(), template), **fields)
+
+
+def _translated_count(one: str, many: str, count: int, /, **fields: Any) -> Markup:
+    return _filled(template_in(current(), one, many, count), count=count, **fields)
+
+
+def _filled(template: str, /, **fields: Any) -> Markup:
+    """Fill in a template of a page, whose values are escaped and made fit to be seen."""
+    from markupsafe import Markup
+
+    shown = {name: printable(value) if isinstance(value, str) else value for name, value in fields.items()}
+    return Markup(template).format(**shown)
+
+
 def median_of(values: Sequence[float]) -> float | None:
-    """Of rising values; None of none."""
+    """Return the median of rising values; None if there are none."""
     middle = len(values) // 2
     if not values:
         return None
@@ -138,19 +158,19 @@ def median_of(values: Sequence[float]) -> float | None:
 
 
 def place_of(row: LeaderboardRow, shared: Mapping[int, int]) -> str:
-    """A row's rank in words, as :attr:`Entry.place`; ``shared`` is what :func:`sharing` gives."""
+    """Return the rank of a row in words, as in :attr:`Entry.place`. ``shared`` comes from :func:`sharing`."""
     if row.rank is None:
         return ""
     return f"={row.rank}" if shared[row.rank] > 1 else str(row.rank)
 
 
 def sharing(rows: Sequence[LeaderboardRow]) -> dict[int, int]:
-    """By rank, how many rows have it."""
+    """Return the number of rows that have each rank."""
     return dict(Counter(row.rank for row in rows if row.rank is not None))
 
 
 def _with_baselines(board: Leaderboard) -> list[LeaderboardRow]:
-    """The rows, and each baseline before the first that is worse."""
+    """Return the rows with each baseline inserted before the first row that is worse."""
     rows = list(board.rows)
     for baseline in board.baselines:
         worse = (at for at, row in enumerate(rows) if not _is_better(row, baseline, board.ranked_by))
@@ -164,7 +184,7 @@ def _is_better(row: LeaderboardRow, baseline: LeaderboardRow, ranked_by: str) ->
 
 
 def scale_of_score(axis: Axis, score: Score) -> Scale:
-    """A score's marks on the class's axis."""
+    """Return the marks of a score on the axis of the class."""
     return scale_of(axis, score.value, score.interval95, score.floor, score.target)
 
 
@@ -181,7 +201,7 @@ def _entries(board: Leaderboard, rows: Sequence[LeaderboardRow], axis: Axis, sho
 
 
 def _keys(row: LeaderboardRow, kind: str) -> dict[str, str]:
-    """Attributes of an entry. Numbers are in full: what is printed alike may differ."""
+    """Return the attributes of an entry. Numbers have all digits, because equal printed values may differ."""
     rejection = row.outcome.rejection
     words = (
         row.outcome.student_number,
@@ -211,7 +231,7 @@ def _keys(row: LeaderboardRow, kind: str) -> dict[str, str]:
 
 
 def _when(at: datetime) -> str:
-    """A time to the minute, and its offset where it has one."""
+    """Format a time to the minute, with its offset if it has one."""
     return at.strftime("%Y-%m-%d %H:%M %z").rstrip()
 
 

@@ -1,4 +1,4 @@
-"""Outcomes become rows: ranked, and compared with one another."""
+"""Ranking: outcomes are compared with one another and become rows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from facegen.grading.shared_images import shared_images
 from facegen.grading.ties import compare, disagreements
 from facegen.scoring.score import Score
 
-#: Pairs that a submission's flags for shared images list at most in all, and at least one each: where a whole class
-#: submits the same images, the page would have millions.
+#: Maximum number of pairs that all flags for shared images of a submission list together; each flag lists at least one.
+#: If a whole class submits the same images, the page would otherwise list millions of pairs.
 _ALL_EXAMPLES = 200
 
 
@@ -30,19 +30,20 @@ def rank(
     by: str = "public",
     strict: bool = False,
 ) -> tuple[LeaderboardRow, ...]:
-    """Rows in the leaderboard's order: the graded by rising value, then the rejected by name.
+    """Return the rows of the leaderboard: the graded submissions by rising value, then the rejected ones by name.
 
-    A submission's rank is 1 and the number of those that are better by more than the error of the difference
-    (:func:`facegen.metrics.paired.margins_of_difference`), so that chance alone costs nobody a place.
-    Values that are equal as printed tie, and submissions of the same images, in whatever order, have one value: sums in
+    The rank of a submission is 1 plus the number of submissions that are better by more than the error of the
+    difference (:func:`facegen.metrics.paired.margins_of_difference`). So chance alone costs nobody a place. Values
+    that are equal as printed tie. Submissions of the same images in a different order get one value, because sums in
     another order differ in the last bits. The rows do not depend on the order of the outcomes.
 
     Args:
-        outcomes: all that were graded and rejected, each of another file.
-        cache: the folder to keep shared images in, which are then not looked for again; None keeps nothing.
-        beside: attempts that do not count and get no row; images that are shared with them are flagged all the same.
-        by: the value that ranks, ``"public"`` or ``"private"``.
-        strict: rank by value alone, whatever its error.
+        outcomes: All graded and rejected submissions, each from a different file.
+        cache: The folder in which shared images are kept, so that they are not searched for again; None to keep
+            nothing.
+        beside: Attempts that do not count and get no row. Images shared with them are flagged all the same.
+        by: The value that ranks, ``"public"`` or ``"private"``.
+        strict: Whether to rank by value alone, whatever its error.
     """
     pairs = _with_one_value(outcomes)
     graded = sorted(pairs, key=lambda pair: (_value(pair[1], by), pair[0].file))
@@ -59,7 +60,7 @@ def rank(
     twice = _told_twice(outcomes)
     rows: list[LeaderboardRow] = []
     with console.progress("Looking for shared images", total=len(graded), unit="submissions") as task:
-        compared = _shared_images([*graded, *others], cache)  # it goes on to the others, which get no row
+        compared = _shared_images([*graded, *others], cache)  # the others come last and get no row
         for row, ((outcome, each), shared) in enumerate(zip(graded, compared, strict=False)):
             flags, broken = shared_flags_of(shared)
             for sentence in broken:
@@ -80,7 +81,10 @@ def _value(found: GradedSubmission, by: str) -> float:
 
 
 def _with_one_value(outcomes: Sequence[Outcome]) -> list[tuple[Outcome, GradedSubmission]]:
-    """The graded. Those of the same images have the smallest of their values, and the verdict on it."""
+    """Return the graded outcomes.
+
+    Submissions of the same images all get the smallest of their values and its verdict.
+    """
     lowest: dict[tuple[bytes, str], Score] = {}
     graded = []
     for outcome in outcomes:
@@ -106,7 +110,10 @@ def _as_low(score: Score, least: Score) -> Score:
 
 
 def _told_twice(outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
-    """By file a note that others have the same student number, upper and lower case counting as one; said as well."""
+    """Return, by file, a note that other files have the same student number, ignoring case.
+
+    Also print it as a warning.
+    """
     files: dict[str, list[str]] = {}
     for outcome in sorted(outcomes, key=lambda outcome: outcome.file):
         if outcome.student_number is not None:
@@ -115,8 +122,8 @@ def _told_twice(outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
     for same in files.values():
         if len(same) > 1:
             sentence = (
-                f"{' and '.join(map(repr, same))} have one student number but for upper and lower case: "
-                "they may be of one student."
+                f"{' and '.join(map(repr, same))} have the same student number except for upper and lower case. "
+                "They may be from one student."
             )
             console.warn(sentence)
             notes.update(dict.fromkeys(same, (sentence,)))
@@ -126,9 +133,9 @@ def _told_twice(outcomes: Sequence[Outcome]) -> dict[str, tuple[str, ...]]:
 def _shared_images(
     graded: Sequence[tuple[Outcome, GradedSubmission]], cache: Path | None
 ) -> Iterator[list[SharedImages]]:
-    """For each graded submission those of other students that have some of its images, in their order.
+    """Yield, for each graded submission, the submissions of other students that have some of its images, in order.
 
-    Of another student's several submissions it is the one that has the most of them, the first of these.
+    If another student has several submissions, take the one that shares the most images, or the first of these.
     """
     found = shared_images([submission.fingerprints for _, submission in graded], cache)
     for (outcome, submission), others in zip(graded, found, strict=True):
@@ -147,5 +154,5 @@ def _shared_images(
 
 
 def _whose(outcome: Outcome) -> str:
-    """Equal for submissions of one student."""
+    """Return a key that is equal for submissions of one student."""
     return outcome.name.casefold()

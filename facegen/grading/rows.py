@@ -1,4 +1,4 @@
-"""The rows of a leaderboard: a submission, or a student who handed in none."""
+"""The rows of a leaderboard: a submission, or a student who handed in nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from facegen.grading.flags import Flag
 from facegen.grading.outcome import Outcome
 from facegen.scoring.score import Score
 
-#: The other metrics of a score that have a column in the CSV and on the page.
+#: The further metrics of a score that have a column in the CSV and on the page.
 METRICS = ("kid", "precision", "recall", "coverage")
 #: Keys of a row's JSON that only some courses have.
 EXTRAS = ("private_score", "points", "points_for", "attempts", "tied_with", "student_name", "submitted_at")
@@ -21,10 +21,10 @@ class Attempt:
     """One of several submissions of a student.
 
     Attributes:
-        outcome: what grading it found.
-        counts: whether it is the one that counts.
-        points: by the course's rubric, lateness included; None where there is none.
-        days_late: begun days after the deadline; 0 in time, None where that is not known.
+        outcome: The outcome of grading it.
+        counts: Whether this attempt counts.
+        points: The points by the course's rubric, lateness included; None without a rubric.
+        days_late: The number of days begun after the deadline; 0 if in time, None if that is not known.
     """
 
     outcome: Outcome
@@ -33,7 +33,7 @@ class Attempt:
     days_late: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Its object in a row's ``attempts``."""
+        """Return its object in a row's ``attempts``."""
         outcome, graded, rejection = self.outcome, self.outcome.graded, self.outcome.rejection
         return {
             "file": outcome.file,
@@ -51,19 +51,19 @@ class Attempt:
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """A tarball's line in the leaderboard.
+    """A row of the leaderboard.
 
     Attributes:
-        outcome: what grading it found.
-        flags: all of them, those shared with other submissions too.
-        rank: 1 for the best; values that are equal as printed share a rank. None for those without a value, and for
-            baselines.
-        notes: what else there is to say of it, in sentences.
-        tied_with: names (:attr:`name`) of those from which it cannot be told by its value.
-        points: by the course's rubric; None where there is none.
-        points_for: how they come about, in sentences.
-        attempts: all that the student handed in, this one among them, where the course counts one of several.
-        student_name: from the roster; None where it is not known.
+        outcome: The outcome of grading the submission.
+        flags: All flags, including those for images shared with other submissions.
+        rank: The rank, 1 for the best. Values that are equal as printed share a rank. None for a row without a value
+            and for a baseline.
+        notes: Further remarks, in sentences.
+        tied_with: The names (:attr:`name`) of the rows that cannot be told apart from this one by their values.
+        points: The points by the course's rubric; None without a rubric.
+        points_for: The reasons for the points, in sentences.
+        attempts: Everything that the student handed in, including this submission, if the course counts one of several.
+        student_name: The name from the roster; None if it is not known.
     """
 
     outcome: Outcome
@@ -78,7 +78,7 @@ class LeaderboardRow:
 
     @property
     def name(self) -> str:
-        """The student number; where there is none, the file's name."""
+        """The student number, or the file's name if there is no number."""
         return self.outcome.name
 
     @property
@@ -95,13 +95,13 @@ class LeaderboardRow:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The other metrics that were measured, of :data:`METRICS`."""
+        """The values of :data:`METRICS` that were measured."""
         found = {} if self.score is None else {key: self.score.metrics.get(key) for key in METRICS}
         values = {key: value.get("value") if isinstance(value, Mapping) else value for key, value in found.items()}
         return {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
 
     def extra(self, key: str) -> Any:
-        """What the row has of one of :data:`EXTRAS`, fit for JSON; None or empty where it has none."""
+        """Return the row's value of one of :data:`EXTRAS`, ready for JSON; None or empty if the row has none."""
         if key == "private_score":
             return self.private.to_json() if self.private else None
         if key == "submitted_at":
@@ -112,7 +112,7 @@ class LeaderboardRow:
         return list(value) if isinstance(value, tuple) else value
 
     def to_json(self, extras: tuple[str, ...] = ()) -> dict[str, Any]:
-        """The submission's object in ``leaderboard.json``, with these of :data:`EXTRAS`."""
+        """Return the submission's object in ``leaderboard.json``, with the given keys of :data:`EXTRAS`."""
         outcome, rejection = self.outcome, self.outcome.rejection
         details = {flag.name: {"message": flag.message, **flag.details} for flag in self.flags}
         return {
@@ -134,5 +134,5 @@ class LeaderboardRow:
 
 
 def printed(score: Score) -> str:
-    """The value as the CSV has it, where it has the most digits."""
+    """Format a value as in the CSV, which has the most digits."""
     return f"{score.value:.4f}"

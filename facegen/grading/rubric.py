@@ -1,4 +1,4 @@
-"""A course's rubric: how many points a submission earns, from a TOML file; and why, in sentences."""
+"""A course's rubric, a TOML file: how many points a submission earns, and the reasons in sentences."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from facegen.toml_file import read_toml
 _KEYS = ("value", "benefit_of_doubt", "rejected", "missing", "timezone", "bands", "late")
 _BAND_KEYS = ("below", "points")
 _MOST_VALUE = 1_000_000
-#: Which of a submission's values earns points.
+#: The values of a submission that can earn points.
 VALUES = ("public", "private")
 
 
 @dataclass(frozen=True)
 class Band:
-    """Values from the last band's end (0 for the first) up to ``below``, which is not in it.
+    """A band of values, from the end of the last band (0 for the first) up to, but not including, ``below``.
 
     Attributes:
-        below: where it ends; None for the last one, which has no end.
-        points: at its beginning and at its end; between them they go in a straight line.
+        below: The end of the band; None for the last band, which has no end.
+        points: The points at the beginning and at the end of the band. They change linearly in between.
     """
 
     below: Decimal | None
@@ -41,13 +41,14 @@ class Band:
 
 @dataclass(frozen=True)
 class Award:
-    """What a submission earns.
+    """The points of a submission.
 
     Attributes:
-        points: from 0 to 1,000, in steps of 0.01.
-        reasons: how they come about, in sentences.
-        days_late: begun days after the deadline; 0 in time, None where that is not known or there is no deadline.
-        notes: what is not known, in sentences.
+        points: The points, from 0 to 1,000 in steps of 0.01.
+        reasons: The reasons for the points, in sentences.
+        days_late: The number of days begun after the deadline; 0 if in time, None if that is not known or there is no
+            deadline.
+        notes: Sentences about what is not known.
     """
 
     points: float
@@ -58,15 +59,15 @@ class Award:
 
 @dataclass(frozen=True)
 class Rubric:
-    """How many points a submission earns.
+    """The rules by which a submission earns points.
 
     Attributes:
-        bands: of the value, rising.
-        value: which value earns points, ``"public"`` or ``"private"``; None for the one that ranks.
-        benefit_of_doubt: whether the lower end of the value's 95% interval earns them.
-        rejected, missing: points of a rejected submission, and of a student who handed in none.
-        zone: of times without an offset; None where there is none.
-        late: what lateness costs; None for nothing.
+        bands: The bands of the value, rising.
+        value: The value that earns points, ``"public"`` or ``"private"``; None for the one that ranks.
+        benefit_of_doubt: Whether the lower end of the value's 95% interval earns the points.
+        rejected, missing: The points of a rejected submission, and of a student who handed in nothing.
+        zone: The time zone of times without an offset; None if there is none.
+        late: The cost of lateness; None if lateness costs nothing.
     """
 
     bands: tuple[Band, ...]
@@ -78,10 +79,10 @@ class Rubric:
     late: Late | None = field(default=None)
 
     def award(self, outcome: Outcome, ranked_by: str = "public") -> Award:
-        """What an outcome earns: graded, rejected or missing.
+        """Return the points of an outcome: graded, rejected or missing.
 
         Raises:
-            InputError: the private value earns points, and there is none.
+            InputError: The private value earns points, but there is none.
         """
         if outcome.graded is None:
             points = self.missing if outcome.rejection is None else self.rejected
@@ -93,15 +94,15 @@ class Rubric:
         score = outcome.graded.score if which == "public" else outcome.graded.private
         if score is None:
             raise InputError(
-                f"The rubric gives points for the private value, which {outcome.file} does not have.",
-                "Name the private reference, or leave value out of the rubric.",
+                f"The rubric gives points for the private value, but {outcome.file} has none.",
+                "Name a private reference with --private, or remove 'value' from the rubric.",
             )
         points, reasons, notes = self._points_of(score)
         if self.late is None:
             return Award(float(points), tuple(reasons), None, tuple(notes))
         at: datetime | None = outcome.submitted_at
         if at is None:
-            notes.append("When it was handed in is not known, so nothing was taken off for lateness.")
+            notes.append("The time at which it was handed in is not known, so no points were taken off for lateness.")
             return Award(float(points), tuple(reasons), None, tuple(notes))
         left, sentence = self.late.reduced(points, outcome.student_number, at)
         if sentence is not None:
@@ -109,7 +110,7 @@ class Rubric:
         return Award(float(left), tuple(reasons), self.late.days(outcome.student_number, at), tuple(notes))
 
     def _points_of(self, score: Score) -> tuple[Decimal, list[str], list[str]]:
-        """Points of a value, with the reasons and the notes."""
+        """Return the points of a score, the reasons and the notes."""
         if not self.benefit_of_doubt:
             points, how = self.points_of(score.value)
             return points, [f"{score.label} {printed(score)} {how}."], []
@@ -119,20 +120,22 @@ class Rubric:
             return points, [f"{score.label} {printed(score)} {how}."], [note]
         low = max(0.0, min(score.value, score.interval95[0]))
         points, how = self.points_of(low)
-        return points, [f"{score.label} {printed(score)} is {low:.4f} with the benefit of doubt, which {how}."], []
+        counted = f"counts as {low:.4f}, the lower end of its 95% interval, which {how}"
+        return points, [f"{score.label} {printed(score)} {counted}."], []
 
     def points_of(self, value: float) -> tuple[Decimal, str]:
-        """Points of a value, and where it lies, to follow it in a sentence.
+        """Return the points of a value, and where the value lies, as the end of a sentence about it.
 
-        The value is taken as it is printed, with four digits behind the point, so that who reads it can recompute the
-        points. At the edge of a band the value itself decides, as it does of a target: 19.99999 is below 20, though
-        it is printed as 20.0000.
+        The value is rounded to four decimal places, as it is printed, so that a reader can recompute the points. At
+        the edge
+        of a band the unrounded value decides, as it does for a target: 19.99999 is below 20, although it is printed
+        as 20.0000.
         """
         shown, begin = Decimal(f"{value:.4f}"), Decimal(0)
         for band in self.bands:
             if band.below is None:
                 points = rounded(band.points[0])
-                where = f"is not below {digits(begin)}" if begin else "earns what every value does"
+                where = f"is not below {digits(begin)}" if begin else "earns what every value earns"
                 return points, f"{where}: {digits(points)} points"
             if Decimal(value) < band.below:
                 first, last = band.points
@@ -148,19 +151,20 @@ class Rubric:
 
 
 def read_rubric(path: Path) -> Rubric:
-    """The rubric in a TOML file.
+    """Read the rubric from a TOML file.
 
-    A rubric in which a larger value earns more is warned of.
+    A rubric that gives more points to a larger value leads to a warning.
 
     Raises:
-        InputError: no such file, no TOML, or a key that is unknown, missing, of another type or out of its range.
+        InputError: The file does not exist or is not TOML, or a key is unknown, missing, of the wrong type or out of
+            range.
     """
     what = f"The rubric {path}"
     fields = Fields(read_toml(path, what), what)
     fields.require_known(_KEYS)
     value = fields.text("value")
     if value is not None and value not in VALUES:
-        raise fields.wrong("value", value, "and should be one of: public, private")
+        raise fields.wrong("value", value, "but it must be one of: public, private")
     name = fields.text("timezone")
     zone = None if name is None else zone_named(name, what)
     late = fields.table("late")
@@ -181,7 +185,7 @@ def _bands(fields: Fields) -> tuple[Band, ...]:
     given = fields.values.get("bands")
     if not isinstance(given, list) or not given or not all(isinstance(band, dict) for band in given):
         raise InputError(
-            f"{fields.what} has no bands of values.", "Add [[bands]], and under it below = 20 and points = 100, say."
+            f"{fields.what} has no bands.", "Add [[bands]], and below it, for example, below = 20 and points = 100."
         )
     bands: list[Band] = []
     for place, values in enumerate(given, 1):
@@ -189,11 +193,11 @@ def _bands(fields: Fields) -> tuple[Band, ...]:
         band.require_known(_BAND_KEYS, elsewhere=[key for key in _KEYS if key != "bands"])
         below = band.number("below", None, most=_MOST_VALUE, above=True)
         if below is None and place < len(given):
-            raise InputError(f"{band.what} has no 'below', and only the last band may.", "Say where it ends.")
+            raise InputError(f"{band.what} has no 'below'. Only the last band may omit it.", "Add the end of the band.")
         before = bands[-1].below if bands else None
         if below is not None and before is not None and below <= before:
             raise band.wrong(
-                "below", values["below"], f"and the band before it ends at {digits(before)}", "Let the bands rise."
+                "below", values["below"], f"but the last band ends at {digits(before)}", "Sort the bands by 'below'."
             )
         bands.append(Band(below, _points(band)))
     return tuple(bands)
@@ -207,15 +211,15 @@ def _points(band: Fields) -> tuple[Decimal, Decimal]:
         points = band.as_number("points", value, most=MOST_POINTS)
         return points, points
     if len(value) != 2:
-        raise band.wrong("points", value, "and should be one number, or two: at its beginning and at its end")
+        raise band.wrong("points", value, "but it must be one number, or two: at the beginning and at the end")
     if "below" not in band.values:
-        raise band.wrong("points", value, "and a straight line needs an end", "Say below, or give one number.")
+        raise band.wrong("points", value, "but a straight line needs an end", "Add 'below', or give one number.")
     first, last = (band.as_number("points", each, most=MOST_POINTS) for each in value)
     return first, last
 
 
 def _warn_of_rising(bands: tuple[Band, ...], what: str) -> None:
-    """Smaller values are better, so points that rise with them are a slip."""
+    """Warn if points rise with the value. Smaller values are better, so this is probably a mistake."""
     ends = [points for band in bands for points in band.points]
     if any(after > before for before, after in pairwise(ends)):
-        console.warn(f"{what} gives more points to a larger value somewhere, though smaller is better.")
+        console.warn(f"{what} gives more points to a larger value in some band, although smaller values are better.")

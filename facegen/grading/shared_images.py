@@ -1,4 +1,4 @@
-"""Finds the images that submissions share, in all of a class at once, and keeps what was found."""
+"""The search for images that submissions share, across a whole class at once. The results are kept."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from facegen.files import atomic_path, read_arrays
 from facegen.grading.fingerprints import Fingerprints, Matches
 from facegen.metrics.hash_index import PAIRS, HashIndex, Rows, spread
 
-#: A match as one number, the smaller the better: its rank in the upper bits, and the row of the other image below them.
-#: The rank is 0 where the pixels are the same, else 1 + 2 × distance + mirrored.
+#: Matches as single numbers. Smaller is better: the upper bits hold the rank, the lower bits the row of the other
+#: image. The rank is 0 if the pixels are the same, else 1 + 2 × distance + mirrored.
 Best = npt.NDArray[np.uint32]
 _ROW_BITS = 26
 _NONE = np.uint32(2**32 - 1)
-#: A submission's matches are stored up to this number. There are more where all students submit the same images: to
-#: store those would fill the disk, and take longer than to find them again.
+#: Maximum number of matches of a submission that are stored. If all students submit the same images, there are more:
+#: storing them would fill the disk and take longer than finding them again.
 _MOST_KEPT = 20_000
 
 
 def shared_images(prints: Sequence[Fingerprints], cache: Path | None = None) -> Iterator[list[tuple[int, Matches]]]:
-    """For each submission in turn, those others that have some of its images, and which these are.
+    """For each submission in turn, find the other submissions that have some of its images, and the matching images.
 
-    It is what :func:`~facegen.grading.fingerprints.find_matches` of each with each finds, in seconds, not minutes.
-    What is found of a submission is stored then: the next time it is compared with those alone that are new.
+    The result is the same as from :func:`~facegen.grading.fingerprints.find_matches` on every pair, but takes seconds
+    instead of minutes. The matches of each submission are stored, so the next run compares it only with new
+    submissions.
 
     Args:
-        prints: the submissions' fingerprints.
-        cache: the folder to store in; None stores nothing.
+        prints: The fingerprints of the submissions.
+        cache: The folder to store matches in; None to store nothing.
 
     Yields:
-        The numbers of the others, rising, each with the nearest of its images for every image of the submission.
+        The indices of the other submissions, rising. Each comes with the nearest of its images for every image of the
+        submission.
     """
     keys = [_key(each) for each in prints]
     search = _Search(dict(zip(keys, prints, strict=True)), cache)
     last, best = "", np.empty((0, 0), dtype=np.uint32)
     for number, key in enumerate(keys):
-        if key != last:  # copies of one submission have one score, and so stand together
+        if key != last:  # copies of a submission have the same score, so they follow one another
             last, best = key, search.best_of(key)
         has_some = (best != _NONE).any(axis=0)
         columns = [search.columns[other] for other in keys]
@@ -55,14 +57,14 @@ def shared_images(prints: Sequence[Fingerprints], cache: Path | None = None) -> 
 
 
 class _Search:
-    """Among submissions that all differ, by their keys: ``columns`` says which stands where in what it answers."""
+    """The search among different submissions, by their keys. ``columns`` is the column of each one in the answers."""
 
     def __init__(self, prints: dict[str, Fingerprints], cache: Path | None) -> None:
         self._prints, self._cache = prints, cache
         self.columns = {key: column for column, key in enumerate(prints)}
         kept = {key: self._kept(key) for key in prints}
         compared = {key: set(each.others) for key, each in kept.items() if each is not None}
-        # What was compared before is compared with those that are new since, and a new one with all.
+        # Compare a known submission with those that are new since then, and a new one with all.
         lacking = [key for key in prints if any(key not in others for others in compared.values())]
         self._new = self._collection(lacking)
         is_new = len(compared) < len(prints)
@@ -72,12 +74,12 @@ class _Search:
         return _Collection({self.columns[key]: self._prints[key] for key in keys}) if keys else None
 
     def best_of(self, key: str) -> Best:
-        """The best match of each image in each submission, uint32 [N, submissions]; itself is among them."""
+        """Return the best match of each image in each submission, including its own: uint32 [N, submissions]."""
         images, kept = self._prints[key], self._kept(key)
         best = np.full((len(images), len(self.columns)), _NONE, dtype=np.uint32)
         if kept is not None:
             columns = np.array([self.columns.get(other, -1) for other in kept.others], dtype=np.int64)[kept.other]
-            still = columns >= 0  # one may be gone
+            still = columns >= 0  # a submission may have been removed
             best[kept.image[still], columns[still]] = kept.value[still]
             if set(kept.others) >= self.columns.keys():
                 return best
@@ -97,7 +99,7 @@ class _Search:
 
 
 class _Collection:
-    """The images of submissions, each by its column, to look for others among."""
+    """The images of submissions, each with its column, to search in."""
 
     def __init__(self, prints: dict[int, Fingerprints]) -> None:
         owners = np.repeat(list(prints), [len(each) for each in prints.values()])
@@ -109,7 +111,7 @@ class _Collection:
         self._index = HashIndex(self._hashes.values)
 
     def find(self, images: Fingerprints, best: Best) -> None:
-        """Lower the numbers in ``best``, [N, submissions], to those of the best matches of ``images`` that are here."""
+        """Lower the numbers in ``best``, [N, submissions], to those of the best matches of ``images`` here."""
         for rows, found, distance in self._index.near(np.concatenate([images.hashes, images.mirrored])):
             mirrored, images_rows = np.divmod(rows, len(images))
             self._hashes.note(images_rows, found, 1 + 2 * distance + mirrored, best)
@@ -120,10 +122,13 @@ class _Collection:
 
 
 class _Occurrences:
-    """The distinct values of images, uint64 [K, words], rising, and the first image of each submission that has one."""
+    """The distinct values of images, and the first image of each submission that has a value.
+
+    The values are uint64 [K, words], in rising order.
+    """
 
     def __init__(self, values: npt.NDArray[np.uint64], owners: Rows, rows: Rows) -> None:
-        order = np.lexsort(values.T[::-1])  # equal ones stay in their order
+        order = np.lexsort(values.T[::-1])  # a stable sort: equal values stay in order
         values, owners, rows = values[order], owners[order], rows[order]
         is_other = np.ones(len(values), dtype=np.bool_)
         is_other[1:] = (values[1:] != values[:-1]).any(axis=1)
@@ -134,7 +139,10 @@ class _Occurrences:
         self._starts = np.append(np.flatnonzero(is_other[is_first]), len(self._rows))
 
     def note(self, images: Rows, found: Rows, good: Rows, best: Best) -> None:
-        """Lower ``best`` where the images' matches with the values ``found`` are better, which are so ``good``."""
+        """Lower ``best`` where the images' matches with the values ``found`` are better.
+
+        ``good`` is the rank of each match.
+        """
         starts = self._starts[found]
         flat = best.reshape(-1)
         for some, within in spread(self._starts[found + 1] - starts, PAIRS):
@@ -144,7 +152,7 @@ class _Occurrences:
 
 
 def _matches(best: Best) -> Matches:
-    """The matches of N images with one submission, of uint32 [N]."""
+    """Return the matches of N images with one submission, from uint32 [N]."""
     number = best.astype(np.int64)
     found, good = best != _NONE, number >> _ROW_BITS
     row = np.where(found, number & ((1 << _ROW_BITS) - 1), -1)
@@ -159,10 +167,10 @@ def _key(prints: Fingerprints) -> str:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is stored of a submission.
+    """The stored matches of a submission.
 
-    ``others``: the keys of all with which it was compared; ``other`` (which of them), ``image`` and ``value``: its
-    matches, [M] each.
+    ``others``: The keys of all submissions with which it was compared. ``other`` (the index of the submission),
+    ``image`` and ``value``: The matches, [M] each.
     """
 
     others: tuple[str, ...]
@@ -186,7 +194,7 @@ def _save(path: Path, others: list[str], best: Best) -> None:
 
 
 def _load(path: Path, images: int) -> _Kept | None:
-    """What ``_save`` wrote; None where there is nothing whole: it is only a cache, and is made again."""
+    """Return what ``_save`` wrote; None if it is missing or damaged, so that it is made again."""
     if not path.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Spreads a class over processes and machines: ranks of torchrun, and shards that are merged afterwards."""
+"""Grading a class on several processes and machines: ranks of torchrun, and shards that are merged afterwards."""
 
 from __future__ import annotations
 
@@ -17,30 +17,36 @@ from facegen.submission.open_tarball import UnreadableTarball
 from facegen.training.distributed import Ranks
 
 Shard = tuple[int, int]
-#: Below so many submissions, starting processes to read them takes longer than they save.
+#: Minimum number of submissions for which starting processes to read them saves time.
 _FEW = 8
-#: More read faster than any network takes.
+#: Maximum number of worker processes. More would read faster than any network can follow.
 _MOST_WORKERS = 4
 
 
 def share_of(found: Sequence[Found], shard: Shard | None) -> list[Found]:
-    """The submissions of shard ``(i, n)``: every n-th, from the i-th on. All where there is none."""
+    """Return the submissions of shard ``(i, n)``: every n-th, starting with the i-th.
+
+    Return all if ``shard`` is None.
+    """
     if shard is None:
         return list(found)
     number, count = shard
     if not 1 <= number <= count:
-        raise InputError(f"There is no shard {number} of {count}.", f"Shards are called 1/{count} to {count}/{count}.")
+        raise InputError(f"There is no shard {number} of {count}.", f"Use a shard from 1/{count} to {count}/{count}.")
     return list(found[number - 1 :: count])
 
 
 def shard_folder(out: Path, shard: Shard) -> Path:
-    """Where the board of a shard is written."""
+    """Return the folder for the leaderboard of a shard."""
     return out / f"shard-{shard[0]}-of-{shard[1]}"
 
 
 @contextmanager
 def alone_in(out: Path, ranks: Ranks, shard: Shard | None) -> Iterator[None]:
-    """Hold off other processes that grade the same into ``out``; a shard's others may. EnvironmentProblem as a lock."""
+    """Keep other processes from grading the same submissions into ``out``. Processes of other shards may run.
+
+    Raise EnvironmentProblem if another process holds the lock.
+    """
     if not ranks.is_writer:
         yield
         return
@@ -55,7 +61,8 @@ def grade_share(
     """Append the outcome of each of this rank's submissions.
 
     Raises:
-        InputError: one could not be read: nothing is known of it. It is raised after the others are graded.
+        InputError: A submission could not be read, so nothing is known about it. This is raised after the others are
+            graded.
     """
     mine = found[ranks.rank :: ranks.world]
     if workers is None:
@@ -79,13 +86,13 @@ def grade_share(
 
 
 def merged(grader: Grader, found: Sequence[Found], out: Path) -> list[Outcome]:
-    """The outcomes of submissions that were graded before, by whatever process.
+    """Return the outcomes of submissions that any process has graded before.
 
     Raises:
-        InputError: some are not graded, or can no longer be read.
+        InputError: Some submissions are not graded or can no longer be read.
     """
     outcomes, unread, lacking = [], [], []
-    with console.progress("Joining what is graded", total=len(found), unit="submissions") as task:
+    with console.progress("Collecting the results", total=len(found), unit="submissions") as task:
         for each, outcome in grader.kept(found):
             if isinstance(outcome, UnreadableTarball):
                 console.warn(str(outcome))
@@ -99,7 +106,7 @@ def merged(grader: Grader, found: Sequence[Found], out: Path) -> list[Outcome]:
         raise _unread(len(found), unread)
     if lacking:
         raise InputError(
-            f"Of {len(found):,} submissions {len(lacking):,} are not graded in {out} by this measure: "
+            f"{len(lacking):,} of {len(found):,} submissions are not graded in {out} with these options: "
             f"{some([each.file for each in lacking])}.",
             f"Grade {_where(found, lacking, out)} with the same options first.",
         )
@@ -107,7 +114,7 @@ def merged(grader: Grader, found: Sequence[Found], out: Path) -> list[Outcome]:
 
 
 def _where(found: Sequence[Found], lacking: Sequence[Found], out: Path) -> str:
-    """What to grade: the shards that the submissions are in, where a board of one tells how many there are."""
+    """Say what to grade: the shards of these submissions, if a shard's leaderboard tells how many shards there are."""
     counts = sorted({int(folder.name.rpartition("-")[2]) for folder in out.glob("shard-*-of-*")})
     if not counts:
         return "them"
@@ -119,8 +126,8 @@ def _where(found: Sequence[Found], lacking: Sequence[Found], out: Path) -> str:
 
 def _unread(total: int, unread: Sequence[str]) -> InputError:
     return InputError(
-        f"Of {total:,} submissions {len(unread):,} could not be read: {some(unread)}. So there is no leaderboard.",
-        "Let them be read, or take them out, and run it again: what is graded is kept.",
+        f"{len(unread):,} of {total:,} submissions could not be read: {some(unread)}. No leaderboard was written.",
+        "Make these files readable or remove them, and run the command again. Finished results are kept.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Pieces of results in a folder, each under a hash of all that it depends on: what is there is never made twice."""
+"""A folder of results. Each is stored under a hash of everything it depends on, so it is never computed twice."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _FIELDS = "fields"
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of pieces: arrays with fields in an ``.npz``, or fields alone in a ``.json``.
+    """A folder of pieces of results: arrays with fields in an ``.npz``, or fields alone in a ``.json``.
 
     Attributes:
-        folder: where they are.
-        force: find nothing, so that everything is made again.
+        folder: The folder of the pieces.
+        force: Whether to find nothing, so that everything is computed again.
     """
 
     folder: Path
     force: bool = False
 
     def path(self, kind: str, *depends_on: str) -> Path:
-        """Where a piece of that kind is which depends on all of that, but for the suffix."""
+        """Return the path, without the suffix, of the piece of this kind that depends on these texts."""
         return self.folder / f"{kind}-{hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:40]}"
 
     def arrays(self, path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]] | None:
-        """The arrays and fields of a piece; None where there is nothing whole: it is only a cache, and is made again.
+        """Return the arrays and fields of a piece; None if it is missing or damaged, so that it is computed again.
 
-        Another user's may not be readable, and can be replaced all the same.
+        A piece that belongs to another user may be unreadable. It can be replaced all the same.
         """
         path = path.with_suffix(".npz")
         if self.force or not path.is_file():
@@ -50,14 +50,14 @@ class Store:
             return None
 
     def keep_arrays(self, path: Path, arrays: Arrays, fields: Mapping[str, Any], file: str) -> None:
-        """Keep a piece of the submission ``file``. EnvironmentProblem, which names it, where that cannot be written."""
+        """Keep a piece of the submission ``file``; raise EnvironmentProblem if it cannot be written."""
         text = np.frombuffer(json.dumps(fields).encode(), dtype=np.uint8)
         with self._told(file), atomic_path(path.with_suffix(".npz")) as temporary, temporary.open("wb") as opened:
             pieces: dict[str, Any] = {**arrays, _FIELDS: text}
             np.savez(opened, **pieces)
 
     def fields(self, path: Path) -> dict[str, Any] | None:
-        """The fields of a piece without arrays; None likewise."""
+        """Return the fields of a piece without arrays; None if it is missing or damaged."""
         path = path.with_suffix(".json")
         if self.force or not path.is_file():
             return None
@@ -67,13 +67,13 @@ class Store:
             return None
 
     def keep_fields(self, path: Path, fields: Mapping[str, Any], file: str) -> None:
-        """Keep a piece without arrays, as :meth:`keep_arrays`."""
+        """Keep a piece of the submission ``file`` without arrays; raise EnvironmentProblem if it cannot be written."""
         with self._told(file):
             write_sealed_json(path.with_suffix(".json"), fields)
 
     def _told(self, file: str) -> AbstractContextManager[None]:
-        # A run that went on would lose what it grades when it is interrupted, and fail hours later, at the leaderboard.
+        # If the run went on, an interruption would lose its results, or it would fail hours later at the leaderboard.
         return writing_told(
-            f"Cannot keep the result of {file} in {self.folder}",
-            "Make room there, or let it be written to, and run it again, to go on there; or name another --out.",
+            f"Cannot write the result of {file} to {self.folder}",
+            "Free some space or make the folder writable, and run the command again to continue. Or use another --out.",
         )

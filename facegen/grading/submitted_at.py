@@ -1,4 +1,4 @@
-"""When submissions were handed in, from a CSV of a learning platform."""
+"""The times at which submissions were handed in, read from a CSV of a learning platform."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _TIMES = (
 )
 #: Cells of students who handed in nothing.
 _NOTHING = frozenset({"", "-", "–", "—"})
-_WITH_OFFSET = "Write it as 2026-11-20T23:59:00+09:00, or without the offset and timezone = 'Asia/Seoul' in the rubric."
+_WITH_OFFSET = "Write 2026-11-20T23:59:00+09:00, or omit the offset and add timezone = 'Asia/Seoul' to the rubric."
 
 
 @dataclass(frozen=True)
 class _Told:
-    """A line that tells a time: of a file, or else of a student."""
+    """A line of the table: the time of a file, or of a student's submission."""
 
     line: int
     file: str
@@ -35,19 +35,20 @@ class _Told:
 
 
 def with_times(found: Sequence[Found], table: Path | None, zone: tzinfo | None) -> list[Found]:
-    """The submissions with the times that a CSV tells; one that is known from elsewhere stays where it tells none.
+    """Return the submissions with the times that a CSV gives.
 
-    A line is of a file by its column ``file``, else of a student by the number. Upper and lower case count as one where
-    only one submission is meant so. Lines of files and of numbers that are not there are warned of.
+    A time that is known from elsewhere stays if the CSV gives none. A line belongs to the file in its column
+    ``file``, or to the student with its number. Case is ignored if only one submission can be meant. Lines of files
+    and numbers that were not handed in lead to a warning.
 
     Args:
-        found: all submissions.
-        table: the CSV; None where there is none.
-        zone: the time zone of times without an offset; None where none is known.
+        found: All submissions.
+        table: The CSV; None if there is none.
+        zone: The time zone of times without an offset; None if it is not known.
 
     Raises:
-        InputError: no such table, or no columns of it tell whose and when; a time that cannot be read or that is
-            another moment in every time zone; two times of one submission; a number with several.
+        InputError: The table does not exist or lacks a necessary column. A time cannot be read or differs between time
+            zones. A submission has two times. A line gives the number of a student who has several submissions.
     """
     known = [_placed(each, zone) for each in found]
     if table is None:
@@ -61,11 +62,11 @@ def with_times(found: Sequence[Found], table: Path | None, zone: tzinfo | None) 
             unknown.append(line.file or line.number)
         elif told.setdefault(place, line).at != line.at:
             raise InputError(
-                f"{what} has two times of {known[place].file!r}, in lines {told[place].line} and {line.line}.",
-                "Keep the one that holds; or give each file a line, in a column called file.",
+                f"{what} has two times for {known[place].file!r}, in lines {told[place].line} and {line.line}.",
+                "Keep the right one, or give each file its own line in a column called file.",
             )
     if unknown:
-        console.warn(f"{what} has times of what was not handed in: {some(unknown)}.")
+        console.warn(f"{what} has times for files or students without a submission: {some(unknown)}.")
     return [replace(each, submitted_at=told[at].at) if at in told else each for at, each in enumerate(known)]
 
 
@@ -77,7 +78,7 @@ def _placed(found: Found, zone: tzinfo | None) -> Found:
     except NoMoment as problem:
         time = shown(found.submitted_at)
         raise InputError(
-            f"The time of {found.file!r}, {time}, {problem}.", 'Say timezone = "Asia/Seoul" in the rubric.'
+            f"The time of {found.file!r}, {time}, {problem}.", 'Add timezone = "Asia/Seoul" to the rubric.'
         ) from problem
 
 
@@ -88,7 +89,7 @@ def _read(path: Path, what: str, zone: tzinfo | None) -> list[_Told]:
         lacking = "times" if time is None else "files or student numbers"
         raise InputError(
             f"{what} has no column of {lacking} among {', '.join(map(repr, table.lines[0].cells))}.",
-            "Call its columns file or student_number, and submitted_at.",
+            "Call the columns file or student_number, and submitted_at.",
         )
     lines = []
     for line in table.lines[1:]:
@@ -104,7 +105,10 @@ def _read(path: Path, what: str, zone: tzinfo | None) -> list[_Told]:
         shown_at = at if zone is None else at.astimezone(zone)
         told = _Told(line.number, line.cell(file), line.cell(number), shown_at)
         if not told.file and not told.number:
-            raise InputError(f"Line {line.number} of {_lower(what)} has a time and tells not of what.")
+            raise InputError(
+                f"Line {line.number} of {_lower(what)} has a time but neither a file nor a student number.",
+                "Add one of them, or delete the line.",
+            )
         if not told.file:
             require_unchanged(told.number, line.number, what)
         lines.append(told)
@@ -112,7 +116,7 @@ def _read(path: Path, what: str, zone: tzinfo | None) -> list[_Told]:
 
 
 def _place(told: _Told, found: Sequence[Found], what: str) -> int | None:
-    """Which submission a line is of; None where it is of none."""
+    """Return the index of the submission that a line belongs to; None if there is none."""
     if told.file:
         name = told.file.replace("\\", "/").rpartition("/")[2]
         for ways in (str, str.casefold):
@@ -127,8 +131,8 @@ def _place(told: _Told, found: Sequence[Found], what: str) -> int | None:
     if len(places) > 1:
         names = some([found[at].file for at in places])
         raise InputError(
-            f"Line {told.line} of {_lower(what)} has a time of {told.number!r}, who has several submissions: {names}.",
-            "Give each file a line, in a column called file.",
+            f"Line {told.line} of {_lower(what)} has a time for {told.number!r}, who has several submissions: {names}.",
+            "Give each file its own line in a column called file.",
         )
     return places[0] if places else None
 

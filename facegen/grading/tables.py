@@ -1,4 +1,4 @@
-"""A table that somebody saved from a spreadsheet or a learning platform: rosters, and when what was handed in."""
+"""Tables saved from a spreadsheet or a learning platform: rosters, and the times of submissions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from facegen.errors import InputError
 from facegen.file_kinds import HEAD, TEXT, kind_of
 from facegen.files import read_regular
 
-#: A class of a thousand has a table of 100 kB.
+#: Maximum size of a table, in bytes. The table of a class of a thousand has 100 kB.
 _MOST_BYTES = 20_000_000
-_SAVE_AS_CSV = "Save it as CSV: in Excel as 'CSV UTF-8 (comma delimited)'."
-#: Excel writes what stands between the cells into a first line of its own.
+_SAVE_AS_CSV = "Save it as CSV. In Excel, choose 'CSV UTF-8 (comma delimited)'."
+#: The first line that Excel writes to name the separator between cells.
 _SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
-#: Heads of columns with student numbers, those first that are it for sure; spaces and the like are _ here.
+#: Headers of columns with student numbers, the surest first. Spaces and punctuation are written as _ here.
 NUMBERS = (
     *("student_number", "studentnumber", "student_no", "student_nr", "student_id", "studentid", "matriculation_number"),
     *("matriculation", "matrikelnummer", "matrikelnr", "matr_nr", "학번", "学号", "學號", "学籍番号"),
@@ -31,13 +31,13 @@ _FIRST, _LAST = ("first_name", "firstname", "given_name"), ("last_name", "lastna
 
 @dataclass(frozen=True)
 class Line:
-    """A line with anything in it: its number in the file, and its cells, in which any white space is one space."""
+    """A line that is not empty: its number in the file, and its cells, with any white space replaced by one space."""
 
     number: int
     cells: tuple[str, ...]
 
     def cell(self, column: int | None) -> str:
-        """The cell of a column; "" where the line has none, or there is no such column."""
+        """Return the cell of a column; "" if the line has no such cell or ``column`` is None."""
         return self.cells[column] if column is not None and column < len(self.cells) else ""
 
 
@@ -46,8 +46,8 @@ class Table:
     """All lines of a table.
 
     Attributes:
-        what: what a message calls it: ``"The roster r.csv"``.
-        lines: from first to last, the line of heads among them where there is one.
+        what: The name of the table in messages: ``"The roster r.csv"``.
+        lines: All lines in order, including the line of headers if there is one.
     """
 
     what: str
@@ -55,34 +55,34 @@ class Table:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The first line's cells as heads are compared: in lower case, with _ for what stands between words."""
+        """The cells of the first line, written as headers are compared: in lower case, with _ between words."""
         return tuple(re.sub(r"[\s_.\-/()#*:]+", "_", cell.casefold()).strip("_") for cell in self.lines[0].cells)
 
     def column(self, known: Sequence[str]) -> int | None:
-        """The column whose head is the first of ``known`` that there is; None where there is none.
+        """Return the column whose header comes first in ``known``; None if there is none.
 
         Raises:
-            InputError: two columns have it.
+            InputError: Two columns have this header.
         """
         heads = self.heads
         for head in known:
             if heads.count(head) > 1:
-                raise InputError(f"{self.what} has two columns called {head!r}.", "Keep one, or rename the other.")
+                raise InputError(f"{self.what} has two columns called {head!r}.", "Delete or rename one of them.")
             if head in heads:
                 return heads.index(head)
         return None
 
     def names(self) -> tuple[int | None, ...]:
-        """The columns whose cells make a student's name: one, or that of the first and that of the last name."""
+        """Return the columns that make up a student's name: one, or those of the first and the last name."""
         whole = self.column(NAMES)
         return (whole,) if whole is not None else (self.column(_FIRST), self.column(_LAST))
 
 
 def read_table(path: Path, what: str) -> Table:
-    """A table of cells between commas, semicolons or tabs, in UTF-8 or UTF-16.
+    """Read a table whose cells are separated by commas, semicolons or tabs, in UTF-8 or UTF-16.
 
     Raises:
-        InputError: it cannot be read, is none or is empty.
+        InputError: The file cannot be read, is not a table, or is empty.
     """
     try:
         data = read_regular(path, _MOST_BYTES)
@@ -92,11 +92,11 @@ def read_table(path: Path, what: str) -> Table:
     text = text_of(data)
     if text is None:
         is_kind = kind is not None and kind is not TEXT
-        said = f"is {kind.name}, not a table" if kind is not None and is_kind else "is no text in UTF-8 or UTF-16"
+        said = f"is {kind.name}, not a table" if kind is not None and is_kind else "is not text in UTF-8 or UTF-16"
         raise InputError(f"{what} {said}.", _SAVE_AS_CSV)
     lines = tuple(_lines(text, what))
     if not lines:
-        raise InputError(f"{what} is empty.", "It should have a line for each student.")
+        raise InputError(f"{what} is empty.", "Add a line for each student.")
     return Table(what, lines)
 
 
@@ -110,15 +110,15 @@ def _lines(text: str, what: str) -> Iterator[Line]:
     try:
         for cells in rows:
             number, before = before + 1, skipped + rows.line_num
-            stripped = tuple(" ".join(cell.split()) for cell in cells)  # a cell may have lines of its own
+            stripped = tuple(" ".join(cell.split()) for cell in cells)  # a cell may contain line breaks
             if any(stripped):
                 yield Line(number, stripped)
-    except csv.Error as problem:  # a quote that is never closed, say
-        raise InputError(f"{what} is no CSV: {problem}, from line {before + 1} on.", _SAVE_AS_CSV) from problem
+    except csv.Error as problem:  # for example, a quote that is never closed
+        raise InputError(f"{what} is not a CSV: {problem}, from line {before + 1} on.", _SAVE_AS_CSV) from problem
 
 
 def _delimiter(text: str) -> str:
-    """What stands between the cells: of comma, semicolon and tab what is most in the first line that has any."""
+    """Return the separator: of comma, semicolon and tab, the most frequent in the first line that has one of them."""
     for line in text.splitlines():
         bare = re.sub(r'"[^"]*"', "", line)
         if counts := {mark: bare.count(mark) for mark in "\t;," if mark in bare}:

@@ -1,4 +1,4 @@
-"""Which submissions cannot be told from one another by their values, and the ranks that follow from that."""
+"""Ties: the submissions that cannot be told apart by their values, and the ranks that follow from that."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ import numpy.typing as npt
 from facegen.grading.outcome import GradedSubmission
 from facegen.metrics.paired import margins_of_difference
 
-#: Examples in a sentence.
+#: Maximum number of names in a sentence.
 _NAMED = 5
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Graded submissions compared by one of their values.
+    """A comparison of graded submissions by one of their values.
 
     Attributes:
-        values: float64 [k], as printed: to four decimals.
-        better: bool [k, k]: whether the first's value is lower than the second's by more than the difference's error.
+        values: The values as printed, to four decimal places: float64 [k].
+        better: bool [k, k], whether the first value is lower than the second by more than the error of the difference.
     """
 
     values: npt.NDArray[np.float64]
     better: npt.NDArray[np.bool_]
 
     def ranks(self) -> list[int]:
-        """1 and the number of those that are better beyond the error; no better than that of any with a lower value.
+        """Return the ranks: 1 plus the number of submissions that are better beyond the error.
 
-        So two that cannot be told apart need not share a rank: each is judged by those that are surely ahead of it. And
-        a value that is known badly does not overtake, nor changes any other's rank.
+        A rank is never better than that of a submission with a lower value. Two submissions that cannot be told apart
+        need not share a rank, because each is judged by those that are surely ahead of it. A value with a large error
+        neither overtakes others nor changes their ranks.
         """
         ranks = 1 + self.better.sum(axis=0)
         order = np.argsort(self.values, kind="stable")
@@ -42,11 +43,11 @@ class Comparison:
         return [int(rank) for rank in ranks]
 
     def strict_ranks(self) -> list[int]:
-        """The place by value; values that are equal as printed share one."""
+        """Return the ranks by value alone. Values that are equal as printed share a rank."""
         return [int(place) for place in 1 + np.searchsorted(np.sort(self.values), self.values)]
 
     def tied(self, row: int) -> npt.NDArray[np.int64]:
-        """The others from which this one cannot be told, rising."""
+        """Return the other submissions that cannot be told apart from this one, in rising order."""
         others = ~(self.better[row] | self.better[:, row])
         others[row] = False
         return np.flatnonzero(others)
@@ -55,7 +56,7 @@ class Comparison:
 def compare(graded: Sequence[GradedSubmission], which: str) -> Comparison:
     """Compare submissions by their ``"public"`` or ``"private"`` values.
 
-    Without what errors are measured by (few images, other scorers) any difference of printed values counts.
+    If the errors cannot be measured (few images, other scorers), any difference of printed values counts.
     """
     scores = [found.score if which == "public" else found.private for found in graded]
     values = np.array([round(score.value, 4) for score in scores if score is not None])
@@ -71,23 +72,18 @@ def compare(graded: Sequence[GradedSubmission], which: str) -> Comparison:
 
 
 def disagreements(public: Comparison, private: Comparison, names: Sequence[str]) -> list[str | None]:
-    """For each submission a sentence where the two values disagree, beyond both errors, on who is ahead of whom."""
+    """Return a sentence for each submission whose two values disagree, beyond both errors, about who is ahead."""
     sentences: list[str | None] = []
     for row in range(len(names)):
         overtaken = np.flatnonzero(public.better[row] & private.better[:, row])
         overtakes = np.flatnonzero(public.better[:, row] & private.better[row])
         parts = [
-            f"it is {how} {_some([names[int(other)] for other in others])}"
-            for how, others in (
-                ("ahead of, and by the private one behind,", overtaken),
-                ("behind, and by the private one ahead of,", overtakes),
-            )
+            f"by the public value it is {one} {_some([names[int(at)] for at in others])}, by the private one {other}"
+            for one, other, others in (("ahead of", "behind", overtaken), ("behind", "ahead", overtakes))
             if len(others)
         ]
         sentences.append(
-            f"The two references disagree beyond their errors: by the public value {'; '.join(parts)}."
-            if parts
-            else None
+            f"The public and the private value disagree beyond their errors: {'; '.join(parts)}." if parts else None
         )
     return sentences
 

@@ -1,1 +1,5 @@
-"""Distances between sets of features: arrays in, numbers out, float64 inside. No files, no command line."""
+"""Distances between sets of features.
+
+Every function takes arrays, computes in float64 and returns numbers. Nothing here reads files or knows the command
+line.
+"""

@@ -1,11 +1,13 @@
-"""Whether two sets of images differ in their colours as a known fault of saving would make them differ.
+"""Colour faults: differences in colour that are typical of a known mistake in saving images.
 
-What is kept of a set is how often each colour occurs. A fault is a function of one pixel's colour, so it can be applied
-to these counts: if the images' colours are far from the reference's, and close to what one of the faults makes of the
-reference's, then that fault is the likely cause. A generator that is merely bad is far from both.
+A set of images is summarised by how often each colour occurs. A fault is a function of the colour of one pixel, so it
+can be applied to these counts. A fault is the likely cause if two things hold: the colours of the images are far from
+those of the reference, and they are close to what the fault makes of the reference's colours. A generator that is
+merely bad is far from both.
 
-The thresholds were set on CelebA at 64×64, against 1,000 faces. Distances are in steps of 0 to 255. "Left" is the part
-of the distance that is left by the best fault whose reach is as wide as the images' (in brackets: by any fault):
+The thresholds were set on CelebA at 64×64, against 1,000 faces. Distances are in steps of 0 to 255. "Left" is the
+fraction of the distance that remains after the best fault whose range of values is as wide as that of the images. The
+number in brackets is for the best of all faults.
 
 ==================================================  ============  =======================
 the images                                          distance      left
@@ -38,47 +40,51 @@ from facegen.metrics.luma import LUMA_WEIGHTS
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
-#: Each channel's 256 values are counted in 32 bins.
+#: Number of bins per channel; each holds 8 of the 256 values.
 _BINS = 32
-#: So many colours are told apart.
+#: Number of colours that are told apart.
 COLOURS = _BINS**3
-#: Of a larger image, pixels at equal steps that leave about so many a side are enough.
+#: Of a larger image, pixels at equal steps are counted, about this many per side.
 _SIDE = 64
-#: What colours are compared along: red, green, blue, and the difference of each two. [3, 6]
+#: Axes along which colours are compared: red, green, blue and the difference of each two. [3, 6]
 _AXES = np.array([[1, 0, 0, 1, 0, 1], [0, 1, 0, -1, 1, 0], [0, 0, 1, 0, -1, -1]], dtype=np.float64)
-#: The colour, float64 [3], in the middle of each bin.
+#: The colour in the middle of each bin, float64 [32³, 3].
 _CENTRES = ((np.arange(COLOURS)[:, None] >> np.array([10, 5, 0])) % _BINS) * 8 + 3.5
 
-#: Fewer images than this tell nothing.
+#: Minimum number of images for a comparison.
 _FEWEST = 10
-#: From this distance on colours differ: at n images, random faces are about 20/√n apart.
+#: Distance from which colours count as different. Random sets of n faces are about 20/√n apart.
 DIFFERENT, _BY_CHANCE = 5.0, 20.0
-#: A fault is the likely cause if it leaves less than this part of the distance; but not if more than this share of the
-#: values lies where it can bring none (nor JPEG carry them: this many steps beyond).
+#: A fault is the likely cause if it leaves less than this fraction of the distance.
 LEAVES = 0.42
+#: A fault is ruled out if more than this fraction of the values lies further than this many steps outside the range
+#: that it can produce. JPEG carries values no further.
 _OUT_OF_REACH, _BEYOND = 0.005, 8
-#: Squeezed: the scales of the three channels lie within these bounds and this factor of each other, their middles near
-#: that of all values, nearly no value lies outside, and less than this part of the distance is left. Faces that were
-#: denormalised with CIFAR's, CLIP's or CelebA's means and deviations leave 0.12 to 0.19, no sheet of a generator's that
-#: keeps to the bounds less than 1.2.
+#: Conditions for "squeezed". The scale of each channel lies within these bounds, and the three scales are within this
+#: factor of each other. The middles of the channels lie near that of all values. Almost no value lies outside the
+#: range. Less than this fraction of the distance is left. Faces that were denormalised with the means and standard
+#: deviations of CIFAR, CLIP or CelebA leave 0.12 to 0.19. Sheets by generators that meet the other conditions leave
+#: 1.2 or more.
 _SCALES, _SCALES_APART, _MIDDLES, _SQUEEZED = (0.4, 0.85), 1.25, (90.0, 160.0), 0.25
-#: Where another fault is likely, squeezing is likelier if it leaves less than this part of what that one leaves.
+#: If another fault is likely too, squeezing is likelier if it leaves less than this fraction of what that fault leaves.
 _FITS_BETTER = 0.6
 
-#: Stretched: nearly each image has a 0 and a 255, in most of them few values are either, and in the reference fewer do.
-#: 14% of CelebA's faces have both, of a generator's images at most 36%; of stretched ones 61 to 86% have few.
+#: Conditions for "stretched". This fraction of the images have both a 0 and a 255. In this fraction, few values are
+#: either. In the reference, no more than this fraction have both. Of CelebA's faces, 14% have both, and of a
+#: generator's images at most 36%. Of stretched images, 61 to 86% have both with few values that are either.
 _STRETCHED, _BARELY, _REFERENCE = 0.98, 0.5, 0.7
 _FEW = 0.005
 
 
 @dataclass(frozen=True, eq=False)
 class Colours:
-    """Of ``n`` images.
+    """The colours of ``n`` images.
 
     Attributes:
-        counts: how often each colour occurs, int64 [32³], red's bin first.
-        full: share of the images that have both a 0 and a 255.
-        barely: share of the images that have both, and in at most 0.5% of their values.
+        n: Number of images.
+        counts: How often each colour occurs, int64 [32³]. The bin of red is the most significant.
+        full: Fraction of the images that have both a 0 and a 255.
+        barely: Fraction of the images that have both, in at most 0.5% of their values.
     """
 
     n: int
@@ -94,7 +100,7 @@ class Colours:
 
 
 class ColourCounts:
-    """Counts the colours of images as they come, whatever their sizes."""
+    """A running count of the colours of images of any size."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(COLOURS, dtype=np.int64)
@@ -112,17 +118,21 @@ class ColourCounts:
             self._barely += int(ends <= _FEW * image.size)
 
     def state(self) -> Counts:
-        """All counts, [32³ + 3]; :meth:`restore` goes on from them."""
+        """Return all counts, int64 [32³ + 3]; :meth:`restore` continues from them."""
         return np.array([*self._counts, self._n, self._full, self._barely], dtype=np.int64)
 
     def restore(self, state: Counts) -> None:
-        """Go on from what :meth:`state` gave. ValueError where it is something else."""
+        """Continue from what :meth:`state` returned.
+
+        Raises:
+            ValueError: The array has another shape or dtype.
+        """
         if state.shape != (COLOURS + 3,) or state.dtype != np.int64:
             raise ValueError(f"expected counts int64 [{COLOURS + 3}], got {state.dtype} {list(state.shape)}")
         self._counts, (self._n, self._full, self._barely) = state[:-3].copy(), (int(count) for count in state[-3:])
 
     def colours(self) -> Colours:
-        """Of all images so far."""
+        """Return the colours of all images so far."""
         images = max(self._n, 1)
         return Colours(self._n, self._counts.copy(), self._full / images, self._barely / images)
 
@@ -132,12 +142,12 @@ class Fault:
     """A way to save images with wrong colours.
 
     Attributes:
-        says: what the images look like beside a reference without the fault, a sentence.
-        remedy: what to do about it, a sentence.
-        change: what it makes of colours, float64 [k, 3] in 0 to 255, before rounding and clipping; None where it
+        says: A sentence that says what the images look like, compared with a reference that has no fault.
+        remedy: A sentence that says what to do about it.
+        change: What the fault does to colours, float64 [k, 3] in 0 to 255, before rounding and clipping. None if it
             depends on more of an image than one pixel.
-        either: whether the reference may be what has it; then ``says`` fits with both names exchanged.
-        leaves: it is the likely cause where it leaves less than this part of the distance.
+        either: Whether the reference may be the one that has the fault. The two names in ``says`` are then exchanged.
+        leaves: The fault is the likely cause if it leaves less than this fraction of the distance.
     """
 
     says: str
@@ -152,19 +162,19 @@ def _channels(*order: int) -> Callable[[Floats], Floats]:
 
 
 def _ycbcr(colours: Floats) -> Floats:
-    """ITU-R BT.601 at full range, as JPEG has it."""
+    """Convert to ITU-R BT.601 YCbCr at full range, as JPEG uses it."""
     luma = colours @ LUMA_WEIGHTS
     blue, red = 128 + 0.564 * (colours[:, 2] - luma), 128 + 0.713 * (colours[:, 0] - luma)
     return np.stack([luma, blue, red], axis=1)
 
 
 def _ycrcb(colours: Floats) -> Floats:
-    """The same with both chromas exchanged, as OpenCV has it."""
+    """Convert to YCrCb: YCbCr with the two chroma channels exchanged, as OpenCV uses it."""
     return _ycbcr(colours)[:, [0, 2, 1]]
 
 
 def _hsv(colours: Floats) -> Floats:
-    """Hue, saturation and value, each in 0 to 255, as Pillow has them."""
+    """Convert to hue, saturation and value, each in 0 to 255, as Pillow does."""
     red, green, blue = colours.T
     value = colours.max(axis=1)
     spread = value - colours.min(axis=1)
@@ -176,45 +186,53 @@ def _hsv(colours: Floats) -> Floats:
     return np.stack([np.where(spread > 0, hue, 0) * 255 / 6, saturation * 255, value], axis=1)
 
 
-#: ImageNet's means and standard deviations of red, green and blue, of 0 to 1.
+#: ImageNet's means and standard deviations of red, green and blue, for values from 0 to 1.
 _MEANS, _DEVIATIONS = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
-_ORDER = "Bring the channels into the order red, green, blue before saving."
-_ONE_PLUS_X = "Denormalise what lies between -1 and 1 by (x + 1) / 2 once, and save it as 8-bit RGB."
+_ORDER = "Bring the channels into the order red, green, blue before you save the images."
+_ONE_PLUS_X = "Map the generator's output from [-1, 1] to [0, 1] by (x + 1) / 2 once, and save it as 8-bit RGB."
 _POWER = "Save the values as the generator gives them, without a gamma of your own."
 
-#: By code.
+#: The known faults, by code.
 FAULTS: Mapping[str, Fault] = {
     "bgr": Fault(
-        "{Images} look as if red and blue were swapped against {reference}, as OpenCV swaps them.",
+        "{Images} look as if red and blue were swapped, compared with {reference}. OpenCV uses that order.",
         "Convert with cv2.cvtColor(image, cv2.COLOR_RGB2BGR) before cv2.imwrite, and with cv2.COLOR_BGR2RGB after "
         "cv2.imread.",
         _channels(2, 1, 0),
     ),
-    "gbr": Fault("{Images} look as if red, green and blue were saved as GBR.", _ORDER, _channels(1, 2, 0)),
-    "brg": Fault("{Images} look as if red, green and blue were saved as BRG.", _ORDER, _channels(2, 0, 1)),
-    "grb": Fault("{Images} look as if red and green were swapped against {reference}.", _ORDER, _channels(1, 0, 2)),
-    "rbg": Fault("{Images} look as if green and blue were swapped against {reference}.", _ORDER, _channels(0, 2, 1)),
+    "gbr": Fault(
+        "{Images} look as if red, green and blue were saved in the order green, blue, red.", _ORDER, _channels(1, 2, 0)
+    ),
+    "brg": Fault(
+        "{Images} look as if red, green and blue were saved in the order blue, red, green.", _ORDER, _channels(2, 0, 1)
+    ),
+    "grb": Fault(
+        "{Images} look as if red and green were swapped, compared with {reference}.", _ORDER, _channels(1, 0, 2)
+    ),
+    "rbg": Fault(
+        "{Images} look as if green and blue were swapped, compared with {reference}.", _ORDER, _channels(0, 2, 1)
+    ),
     "grey": Fault(
-        "{Images} look grey, and {reference} in colour.",
-        "Save the three channels of each image, or compare with a reference that is grey too.",
+        "{Images} look grey, unlike {reference}.",
+        "Save all three channels of each image, or compare with a reference that is grey too.",
         lambda colours: np.repeat((colours @ LUMA_WEIGHTS)[:, None], 3, axis=1),
         either=True,
     ),
     "negative": Fault(
-        "{Images} look like negatives beside {reference}: dark where it is bright.",
-        "Save x where 255 - x was saved.",
+        "{Images} look like negatives: they are dark where {reference} is bright.",
+        "Save x instead of 255 - x.",
         lambda colours: 255 - colours,
     ),
     "imagenet_denormalised": Fault(
-        "{Images} look as if they were denormalised with ImageNet's means and standard deviations, which leave "
-        "values between 46 and 182 alone.",
+        "{Images} look as if they were denormalised with ImageNet's means and standard deviations. That leaves only "
+        "values between 46 and 182.",
         _ONE_PLUS_X,
         lambda colours: ((colours / 127.5 - 1) * _DEVIATIONS + _MEANS) * 255,
         either=True,
     ),
     "imagenet_normalised": Fault(
-        "{Images} look as if they were normalised with ImageNet's means and standard deviations, and denormalised by "
+        "{Images} look as if they were normalised with ImageNet's means and standard deviations, but denormalised by "
         "(x + 1) / 2.",
         "Denormalise them by x · deviation + mean, or train on pixels from -1 to 1.",
         lambda colours: (colours / 255 - _MEANS) / _DEVIATIONS * 127.5 + 127.5,
@@ -226,20 +244,21 @@ FAULTS: Mapping[str, Fault] = {
         either=True,
     ),
     "brightened": Fault(
-        "{Images} look brighter than {reference} by a gamma of 1/2.2, as when sRGB is applied twice.",
+        "{Images} look brighter than {reference} by a gamma of 1/2.2, as when the sRGB curve is applied twice.",
         _POWER,
         lambda colours: 255 * (colours / 255) ** (1 / 2.2),
-        leaves=0.3,  # photographs that are bright by nature leave little more
+        leaves=0.3,  # photographs that are bright by nature leave little more than this
     ),
     "darkened": Fault(
-        "{Images} look darker than {reference} by a gamma of 2.2, as when linear light is saved without sRGB.",
+        "{Images} look darker than {reference} by a gamma of 2.2, as when linear light is saved without the sRGB "
+        "curve.",
         _POWER,
         lambda colours: 255 * (colours / 255) ** 2.2,
         leaves=0.3,
     ),
     "ycbcr": Fault(
         "{Images} look as if luma and chroma (YCbCr) were saved in place of red, green and blue.",
-        'Convert them with image.convert("RGB") or cv2.cvtColor before saving.',
+        'Convert them with image.convert("RGB") or cv2.cvtColor before you save them.',
         _ycbcr,
         either=True,
     ),
@@ -251,28 +270,28 @@ FAULTS: Mapping[str, Fault] = {
     ),
     "hsv": Fault(
         "{Images} look as if hue, saturation and value were saved in place of red, green and blue.",
-        'Convert them with image.convert("RGB") or cv2.cvtColor before saving.',
+        'Convert them with image.convert("RGB") or cv2.cvtColor before you save them.',
         _hsv,
         either=True,
     ),
     "limited_range": Fault(
-        "{Images} look as if 0 to 255 were squeezed into 16 to 235, as video has it.",
-        "Convert from video's limited range to full range.",
+        "{Images} look as if 0 to 255 were squeezed into 16 to 235, the limited range that video uses.",
+        "Convert from video's limited range to the full range.",
         lambda colours: 16 + colours * 219 / 255,
-        leaves=0.6,  # its distance is small, and few other sets lie within its reach
+        leaves=0.6,  # its distance is small, and few other sets lie within its range of values
     ),
     "squeezed": Fault(
-        "{Images} look as if 0 to 255 were squeezed into {ranges} in red, green and blue, as when they are "
-        "denormalised with other means and deviations than they were normalised with.",
+        "{Images} look as if 0 to 255 were squeezed into {ranges} in red, green and blue, as when images are "
+        "normalised with one set of means and standard deviations and denormalised with another.",
         _ONE_PLUS_X,
         None,
         either=True,
     ),
     "stretched": Fault(
-        "{Images} look as if each was stretched to its own range: {share} of them use all from 0 to 255, and "
-        "{reference_share} of {reference}.",
-        "Denormalise all by (x + 1) / 2, as save_image(x, file, normalize=True, value_range=(-1, 1)) does, without "
-        "scale_each and without autocontrast.",
+        "{Images} look as if each was stretched to its own range: {share} of them use all of 0 to 255, but only "
+        "{reference_share} of {reference}'s do.",
+        "Denormalise all images by (x + 1) / 2, as save_image(x, file, normalize=True, value_range=(-1, 1)) does, "
+        "without scale_each and without autocontrast.",
         None,
     ),
 }
@@ -280,16 +299,16 @@ FAULTS: Mapping[str, Fault] = {
 
 @dataclass(frozen=True)
 class WrongColours:
-    """What set two sets of images apart.
+    """A fault that explains how the colours of two sets of images differ.
 
     Attributes:
-        fault: a code of :data:`FAULTS`.
-        of_reference: whether it is the reference that looks as if it had the fault.
-        distance: of the images' colours from the reference's: how far a value has to move, 0 to 255, on average over
-            the channels and their differences (the 1-Wasserstein distance of each).
-        explained: the part of it that goes away if the reference's colours (or the images', where those are right) have
-            the fault too, 0 to 1; None for a fault that no single pixel shows.
-        message: it, the means of both, and the remedy, in sentences.
+        fault: A code of :data:`FAULTS`.
+        of_reference: Whether it is the reference that looks as if it had the fault.
+        distance: How far a value has to move, in steps of 0 to 255, to give one set the colours of the other. It is the
+            1-Wasserstein distance, averaged over the channels and their differences.
+        explained: The fraction of ``distance``, 0 to 1, that goes away if the set without the fault is given the
+            fault too. None for a fault that a single pixel does not show.
+        message: Sentences that describe the fault, the mean colours of both sets, and the remedy.
     """
 
     fault: str
@@ -300,7 +319,7 @@ class WrongColours:
 
 
 def wrong_colours(images: Colours, reference: Colours) -> WrongColours | None:
-    """The fault that explains how the images' colours differ from the reference's; None where none does."""
+    """Return the fault that explains how the images' colours differ from the reference's, or None if no fault does."""
     if min(images.n, reference.n) < _FEWEST:
         return None
     here, there = _distributions(images.counts), _distributions(reference.counts)
@@ -319,7 +338,7 @@ def wrong_colours(images: Colours, reference: Colours) -> WrongColours | None:
     named = left < FAULTS[code].leaves
     for squeezed_reference, faulty, right in ((False, here, reference.counts), (True, there, images.counts)):
         squeezing = _squeezing(faulty, right)
-        # A fault without free numbers is the likelier one where both fit.
+        # If both fit, the fault without free parameters is the likelier one.
         if squeezing is not None and squeezing[1] < distance * min(_SQUEEZED, _FITS_BETTER * left if named else 1.0):
             explained = 1 - squeezing[1] / distance
             return _found("squeezed", squeezed_reference, distance, explained, images, reference, squeezing[0])
@@ -357,7 +376,7 @@ def _listed(colours: Colours) -> str:
 
 
 def _distributions(counts: Counts, change: Callable[[Floats], Floats] | None = None) -> Floats:
-    """The cumulative distribution along each axis of colours that went through ``change``, [6, 511]: −255 to 255."""
+    """Return the cumulative distribution of the changed colours along each axis, [6, 511], from −255 to 255."""
     there = np.flatnonzero(counts)
     colours = _CENTRES[there] if change is None else change(_CENTRES[there]).clip(0, 255)
     along = np.rint(colours @ _AXES).astype(np.int64) + 255
@@ -366,10 +385,10 @@ def _distributions(counts: Counts, change: Callable[[Floats], Floats] | None = N
 
 
 def _squeezing(faulty: Floats, right: Counts) -> tuple[str, float] | None:
-    """What 0 to 255 of each channel became, in words, if it was scaled and shifted, and the distance that leaves.
+    """Return into what ranges 0 to 255 of each channel was squeezed, in words, and the distance that this leaves.
 
-    Scale and shift are those that bring the right colours' first and last tenth to the faulty ones'. None where no
-    saving does that.
+    The channels are assumed to be scaled and shifted. Scale and shift map the first and last tenth of the right
+    colours to those of the faulty ones. Return None if the result is not what a mistake in saving would give.
     """
     values = np.arange(-255, 256)
     tenths = [
@@ -399,12 +418,12 @@ def _squeezing(faulty: Floats, right: Counts) -> tuple[str, float] | None:
 
 
 def _distance(first: Floats, second: Floats) -> float:
-    """How far a value has to move to make one distribution the other, the mean over the axes."""
+    """Return how far a value has to move to turn one distribution into the other, averaged over the axes."""
     return float(np.abs(first - second).sum(axis=1).mean())
 
 
 def _within_reach(values: Floats, change: Callable[[Floats], Floats]) -> bool:
-    """Whether nearly all red, green and blue in distributions lie where ``change`` can bring a colour, or beside it."""
+    """Return whether almost all red, green and blue values lie in or near the range that ``change`` can produce."""
     everywhere = np.stack(np.meshgrid(*[np.linspace(0, 255, 9)] * 3), axis=-1).reshape(-1, 3)
     reached = change(everywhere).clip(0, 255)
     outside = 0.0

@@ -1,8 +1,8 @@
 """FID∞: the Fréchet distance that infinitely many generated images would have.
 
-Chong and Forsyth, "Effectively Unbiased FID and Inception Score and Where to Find Them" (arXiv:1911.07023), section 4:
-the expected distance of N images is nearly linear in 1/N, so a line through the distances of subsets, read off at
-1/N = 0, is nearly free of the bias that N brings.
+The expected distance of N images is nearly linear in 1/N. A line through the distances of subsets, read off at
+1/N = 0, is therefore nearly free of the bias that a finite N causes. The method is from Chong and Forsyth,
+"Effectively Unbiased FID and Inception Score and Where to Find Them" (arXiv:1911.07023), section 4.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ _FEWEST, _SIZES, _DRAWS = 50, 15, 4
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """The line ``value + slope / N`` through the mean distances ``values`` of subsets of ``sizes`` images."""
+    """The line ``value + slope / N`` through the mean distances of subsets.
+
+    Attributes:
+        value: FID∞, where the line is read off at 1/N = 0.
+        slope: Slope of the line over 1/N.
+        sizes: Numbers of images in the subsets.
+        values: Mean distance of the subsets of each size.
+    """
 
     value: float
     slope: float
@@ -33,19 +40,26 @@ class Extrapolation:
 
 
 def fid_infinity(features: npt.NDArray[np.floating], reference: FrechetStatistics, *, seed: int = 0) -> Extrapolation:
-    """FID∞ of generated features [n, D], n ≥ 50, against ``reference``; ``seed`` decides the subsets.
+    """Compute FID∞ of generated features against ``reference``.
 
-    Fifteen sizes evenly spaced in N, as in the paper, each with random subsets drawn without replacement. The paper
-    begins at a tenth of its 50,000 images. Here the sizes run from n/2 to n: with n near or below D the line bends for
-    small N, and its lower end would lift the intercept (real faces whose distance settled at 0.8 came out at 7.1 from
-    n/10, 3.3 from n/4 and 1.1 from n/2, at n = 1,000 and D = 1,280). For n ≤ D, where it is cheap, the value of a size
-    is the mean over four subsets, so that the seed matters less; of all n images there is but one.
+    As in the paper, there are fifteen sizes, evenly spaced in N, and each subset is drawn at random without
+    replacement. The paper begins at a tenth of its 50,000 images. Here the sizes run from n/2 to n. With n near or
+    below D the line
+    bends for small N, which would lift the intercept: at n = 1,000 and D = 1,280, real faces whose distance settled
+    at 0.8 came out at 7.1 from n/10, 3.3 from n/4 and 1.1 from n/2. For n ≤ D, where it is cheap, the value of each
+    size is the mean over four subsets, so that the seed matters less. There is only one subset of all n images.
 
-    The extrapolation is over the generated images: the bias of a finite reference stays. As an estimate it may be below
-    0, and it scatters more than the distance at n does.
+    FID∞ extrapolates over the generated images only: the bias of a finite reference remains. It is an estimate, so it
+    may be below 0. It also scatters more than the distance at n does.
+
+    Args:
+        features: Generated features [n, D], n ≥ 50.
+        reference: The statistics to which the distances are measured.
+        seed: Seed of the subsets.
 
     Raises:
-        ValueError: too few rows, another width than the reference's, or features that are not finite.
+        ValueError: There are fewer than 50 rows, the width differs from that of the reference, or the features are not
+            finite.
     """
     rows = feature_rows(features, "generated", _FEWEST)
     require_same_width(rows, reference.mu[None])
@@ -62,19 +76,19 @@ def fid_infinity(features: npt.NDArray[np.floating], reference: FrechetStatistic
 
 
 def extrapolate(sizes: Sequence[int], values: Sequence[float]) -> Extrapolation:
-    """The least-squares line through ``values`` over 1/``sizes``."""
+    """Fit the least-squares line through ``values`` over 1/``sizes``."""
     slope, intercept = np.polyfit(1 / np.asarray(sizes), values, 1)
     return Extrapolation(float(intercept), float(slope), tuple(sizes), tuple(values))
 
 
 def _subset_distance(features: Floats, reference: FrechetStatistics) -> Callable[[Rows], float]:
-    """The Fréchet distance to ``reference`` as a function of which rows of ``features`` [n, D] are looked at."""
+    """Return a function that computes the Fréchet distance of chosen rows of ``features`` [n, D] to ``reference``."""
     n, dims = features.shape
     if n > dims:
         return lambda chosen: frechet_distance(frechet_statistics(features[chosen]), reference)
 
-    # With C the centred rows of a subset of N, the trace of (Σ Σ_ref)^½ sums the roots of the eigenvalues of
-    # C Σ_ref Cᵀ/(N − 1). Centring commutes with the product, so it is computed once for all subsets.
+    # Let C be the centred rows of a subset of N. The trace of (Σ Σ_ref)^½ is the sum of the roots of the eigenvalues of
+    # C Σ_ref Cᵀ/(N − 1). Centring commutes with the product, so the product is computed once for all subsets.
     shifted = features - reference.mu
     products = shifted @ reference.sigma @ shifted.T
     norms = np.einsum("nd,nd->n", shifted, shifted)

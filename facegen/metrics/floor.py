@@ -1,8 +1,8 @@
-"""The floor: the Fréchet distance that as many real images score against the same reference.
+"""The floor: the Fréchet distance that real images score against the reference.
 
-A distance of N images from M is biased upward, by more the fewer they are, so real images do not score 0, and no
-generator can be expected below what they score. The floor is that score for this N and this reference, measured with
-real images that are not in the reference's statistics.
+The distance of N images to M images is biased upwards, and the bias grows as N and M shrink. Real images therefore do
+not score 0, and no generator can be expected to score below them. The floor is the score of N real images for this N
+and this reference. It is measured with real images that are not part of the reference statistics.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ _DRAWS = 5
 
 @dataclass(frozen=True)
 class Floor:
-    """What n real images score.
+    """The score of n real images.
 
     Attributes:
-        value: the mean of the draws.
-        spread: the standard deviation of a single draw's score, from one draw's jackknife
-            (:func:`~facegen.metrics.interval.confidence_interval`): five draws tell it less well, and not at all where
-            they overlap.
-        draws: each draw's score.
-        n: how many images a draw has.
-        reference_n: how many images they were scored against: fewer than the reference has where each draw was taken
-            out of it, and the floor is then that of this smaller reference, which is higher. None where it is unknown.
+        value: Mean score of the draws.
+        spread: Standard deviation of the score of a single draw. It comes from the jackknife of one draw
+            (:func:`~facegen.metrics.interval.confidence_interval`), because five draws estimate it less well, and
+            cannot estimate it where they overlap.
+        draws: Score of each draw.
+        n: Number of images in a draw.
+        reference_n: Number of images against which the draws were scored, or None if it is unknown. If each draw was
+            taken out of the reference, this is smaller than the reference. The floor is then that of the smaller
+            reference, which is higher.
     """
 
     value: float
@@ -45,30 +46,32 @@ class Floor:
 
 
 def frechet_floor(pool: Features, reference: FrechetStatistics, n: int, *, within: bool, seed: int = 0) -> Floor | None:
-    """The floor for sets of ``n`` images, from five draws of ``pool``: disjoint, or where it is too small for that,
-    overlapping as little as they can.
+    """Measure the floor for sets of ``n`` images, from five draws of ``pool``.
+
+    The draws are disjoint. If the pool is too small for that, they overlap as little as possible.
 
     Args:
-        pool: features [m, D] of real images.
-        reference: the statistics to score them against.
-        n: how many images the measured set has, at least 3.
-        within: whether the pool's images are among those that the statistics sum up. Each draw is then taken out of
-            them before it is scored. Otherwise none of them may be.
-        seed: of the order in which the pool is drawn from.
+        pool: Features [m, D] of real images.
+        reference: The statistics against which the draws are scored.
+        n: Number of images in the measured set, at least 3.
+        within: Whether the images of the pool are among those that the reference summarises. If so, each draw is
+            taken out of the reference before it is scored. If not, none of them may be among those images.
+        seed: Seed of the order in which images are drawn from the pool.
 
     Returns:
-        None where it cannot be measured: the pool holds fewer than n images; or ``within``, and fewer than n would be
-        left to score against.
+        None if the floor cannot be measured, because the pool has fewer than n images or, with ``within``, because
+        fewer than n images would be left in the reference.
 
     Raises:
-        ValueError: features of another width, NaN, n below 3, or ``within`` with statistics of an unknown n.
+        ValueError: The features have another width or hold NaN, n is below 3, or ``within`` is used with statistics
+            of an unknown number of images.
     """
     if n < 3:
-        raise ValueError(f"a floor is for at least 3 images, not {n}")
+        raise ValueError(f"a floor needs at least 3 images, got {n}")
     left = reference.n
     if within:
         if left is None:
-            raise ValueError("images can be taken out of statistics only where their number is known")
+            raise ValueError("images can be taken out of statistics only if their number is known")
         left -= n
         if left < n:
             return None
@@ -84,14 +87,17 @@ def frechet_floor(pool: Features, reference: FrechetStatistics, n: int, *, withi
 
 
 def _windows(m: int, n: int, random: np.random.Generator) -> Iterator[npt.NDArray[np.intp]]:
-    """Rows of each draw of n from m: windows of one shuffled circle, evenly spaced."""
+    """Yield the rows of each draw of n from m: evenly spaced windows of one shuffled circle."""
     order = random.permutation(m)
     for draw in range(_DRAWS if m > n else 1):
         yield np.sort(order[(np.arange(n) + draw * m // _DRAWS) % m])
 
 
 def _without(whole: FrechetStatistics, part: FrechetStatistics) -> FrechetStatistics:
-    """The statistics of what is left of ``whole`` without ``part``: Chan, Golub and LeVeque's update, backwards."""
+    """Return the statistics of what is left of ``whole`` without ``part``.
+
+    This is Chan, Golub and LeVeque's update, backwards.
+    """
     assert whole.n is not None and part.n is not None
     n = whole.n - part.n
     shift = part.mu - whole.mu
@@ -101,15 +107,22 @@ def _without(whole: FrechetStatistics, part: FrechetStatistics) -> FrechetStatis
 
 
 def expected_floor(pool: Features, n: int, reference_n: int, *, seed: int = 0) -> float | None:
-    """About what ``n`` real images score against ``reference_n`` others, from a pool [m, D] that may hold fewer.
+    """Estimate what ``n`` real images score against ``reference_n`` others, from a pool that may have fewer images.
 
-    Where the pool holds n + reference_n images this is the mean over five random splits. Otherwise it is an estimate,
-    not to be shown as a measured floor: with both sizes scaled down alike, to s and s/2 of themselves, the distance is
-    close to 1/(α + βs), since it nears the sum of the variances for s → 0 and falls as 1/s for large s. On
-    EfficientNet-Lite0 features of real faces, n from 250 to 2,000, estimates at s = 0.5 and 0.7 were within 10% of
-    measured floors.
+    If the pool has n + reference_n images, the result is the mean over five random splits. Otherwise it is an
+    estimate, which must not be shown as a measured floor. The estimate scales both sizes down to the fractions s and
+    s/2. The distance is close to 1/(α + βs), because it approaches the sum of the variances for s → 0 and falls as
+    1/s for large s. On EfficientNet-Lite0 features of real faces, with n from 250 to 2,000, estimates at s = 0.5 and
+    0.7 were within 10% of measured floors.
 
-    None where the pool holds less than half of the images asked for, or fewer than 12 of either kind.
+    Args:
+        pool: Features [m, D] of real images.
+        n: Number of images that are scored.
+        reference_n: Number of images in the reference.
+        seed: Seed of the splits.
+
+    Returns:
+        None if the pool has less than half of the images asked for, or fewer than 12 of either kind.
     """
     share = min(len(pool) / (n + reference_n), 1.0)
     if share < 0.5 or share * min(n, reference_n) < 12:
@@ -119,12 +132,12 @@ def expected_floor(pool: Features, n: int, reference_n: int, *, seed: int = 0) -
     if share == 1:
         return at_share
     at_half = _split_distance(pool, int(share * n / 2), int(share * reference_n / 2), random)
-    fall = 1 - at_share / at_half if at_share < at_half else 0.0  # by chance it may rise, where it is next to nothing
+    fall = 1 - at_share / at_half if at_share < at_half else 0.0  # by chance it may rise if the true fall is tiny
     return at_share / (1 + 2 * fall * (1 - share) / share)
 
 
 def _split_distance(pool: Features, n: int, reference_n: int, random: np.random.Generator) -> float:
-    """The mean distance between disjoint random draws of n and of reference_n."""
+    """Return the mean distance between disjoint random draws of n and of reference_n images."""
     values = []
     for _ in range(_DRAWS):
         order = random.permutation(len(pool))
@@ -134,10 +147,14 @@ def _split_distance(pool: Features, n: int, reference_n: int, random: np.random.
 
 
 def floors_by_reference_size(pool: Features, n: int, *, seed: int = 0) -> dict[int, float]:
-    """Floors of ``n`` images against the largest reference that a pool [m, D] of real images offers, and half of it.
+    """Return floors of ``n`` images against the largest reference that a pool offers, and against half of it.
 
-    The largest is what a draw of n leaves, or n where that is less, which :func:`expected_floor` then estimates. Fewer
-    than two where the pool is too small for that: :func:`reference_size_for` then has nothing to go by.
+    The largest reference is what a draw of n leaves of the pool [m, D]. If that is less than n, it is n, and
+    :func:`expected_floor` estimates the floor.
+
+    Returns:
+        A floor for each size. If the pool is too small there are fewer than two, and :func:`reference_size_for`
+        cannot be used.
     """
     largest = max(len(pool) - n, n)
     floors = {size: expected_floor(pool, n, size, seed=seed) for size in (largest, largest // 2)}
@@ -145,21 +162,26 @@ def floors_by_reference_size(pool: Features, n: int, *, seed: int = 0) -> dict[i
 
 
 def reference_size_for(target: float, floors: Mapping[int, float], *, margin: float = 2.0) -> int | None:
-    """The smallest reference whose floor lies ``margin`` below ``target``, from floors of other sizes at the same N.
+    """Return the smallest reference whose floor lies ``margin`` below ``target``.
 
-    For references of M ≥ N/2 images the floor is a + b/M, with a the floor of an endless reference; a and b are fitted
-    by least squares to ``floors`` (size → floor, of :func:`floors_by_reference_size` and any measured one). On CelebA
-    with N = 1,000, references of 1,000 to 10,000 fit within 0.12.
+    For references of M ≥ N/2 images, the floor is a + b/M, where a is the floor of an infinite reference. The numbers
+    a and b are fitted to ``floors`` by least squares. On CelebA with N = 1,000, references of 1,000 to 10,000 fit
+    within 0.12.
+
+    Args:
+        target: The score in question.
+        floors: Floors by reference size for the same N: those of :func:`floors_by_reference_size` and any measured one.
+        margin: How far below ``target`` the floor has to be.
 
     Returns:
-        No less than the smallest size of ``floors``, below which nothing was measured; None where no reference is large
-        enough, since the N measured images alone are too few.
+        A size no less than the smallest in ``floors``, below which nothing was measured. None if no reference is large
+        enough, because the N measured images alone are too few.
 
     Raises:
-        ValueError: floors of fewer than two sizes.
+        ValueError: There are floors of fewer than two sizes.
     """
     if len(floors) < 2:
-        raise ValueError("a trend takes the floors of at least two reference sizes")
+        raise ValueError("a trend needs the floors of at least two reference sizes")
     slope, endless = np.polyfit(1 / np.array(list(floors), dtype=np.float64), list(floors.values()), 1)
     below = target - margin - endless
     if below <= 0:

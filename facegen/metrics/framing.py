@@ -1,11 +1,12 @@
-"""Whether two sets of images show their subject at different sizes or places: by their mean images.
+"""Different framing of two sets of images, detected from their mean images.
 
-Faces that were aligned and cropped alike have a mean image with a face in it. Another crop of the same photographs
-shows it larger, smaller, squeezed or elsewhere, so one mean image is the other's, zoomed and shifted. Photographs that
-are not aligned have a mean without a subject, which no zoom makes fit better.
+Faces that were aligned and cropped in the same way have a mean image that shows a face. Another crop of the same
+photographs shows this face larger, smaller, squeezed or elsewhere. One mean image is then a zoomed and shifted copy of
+the other. Photographs that are not aligned have a mean image without a subject, and no zoom improves the fit.
 
-The thresholds were set on CelebA at 64×64, against 1,000 faces by the course's crop (r: the correlation of the two mean
-images as they are; left: what the best zoom and shift leave of 1 − r):
+The thresholds were set on CelebA at 64×64, against 1,000 faces with the course's crop. In the table, r is the
+correlation of the two mean images as they are, and "left" is the fraction of 1 − r that remains after the best zoom
+and shift.
 
 ===============================================  ==============  ============  ============
 the images                                       r               r at best     left
@@ -34,31 +35,37 @@ from facegen.metrics.luma import LUMA_WEIGHTS
 
 Floats = npt.NDArray[np.float64]
 
-#: Side of a mean image.
+#: Side of a mean image, in pixels.
 SIDE = 32
-#: Fewer images than this have no mean to rely on.
+#: Minimum number of images for a mean image that can be relied on.
 _FEWEST = 50
-#: The best zoom and shift name another framing where they correlate so well, and leave less than this part of 1 − r.
+#: The best zoom and shift indicate another framing if they reach this correlation and leave less than this fraction of
+#: 1 − r.
 _ALIKE, _LEFT = 0.85, 0.45
-#: Zooms and shifts (parts of the side) that are tried, the finer ones around the best of the coarse ones.
+#: Zooms, and shifts as fractions of the side, that are tried. The fine ones are tried around the best coarse ones.
 _ZOOMS, _SHIFTS = 1.06 ** np.arange(-10, 11), np.arange(-4, 5) / 32
 _FINE_ZOOMS, _FINE_SHIFTS = 1.02 ** np.arange(-6, 7), np.arange(-2, 3) / 64
-#: What is the same after rounding: a zoom within 4%, a shift within 3% of the side.
+#: A zoom within 4% and a shift within 3% of the side count as the same framing.
 _SAME_ZOOM, _SAME_SHIFT = 1.04, 0.03
-#: At least so many rows and columns of the two must lie on each other.
+#: Minimum number of rows, and of columns, in which the two mean images must overlap.
 _OVERLAP = 12
 
 
 @dataclass(frozen=True, eq=False)
 class MeanImage:
-    """The mean of ``n`` images, each brought to 32×32: float64 [32, 32], luma in 0 to 255."""
+    """The mean of ``n`` images.
+
+    Attributes:
+        n: Number of images.
+        luma: Mean luma, 0 to 255, after every image was resized to 32×32: float64 [32, 32].
+    """
 
     n: int
     luma: Floats
 
 
 class MeanImageSum:
-    """Sums up images as they come, whatever their sizes."""
+    """A running sum of images of any size."""
 
     def __init__(self) -> None:
         self._n, self._sum = 0, np.zeros((SIDE, SIDE))
@@ -66,29 +73,39 @@ class MeanImageSum:
     def update(self, image: npt.NDArray[np.uint8]) -> None:
         """Add an image, uint8 [H, W, 3]."""
         height, width = image.shape[:2]
-        # Rows first: the sums are the same in any order, and this one leaves the least to multiply.
+        # Shrink the rows first: the order does not change the sums, and this one needs the fewest multiplications.
         rows = np.tensordot(_shrinking(height), image.astype(np.float64), axes=1)
         self._sum += (rows @ LUMA_WEIGHTS) @ _shrinking(width).T
         self._n += 1
 
     def state(self) -> Floats:
-        """The sum and the number, [32 · 32 + 1]; :meth:`restore` goes on from them."""
+        """Return the sum and the number of images as one float64 array [32 · 32 + 1].
+
+        :meth:`restore` continues from it.
+        """
         return np.append(self._sum, self._n)
 
     def restore(self, state: Floats) -> None:
-        """Go on from what :meth:`state` gave. ValueError where it is something else."""
+        """Continue from what :meth:`state` returned.
+
+        Raises:
+            ValueError: The array has another shape or dtype.
+        """
         if state.shape != (SIDE * SIDE + 1,) or state.dtype != np.float64:
             raise ValueError(f"expected sums float64 [{SIDE * SIDE + 1}], got {state.dtype} {list(state.shape)}")
         self._sum, self._n = state[:-1].reshape(SIDE, SIDE).copy(), int(state[-1])
 
     def mean(self) -> MeanImage:
-        """Of all images so far."""
+        """Return the mean of all images so far."""
         return MeanImage(self._n, self._sum / max(self._n, 1))
 
 
 @lru_cache(maxsize=32)
 def _shrinking(side: int) -> Floats:
-    """What makes 32 rows of ``side``: [32, side], each row's weights the parts of the old rows that it covers."""
+    """Return the matrix [32, side] that averages ``side`` rows down to 32.
+
+    Each weight is the part of an old row that a new row covers.
+    """
     edges, rows = np.linspace(0, side, SIDE + 1), np.arange(side)
     covered = np.minimum(edges[1:, None], rows + 1) - np.maximum(edges[:-1, None], rows)
     return covered.clip(min=0) * SIDE / side
@@ -96,12 +113,13 @@ def _shrinking(side: int) -> Floats:
 
 @dataclass(frozen=True)
 class Framing:
-    """How the images show what the reference shows.
+    """How the images show the subject, compared with the reference.
 
     Attributes:
-        height, width: how many times as high and wide.
-        down, right: by what part of the image's height and width lower and further right.
-        arrangement: None, or how the image as a whole is turned or mixed up, a code of :data:`ARRANGEMENTS`.
+        height, width: How many times as high and as wide as in the reference the subject is.
+        down, right: How far the subject lies below and to the right of its place in the reference, as a fraction of the
+            image's height and width.
+        arrangement: A code of :data:`ARRANGEMENTS` if the whole image is turned or mixed up, otherwise None.
     """
 
     height: float = 1.0
@@ -112,28 +130,35 @@ class Framing:
 
 
 def _reshaped(luma: Floats) -> Floats:
-    """What [3, H, W] looks like that was reshaped to [H, W, 3]: small copies of each channel, three by three."""
+    """Return the mean image of [3, H, W] arrays that were reshaped to [H, W, 3].
+
+    It shows small copies of each channel, three by three.
+    """
     shrinking = _shrinking(3 * SIDE)
     return shrinking @ np.tile(luma, (3, 3)) @ shrinking.T
 
 
-#: How a mean image may be arranged, by code; a mirror image is not among them, for a mean face is symmetric.
+#: How a mean image may be arranged, by code. Mirroring is not among them, because a mean face is symmetric.
 ARRANGEMENTS: Mapping[str, str] = {
     "upside_down": "upside down",
     "turned_left": "turned to the left, as when height and width are exchanged",
     "turned_right": "turned to the right, as when height and width are exchanged",
-    "reshaped": "mixed up, three small ones beside each other and three below: [3, H, W] has to be transposed to "
-    "[H, W, 3], not reshaped",
+    "reshaped": "mixed up into nine small copies, as when [3, H, W] is reshaped to [H, W, 3] instead of transposed",
 }
 
 
 def framing(images: MeanImage, reference: MeanImage) -> Framing | None:
-    """How the images show what the reference shows; None where it is alike, or there is nothing to tell it by."""
+    """Return how the framing of the images differs from that of the reference.
+
+    Returns:
+        None if the framing is the same, or if it cannot be determined: there are fewer than 50 images, or no zoom and
+        shift makes the mean images fit.
+    """
     if min(images.n, reference.n) < _FEWEST:
         return None
     here, there = images.luma, reference.luma
     plain = _correlation(here, there)
-    red = SIDE // 3  # reshaped, the upper third is the red channel, and of one brightness
+    red = SIDE // 3  # the upper third of a reshaped image is its red channel, whose copies are equally bright
     arranged = {
         "upside_down": _correlation(here, there[::-1]),
         "turned_left": _correlation(here, np.rot90(there)),
@@ -157,9 +182,11 @@ def _explains(best: float, plain: float) -> bool:
 
 
 def _fit(here: Floats, there: Floats, plain: float) -> tuple[float, tuple[float, float, float, float]]:
-    """The best correlation, and (vertical zoom, shift, horizontal zoom, shift): here's u is there's (u−½)/zoom+½+shift.
+    """Return the best correlation, and the fit (vertical zoom, shift, horizontal zoom, shift) that reaches it.
 
-    One zoom for both and a vertical shift first, as crops of one photograph differ; then each by itself, finely.
+    Position u in ``here`` corresponds to (u − ½)/zoom + ½ + shift in ``there``. The search begins with one zoom for
+    both axes and a vertical shift, because that is how crops of one photograph differ. Then it refines each number by
+    itself.
     """
     best = plain, (1.0, 0.0, 1.0, 0.0)
 
@@ -182,7 +209,10 @@ def _fit(here: Floats, there: Floats, plain: float) -> tuple[float, tuple[float,
 
 
 def _zoomed_correlation(here: Floats, there: Floats, fit: tuple[float, float, float, float]) -> float:
-    """Of ``here`` with ``there`` zoomed and shifted, where they overlap; −1 where that is too little."""
+    """Return the correlation of ``here`` with the zoomed and shifted ``there``, where they overlap.
+
+    Return −1 if the overlap is too small.
+    """
     (rows, seen_rows), (columns, seen_columns) = _zooming(*fit[:2]), _zooming(*fit[2:])
     if min(seen_rows.sum(), seen_columns.sum()) < _OVERLAP:
         return -1.0
@@ -191,7 +221,7 @@ def _zoomed_correlation(here: Floats, there: Floats, fit: tuple[float, float, fl
 
 @lru_cache(maxsize=4096)
 def _zooming(zoom: float, shift: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """What interpolates the rows that are seen, [k, 32], and which of 32 they are."""
+    """Return the matrix [k, 32] that interpolates the visible rows, and which of the 32 rows are visible."""
     at = (((np.arange(SIDE) + 0.5) / SIDE - 0.5) / zoom + 0.5 + shift) * SIDE - 0.5
     seen = (at >= -0.5) & (at <= SIDE - 0.5)
     at = at[seen].clip(0, SIDE - 1)
@@ -203,7 +233,7 @@ def _zooming(zoom: float, shift: float) -> tuple[Floats, npt.NDArray[np.bool_]]:
 
 
 def _correlation(first: Floats, second: Floats) -> float:
-    """Pearson's; 0 where either is flat."""
+    """Return Pearson's correlation, or 0 if one of the images is flat."""
     one, two = first - first.mean(), second - second.mean()
     norms = np.sqrt((one**2).sum() * (two**2).sum())
     return float((one * two).sum() / norms) if norms > 1e-6 else 0.0

@@ -1,10 +1,13 @@
-"""The Fréchet distance between two sets of features, each summed up by its mean and covariance.
+"""The Fréchet distance between two sets of features.
 
-Heusel et al., "GANs Trained by a Two Time-Scale Update Rule" (arXiv:1706.08500), equation 6:
-d² = ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½). Everything here is float64.
+Each set is summarised by its mean μ and its covariance Σ. Heusel et al., "GANs Trained by a Two Time-Scale Update
+Rule" (arXiv:1706.08500), equation 6, define
 
-The matrix root itself is never needed, only its trace, which is the sum of the roots of the eigenvalues of a symmetric
-matrix. That is quicker than a general ``sqrtm``, cannot turn complex, and takes singular covariances as they are.
+    d² = ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½).
+
+The distance needs only the trace of the matrix root, not the root itself. That trace is the sum of the square roots
+of the eigenvalues of a symmetric matrix. Computing it this way is faster than a general ``sqrtm``, cannot give complex
+numbers, and works for singular covariances. All computations are in float64.
 """
 
 from __future__ import annotations
@@ -20,28 +23,33 @@ from facegen.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 
-#: No mean of float32 features is beyond this, no variance beyond its square; distances of what is do not fit float64.
+#: The largest mean that float32 features can have; their largest variance is its square. Beyond these limits the
+#: distance may not fit into float64.
 _LARGEST = float(np.finfo(np.float32).max)
-#: What rounding to float32 does to a covariance: so much of its largest eigenvalue or entry.
+#: Tolerance for a covariance that was rounded to float32, as a fraction of its largest eigenvalue or entry.
 _ROUNDING = 1e-6
-#: What E[xxᵀ] − μμᵀ in float32 does to it, of ‖μ‖²; beyond this share of its largest entry the file says nothing.
+#: Tolerance for a covariance that was computed as E[xxᵀ] − μμᵀ in float32, as a fraction of ‖μ‖². It is never more than
+#: the second number times the largest entry: beyond that, cancellation has destroyed the covariance.
 _EPSILON, _CANCELLED = float(np.finfo(np.float32).eps), 1e-3
 
 
 class NoDistance(InputError, ValueError):
-    """NaN, infinity, too large numbers, or covariances that are none: there is no distance between such statistics."""
+    """The statistics have no Fréchet distance.
+
+    Raised when a mean or covariance holds NaN, infinity or too large numbers, or when a matrix is not a covariance.
+    """
 
 
 @dataclass(frozen=True)
 class FrechetStatistics:
-    """What the distance needs to know of a set of features.
+    """The statistics of a set of features from which the Fréchet distance is computed.
 
     Attributes:
-        n: how many features were summed up; None where a file does not tell.
-        mu: their mean, [D].
-        sigma: their unbiased covariance, [D, D].
-        factor: [n, D] with ``sigma = factorᵀ factor``, kept where n < D: the centred features over √(n − 1). The
-            distance is then a matter of n×n matrices.
+        n: Number of features, or None if the file does not store it.
+        mu: Mean of the features, float64 [D].
+        sigma: Unbiased covariance of the features, float64 [D, D].
+        factor: Float64 [n, D] with ``sigma = factorᵀ factor``: the centred features divided by √(n − 1). It is kept
+            only if n < D, because the distance can then be computed from n×n matrices.
     """
 
     n: int | None
@@ -51,11 +59,16 @@ class FrechetStatistics:
 
 
 class RunningStatistics:
-    """Sums features up as they come, in memory that does not grow with their number: O(D²).
+    """A running mean and covariance of features.
 
-    Features are centred block by block about the block's own mean and the blocks merged by Chan, Golub and LeVeque's
-    update ("Updating formulae and a pairwise algorithm for computing sample variances", 1979), so a large mean costs no
-    digits.
+    Memory is O(D²), whatever the number of features.
+
+    Each block of features is centred about its own mean. Blocks are merged with the update of Chan, Golub and LeVeque
+    ("Updating formulae and a pairwise algorithm for computing sample variances", 1979), so a large mean does not cost
+    precision.
+
+    Args:
+        dims: Number of dimensions D of a feature.
     """
 
     def __init__(self, dims: int) -> None:
@@ -63,11 +76,15 @@ class RunningStatistics:
         self._mean = np.zeros(dims)
         self._scatter: Floats | None = None  # Σ(x − mean)(x − mean)ᵀ of the merged blocks
         self._merged = 0
-        self._block = np.empty((dims, dims))  # as many rows as columns: a merge then costs no more than its products
+        self._block = np.empty((dims, dims))  # D rows: with that many, the product dominates the cost of a merge
         self._filled = 0
 
     def update(self, features: npt.NDArray[np.floating]) -> None:
-        """Add features [n, D]. ValueError where they are not D wide."""
+        """Add features [n, D].
+
+        Raises:
+            ValueError: The features do not have D columns.
+        """
         if features.ndim != 2 or features.shape[1] != len(self._mean):
             raise ValueError(f"expected features [n, {len(self._mean)}], got {list(features.shape)}")
         self.n += len(features)
@@ -85,7 +102,7 @@ class RunningStatistics:
         self._filled = 0
 
     def _merged_sums(self) -> tuple[Floats, Floats]:
-        """The mean and the scatter with the block merged into them."""
+        """Return the mean and the scatter with the current block merged in."""
         block = self._block[: self._filled]
         mean = block.mean(axis=0)
         centred = block - mean
@@ -98,25 +115,36 @@ class RunningStatistics:
         return mean, scatter
 
     def state(self) -> dict[str, Floats]:
-        """The sums so far, as plain arrays; with :meth:`restore`, the statistics are the same to the last bit."""
+        """Return the sums so far as plain arrays.
+
+        :meth:`restore` continues from them and gives the same statistics to the last bit.
+        """
         state = {"mean": self._mean, "merged": np.array(self._merged), "block": self._block[: self._filled]}
         return state if self._scatter is None else state | {"scatter": self._scatter}
 
     def restore(self, state: Mapping[str, Floats]) -> None:
-        """Go on from what :meth:`state` gave. KeyError or ValueError where it is something else."""
+        """Continue from what :meth:`state` returned.
+
+        Raises:
+            KeyError: ``state`` lacks an array.
+            ValueError: ``state`` holds arrays of other shapes.
+        """
         dims, block, scatter = len(self._mean), state["block"], state.get("scatter")
         fits = state["mean"].shape == (dims,) and block.shape[1:] == (dims,) and len(block) <= dims
         if not fits or (scatter is not None and scatter.shape != (dims, dims)):
-            raise ValueError(f"these are no sums of {dims} dims")
+            raise ValueError(f"the state does not hold sums of {dims} dims")
         self._mean, self._scatter, self._merged = state["mean"], scatter, int(state["merged"])
         self._filled = len(block)
         self._block[: self._filled] = block
         self.n = self._merged + self._filled
 
     def finish(self) -> FrechetStatistics:
-        """The statistics of all features so far. ValueError below two: one has no covariance.
+        """Return the statistics of all features so far.
 
-        More may follow, and come to the same as without this call: the block is left as it is.
+        The running sums stay as they are, so you can add more features afterwards.
+
+        Raises:
+            ValueError: Fewer than 2 features were added; a covariance needs at least 2.
         """
         if self.n < 2:
             raise ValueError(f"a covariance needs at least 2 features, got {self.n}")
@@ -136,42 +164,55 @@ class RunningStatistics:
 
 
 def frechet_statistics(features: npt.NDArray[np.floating]) -> FrechetStatistics:
-    """Mean and unbiased covariance of features [n, D], as ``numpy.mean`` and ``numpy.cov`` give them."""
+    """Return the mean and the unbiased covariance of features [n, D].
+
+    They equal those of ``numpy.mean`` and ``numpy.cov``.
+    """
     running = RunningStatistics(features.shape[1])
     running.update(features)
     return running.finish()
 
 
 def flaw_of(mu: Floats, sigma: Floats) -> str | None:
-    """What keeps ``mu`` [D] and ``sigma`` [D, D] from being the mean and covariance of features, in words; else None.
+    """Return why ``mu`` and ``sigma`` cannot be the mean and covariance of features, or None if they can.
 
-    A covariance is finite, symmetric and positive semi-definite. Rounding to float32 may break the last two by 1e-6 of
-    its largest entry or eigenvalue, and by float32's ε of ‖μ‖² where it was computed as E[xxᵀ] − μμᵀ,
-    though never by 1e-3. All zero is one: of features that are all the same.
+    A covariance is finite, symmetric and positive semi-definite. Two kinds of rounding are tolerated. Storing the
+    covariance in float32 may break the last two properties by 1e-6 of its largest entry or eigenvalue. Computing it as
+    E[xxᵀ] − μμᵀ in float32 may break them by float32's ε times ‖μ‖², but by no more than 1e-3 of the largest entry. An
+    all-zero covariance is valid: it belongs to features that are all equal.
+
+    Args:
+        mu: Mean, float64 [D].
+        sigma: Covariance, float64 [D, D].
+
+    Returns:
+        A clause that continues a sentence about a file, such as "its sigma is not symmetric, so it is not a
+        covariance".
     """
     for name, values, most in (("mu", mu, _LARGEST), ("sigma", sigma, _LARGEST**2)):
         if not np.isfinite(values).all():
             return f"its {name} holds {'NaN' if np.isnan(values).any() else 'infinity'}"
         if _largest(values) > most:
-            return f"its {name} reaches {_largest(values):.1e}, which no features of float32 have"
+            return f"its {name} reaches {_largest(values):.1e}, which is impossible for float32 features"
     largest = _largest(sigma)
     cancelled = min(_EPSILON * float(mu @ mu), _CANCELLED * float(largest))
-    # Row by row: a difference of the whole is as large as sigma.
+    # Compare row by row: the difference of the whole matrices would take as much memory as sigma.
     if (
         max(_largest(row - column) for row, column in zip(sigma, sigma.T, strict=True))
         > _ROUNDING * largest + cancelled
     ):
-        return "its sigma is not symmetric, so it is no covariance"
+        return "its sigma is not symmetric, so it is not a covariance"
     variances = np.diag(sigma)
     if variances.min() < -_ROUNDING * largest - cancelled:
         return (
-            f"its sigma has negative variances on its diagonal, down to {variances.min():.3g}, so it is no covariance"
+            f"its sigma has negative variances on its diagonal, down to {variances.min():.3g}, so it is not a "
+            "covariance"
         )
     if largest == 0:
         return None
-    # The largest eigenvalue is no less than the largest variance: where this Cholesky factor is, no eigenvalue is too
-    # far below zero. It takes a tenth of the time of the eigenvalues.
-    shifted = sigma.copy(order="F")  # as LAPACK has it, which overwrites it then
+    # The largest eigenvalue is at least the largest variance. If the shifted matrix has a Cholesky factor, no
+    # eigenvalue is too far below zero. The factor takes a tenth of the time of the eigenvalues.
+    shifted = sigma.copy(order="F")  # LAPACK's order, so that it can overwrite the copy
     np.fill_diagonal(shifted, variances + (_ROUNDING * variances.max() + cancelled))
     try:
         linalg.cholesky(shifted, overwrite_a=True, check_finite=False)
@@ -179,25 +220,27 @@ def flaw_of(mu: Floats, sigma: Floats) -> str | None:
         eigenvalues = linalg.eigvalsh(sigma)
         if eigenvalues[0] < -_ROUNDING * np.abs(eigenvalues).max() - cancelled:
             return (
-                f"its sigma has eigenvalues from {eigenvalues[0]:.3g} to {eigenvalues[-1]:.3g}, and a covariance has "
+                f"its sigma has eigenvalues from {eigenvalues[0]:.3g} to {eigenvalues[-1]:.3g}, but a covariance has "
                 "none below zero"
             )
     return None
 
 
 def _largest(values: Floats) -> float:
-    """The largest magnitude, without a copy of the values."""
+    """Return the largest magnitude without copying the values."""
     return max(float(values.max()), -float(values.min()))
 
 
 def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> float:
-    """The squared Fréchet distance d² of two Gaussians with these means and covariances; FID when the features are.
+    """Compute the squared Fréchet distance d² between two Gaussians with these means and covariances.
 
-    Symmetric, and never negative: rounding below zero, for sets that are the same, is cut off.
+    The result is the FID if the features are those of FID's Inception network. It is symmetric and never negative. For
+    equal sets, rounding can give a tiny negative number, which becomes 0.
 
     Raises:
-        ValueError: the two have not the same number of dimensions.
-        NoDistance: NaN, infinity or too large numbers in either, or covariances that are none and give a negative one.
+        ValueError: The two statistics have different numbers of dimensions.
+        NoDistance: The statistics hold NaN, infinity or too large numbers, or the distance is clearly negative
+            because a matrix is not a covariance.
     """
     if first.mu.shape != second.mu.shape:
         raise ValueError(f"statistics of {len(first.mu)} and {len(second.mu)} dimensions cannot be compared")
@@ -205,32 +248,39 @@ def frechet_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
         shift = first.mu - second.mu
         traces = np.trace(first.sigma) + np.trace(second.sigma)
         value = float(shift @ shift + traces - 2 * trace_of_root(first, second))
-        # Each eigenvalue's rounding is ε of the largest, and the root of that is counted D times.
+        # Every eigenvalue is rounded by ε of the largest one. Its root enters the sum D times.
         rounding = float(shift @ shift + np.abs(traces)) * len(shift) * np.sqrt(np.finfo(np.float64).eps)
     require_finite(value)
     if value < -rounding:
         raise NoDistance(
-            f"The Fréchet distance comes out as {value:.3g}: a distance is never below 0.",
-            "One of the statistics does not belong to features: compute them again.",
+            f"The Fréchet distance comes out as {value:.3g}, but a distance is never below 0.",
+            "One of the statistics is not the mean and covariance of features. Compute them again.",
         )
     return max(value, 0.0)
 
 
 def require_finite(*values: float) -> None:
-    """NoDistance where one of the numbers, distances or what they are made of, is NaN or infinity."""
+    """Raise :class:`NoDistance` if a number is NaN or infinite.
+
+    The numbers are distances, or intermediate results of a distance.
+    """
     for value in values:
         if not np.isfinite(value):
             raise NoDistance(
-                f"The Fréchet distance comes out as {value}: the features, or their mean or covariance, hold NaN or "
-                "infinity, or numbers too large for it.",
-                "Check the extractor that made the features, or the file of statistics.",
+                f"The Fréchet distance comes out as {value}. The features, or their mean or covariance, hold NaN, "
+                "infinity or too large numbers.",
+                "Check the feature extractor that made the features, or the file of reference statistics.",
             )
 
 
 def trace_of_root(first: FrechetStatistics, second: FrechetStatistics) -> float:
-    """Tr((Σ₁Σ₂)^½): with Σ₁ = RᵀR, the sum of the roots of the eigenvalues of RΣ₂Rᵀ, which it shares with Σ₁Σ₂.
+    """Compute Tr((Σ₁Σ₂)^½).
 
-    NoDistance where there is none, as for :func:`frechet_distance`.
+    With Σ₁ = RᵀR, the matrix RΣ₂Rᵀ is symmetric and has the same non-zero eigenvalues as Σ₁Σ₂. The trace is the sum of
+    their square roots.
+
+    Raises:
+        NoDistance: A covariance holds NaN, infinity or too large numbers.
     """
     if second.factor is not None and (first.factor is None or len(second.factor) < len(first.factor)):
         first, second = second, first
@@ -240,12 +290,15 @@ def trace_of_root(first: FrechetStatistics, second: FrechetStatistics) -> float:
     product = product + product.T
     product /= 2
     eigenvalues = linalg.eigh(product, eigvals_only=True, check_finite=False, overwrite_a=True)
-    # A covariance has no negative eigenvalue; below zero is rounding.
+    # A covariance has no negative eigenvalues: what is below zero is rounding.
     return float(np.sqrt(np.clip(eigenvalues, 0, None)).sum())
 
 
 def _root(sigma: Floats) -> Floats:
-    """R with RᵀR = ``sigma``: its Cholesky factor, or by its eigenvectors where it is singular."""
+    """Return R with RᵀR = ``sigma``.
+
+    R is the Cholesky factor, or comes from the eigenvectors if ``sigma`` is singular.
+    """
     require_finite(float(sigma.sum()))
     try:
         return linalg.cholesky(sigma, check_finite=False)

@@ -1,9 +1,12 @@
-"""An index of perceptual hashes: all near-duplicates of many images among many, without comparing each with each.
+"""An index of perceptual hashes.
 
-Multi-index hashing (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014):
-the 256 bits are dealt out to 11 bands. Two hashes that differ by 20 bits at most differ by one at most in some band:
-two in each would make 22. So each band of a hash is looked up among those of the others, as it is and with each of its
-bits flipped, and what is found there is compared in full. Nothing is missed, and few other images are compared.
+It finds all near-duplicates of many images among many others, without comparing every pair.
+
+The method is multi-index hashing (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space with Multi-Index
+Hashing", 2014). The 256 bits are distributed over 11 bands. If two hashes differ by at most 20 bits, then in some band
+they differ by at most one, because two in each band would make 22. So the index looks up each band of a hash, as it is
+and with each of its bits flipped, and compares the hashes that it finds in full. It misses nothing, and compares few
+other images.
 """
 
 from __future__ import annotations
@@ -18,22 +21,24 @@ from facegen.metrics.phash import NEAR, Hashes, popcount
 Rows = npt.NDArray[np.int64]
 
 _BANDS = NEAR // 2 + 1
-#: Bits of a band's key: those of the largest band, in whole bytes.
+#: Number of bits of a band's key: those of the largest band, rounded up to whole bytes.
 _KEY_BITS = 8 * -(-256 // (8 * _BANDS))
-#: Where each bit goes in the keys of all bands, one after another; and the bits of a byte.
+#: Place of each bit in the concatenated keys of all bands; and the bits of a byte.
 _PLACES = np.arange(256) % _BANDS * _KEY_BITS + np.arange(256) // _BANDS
 _BIT = np.uint8(1) << np.arange(8, dtype=np.uint8)
-#: Hashes whose bits are unpacked at once, and pairs that are compared at once: some tens of megabytes.
+#: Number of hashes that are unpacked at once, and of pairs that are compared at once: some tens of megabytes.
 _BLOCK, PAIRS = 1 << 12, 1 << 20
-#: Where the bands leave more than this part of all hashes to compare, it is quicker to go through all.
+#: If the bands leave more than this fraction of all hashes to compare, comparing with all of them is faster.
 _HEAVY = 0.2
 
 
 class HashIndex:
-    """Finds all hashes within :data:`~facegen.metrics.phash.NEAR` bits of others. It takes 150 bytes a hash and 25 MB.
+    """An index that finds all hashes within :data:`~facegen.metrics.phash.NEAR` bits of others.
+
+    It takes 150 bytes per hash and 25 MB.
 
     Args:
-        hashes: uint64 [N, 4], as :func:`~facegen.metrics.phash.perceptual_hashes` makes them.
+        hashes: Hashes from :func:`~facegen.metrics.phash.perceptual_hashes`, uint64 [N, 4].
     """
 
     def __init__(self, hashes: Hashes) -> None:
@@ -54,13 +59,16 @@ class HashIndex:
         return len(self._words[0])
 
     def near(self, hashes: Hashes) -> Iterator[tuple[Rows, Rows, Rows]]:
-        """All pairs of ``hashes`` and of the index's within the limit, some of them more than once.
+        """Yield all pairs of ``hashes`` and of the indexed hashes within the limit.
+
+        Some pairs occur more than once.
 
         Args:
-            hashes: uint64 [M, 4], some thousands: what is kept of each is a few kilobytes.
+            hashes: uint64 [M, 4]. Pass some thousands at a time: the search takes a few kilobytes per hash.
 
         Yields:
-            Rows of ``hashes``, rows of the index and the bits by which they differ, int64 [K] each; at most a million.
+            Rows of ``hashes``, rows of the index, and the numbers of differing bits, int64 [K] each, K at most a
+            million.
         """
         rows, starts, counts = self._candidates(hashes)
         heavy = np.bincount(rows, weights=counts, minlength=len(hashes)) > _HEAVY * len(self)
@@ -70,20 +78,24 @@ class HashIndex:
         for some, within in spread(counts, PAIRS):
             columns = candidates[starts[some] + within].astype(np.int64)
             for near in self._within(hashes, rows[some], columns):
-                # The nearest share all bands, and would come eleven times.
+                # The nearest hashes share all bands, and would occur eleven times.
                 _, once = np.unique(near[0] * len(self) + near[1], return_index=True)
                 yield near[0][once], near[1][once], near[2][once]
         yield from self._through_all(hashes, np.flatnonzero(heavy))
 
     def _candidates(self, hashes: Hashes) -> tuple[Rows, Rows, Rows]:
-        """Rows of ``hashes`` that share a band with some of the index; where those begin in ``_rows``; how many."""
+        """Return the candidates of each row of ``hashes``: the indexed hashes that share a band with it.
+
+        Returns:
+            Rows of ``hashes``, where the candidates of each begin in ``_rows``, and how many they are.
+        """
         found = []
         for band, keys in enumerate(_band_keys(hashes)):
             flips = _flips(band)
             probes = (keys[:, None] ^ flips[None, :]).ravel()
             is_there = np.flatnonzero(np.take(self._present[band], probes >> 3) & np.take(_BIT, probes & 7))
             probes = probes[is_there]
-            order = np.argsort(probes)  # the search jumps less then, and takes a fifth of the time
+            order = np.argsort(probes)  # sorted probes search memory in order, which takes a fifth of the time
             at = np.searchsorted(self._keys[band], probes[order])
             starts, ends = self._starts[band][at], self._starts[band][at + 1]
             found.append((is_there[order] // len(flips), starts + band * len(self), ends - starts))
@@ -91,7 +103,7 @@ class HashIndex:
         return rows, starts, counts
 
     def _within(self, hashes: Hashes, rows: Rows, columns: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
-        """Those of these pairs that are near. The first 64 bits tell most that are not."""
+        """Yield those of the given pairs that are near. The first 64 bits rule out most of the others."""
         distance = popcount(hashes[rows, 0] ^ self._words[0][columns]).astype(np.int64)
         for word in range(1, len(self._words)):
             near = np.flatnonzero(distance <= NEAR)
@@ -102,7 +114,7 @@ class HashIndex:
             yield rows[near], columns[near], distance[near]
 
     def _through_all(self, hashes: Hashes, heavy: Rows) -> Iterator[tuple[Rows, Rows, Rows]]:
-        """All near pairs of the rows ``heavy`` of ``hashes``, each compared with each."""
+        """Yield the near pairs of the rows ``heavy`` of ``hashes``, comparing each with every indexed hash."""
         step = max(1, PAIRS // max(1, len(heavy)))
         for start in range(0, len(self) if len(heavy) else 0, step):
             first = self._words[0][start : start + step]
@@ -111,14 +123,14 @@ class HashIndex:
 
 
 def spread(counts: Rows, most: int) -> Iterator[tuple[Rows, Rows]]:
-    """Row i ``counts[i]`` times, each with 0, 1, … ``counts[i]`` − 1 beside it; some at once.
+    """Yield row i ``counts[i]`` times, together with 0, 1, … ``counts[i]`` − 1, in parts.
 
     Args:
-        counts: int64 [N], 0 or more each.
-        most: how many make a part, unless a single row has more.
+        counts: int64 [N], each 0 or more.
+        most: Maximum length of a part, unless a single row has more.
 
     Yields:
-        The rows and what is beside them, int64 [K] each.
+        The rows and the numbers beside them, int64 [K] each.
     """
     ends = np.cumsum(counts)
     begin = 0
@@ -132,7 +144,10 @@ def spread(counts: Rows, most: int) -> Iterator[tuple[Rows, Rows]]:
 
 
 def _band_keys(hashes: Hashes) -> npt.NDArray[np.uint32]:
-    """Each band's bits as a number, uint32 [bands, N]: every 11th bit, since neighbours are of like frequency."""
+    """Return the bits of each band as a number, uint32 [bands, N].
+
+    A band takes every 11th bit, because neighbouring bits have similar frequencies.
+    """
     keys = np.empty((_BANDS, len(hashes)), dtype=np.uint32)
     for start in range(0, len(hashes), _BLOCK):
         block = np.ascontiguousarray(hashes[start : start + _BLOCK])
@@ -146,6 +161,6 @@ def _band_keys(hashes: Hashes) -> npt.NDArray[np.uint32]:
 
 
 def _flips(band: int) -> npt.NDArray[np.uint32]:
-    """What turns a band's key into itself and into those that differ by one bit."""
+    """Return the masks that, by XOR, turn a band's key into itself and into all keys that differ by one bit."""
     bits = len(range(band, 256, _BANDS))
     return np.array([0, *(1 << (_KEY_BITS - 1 - bit) for bit in range(bits))], dtype=np.uint32)

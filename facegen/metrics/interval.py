@@ -1,14 +1,15 @@
-"""A confidence interval of the Fréchet distance: how far another set of as many images would have scored.
+"""A confidence interval for the Fréchet distance.
 
-The interval is for the expected distance at this N: what the same generator's sets of N images score on average against
-the same reference. That this expectation itself falls with N is no error of the measurement; the floor
-(:mod:`facegen.metrics.floor`) and FID∞ tell of that. A bootstrap would mix the two: it repeats images, a resampled set
-has fewer distinct ones, and scores like a smaller set, so its interval lies too high. Leaving images out does not.
+The interval says how far another set of the same number of images would have scored. It covers the expected distance
+at this N: the average score that sets of N images from the same generator reach against the same reference. This
+expectation itself falls as N grows. That is not an error of the measurement; the floor (:mod:`facegen.metrics.floor`)
+and FID∞ describe it. A bootstrap would mix the two effects. It repeats images, so a resampled set has fewer distinct
+images, scores like a smaller set, and gives an interval that is too high. Leaving images out avoids this.
 
-The standard error is the delete-one jackknife's (Efron and Stein, "The jackknife estimate of variance", 1981), which in
-expectation is not too small: about right for images that differ from the reference's, up to √2 too large for images as
-good as those, where the distance is all chance. Leaving out each of n images usually means n distances; here they all
-come exactly from one eigenproblem, see :func:`leave_one_out`.
+The standard error is that of the delete-one jackknife (Efron and Stein, "The jackknife estimate of variance", 1981).
+Its expectation is never too small. It is about right for images that differ from the reference. It is up to √2 too
+large for images as good as the reference, whose distance is pure chance. The jackknife normally needs n distances, one
+for each image left out. Here all n come exactly from one eigenproblem: see :func:`leave_one_out`.
 """
 
 from __future__ import annotations
@@ -23,21 +24,22 @@ from facegen.metrics.frechet import FrechetStatistics, frechet_statistics, requi
 
 Floats = npt.NDArray[np.float64]
 
-# The integral's nodes are s = √λmax·eᵘ. Outside of |u| ≤ 22 it holds 1e-9 of √λmax; between the nodes it is smooth, and
-# a finer step changes nothing above rounding.
+# The nodes of the integral are s = √λmax·eᵘ. The part outside |u| ≤ 22 is 1e-9 of √λmax. The integrand is smooth, so a
+# finer step changes only the rounding.
 _NODES = np.exp(np.arange(-22.0, 22.5, 0.5))
 _STEP = 0.5
-_BLOCK, _FEW = 2048, 256  # rows at a time: of products, and of what is no quicker for many
+# Rows at a time: for matrix products, and for operations that larger blocks would not make faster.
+_BLOCK, _FEW = 2048, 256
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the expected distance lies.
+    """A confidence interval for the expected distance.
 
     Attributes:
-        low: the lower end, ≥ 0.
-        high: the upper end.
-        standard_error: of the distance.
+        low: Lower end, at least 0.
+        high: Upper end.
+        standard_error: Standard error of the distance.
     """
 
     low: float
@@ -52,31 +54,43 @@ def confidence_interval(
     level: float = 0.95,
     statistics: FrechetStatistics | None = None,
 ) -> Interval:
-    """The interval of the distance of features [n, D] from ``reference``, which is taken as given.
+    """Compute the confidence interval for the distance between features [n, D] and ``reference``.
 
-    Student's t, with Satterthwaite's degrees of freedom (few where a few images make up the error), on the logarithm of
-    the distance: its error grows with it and is skewed upward, as a variance's is. Where the error is of the distance's
-    own size, near zero, the upper end stops growing exponentially.
+    The reference is taken as exact. The interval is Student's t interval on the logarithm of the distance, because the
+    error grows with the distance and is skewed upwards, like that of a variance. The degrees of freedom are
+    Satterthwaite's, and are few if a few images cause most of the error. Near zero, where the error is as large as the
+    distance, the upper end stops growing exponentially.
 
     Args:
-        features: float32 or float64, at least 3 rows.
-        reference: what the distance is measured from.
-        level: how often the interval should hold the expected distance.
-        statistics: of these features, where they are known already; otherwise they are computed.
+        features: Features of the measured images, float32 or float64, with at least 3 rows.
+        reference: The statistics to which the distance is measured.
+        level: How often the interval should contain the expected distance, between 0 and 1.
+        statistics: The statistics of ``features`` if you have them already. Otherwise they are computed.
 
     Raises:
-        ValueError: fewer than 3 rows, another width than the reference's, NaN or infinity, or a level outside (0, 1).
-        NoDistance: the distance does not fit float64.
+        ValueError: There are fewer than 3 rows, the width differs from that of the reference, the features hold NaN or
+            infinity, or ``level`` is outside (0, 1).
+        NoDistance: The distance does not fit into float64.
     """
     return interval_of(*leave_one_out(features, reference), level=level)
 
 
 def interval_of(value: float, left_out: Floats, *, level: float = 0.95) -> Interval:
-    """The same from what :func:`leave_one_out` gives: the distance, and those of the n sets that lack one row, [n]."""
+    """Compute the confidence interval from the result of :func:`leave_one_out`.
+
+    Args:
+        value: The distance of the whole set.
+        left_out: The distances of the n sets that lack one row each, float64 [n].
+        level: How often the interval should contain the expected distance, between 0 and 1.
+
+    Raises:
+        ValueError: ``level`` is outside (0, 1).
+        NoDistance: A distance is NaN or infinite.
+    """
     if not 0 < level < 1:
-        raise ValueError(f"a confidence level lies between 0 and 1, not at {level}")
+        raise ValueError(f"a confidence level must lie between 0 and 1, got {level}")
     error = jackknife(left_out)
-    if error.standard_error == 0:  # all rows the same
+    if error.standard_error == 0:  # all rows are equal
         return Interval(value, value, 0.0)
     require_finite(value, error.standard_error)
     standard_error = error.standard_error
@@ -88,12 +102,13 @@ def interval_of(value: float, left_out: Floats, *, level: float = 0.95) -> Inter
 
 @dataclass(frozen=True)
 class JackknifeError:
-    """The error of a distance of n images.
+    """The error of the distance of n images.
 
     Attributes:
-        deviations: of the values of the sets that lack one image each from their mean, float64 [n].
-        standard_error: of the distance.
-        freedom: Satterthwaite's degrees of freedom of that; few where a few images make up the error.
+        deviations: How far the value without image i differs from the mean of these n values, float64 [n].
+        standard_error: Standard error of the distance.
+        freedom: Satterthwaite's degrees of freedom of the standard error. They are few if a few images cause most of
+            it.
     """
 
     deviations: Floats
@@ -102,14 +117,14 @@ class JackknifeError:
 
 
 def jackknife(left_out: Floats) -> JackknifeError:
-    """The delete-one jackknife's error from the values of the n sets that lack one row each, [n], n ≥ 2."""
+    """Compute the delete-one jackknife's error from the values of the n sets that lack one row each, [n], n ≥ 2."""
     n = len(left_out)
     deviations = left_out - left_out.mean()
     standard_error = float(np.sqrt((n - 1) / n * (deviations @ deviations)))
     largest = np.abs(deviations).max()
     if standard_error == 0 or not np.isfinite(largest):
         return JackknifeError(deviations, standard_error, float(n - 1))
-    # A power of two changes no digit, and keeps fourth powers within float64.
+    # Scaling by a power of two is exact, and keeps fourth powers within the range of float64.
     scaled = np.ldexp(deviations, -np.frexp(largest)[1])
     kurtosis = (scaled**4).mean() / (scaled**2).mean() ** 2
     return JackknifeError(deviations, standard_error, float(2 * n / max(kurtosis - 1, 2 * n / (n - 1))))
@@ -118,31 +133,42 @@ def jackknife(left_out: Floats) -> JackknifeError:
 def leave_one_out(
     features: npt.NDArray[np.floating], reference: FrechetStatistics, statistics: FrechetStatistics | None = None
 ) -> tuple[float, Floats]:
-    """The distance of features [n, D] from ``reference``, and those of the n sets that lack one row each, [n].
+    """Compute the distance between features [n, D] and ``reference``, and the distance without each single row.
 
-    Without row i the covariance Σ of the features is (n−1)/(n−2)·(Σ − c·dᵢdᵢᵀ), with dᵢ the row less the mean, over
-    √(n−1), and c = n/(n−1). With Σr = RᵀR, RΣRᵀ loses c·aᵢaᵢᵀ, aᵢ = Rdᵢ, and since √λ = 1/π·∫ log(1 + λ/s²) ds over
-    s > 0, the trace of its root loses, by the matrix determinant lemma,
+    Without row i, the covariance Σ of the features becomes (n−1)/(n−2)·(Σ − c·dᵢdᵢᵀ). Here dᵢ is the row minus the
+    mean, divided by √(n−1), and c = n/(n−1). Write Σr = RᵀR for the covariance of the reference and aᵢ = Rdᵢ. Then
+    RΣRᵀ loses c·aᵢaᵢᵀ. Since √λ = 1/π·∫ log(1 + λ/s²) ds over s > 0, the matrix determinant lemma says that the trace
+    of its root loses
 
-        −1/π·∫ log(1 − c·aᵢᵀ(s² + RΣRᵀ)⁻¹aᵢ) ds = −1/π·∫ log(1 − c·Σₖ (wₖᵀaᵢ)²/(s² + λₖ)) ds
+        −1/π·∫ log(1 − c·aᵢᵀ(s² + RΣRᵀ)⁻¹aᵢ) ds = −1/π·∫ log(1 − c·Σₖ (wₖᵀaᵢ)²/(s² + λₖ)) ds.
 
-    with λₖ, wₖ the eigenvalues and -vectors of RΣRᵀ: the same for every row. Where n < D the smaller matrix of inner
-    products aᵢᵀaⱼ has the same eigenvalues, and (wₖᵀaᵢ)² = λₖuᵢₖ² with its eigenvectors uₖ.
+    The λₖ and wₖ are the eigenvalues and eigenvectors of RΣRᵀ, and are the same for every row. If n < D, the smaller
+    matrix of inner products aᵢᵀaⱼ has the same non-zero eigenvalues, and its eigenvectors uₖ give (wₖᵀaᵢ)² = λₖuᵢₖ².
 
-    ValueError as for :func:`confidence_interval`.
+    Args:
+        features: Features [n, D], n ≥ 3.
+        reference: The statistics to which the distance is measured.
+        statistics: The statistics of ``features`` if you have them already. Otherwise they are computed.
+
+    Returns:
+        The distance of all rows, and the distances of the n sets that lack one row each, float64 [n].
+
+    Raises:
+        ValueError: There are fewer than 3 rows, the width differs from that of the reference, or the features hold
+            NaN or infinity.
     """
     if features.ndim != 2 or features.shape[1] != len(reference.mu):
         raise ValueError(f"expected features [n, {len(reference.mu)}], got {list(features.shape)}")
     n = len(features)
     if n < 3:
-        raise ValueError(f"leaving one out takes at least 3 features, got {n}")
+        raise ValueError(f"leaving one out needs at least 3 features, got {n}")
     if not np.isfinite(features).all():
         raise ValueError("the features hold NaN or infinity")
     statistics = frechet_statistics(features) if statistics is None else statistics
     if statistics.factor is not None:
         product = statistics.factor @ reference.sigma @ statistics.factor.T
-        # The rows sum to zero, so (1, …, 1) has eigenvalue 0, which rounding must not mix with others: with a constant
-        # added throughout it has the largest, and is left out.
+        # The rows sum to zero, so the vector (1, …, 1) has eigenvalue 0, and rounding could mix it with others.
+        # Adding a constant to every entry gives it the largest eigenvalue, which is then dropped.
         constant = 2 * np.trace(product) / n
         product = product + product.T
         product /= 2
@@ -183,9 +209,9 @@ def leave_one_out(
 
 
 def _losses(weights: Floats, eigenvalues: Floats, n: int) -> Floats:
-    """What the trace of the root loses with each row, [rows], from (wₖᵀaᵢ)², [rows, k]."""
+    """Return how much the trace of the root loses without each row, [rows], from (wₖᵀaᵢ)², [rows, k]."""
     nodes = _NODES * np.sqrt(eigenvalues[-1])
-    if not nodes.any():  # nothing to lose
+    if not nodes.any():  # every eigenvalue is 0, and so is every loss
         return np.zeros(len(weights))
     removed = n / (n - 1) * (weights @ (1 / (nodes**2 + eigenvalues[:, None])))
     return -np.log1p(-np.minimum(removed, 1 - 1e-15)) @ nodes * (_STEP / np.pi)

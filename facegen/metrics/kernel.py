@@ -1,7 +1,8 @@
-"""The kernel distance between two sets of features: KID, when the features are Inception's.
+"""The kernel distance between two sets of features, which is KID if the features are Inception's.
 
-Bińkowski et al., "Demystifying MMD GANs" (arXiv:1801.01401), section 4: the squared maximum mean discrepancy (MMD²)
-under the kernel k(x, y) = (xᵀy/D + 1)³. Unlike the Fréchet distance it has an estimate without bias at any N.
+The distance is the squared maximum mean discrepancy (MMD²) with the kernel k(x, y) = (xᵀy/D + 1)³, from Bińkowski et
+al., "Demystifying MMD GANs" (arXiv:1801.01401), section 4. Unlike the Fréchet distance, it has an unbiased estimate at
+any N.
 """
 
 from __future__ import annotations
@@ -16,26 +17,33 @@ from facegen.metrics.pairs import Floats, feature_rows, require_same_width, row_
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """``value`` is unbiased and so may be below 0; ``standard_error`` is that of ``value``."""
+    """A kernel distance with its error.
+
+    Attributes:
+        value: The unbiased estimate, which may be below 0.
+        standard_error: Standard error of ``value``.
+    """
 
     value: float
     standard_error: float
 
 
 def kernel_distance(first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> KernelDistance:
-    """MMD² of features [n, D] and [m, D] with n, m ≥ 2: the U-statistic over all pairs, without subsets.
+    """Compute MMD² between features [n, D] and [m, D] with n, m ≥ 2.
 
-    Gretton et al., "A Kernel Two-Sample Test" (2012), equation 3: the mean kernel of pairs within the first set, plus
-    that within the second, less twice that of pairs across, no row being paired with itself. Published KIDs are means
-    of this over subsets of 1,000, which estimate the same.
+    The estimate is the U-statistic over all pairs, without subsets: Gretton et al., "A Kernel Two-Sample Test"
+    (2012), equation 3. It is the mean kernel of pairs within the first set, plus that within the second, minus twice
+    that of pairs across the sets. No row is paired with itself. Published KIDs are means of this over subsets of
+    1,000, which estimate the same quantity.
 
-    The standard error is Hoeffding's (1948), the jackknife's up to a factor (n − 1)/(n − 2): a row's part in the value
-    is twice its mean kernel with its own set less that with the other, and the parts' variances over n and m are those
-    of the value. For sets far apart it is unbiased. For two of the same distribution, where second-order terms are
-    left, it is too large, by √2 at the most: it errs to the side of caution.
+    The standard error is Hoeffding's (1948). It equals that of the jackknife up to a factor (n − 1)/(n − 2). The part
+    of a row in the value is twice the difference between its mean kernel with its own set and its mean kernel with
+    the other set. The variances of these parts, divided by n and m, add up to the variance of the value. For sets
+    that are far apart it is unbiased. For two sets of the same distribution, only second-order terms are left and it
+    is too large, by at most √2, which is on the safe side.
 
     Raises:
-        ValueError: fewer than two rows, different widths, or features that are not finite.
+        ValueError: There are fewer than two rows, the widths differ, or the features are not finite.
     """
     x, y = feature_rows(first, "first", 2), feature_rows(second, "second", 2)
     require_same_width(x, y)
@@ -50,7 +58,7 @@ def kernel_distance(first: npt.NDArray[np.floating], second: npt.NDArray[np.floa
 
 
 def _kernel(x: Floats, y: Floats) -> Floats:
-    """(xᵀy/D + 1)³ of all rows x and y, [n, m]."""
+    """Return (xᵀy/D + 1)³ for all rows x and y, [n, m]."""
     base = x @ y.T
     base /= x.shape[1]
     base += 1
@@ -60,7 +68,7 @@ def _kernel(x: Floats, y: Floats) -> Floats:
 
 
 def _means_across(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """The mean kernel of each row of ``x`` with all of ``y``, [n], and of each row of ``y`` with all of ``x``, [m]."""
+    """Return the mean kernel of each row with all rows of the other set: [n] for ``x`` and [m] for ``y``."""
     sums_x, sums_y = np.zeros(len(x)), np.zeros(len(y))
     for rows in row_blocks(len(x), len(y)):
         kernel = _kernel(x[rows], y)
@@ -70,7 +78,7 @@ def _means_across(x: Floats, y: Floats) -> tuple[Floats, Floats]:
 
 
 def _means_within(x: Floats) -> Floats:
-    """The mean kernel of each row of ``x`` with all others, [n]; each pair is computed once."""
+    """Return the mean kernel of each row of ``x`` with all others, [n]; each pair is computed once."""
     sums = np.zeros(len(x))
     for rows in row_blocks(len(x), len(x)):
         kernel = _kernel(x[rows], x[rows.start :])

@@ -1,4 +1,7 @@
-"""Whether images are of a few kinds: a generator that collapsed to few modes draws each again and again, varied."""
+"""A measure of mode collapse.
+
+A generator that has collapsed to few modes draws variations of a few images again and again.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,24 @@ import numpy.typing as npt
 from facegen.metrics.phash import small_luma
 
 _SIDE, _DIRECTIONS = 16, 20
-#: Of the largest variance, below which a direction is rounding.
+#: Fraction of the largest variance below which a direction is only rounding.
 _LEAST = 1e-6
 
 
 def nearest_in_main_directions(images: npt.NDArray[np.uint8]) -> float:
-    """The median squared distance to the nearest neighbour, as part of the mean one between two images.
+    """Return the median squared distance to the nearest neighbour, divided by the mean squared distance of two images.
 
-    Both are measured in the 20 directions in which luma averaged to 16x16 varies most, each brought to variance 1. So
-    it depends on how the images lie, and neither on contrast, sharpness nor how much they vary: where they spread over
-    one cloud, it is near what a normal distribution has, 0.32 of 1,000 images; where they lie in clumps, far lower.
-    Fewer images are further from one another.
+    The luma is averaged to 16×16. Distances are measured in the 20 directions in which it varies most, each scaled to
+    variance 1. The result therefore depends on how the images are distributed, but not on their contrast, their
+    sharpness or how much they vary. If the images spread over one cloud, the result is near that of a normal
+    distribution, 0.32 for 1,000 images. If they lie in clumps, it is far lower. Fewer images are further apart, so
+    their result is higher.
 
     Args:
         images: uint8 [N, S, S, 3], S a multiple of 32, N at least 2.
 
     Returns:
-        0 to about 1; 0 where all are the same.
+        0 to about 1, and 0 if all images are the same.
     """
     count = len(images)
     rows = small_luma(images).reshape(count, _SIDE, 2, _SIDE, 2).mean(axis=(2, 4), dtype=np.float64).reshape(count, -1)

@@ -1,4 +1,7 @@
-"""Nearest neighbours among features, exact and by brute force: in 2,048 dimensions no index is quicker."""
+"""Exact nearest neighbours among features, by brute force.
+
+In 2,048 dimensions no search index is faster.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,25 @@ from facegen.metrics.pairs import Floats, feature_rows, require_same_width, row_
 Features = npt.NDArray[np.floating]
 Rows = npt.NDArray[np.int64]
 
-_POINTS = 4_096  # at a time
+_POINTS = 4_096  # rows per block
 
 
 def nearest(queries: Features, points: Features, k: int) -> tuple[Floats, Rows]:
-    """The ``k`` nearest rows of ``points`` [m, D] for each row of ``queries`` [n, D].
+    """Find the ``k`` nearest rows of ``points`` for each row of ``queries``.
 
-    Returns their Euclidean distances, [n, k], rising, 0 for copies, and their rows, [n, k].
-    Only a few blocks of rows are float64 at a time, so float32 features may stay in a mapped file.
+    Only a few blocks of rows are in float64 at a time, so float32 features may stay in a memory-mapped file.
+
+    Args:
+        queries: Features [n, D].
+        points: Features [m, D].
+        k: Number of neighbours per query, 1 to m.
+
+    Returns:
+        The Euclidean distances, float64 [n, k], in ascending order and exactly 0 for copies; and the row numbers in
+        ``points``, int64 [n, k].
 
     Raises:
-        ValueError: k is not 1 to m, widths differ, or features are not finite.
+        ValueError: ``k`` is not 1 to m, the widths differ, or the features are not finite.
     """
     if not 1 <= k <= len(points):
         raise ValueError(f"there are {len(points)} features, so k must be 1 to {len(points)}, got {k}")
@@ -40,7 +51,7 @@ def nearest(queries: Features, points: Features, k: int) -> tuple[Floats, Rows]:
 
 
 def _least(squares: Floats, k: int) -> tuple[Floats, Rows]:
-    """The k least of each row, or all if there are fewer, rising, and their columns."""
+    """Return the k least values of each row (all if there are fewer) in ascending order, and their columns."""
     if squares.shape[1] > k:
         columns = np.argpartition(squares, k - 1, axis=1)[:, :k]
         squares = np.take_along_axis(squares, columns, axis=1)

@@ -1,9 +1,10 @@
-"""Which of several distances from one reference differ by more than their errors.
+"""A paired comparison of several distances to one reference.
 
-A distance of n images has an error since other n images would have scored otherwise. The difference of two distances
-has both errors. It has less where the two sets have images in common, since those move both alike, and none where they
-are the same. So it is a paired comparison: leaving an image out leaves it out of both sets. The reference is the same
-for all and is taken as given, as in :mod:`facegen.metrics.interval`; its own error moves all distances alike, nearly.
+The comparison says which distances differ by more than their errors. The distance of n images has an error because n
+other images would have scored differently. The difference of two distances has both errors. It has less error if the
+two sets have images in common, since those move both distances alike, and none if the sets are the same. The comparison
+is therefore paired: leaving an image out leaves it out of both sets. All distances share the reference, which is taken
+as exact, as in :mod:`facegen.metrics.interval`. The reference's own error moves all distances nearly alike.
 """
 
 from __future__ import annotations
@@ -22,27 +23,30 @@ Floats = npt.NDArray[np.float64]
 def margins_of_difference(
     left_out: Sequence[Floats], images: Sequence[npt.NDArray[np.uint64]], *, level: float = 0.95
 ) -> Floats:
-    """By how much each two of k distances must differ for the difference's interval not to hold 0: float64 [k, k].
+    """Return by how much each two of k distances must differ for the difference to be significant: float64 [k, k].
 
-    With dᵢ the jackknife's deviations of a set of n images, the delete-one jackknife's variance of the difference of
-    two distances is (n − 1)/n · Σ(dᵢ − d′ᵢ)² over all images of either set, where an image that a set does not have
-    deviates by 0 there (Efron and Stein, 1981, for a statistic of both sets). It is the sum of both variances less
-    twice what the common images share. Student's t has the degrees of freedom of Welch and Satterthwaite.
+    A difference is significant if its confidence interval does not contain 0.
+
+    Let dᵢ be the jackknife's deviations of a set of n images. The delete-one jackknife's variance of the difference
+    of two distances is (n − 1)/n · Σ(dᵢ − d′ᵢ)² over all images of either set. An image that a set does not have
+    deviates by 0 there (Efron and Stein, 1981, for a statistic of both sets). This is the sum of both variances minus
+    twice the covariance from common images. Student's t has the degrees of freedom of Welch and Satterthwaite.
 
     Args:
-        left_out: of each set, the values of the sets that lack one image, [n]
-            (:func:`facegen.metrics.interval.leave_one_out`); n ≥ 3.
-        images: of each set, in the same order, a number for each image, [n], that is equal for equal images alone.
-        level: how often an interval should hold the difference of the expected distances.
+        left_out: For each set, the values of the n sets that lack one image each, [n], n ≥ 3, from
+            :func:`facegen.metrics.interval.leave_one_out`.
+        images: For each set, one number per image in the same order, [n]. Two numbers are equal only if the images are
+            equal.
+        level: How often an interval should contain the difference of the expected distances, between 0 and 1.
 
     Returns:
-        A symmetric matrix; 0 between sets of the same images.
+        A symmetric matrix, with 0 between sets of the same images.
     """
     errors = [jackknife(values) for values in left_out]
     variances = np.array([error.standard_error**2 for error in errors])
     freedoms = np.array([error.freedom for error in errors])
     variance = np.maximum(variances[:, None] + variances - 2 * _common(errors, images), 0)
-    # Rounding leaves next to nothing between the same images in another order, and that is nothing.
+    # For the same images in another order, rounding leaves a tiny variance, which is really 0.
     variance[variance < 1e-12 * (variances[:, None] + variances)] = 0
     parts = variances**2 / freedoms
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -53,7 +57,7 @@ def margins_of_difference(
 
 
 def _common(errors: Sequence[JackknifeError], images: Sequence[npt.NDArray[np.uint64]]) -> Floats:
-    """The covariances of distances, [k, k], that come of images in common; 0 on the diagonal."""
+    """Return the covariances of distances, [k, k], that come from images in common; the diagonal is 0."""
     owners = np.repeat(np.arange(len(images)), [len(each) for each in images])
     _, image, counts = np.unique(np.concatenate([*images]), return_inverse=True, return_counts=True)
     scaled = [error.deviations * np.sqrt(1 - 1 / len(error.deviations)) for error in errors]

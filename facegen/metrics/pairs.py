@@ -1,4 +1,7 @@
-"""All pairs of rows of two sets of features, a block at a time, so that no n×m matrix is ever whole in memory."""
+"""All pairs of rows of two sets of features, one block at a time.
+
+The n×m matrix of all pairs is never in memory as a whole.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,22 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _BLOCK = 4_000_000  # pairs: 32 MB of float64
-#: Squared distances below this part of the squared norms are 0. Rounding leaves less than 1e-13 of a true 0, and one
-#: image's float32 features differ by some 1e-13 from batch to batch; different images are far above.
+#: Squared distances below this fraction of the squared norms become 0. Rounding leaves less than 1e-13 of a true 0. The
+#: float32 features of one image differ by some 1e-13 from batch to batch, and different images by far more.
 _SAME = 1e-12
 
 
 def feature_rows(features: npt.NDArray[np.floating], name: str, at_least: int) -> Floats:
-    """``features`` as float64 [n, D]. ValueError, which calls them ``name``, for another shape, few rows, or NaN."""
+    """Return ``features`` as float64 [n, D].
+
+    Args:
+        features: The features to convert.
+        name: What error messages call these features, such as "generated".
+        at_least: Minimum number of rows.
+
+    Raises:
+        ValueError: The features are not two-dimensional, have fewer than ``at_least`` rows, or hold NaN or infinity.
+    """
     rows = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2:
         raise ValueError(f"expected the {name} features as [n, D], got {list(rows.shape)}")
@@ -28,19 +40,25 @@ def feature_rows(features: npt.NDArray[np.floating], name: str, at_least: int) -
 
 
 def require_same_width(first: Floats, second: Floats) -> None:
-    """ValueError where features [n, D] and [m, D] do not have the same D."""
+    """Raise ValueError if features [n, D] and [m, D] do not have the same D."""
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"features of {first.shape[1]} and {second.shape[1]} dimensions cannot be compared")
 
 
 def row_blocks(rows: int, columns: int) -> Iterator[slice]:
-    """Slices that cover range(rows), each of as many as go into one block of pairs with ``columns`` others."""
+    """Return slices that cover ``range(rows)``, one per block of pairs.
+
+    Each slice holds as many rows as fit into one block together with ``columns`` other rows.
+    """
     step = max(_BLOCK // max(columns, 1), 1)
     return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
 
 
 def squared_distances(first: Floats, second: Floats) -> Floats:
-    """‖x − y‖² of all rows x of ``first`` [n, D] and y of ``second`` [m, D], as [n, m]; copies are at exactly 0."""
+    """Compute ‖x − y‖² for all rows x of ``first`` [n, D] and y of ``second`` [m, D], as [n, m].
+
+    Copies have a distance of exactly 0.
+    """
     norms = np.einsum("nd,nd->n", first, first)[:, None] + np.einsum("md,md->m", second, second)
     squares = first @ second.T
     squares *= -2

@@ -1,4 +1,4 @@
-"""Which rows stand for all of a set."""
+"""Random samples of rows."""
 
 from __future__ import annotations
 
@@ -7,5 +7,8 @@ import numpy.typing as npt
 
 
 def sample_rows(total: int, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
-    """``count`` of range(total) at random, rising; all of them where there are no more."""
+    """Return ``count`` random row numbers below ``total``, without repetition and in ascending order.
+
+    If ``count`` is ``total`` or more, return all row numbers.
+    """
     return np.sort(np.random.default_rng(seed).permutation(total)[:count])

@@ -1,10 +1,13 @@
-"""Finds shifted copies: images that are others moved by some pixels, mirrored or not, in any brightness.
+"""A search for shifted copies of images.
 
-Perceptual hashes miss them: a shift by one pixel of 64 alters 32 of 256 bits. Two stages find them here, on luma
-averaged to 32x32. The first compares low frequencies of the middle, which a shift by two pixels of 64 hardly alters, at
-9 shifts of each image and of its mirror image: a product of matrices names the likeliest few of all known images. The
-second is normalised cross-correlation (Lewis, "Fast Normalized Cross-Correlation", 1995) of fine detail with those few,
-at every shift nearby. Neither depends on brightness or contrast.
+A shifted copy is an image that was moved by a few pixels, mirrored or not, at any brightness. Perceptual hashes miss
+such copies: a shift by one pixel of 64 changes 32 of 256 bits.
+
+The search has two stages, both on luma averaged to 32×32. The first stage compares low frequencies of the middle of
+each image, which a shift by two pixels of 64 hardly changes. It does so at 9 shifts of each image and of its mirror
+image. One matrix product selects the few likeliest of all known images. The second stage computes the normalised
+cross-correlation (Lewis, "Fast Normalized Cross-Correlation", 1995) of fine detail with those few, at every nearby
+shift. Neither stage depends on brightness or contrast.
 """
 
 from __future__ import annotations
@@ -19,34 +22,37 @@ from scipy.ndimage import gaussian_filter1d
 from facegen.metrics.luma import LUMA_WEIGHTS
 from facegen.metrics.phash import small_luma
 
-#: Two images whose fine detail correlates this much count as copies: docs/grading.md has what copies reach. Of 2,044
-#: faces of CelebA the likeliest strangers among 15,978 others reach 0.84, 0.77 and 0.76.
+#: Correlation of fine detail from which two images count as copies. docs/grading.md lists what copies reach. Among
+#: 2,044 CelebA faces, compared with 15,978 others, the most similar strangers reach 0.84, 0.77 and 0.76.
 ALIKE = 0.88
-#: Where strangers are more alike, as drawn faces are, copies have to be so much further (Fisher's z) than 95% of them.
+#: If strangers are more alike, as drawn faces are, a copy must exceed 95% of them by this much in Fisher's z.
 _FURTHER = 0.7
 Floats = npt.NDArray[np.float32]
 Thumbnails = npt.NDArray[np.uint8]
 
 _SIDE = 32
-#: Of the first stage: the window's side, frequencies, and the shifts, in pixels of 32.
+#: First stage: side of the window, number of frequencies, and the shifts that are tried, in pixels of 32.
 _COARSE, _FREQUENCIES, _GRID = 24, 7, (-2, 0, 2)
-#: Of the second: the window's side, and pixels of 32 up to which detail is fine.
+#: Second stage: side of the window, and the scale up to which detail counts as fine, in pixels of 32.
 _FINE, _DETAIL = 26, 1.2
-#: Known images that are compared at once, each part of which names its likeliest; and how many go on to the second.
+#: Number of known images per block, each of which names its likeliest one; and number of candidates for the second
+#: stage.
 _BLOCK, _CANDIDATES = 2000, 3
-#: Fine detail of less than this, of 255, is rounding.
+#: Fine detail weaker than this, in steps of 0 to 255, is rounding.
 _LEAST = 1.0
 
 
 @dataclass(frozen=True)
 class ShiftedMatches:
-    """For each of N images its likeliest shifted copy.
+    """The likeliest shifted copy for each of N images.
 
     Attributes:
-        row: int64 [N], of the known images; -1 where there is none.
-        correlation: float64 [N], -1 to 1, also of pairs that are too low to count; -1 where none was compared.
-        shift: int64 [N, 2], pixels by which the image, mirrored back first, lies right of and below the known one.
-        mirrored: bool [N].
+        row: Row of the known images, int64 [N]; -1 if no correlation reaches the limit.
+        correlation: Best correlation, float64 [N], -1 to 1, including those that are too low to count; -1 if nothing
+            was compared.
+        shift: How many pixels the image lies right of and below the known one, int64 [N, 2]. A mirrored image is
+            mirrored back first.
+        mirrored: True if the image matches as its mirror image, bool [N].
     """
 
     row: npt.NDArray[np.int64]
@@ -56,17 +62,23 @@ class ShiftedMatches:
 
 
 def thumbnails(images: npt.NDArray[np.uint8]) -> Thumbnails:
-    """Luma averaged to uint8 [N, 32, 32], of uint8 [N, S, S, 3], S a multiple of 32: what is kept of known images."""
+    """Average the luma of images to uint8 [N, 32, 32].
+
+    Thumbnails are all that is kept of the known images.
+
+    Args:
+        images: uint8 [N, S, S, 3], S a multiple of 32.
+    """
     return np.rint(small_luma(images)).astype(np.uint8)
 
 
 def find_shifted(images: npt.NDArray[np.uint8], known: Thumbnails, limit: float = ALIKE) -> ShiftedMatches:
-    """The likeliest shifted copy of each image.
+    """Find the likeliest shifted copy of each image.
 
     Args:
         images: uint8 [N, S, S, 3], S a multiple of 32.
-        known: uint8 [M, 32, 32], as :func:`thumbnails` makes them.
-        limit: the least correlation that counts.
+        known: Thumbnails of the known images from :func:`thumbnails`, uint8 [M, 32, 32].
+        limit: The least correlation that counts as a copy.
     """
     count = len(images)
     if not count or not len(known):
@@ -78,7 +90,7 @@ def find_shifted(images: npt.NDArray[np.uint8], known: Thumbnails, limit: float 
     rows, variants = _candidates(luma[:, 0, 0], known)
     best, down, right = _correlations(luma, rows, variants, known)
     first = np.arange(count), best.argmax(axis=1)
-    # Half pixels of 32 are the pixels of 64; of an odd number the phase is that of _at_half_pixels.
+    # Half pixels of 32 are whole pixels of 64. An odd number of them takes its phase from _at_half_pixels.
     shift = np.stack(
         [each[first] // 2 * (images.shape[1] // _SIDE) + each[first] % 2 * half for each in (right, down)], 1
     )
@@ -88,9 +100,10 @@ def find_shifted(images: npt.NDArray[np.uint8], known: Thumbnails, limit: float 
 
 
 def least_of_copies(known: Thumbnails) -> float:
-    """The least correlation that makes a copy among these: :data:`ALIKE`, or more where strangers are much alike.
+    """Return the least correlation that makes an image a copy of one of these known images.
 
-    200 of them are compared with the half that they are not of.
+    It is :data:`ALIKE`, or more if strangers among the known images are very much alike. To find out, up to 200 images
+    from one half are compared with the other half.
     """
     ones, others = known[::2][:: max(1, len(known) // 400)][:200], known[1::2]
     if not len(others):
@@ -101,7 +114,10 @@ def least_of_copies(known: Thumbnails) -> float:
 
 
 def _at_half_pixels(luma: Floats, half: int) -> Floats:
-    """Block means, float32 [2, 2, N, 32, 32], of luma [N, S, S], and of it moved up and left by ``half`` pixels."""
+    """Return block means of the luma [N, S, S], and of the luma moved up and left by ``half`` pixels.
+
+    The result is float32 [2, 2, N, 32, 32], indexed by whether it is moved up and whether it is moved left.
+    """
     side = luma.shape[1]
     block = side // _SIDE
     padded = np.pad(luma, ((0, 0), (0, half), (0, half)), mode="edge")
@@ -114,9 +130,10 @@ def _at_half_pixels(luma: Floats, half: int) -> Floats:
 
 
 def _candidates(luma: Floats, known: Thumbnails) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The likeliest known rows of images and their mirror images [2, N, 32, 32]; and which of 9 shifts, then mirrored.
+    """Return the likeliest known rows for each image, and the variants that match, both int64 [N, K].
 
-    Both int64 [N, K].
+    A variant is one of the 9 shifts of the image (0 to 8) or of its mirror image (9 to 17). ``luma`` holds the images
+    and their mirror images, [2, N, 32, 32].
     """
     centre = _low(known[:: max(1, len(known) // 4096)].astype(np.float32), 0, 0).mean(axis=0)
     views = [_centred(_low(each, y, x), centre) for each in luma for y in _GRID for x in _GRID]
@@ -138,9 +155,10 @@ def _candidates(luma: Floats, known: Thumbnails) -> tuple[npt.NDArray[np.int64],
 def _correlations(
     luma: Floats, rows: npt.NDArray[np.int64], variants: npt.NDArray[np.int64], known: Thumbnails
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The best of each pair's shifts nearby, and where it is, down and right in half pixels of 32: [N, K] each.
+    """Return the best correlation of each pair over nearby shifts, and the shift down and right that reaches it.
 
-    ``luma`` is that of the images and of their mirror images, [2, 2, 2, N, 32, 32], as ``_at_half_pixels`` moves them.
+    The shifts are in half pixels of 32. All three arrays are [N, K]. ``luma`` holds the images and their mirror images,
+    moved as by ``_at_half_pixels``: [2, 2, 2, N, 32, 32].
     """
     detail = _detail(luma)
     distinct, place = np.unique(rows, return_inverse=True)
@@ -164,7 +182,7 @@ def _correlations(
 
 
 def _low(luma: Floats, down: int, right: int) -> Floats:
-    """Low frequencies of the middle, moved by so many pixels of 32, of unit length: float32 [N, F]."""
+    """Return low frequencies of the middle, moved by pixels of 32, as rows of unit length: float32 [N, F]."""
     top, left = ((_SIDE - _COARSE) // 2 + each for each in (down, right))
     found = (_LOW @ luma[:, top : top + _COARSE, left : left + _COARSE] @ _LOW.T).reshape(len(luma), -1)[:, _USED]
     return _unit(found * _WEIGHTS, 1.0)
@@ -179,20 +197,23 @@ def _detail(luma: Floats) -> Floats:
 
 
 def _windows(planes: Floats, down: int, right: int) -> Floats:
-    """The middle of [N, 32, 32], moved, as rows of unit length: float32 [N, P]. What is only rounding is made 0."""
+    """Return the middle of [N, 32, 32], moved, as rows of unit length: float32 [N, P].
+
+    A window that holds only rounding becomes 0.
+    """
     top, left = ((_SIDE - _FINE) // 2 + each for each in (down, right))
     return _unit(planes[:, top : top + _FINE, left : left + _FINE].reshape(len(planes), -1), _LEAST * _FINE)
 
 
 def _unit(rows: Floats, least: float) -> Floats:
-    """Rows of unit length; 0 those that are shorter than ``least``."""
+    """Scale the rows to unit length; rows shorter than ``least`` become 0."""
     length = np.sqrt(np.einsum("np,np->n", rows, rows))
     scale = np.divide(1, length, out=np.zeros_like(length), where=length >= least)
     return rows * scale[:, None]
 
 
-#: The lowest frequencies of a window as a matrix; which of their products count; and by how much: photographs have the
-#: less of a frequency, the higher it is.
+#: The lowest frequencies of a window as a matrix, the products of them that count, and their weights. Photographs have
+#: less power at higher frequencies, so the weights grow.
 _LOW = dct(np.eye(_COARSE), axis=0, norm="ortho")[:_FREQUENCIES].astype(np.float32)
 _RADIUS = np.hypot.outer(np.arange(_FREQUENCIES), np.arange(_FREQUENCIES)).ravel()
 _USED = (_RADIUS > 0) & (_RADIUS < _FREQUENCIES)

@@ -1,8 +1,8 @@
-"""Results as small pieces of HTML, for a notebook: facts, tables and pictures, in the colours of its theme.
+"""Results as small HTML cards for notebooks: facts, tables and pictures.
 
-Text takes the page's own colour, so that a light and a dark theme are both readable, and what is coloured is readable
-on either. All words are escaped here, whoever wrote them. A part that cannot be made, because its file is gone, is
-None, and so is a card with such a part: IPython then shows the result as text.
+Text has the page's own colour, and other colours are readable on both light and dark themes. All words are escaped
+here, whoever wrote them. A part whose file is gone is None, and so is a card with such a part. IPython then shows the
+result as text.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.Image import Image
 
-#: What a picture's file may have to be read; up to where it is embedded as it is; the side of the others, in pixels.
+#: Maximum size of a picture file to read, in bytes; maximum size to embed it unchanged; maximum side of the others,
+#: in pixels.
 _MOST_BYTES, _AS_IT_IS, _SIDE = 64 << 20, 200_000, 1024
-#: An animation is embedded whole up to here: a notebook should stay small. Of a larger one its first frame is.
+#: Maximum size of an embedded animation, because a notebook should stay small. Of a larger one the first frame is
+#: embedded.
 _ANIMATION = 2_000_000
-#: Pixels of a file that is decoded: more than any that facegen draws.
+#: Maximum number of pixels to decode, more than facegen ever draws.
 _MOST_PIXELS = 1 << 26
-#: Rows of a table.
+#: Maximum number of rows of a table.
 _ROWS = 200
-#: The kinds of file that facegen draws, by how they begin.
+#: The formats that facegen draws, by their first bytes.
 _KINDS = {b"\x89PNG": "png", b"GIF8": "gif", b"\xff\xd8\xff": "jpeg"}
 
-#: Rules of a page's own style, such as JupyterLab's for tables, are outweighed by the class that is named twice.
+#: Style rules. The class is named twice to override the page's own rules, such as JupyterLab's for tables.
 _RULES = """
 {max-width:54rem;font-size:14px;line-height:1.45}
 p{margin:.25rem 0}
@@ -74,7 +76,7 @@ svg circle.second,svg text.second{fill:#d9822b}
 
 
 def _scoped(rules: str) -> Markup:
-    """A style of these rules, a rule a line, each for what is in a ``<div class="facegen">`` alone."""
+    """Return a style of these rules, one per line, that apply only inside ``<div class="facegen">``."""
     lines = []
     for rule in rules.strip().splitlines():
         whose, _, what = rule.partition("{")
@@ -86,12 +88,12 @@ STYLE = _scoped(_RULES)
 
 
 def fit(text: object) -> Markup:
-    """Words as HTML shows them: escaped, and with what is not to be seen spelt out."""
+    """Escape words for HTML and make them printable."""
     return escape(printable(str(text)))
 
 
 def card(title: str, *parts: Markup | None, mark: Markup | None = None) -> str | None:
-    """A titled block of these parts, with ``mark`` behind the title. It stands alone; None where a part is None."""
+    """Return a self-contained block with a title, ``mark`` behind it, and these parts. None if a part is None."""
     present = [part for part in parts if part is not None]
     if len(present) < len(parts):
         return None
@@ -99,12 +101,12 @@ def card(title: str, *parts: Markup | None, mark: Markup | None = None) -> str |
 
 
 def block(*parts: Markup) -> Markup:
-    """Parts below one another, with the style that they need."""
+    """Stack parts vertically and add the style that they need."""
     return Markup('<div class="facegen">{}{}</div>').format(STYLE, Markup().join(parts))
 
 
 def verdict(passed: bool | None, target: float | None) -> Markup:
-    """Whether a value is below its target; nothing where none was judged."""
+    """Return a mark that says if a value is below its target. Empty if there is no target."""
     if passed is None or target is None:
         return Markup()
     kind, words = ("good", "below") if passed else ("bad", "not below")
@@ -112,19 +114,19 @@ def verdict(passed: bool | None, target: float | None) -> Markup:
 
 
 def facts(found: Mapping[str, object]) -> Markup:
-    """Names and what they are; those of None are left out."""
+    """Return a list of names and values. Values of None are left out."""
     pair = Markup("<dt>{}</dt><dd>{}</dd>")
     rows = (pair.format(fit(name), fit(value)) for name, value in found.items() if value is not None)
     return Markup("<dl>{}</dl>").format(Markup().join(rows))
 
 
 def notes(sentences: Iterable[str]) -> Markup:
-    """Sentences to mind, each for itself."""
+    """Return warnings, one per paragraph."""
     return Markup().join(Markup('<p class="note">{}</p>').format(fit(each)) for each in sentences)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
-    """Rows of cells under their heads; None is an empty cell. A long table scrolls, and a very long one is cut."""
+    """Return a table. None is an empty cell. A long table scrolls, and a very long one is cut."""
     head = Markup().join(Markup("<th>{}</th>").format(fit(each)) for each in heads)
     body = Markup().join(
         Markup("<tr>{}</tr>").format(
@@ -138,14 +140,14 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> Markup:
 
 
 def place(path: Path) -> Markup:
-    """Where a file is: a link where it lies below the notebook's folder, which is all that a page may open."""
+    """Return the path of a file, as a link if it is below the notebook's folder. A page may open no others."""
     if path.is_absolute() or ".." in path.parts:
         return Markup("<p><code>{}</code></p>").format(fit(path))
     return Markup('<p><a href="{}" target="_blank">{}</a></p>').format(quote(path.as_posix()), fit(path))
 
 
 def picture_file(path: Path, alt: str) -> Markup | None:
-    """A PNG, GIF or JPEG, embedded: a large one as a JPEG. None where it is gone, or is none of these."""
+    """Embed a PNG, GIF or JPEG; a large one becomes a JPEG. None if it is gone or has another format."""
     try:
         data = read_regular(path, _MOST_BYTES)
     except OSError:
@@ -167,7 +169,7 @@ def picture_file(path: Path, alt: str) -> Markup | None:
 
 
 def film_file(path: Path, alt: str) -> Markup | None:
-    """An MP4 as a film to be played, or a GIF as :func:`picture_file`; nothing where an MP4 is too large to embed."""
+    """Embed an MP4 as a video, or a GIF as :func:`picture_file`. Empty if an MP4 is too large."""
     try:
         data = read_regular(path, _MOST_BYTES)
     except OSError:
@@ -181,7 +183,7 @@ def film_file(path: Path, alt: str) -> Markup | None:
 
 
 def picture(pixels: npt.NDArray[np.uint8], alt: str) -> Markup:
-    """uint8 [H, W, 3], embedded as a JPEG."""
+    """Embed uint8 [H, W, 3] as a JPEG."""
     from PIL import Image
 
     return _as_jpeg(Image.fromarray(pixels), alt)

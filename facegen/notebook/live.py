@@ -1,4 +1,4 @@
-"""The live display of a cell: a bar, what its owner puts beneath, and messages, replaced in place once a second."""
+"""The live display of a cell: a progress bar, content below it, and messages. It updates in place every second."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from facegen import console
 from facegen.errors import in_words
 from facegen.notebook.cards import block, fit, notes
 
-#: Seconds between two states that a page is sent, and before work that may soon be done shows a bar at all.
+#: Seconds between two updates of the page, and seconds before a bar appears, because short work needs none.
 _EVERY, _SOON = 1.0, 0.5
-#: How many messages stay in view, and how many warnings.
+#: Maximum number of visible messages, and of warnings.
 _LINES, _WARNINGS = 4, 12
 
 _live: Live | None = None
 
 
 class Output:
-    """An output of the cell that is replaced in place: a saved notebook holds its last state alone.
+    """An output of the cell that is replaced in place. A saved notebook holds only its last state.
 
-    Where no page looks on, nothing is lost by it. Where the kernel cannot send it, that is said once, and the work goes
-    on.
+    It works without an open page too. If the kernel cannot send an update, one warning says so and the work continues.
     """
 
     def __init__(self) -> None:
@@ -34,7 +33,7 @@ class Output:
         self.is_lost = False
 
     def show(self, html: str, text: str) -> None:
-        """Show this HTML in the place of the last; ``text`` is for pages that show none."""
+        """Replace the output by this HTML. ``text`` is for front ends that cannot show HTML."""
         if self.is_lost:
             return
         bundle = {"text/html": html, "text/plain": text}
@@ -55,10 +54,10 @@ class Output:
 
 
 class Live:
-    """What a cell shows while it works.
+    """The display of a running cell.
 
     Args:
-        kimg: count images by the thousand, as training does.
+        kimg: Count images in thousands, as training does.
     """
 
     def __init__(self, *, kimg: bool = False) -> None:
@@ -71,14 +70,14 @@ class Live:
         self._lines: deque[str] = deque(maxlen=_LINES)
 
     def put(self, inside: Markup) -> None:
-        """Show this beneath the bar, in the place of what was there."""
+        """Replace the content below the bar."""
         self._inside = inside
         self.refresh()
 
     def hear(self, message: str, *, is_warning: bool) -> bool:
-        """Take a message into the display. False where it has none, and the message is to go elsewhere.
+        """Add a message to the display. Return False if there is no display for it.
 
-        It is shown with the next state, and not at once: another thread may say it.
+        The message appears with the next update, because another thread may have sent it.
         """
         if self._output.is_lost or not self._output.is_shown:
             return False
@@ -89,7 +88,7 @@ class Live:
         return True
 
     def refresh(self, *, at_once: bool = False) -> None:
-        """Send the page the present state, if the last is a second old."""
+        """Update the page if the last update is a second old."""
         now = monotonic()
         if at_once or now - self._told >= _EVERY:
             self._told = now
@@ -100,7 +99,7 @@ class Live:
             self._output.show(str(block(bar, self._inside, notes(self._warnings), said)), text)
 
     def end(self) -> None:
-        """Send the last state, where there was any before: what was done at once leaves nothing."""
+        """Send the last state if the display was ever shown. Work that was done at once leaves no output."""
         if self._output.is_shown:
             self.refresh(at_once=True)
 
@@ -110,7 +109,7 @@ def fit_lines(text: str) -> Markup:
 
 
 class Bar(console.Task):
-    """A bar of a live display, with what is done, the rate and the time that is left."""
+    """A progress bar of a live display, with the count, the rate and the time left."""
 
     def __init__(self, live: Live, description: str, total: float | None, unit: str, done: float) -> None:
         self._live, self._description, self._total, self._unit = live, description, total, unit
@@ -129,12 +128,12 @@ class Bar(console.Task):
         self._note = text
 
     def end(self, how: str) -> None:
-        """The work is over; ``how`` it ended, in a word."""
+        """Finish the bar. ``how`` is a word for how the work ended."""
         took = console.duration(monotonic() - self._began)
         self._ended = f"{how} {took}"
 
     def state(self, now: float) -> str:
-        """Beside the bar, in words."""
+        """Return the state in words, to be shown beside the bar."""
         scale, unit = (1000, "kimg") if self._live.kimg else (1, self._unit)
         parts = [f"{self._done / scale:,.5g} {unit}" if self._live.kimg else f"{self._done:,.0f} {unit}"]
         if self._total is not None:
@@ -164,7 +163,7 @@ class Bar(console.Task):
 
 
 def open_live(*, kimg: bool = False) -> Live:
-    """A display for the bar that comes next; :func:`close_live` ends it."""
+    """Open a display for the next bar. :func:`close_live` closes it."""
     global _live
     _live = Live(kimg=kimg)
     _live.refresh(at_once=True)
@@ -172,7 +171,7 @@ def open_live(*, kimg: bool = False) -> Live:
 
 
 def close_live(live: Live) -> None:
-    """Send its last state, and hear no more messages."""
+    """Send the display's last state and stop collecting messages."""
     global _live
     live.end()
     if _live is live:
@@ -181,7 +180,7 @@ def close_live(live: Live) -> None:
 
 @contextmanager
 def bar(description: str, total: float | None, unit: str, done: float) -> Iterator[console.Task]:
-    """A bar in the display that is open, or in one of its own. Inside another bar it is silent."""
+    """Show a bar in the open display, or in a new one. Inside another bar it shows nothing."""
     global _live
     if _live is not None and _live.bar is not None:
         yield console.Task()
@@ -202,5 +201,5 @@ def bar(description: str, total: float | None, unit: str, done: float) -> Iterat
 
 
 def hear(message: str, *, is_warning: bool) -> bool:
-    """Take a message into the display that is open; False where there is none."""
+    """Add a message to the open display. Return False if there is none."""
     return _live is not None and _live.hear(message, is_warning=is_warning)

@@ -1,1 +1,1 @@
-"""Pictures for people to look at: contact sheets, figures, drawn filters and feature maps."""
+"""Pictures for people: contact sheets, figures, animations, charts, filters and feature maps."""

@@ -1,4 +1,4 @@
-"""Animations: pictures one after another, as GIF or as MP4."""
+"""Animations: a sequence of images as GIF or MP4."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from facegen.files import atomic_path
 from facegen.pictures.contact_sheet import DRAWN_BY
 
 Pixels = npt.NDArray[np.uint8]
-#: A GIF keeps hundredths of a second.
+#: A GIF stores durations in hundredths of a second.
 GIF_UNIT = 10
 
 
 def save_gif(path: Path, images: Iterable[Pixels], milliseconds: int | Sequence[int]) -> None:
-    """Write uint8 [H, W, 3] images as a GIF that starts anew at its end, each frame with a palette of its own.
+    """Write uint8 [H, W, 3] images as a GIF that repeats forever. Each frame has a palette of its own.
 
     Args:
-        images: one at least.
-        milliseconds: how long each is shown, or all of them, to hundredths of a second.
+        images: At least one image.
+        milliseconds: How long each image is shown, or one duration for all. It is rounded to hundredths of a second.
     """
     frames = (Image.fromarray(image).quantize(dither=Image.Dither.NONE) for image in images)
     first = next(frames)
@@ -36,25 +36,25 @@ def save_gif(path: Path, images: Iterable[Pixels], milliseconds: int | Sequence[
 
 
 def require_video(path: Path) -> None:
-    """Check, before the work, that an MP4 can be written here.
+    """Check before the work that an MP4 can be written here.
 
     Raises:
-        EnvironmentProblem: PyAV is not installed, or its FFmpeg has no encoder of H.264.
+        EnvironmentProblem: PyAV is not installed, or its FFmpeg has no H.264 encoder.
     """
     if "libx264" not in _pyav(path).codecs_available:
         raise EnvironmentProblem(
-            f"{path} needs an encoder of H.264, libx264, which this PyAV lacks.",
-            "Install PyAV's own wheel: pip install --force-reinstall av; or name a .gif.",
+            f"{path} needs the H.264 encoder libx264, which this PyAV lacks.",
+            "Install PyAV's own wheel (pip install --force-reinstall av), or name a .gif.",
         )
 
 
 def save_mp4(path: Path, frames: Iterable[tuple[Pixels, int]], fps: int) -> None:
-    """Write uint8 [H, W, 3] images, each for so many frames, as MP4: H.264 in yuv420p, its index at the beginning.
+    """Write uint8 [H, W, 3] images, each for a number of frames, as MP4: H.264 in yuv420p, index first.
 
-    That is what every browser and PowerPoint play. Odd sides get one more row or column, a copy of the last.
+    Every browser and PowerPoint can play this format. An odd side gets one more row or column, a copy of the last one.
 
     Raises:
-        EnvironmentProblem: as :func:`require_video`; or FFmpeg fails.
+        EnvironmentProblem: As :func:`require_video`, or FFmpeg fails.
     """
     av = _pyav(path)
     with atomic_path(path) as temporary:
@@ -63,10 +63,10 @@ def save_mp4(path: Path, frames: Iterable[tuple[Pixels, int]], fps: int) -> None
                 container.metadata["comment"] = DRAWN_BY.decode()
                 _encode(container, av, frames, fps)
         except av.FFmpegError as problem:
-            if isinstance(problem, OSError) and problem.errno:  # a full disk, say, which is told as everywhere
+            if isinstance(problem, OSError) and problem.errno:  # for example a full disk, which has its own message
                 raise OSError(problem.errno, problem.strerror, str(path)) from problem
             raise EnvironmentProblem(
-                f"FFmpeg cannot write {path}: {in_words(problem)}.", "Name a .gif, or another PyAV may do."
+                f"FFmpeg cannot write {path}: {in_words(problem)}.", "Name a .gif, or try another version of PyAV."
             ) from problem
 
 
@@ -75,10 +75,10 @@ def _encode(container: Any, av: Any, frames: Iterable[tuple[Pixels, int]], fps: 
     for image, count in frames:
         even = np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), "edge")
         if stream is None:
-            # Faces are small and smooth: a low quantiser costs little, and blocks would show.
+            # Faces are small and smooth. A low quantiser costs little and avoids visible blocks.
             stream = container.add_stream("libx264", rate=fps, options={"crf": "16", "preset": "medium"})
             stream.height, stream.width, stream.pix_fmt = *even.shape[:2], "yuv420p"
-            # Players take sizes below 720 lines for television's older colours unless told, so they are told.
+            # Below 720 lines, players assume the older television colours unless the file names others.
             stream.codec_context.colorspace, stream.codec_context.color_range = 5, 1
             stream.codec_context.color_primaries, stream.codec_context.color_trc = 1, 13
         for _ in range(count):

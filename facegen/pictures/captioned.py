@@ -1,4 +1,4 @@
-"""A frame of an animation: a picture, and beneath it a line of words and a bar of how far it is."""
+"""A frame of an animation: an image above a line of text and a progress bar."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ INK, QUIET, LINE, VALUE = (27, 31, 35), (90, 97, 104), (228, 225, 218), (40, 90,
 def captioned(
     image: npt.NDArray[np.uint8], left: str, right: str, progress: float, *, scale: int = 1
 ) -> npt.NDArray[np.uint8]:
-    """uint8 [H, W, 3] → the same, ``scale`` times as large, above its caption.
+    """Scale uint8 [H, W, 3] by ``scale`` and put a caption below it.
 
     Args:
-        left, right: the caption's two ends; the right one is left out where there is no place for both.
-        progress: the bar's share, 0 to 1.
+        left, right: The two ends of the caption. The right end is omitted if there is no space for both.
+        progress: The filled fraction of the bar, 0 to 1.
     """
     height, width = image.shape[0] * scale, image.shape[1] * scale
     size = max(12, min(22, width // 18))

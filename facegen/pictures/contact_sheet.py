@@ -1,4 +1,4 @@
-"""Contact sheets and figures: many images as one."""
+"""Contact sheets and figures: many images in one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from facegen.errors import InputError
 from facegen.files import atomic_path, open_regular, require_place
 from facegen.printable import printable
 
-#: What a drawing's file says in a text chunk of a PNG or the comment of a GIF or MP4; and the first bytes, in which
-#: that is: an MP4 has its index of frames before it.
+#: The mark of facegen's drawings in a text chunk of a PNG or the comment of a GIF or MP4, and the number of bytes at
+#: the start that contain it. In an MP4 the index of frames comes before it.
 DRAWN_BY, _HEAD, _MP4_HEAD = b"facegen", 4096, 1 << 20
 
-#: The comment in an MP4's list of metadata: its length, what it is, and then the text's own.
+#: The comment in the metadata of an MP4: its length, its type, and the length of the text.
 _MP4_COMMENT = re.compile(rb"\xa9cmt....data\0\0\0\x01....%s" % DRAWN_BY, re.DOTALL)
 
 
 def contact_sheet(images: npt.NDArray[np.uint8], *, columns: int | None = None, gap: int = 2) -> npt.NDArray[np.uint8]:
-    """uint8 [N, H, W, 3] → one white-gapped uint8 image, row by row; as square as can be unless ``columns`` says."""
+    """Arrange uint8 [N, H, W, 3] in rows with white gaps, as one uint8 image.
+
+    It is as square as possible unless ``columns`` is given.
+    """
     count, height, width, _ = images.shape
     columns = columns or math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -39,7 +42,7 @@ def contact_sheet(images: npt.NDArray[np.uint8], *, columns: int | None = None, 
 
 
 def save_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
-    """Write a uint8 [H, W, 3] image as PNG, whole or not at all. It says in a text chunk that facegen drew it."""
+    """Write a uint8 [H, W, 3] image as PNG, atomically. A text chunk says that facegen made it."""
     info = PngInfo()
     info.add_text("Software", DRAWN_BY.decode())
     with atomic_path(path) as temporary:
@@ -47,22 +50,25 @@ def save_png(path: Path, image: npt.NDArray[np.uint8]) -> None:
 
 
 def require_ours(path: Path) -> None:
-    """Check, before the work, that a drawing may be written at ``path``.
+    """Check before the work that a drawing may be written at ``path``.
 
     Args:
-        path: of a PNG, GIF or MP4 that will be written; the file need not be there, nor the folders above it.
+        path: A PNG, GIF or MP4 to be written. It need not exist, and neither need its folders.
 
     Raises:
-        InputError: a file is there that facegen has not drawn, and that is not empty: it is not ours to replace.
-        OSError: as :func:`facegen.files.require_place`.
+        InputError: A file exists there that is not empty and was not made by facegen, so it must not be replaced.
+        OSError: As :func:`facegen.files.require_place`.
     """
     require_place(path)
     if is_foreign(path):
-        raise InputError(f"{path} is there already, and no drawing of facegen's.", "Move it, or name another file.")
+        raise InputError(
+            f"{path} exists already, and facegen did not make it, so it is not replaced.",
+            "Move it, or name another file.",
+        )
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether a file is at ``path`` that is not empty, nor says that facegen drew it."""
+    """Return whether the file at ``path`` is not empty and does not carry facegen's mark."""
     if not path.exists():
         return False
     with open_regular(path) as file:
@@ -74,7 +80,7 @@ def is_foreign(path: Path) -> bool:
 
 
 def figure(panels: Sequence[tuple[str, npt.NDArray[np.uint8]]], *, gap: int = 16) -> npt.NDArray[np.uint8]:
-    """uint8 [H, W, 3] images side by side on white, each below its caption."""
+    """Place uint8 [H, W, 3] images side by side on white, each below its caption."""
     font = ImageFont.load_default(size=14)
     captions = [_wrapped(printable(caption), font, image.shape[1]) for caption, image in panels]
     line = 18
@@ -85,7 +91,7 @@ def figure(panels: Sequence[tuple[str, npt.NDArray[np.uint8]]], *, gap: int = 16
     draw, left = ImageDraw.Draw(page), gap
     for lines, (_, image) in zip(captions, panels, strict=True):
         for index, text in enumerate(lines):
-            # The last line stands right above its picture.
+            # The last line of the caption touches the image.
             draw.text((left, top - 4 - line * (len(lines) - index)), text, fill="black", font=font)
         page.paste(Image.fromarray(image), (left, top))
         draw.rectangle((left - 1, top - 1, left + image.shape[1], top + image.shape[0]), outline="lightgrey")

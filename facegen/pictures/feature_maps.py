@@ -1,4 +1,4 @@
-"""Filters and feature maps as pictures: numbers of any range to pixels."""
+"""Draws filters and feature maps: maps numbers of any range to pixels."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from facegen.pictures.contact_sheet import contact_sheet
 Pixels = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.float32]
 
-MOST = 64  # filters or maps in a picture
-_PARTED = 8  # pixels
-_SLICES = 8  # of as many filters, where a filter has more channels than a picture
+MOST = 64  # maximum number of filters or maps in a picture
+_PARTED = 8  # minimum size of a weight or value, in pixels, for lines between them
+_SLICES = 8  # maximum number of filters, and of channels of each, if a filter has more than three channels
 
 
 def signed(values: Numbers, largest: Numbers | float) -> Pixels:
-    """[...] → [..., 3]: red above 0, blue below, white at 0; full colour at ±``largest``."""
+    """Map numbers [...] to colours [..., 3]: red above 0, blue below, white at 0, full colour at ±``largest``."""
     scaled = values / np.maximum(largest, np.finfo(np.float32).tiny)
     above, below = np.clip(scaled, 0, 1), np.clip(-scaled, 0, 1)
     return _pixels(np.stack([1 - below, 1 - above - below, 1 - above], axis=-1))
 
 
 def filter_sheet(weights: Numbers, side: int) -> tuple[Pixels, str]:
-    """Filters [K, C, kH, kW] as a picture about ``side`` wide, and what it shows.
+    """Draw filters [K, C, kH, kW] about ``side`` pixels wide, and describe the picture in words.
 
-    Filters of three channels are colours, mid-grey where they are 0; of other numbers, slices of one channel each,
-    red above 0 and blue below. Each filter is scaled by its own largest weight.
+    Filters of three channels are drawn as colours, with mid-grey for 0. Of other filters each channel is a slice, red
+    above 0 and blue below. Each filter is scaled by its own largest weight.
     """
     filters, channels = weights.shape[:2]
     size = "x".join(map(str, weights.shape[2:]))
@@ -54,7 +54,11 @@ def filter_sheet(weights: Numbers, side: int) -> tuple[Pixels, str]:
 
 
 def map_sheet(maps: Numbers, side: int) -> tuple[Pixels, str]:
-    """Feature maps [K, H, W] as a picture about ``side`` wide, and what it shows: each from its least to its most."""
+    """Draw feature maps [K, H, W] about ``side`` pixels wide, each from its minimum to its maximum.
+
+    Returns:
+        The picture, and a description.
+    """
     count, height, width = maps.shape
     part = maps[:MOST]
     least, most = (extreme(part, axis=(1, 2), keepdims=True) for extreme in (np.min, np.max))
@@ -65,7 +69,7 @@ def map_sheet(maps: Numbers, side: int) -> tuple[Pixels, str]:
 
 
 def enlarge(image: Pixels, side: int) -> Pixels:
-    """``image`` by the whole factor, without smoothing, that brings it nearest to ``side`` wide; smaller if it must."""
+    """Scale ``image`` without smoothing, by the whole factor that brings it closest to ``side`` wide."""
     height, width = image.shape[:2]
     if width <= 1.5 * side:
         factor = max(round(side / width), 1)
@@ -75,7 +79,7 @@ def enlarge(image: Pixels, side: int) -> Pixels:
 
 
 def _sheet(pictures: Pixels, side: int, *, columns: int | None = None, gap: int = 2, lines: bool = False) -> Pixels:
-    """The pictures in rows; ``lines`` part their pixels where these are large enough."""
+    """Arrange the pictures in rows. ``lines`` separate their pixels if these are large enough."""
     columns = columns or math.ceil(math.sqrt(len(pictures)))
     large = np.stack([enlarge(picture, side // columns) for picture in pictures])
     pixel = large.shape[2] // pictures.shape[2]

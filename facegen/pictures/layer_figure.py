@@ -1,4 +1,4 @@
-"""A figure of one layer at work: the image, the filters of its first convolution, and its feature maps."""
+"""A figure of one layer: the image, the filters of its first convolution, and its feature maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from facegen.cnn.inspect import feature_maps, first_convolution
 from facegen.pictures.contact_sheet import figure
 from facegen.pictures.feature_maps import enlarge, filter_sheet, map_sheet
 
-_PANEL = 448  # pixels; feature maps get twice that
+_PANEL = 448  # pixels; the panel of feature maps is twice as wide
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -20,19 +20,19 @@ Pixels = npt.NDArray[np.uint8]
 def layer_figure(
     architecture: Architecture, network: nn.Module, layer: str, image: Pixels, caption: str, *, channels: int = 3
 ) -> Pixels:
-    """What a layer makes of an image, uint8 [H, W, 3].
+    """Draw what a layer computes from an image, as uint8 [H, W, 3].
 
-    Pixels are normalised as the architecture's published weights expect them.
+    Pixels are normalised as the architecture's published weights expect.
 
     Args:
-        network: of this architecture, in eval mode on the CPU.
-        layer: its full name in the network.
-        image: uint8 [S, S, 3], as large as the network's input.
-        caption: of the image.
-        channels: of the input; one is the mean of the three.
+        network: A network of this architecture, in eval mode on the CPU.
+        layer: Full name of the layer in the network.
+        image: uint8 [S, S, 3], of the network's input size.
+        caption: Caption of the image.
+        channels: Channels of the input. One channel is the mean of the three.
 
     Raises:
-        ValueError: the layer has no feature maps.
+        ValueError: The layer has no feature maps.
     """
     module = network.get_submodule(layer)
     maps = feature_maps(network, module, _normalised(image, architecture, channels))[0].numpy()
@@ -40,7 +40,7 @@ def layer_figure(
     if (convolution := first_convolution(module)) is not None:
         below, conv = convolution
         filters = conv.weight.detach().numpy()
-        # One set by hand is the same for every channel.
+        # A filter set by hand is the same for every channel.
         sheet, shown = filter_sheet(filters[:1, :1] if architecture.role == FILTER else filters, _PANEL)
         panels.append((f"{'.'.join(filter(None, (layer, below)))}: {shown}", sheet))
     if architecture.role == FILTER and len(maps) == 3:
@@ -52,7 +52,7 @@ def layer_figure(
 
 
 def _normalised(image: Pixels, architecture: Architecture, channels: int) -> Tensor:
-    """uint8 [H, W, 3] → float32 [1, channels, H, W] as the weights expect it."""
+    """Convert uint8 [H, W, 3] to float32 [1, channels, H, W], normalised as the weights expect."""
     x = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255
     mean, std = (torch.tensor(values)[:, None, None] for values in architecture.pixels)
     x = (x - mean) / std

@@ -1,4 +1,4 @@
-"""Lines over one axis, as SVG for a page that has classes ``line``, ``first``, ``second``, ``grid`` and ``tick``."""
+"""Line charts as SVG. The page defines the CSS classes ``line``, ``first``, ``second``, ``grid`` and ``tick``."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from facegen.pictures.svg import Axis, Canvas, nice_ticks
 
 _WIDTH, _HEIGHT = 420, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 408, 28, 176
-#: A line of more points is thinned out: a chart has no more columns, and a page is sent it every second.
+#: Maximum number of points of a line. A chart has no more columns, and a page receives it every second.
 _MOST = 300
-#: Where the largest value is so many times the smallest, the axis is logarithmic: a score falls fast, then slowly.
+#: The axis is logarithmic if the largest value exceeds the smallest by this factor: a score falls fast, then slowly.
 _DECADES = 4.0
 
 
 @dataclass(frozen=True)
 class Line:
-    """Points (x, y) from left to right, and what they are called. What is not finite is left out."""
+    """Points (x, y) from left to right, and the line's name. Points that are not finite are left out."""
 
     name: str
     points: Sequence[tuple[float, float]]
 
 
 def line_chart(title: str, lines: Sequence[Line], *, of: str, logarithmic: bool = False, mark: bool = False) -> Markup:
-    """One line or two over the axis ``of``; each line's name stands above it in its colour.
+    """Draw one or two lines over the axis ``of``. The name of each line is above it in the line's colour.
 
     Args:
-        title: what a screen reader says of the chart.
-        lines: one or two, with at least one finite point between them; otherwise the chart is empty Markup.
-        of: the name of what is along the bottom, such as ``"kimg"``.
-        logarithmic: where the values are positive and far apart, their logarithm is the height.
-        mark: circle the lowest point of the first line, and write its value.
+        title: The description for screen readers.
+        lines: One or two lines. Without any finite point the chart is empty Markup.
+        of: Label of the horizontal axis, such as ``"kimg"``.
+        logarithmic: Use a logarithmic vertical axis if the values are positive and far apart.
+        mark: Circle the lowest point of the first line and write its value.
     """
     drawn = [
         Line(line.name, _thinned([(x, y) for x, y in line.points if math.isfinite(x) and math.isfinite(y)]))
@@ -75,13 +75,13 @@ def line_chart(title: str, lines: Sequence[Line], *, of: str, logarithmic: bool 
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most some three hundred of the points at equal steps, the last among them."""
+    """Select at most about three hundred points at equal steps, including the last one."""
     step = -(-len(points) // _MOST)
     return points if step <= 1 else [*points[:-1:step], points[-1]]
 
 
 def _log_ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten that enclose ``low`` and ``high``; powers alone where these are many."""
+    """Return 1, 2 and 5 times powers of ten that enclose ``low`` and ``high``, or only powers if there are many."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     factors = (1, 2, 5) if last - first <= 2 else (1,)
     every = sorted({factor * 10.0**power for power in range(first, last + 1) for factor in factors})

@@ -1,4 +1,4 @@
-"""Charts drawn by hand as SVG: they take a page's colours and need neither script nor file."""
+"""Charts as SVG. They use the page's colours and need neither scripts nor other files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facegen.printable import printable
 
 
 def nice_ticks(low: float, high: float, about: int = 6) -> list[float]:
-    """Round numbers 1, 2 or 5 · 10ᵏ apart that enclose ``low`` and ``high``, some ``about`` of them."""
+    """Return about ``about`` round numbers that enclose ``low`` and ``high``. Their spacing is 1, 2 or 5 · 10ᵏ."""
     raw = max(high - low, abs(high) * 1e-3, 1e-9) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
@@ -24,7 +24,7 @@ def nice_ticks(low: float, high: float, about: int = 6) -> list[float]:
 
 @dataclass(frozen=True)
 class Axis:
-    """Maps values from ``low`` to ``high`` onto the picture's ``start`` to ``end``."""
+    """Maps values from ``low`` to ``high`` to positions from ``start`` to ``end`` in the picture."""
 
     low: float
     high: float
@@ -36,9 +36,9 @@ class Axis:
 
 
 class Canvas:
-    """An SVG picture; every text is escaped by the XML writer.
+    """An SVG picture. The XML writer escapes all text.
 
-    A ``kind`` is one CSS class or several: the page's style says how such a thing looks.
+    A ``kind`` is one or more CSS classes. The page's style sheet defines how they look.
     """
 
     def __init__(self, width: float, height: float, title: str) -> None:
@@ -50,11 +50,11 @@ class Canvas:
         self._add("line", kind, x1=x1, y1=y1, x2=x2, y2=y2)
 
     def polyline(self, points: Sequence[tuple[float, float]], kind: str) -> None:
-        """A line through all of the points."""
+        """Draw a line through all points."""
         self._add("polyline", kind).set("points", " ".join(f"{x:.1f},{y:.1f}" for x, y in points))
 
     def error_bar(self, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
-        """A bar with a cap across each end."""
+        """Draw a bar with a cap at each end."""
         self.line(x1, y1, x2, y2, f"bar {kind}")
         dx, dy = (0, 6) if y1 == y2 else (6, 0)
         for x, y in ((x1, y1), (x2, y2)):

@@ -1,1 +1,5 @@
-"""Scores: files turned into extractors, reference statistics and :class:`~facegen.scoring.score.Score` values."""
+"""Scoring of images against a reference.
+
+These modules turn files into feature extractors, reference statistics and :class:`~facegen.scoring.score.Score`
+values.
+"""

@@ -1,4 +1,4 @@
-"""Everything ``facegen fid --all-metrics`` finds out about a set of images: the score, all metrics, the evidence."""
+"""The evaluation of ``facegen fid --all-metrics``: the score, all metrics, and the evidence for them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from facegen.scoring.metric_table import measure, results_to_json
 from facegen.scoring.reference import Reference
 from facegen.scoring.score import Score
 
-#: Below so many images, generated or real, the metrics say nothing.
+#: Minimum number of generated images, and of real images, for all metrics. With fewer, the metrics say nothing.
 FEWEST = 50
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A set of images measured in every way there is.
+    """A set of images, measured with all metrics.
 
     Attributes:
-        score: the value, and all that goes into the JSON: label, target, warnings.
-        generated: the images that were scored.
-        real: those of the reference whose features are kept (at most 50,000, drawn with a seed).
-        training: where copies were looked for: ``real``, then what ``--train`` named. The memorization metric counts
-            rows through them one after the other; :meth:`training_image` finds them again.
-        heldout: real images that are in none of ``training``, which calibrate memorization; None where there are
-            none, and those of ``training`` do.
-        floor, interval: of the value; None where they could not be measured.
-        results: what each metric found, by its key, as its own type; :meth:`result` gives it as that.
+        score: The value and everything else that the JSON has: label, target, warnings.
+        generated: The images that were scored.
+        real: The images of the reference whose features are kept: at most 50,000, drawn with a seed.
+        training: The images among which copies were looked for: ``real``, then those given by ``--train``. The
+            memorization metric numbers their rows consecutively; :meth:`training_image` finds an image by its row.
+        heldout: Real images that are not in ``training``, which calibrate memorization. If this is None, images of
+            ``training`` calibrate it.
+        floor, interval: The floor and the confidence interval of the value; None if they could not be measured.
+        results: Result of each metric by its key, in the metric's own type. :meth:`result` returns it with that type.
     """
 
     score: Score
@@ -47,16 +47,20 @@ class Evaluation:
     results: Mapping[str, Any]
 
     def result(self, metric: Metric[Result]) -> Result:
-        """What a metric of :mod:`facegen.scoring.metric_table` found: ``evaluation.result(MEMORIZATION).flagged``."""
+        """Return the result of a metric in the metric's own type.
+
+        For example, ``evaluation.result(MEMORIZATION).flagged`` has the flagged rows. The metrics are in
+        :mod:`facegen.scoring.metric_table`.
+        """
         return cast(Result, self.results[metric.key])
 
     @property
     def compared(self) -> Compared:
-        """How many images were compared, and by which features."""
+        """The numbers of images that were compared, and whether the features are those of FID."""
         return Compared(len(self.generated), len(self.real), fid=self.score.metric == "fid")
 
     def training_image(self, row: int) -> tuple[ImageCollection, int]:
-        """Which collection of ``training`` the memorization metric's training row is in, and its row there."""
+        """Return the collection of ``training`` that has the memorization metric's training row, and its row there."""
         for known in self.training:
             if row < len(known):
                 return known.images, row
@@ -65,12 +69,12 @@ class Evaluation:
 
 
 def metric_inputs(generated: Features, reference: Reference, known: Sequence[FeatureSet]) -> MetricInputs:
-    """What all metrics of images are computed from.
+    """Return the inputs of all metrics for a set of images.
 
     Args:
-        generated: the images' features, [n, D].
-        reference: what they are compared with.
-        known: where copies are looked for; the first is the reference's images.
+        generated: Features of the images, [n, D].
+        reference: The reference.
+        known: The images among which copies are looked for. The first set is the reference's images.
     """
     real, heldout = known[0].features, reference.heldout
     return MetricInputs(
@@ -90,13 +94,16 @@ def evaluate(
     reference: Reference,
     training: FeatureSet | None,
 ) -> Evaluation:
-    """Measure ``generated`` against the reference in every way; each set has at least 50 images.
+    """Measure ``generated`` against the reference with all metrics.
 
-    Copies are looked for in the reference and ``training``.
+    Each set needs at least 50 images. Copies are looked for in the reference and in ``training``.
+
+    Raises:
+        ValueError: The reference has statistics only.
     """
     real = reference.real
     if real is None:
-        raise ValueError("the reference is statistics alone")
+        raise ValueError("the reference has statistics only")
     known = (real,) if training is None else (real, training)
     results = measure(metric_inputs(generated.features, reference, known))
     return Evaluation(

@@ -1,4 +1,4 @@
-"""What the cache folder has of real images: their statistics, their properties and their features, by content."""
+"""The cache of real images' statistics, properties and features, stored by content."""
 
 from __future__ import annotations
 
@@ -22,38 +22,44 @@ from facegen.scoring.pass_checkpoint import PassCheckpoint
 from facegen.scoring.saved_statistics import properties_in, write_statistics
 from facegen.scoring.statistics_layouts import open_statistics
 
-#: The code, besides the extractor's own, that makes what is stored: it reads the images, takes the network over them,
-#: sums the features up, and writes them down. Each stands for all that it imports.
+#: The modules, besides the extractor's own, that produce the stored results: they read the images, run the network, sum
+#: the features and write the files. Each stands for everything that it imports.
 FEATURE_CODE = ("facegen.data.images", "facegen.scoring.features", "facegen.scoring.saved_statistics")
 
-#: Beside the statistics, whose zip has sums of its own: the sha256 of the file with the features.
+#: Key of the sha256 of the file with the features. It is stored with the statistics, whose zip has checksums of its
+#: own.
 FEATURES_SHA256 = "features_sha256"
 
 
 def cache_path(sha256: str, extractor: FeatureExtractor, *code: str) -> Path:
-    """Where that is stored which the modules ``code`` make of the images with this content hash, but for the suffix.
+    """Return the path, without suffix, of what the modules ``code`` compute from images with this content hash.
 
-    Whatever a result depends on but for rounding (:mod:`facegen.code_hash`) is part of the name, so that what other
-    code made is not found. It is not deleted either: another version of facegen may find it.
+    The name depends on everything that the result depends on except rounding (:mod:`facegen.code_hash`). Results of
+    other code are therefore not found. They are not deleted either, because another version of facegen may use them.
     """
     depends_on = [code_hash(*code), extractor.code, sha256, extractor.name, extractor.weights_sha256, extractor.dims]
     return cache_folder() / "references" / hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()[:32]
 
 
 def cached_features(collection: ImageCollection, extractor: FeatureExtractor, description: str) -> SetFeatures:
-    """What is known of the images, from the cache or by one pass over them; ``description`` is what messages call them.
+    """Return the statistics, features and properties of the images, from the cache or by one pass over them.
 
-    A pass that was broken off goes on where it stopped, and leaves the same.
+    If a pass was interrupted, the next call continues it, with the same result.
+
+    Args:
+        collection: The images.
+        extractor: The feature extractor.
+        description: What messages call the images.
 
     Raises:
-        InputError: fewer than two images.
+        InputError: There are fewer than two images.
     """
     path = cache_path(collection.sha256, extractor, *FEATURE_CODE)
     before = _state(path)
     known = _known(path, collection, extractor, description)
     if known is not None:
         return known
-    # Of two processes that need the same, the second waits, and reads what the first has stored.
+    # If two processes need the same features, the second waits and reads what the first has stored.
     with sole_use(path, f"computes the features of {collection.path}", wait=True):
         if _state(path) != before:
             known = _known(path, collection, extractor, description)
@@ -61,7 +67,7 @@ def cached_features(collection: ImageCollection, extractor: FeatureExtractor, de
 
 
 def _state(path: Path) -> tuple[int, int] | None:
-    """What changes when another process stores something at ``path``; None where nothing is."""
+    """Return a value that changes when another process stores something at ``path``; None if nothing is stored."""
     try:
         status = path.with_suffix(".npz").stat()
     except OSError:
@@ -72,20 +78,20 @@ def _state(path: Path) -> tuple[int, int] | None:
 def _known(
     path: Path, collection: ImageCollection, extractor: FeatureExtractor, description: str
 ) -> SetFeatures | None:
-    """What is stored at ``path``; None where nothing is, or it is of no use."""
+    """Return what is stored at ``path``, or None if nothing usable is."""
     if not path.with_suffix(".npz").is_file():
         return None
     try:
         known = _read(path, len(collection), extractor)
     except (InputError, OSError, ValueError, RuntimeError, zlib.error) as problem:
-        console.warn(f"{description}: computing the features anew, for what is stored is of no use. {problem}")
+        console.warn(f"{description}: computing the features anew, because the stored ones cannot be used. {problem}")
         return None
     console.detail(f"{description}: features from {path}.npy.")
     return known
 
 
 def _store(path: Path, collection: ImageCollection, extractor: FeatureExtractor, description: str) -> SetFeatures:
-    """Compute what is known of the images, and store it at ``path`` if that can be written to."""
+    """Compute the features, and store the result at ``path`` if it can be written."""
     checkpoint = PassCheckpoint(
         cache_path(collection.sha256, extractor, *FEATURE_CODE, "facegen.scoring.pass_checkpoint").with_suffix(".part")
     )
@@ -99,7 +105,7 @@ def _store(path: Path, collection: ImageCollection, extractor: FeatureExtractor,
     except OSError as problem:
         console.warn(f"Cannot store the statistics in {path.parent}: {problem.strerror or problem}.")
     checkpoint.remove()
-    # The n×D factor is left out: a reference answers alike whether it was just computed or read back.
+    # The n×D factor is left out, so that a computed reference and one read back give equal results.
     statistics = FrechetStatistics(new.statistics.n, new.statistics.mu, new.statistics.sigma)
     return SetFeatures(statistics, new.features, new.properties)
 
@@ -107,7 +113,7 @@ def _store(path: Path, collection: ImageCollection, extractor: FeatureExtractor,
 def _compute(
     collection: ImageCollection, extractor: FeatureExtractor, description: str, checkpoint: PassCheckpoint
 ) -> SetFeatures:
-    """One pass over the images, or what is left of it."""
+    """Make one pass over the images, or over what is left of them."""
     total = len(collection)
     console.info(f"{description}: computing {extractor.name} features of {total:,} images.")
     with checkpoint.begin(extractor.dims, total, description) as so_far:
@@ -117,7 +123,7 @@ def _compute(
             return complete(so_far, noted, extractor, description, checkpoint.save_if_due).cropped(collection.crop)
         except KeyboardInterrupt:
             saved = checkpoint.save(so_far)
-            goes_on = "The next run goes on from there." if saved else f"{checkpoint.path} was not written."
+            goes_on = "The next run continues from there." if saved else f"{checkpoint.path} was not written."
             console.info(f"{description}: stopped after {so_far.n:,} of {total:,} images. {goes_on}")
             raise
 

@@ -1,4 +1,7 @@
-"""Images in, features out: decoding runs ahead of the network in a thread of its own."""
+"""Features of images, computed in one pass.
+
+A separate thread decodes images ahead of the network.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,21 @@ from facegen.scoring.image_checks import ImageProperties, PropertyCollector
 Images = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
 T = TypeVar("T")
-_AHEAD = 4  # batches
-#: The features of so many images are stored: 410 MB of Inception's.
+_AHEAD = 4  # batches that are decoded ahead
+#: Maximum number of images whose features are stored: 410 MB with Inception.
 STORED = 50_000
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Images and their features: row i of ``features``, float32 [n, D], is of the collection's image i.
+    """Images and their features.
 
-    ``images.take(rows)`` reads some of them, rows rising; ``images.path`` and ``images.names`` say what they are.
+    ``images.take(rows)`` reads some images, with rows in ascending order. ``images.path`` and ``images.names`` say what
+    they are.
+
+    Attributes:
+        images: The collection of images.
+        features: Features of the images, float32 [n, D]: row i belongs to image i.
     """
 
     images: ImageCollection
@@ -46,19 +54,19 @@ class FeatureSet:
         return len(self.features)
 
     def take(self, rows: npt.NDArray[np.int64]) -> FeatureSet:
-        """The images in these rows, rising."""
+        """Return the images in these rows, which must be in ascending order."""
         return FeatureSet(self.images.take(rows), self.features[rows])
 
 
 @dataclass(frozen=True)
 class SetFeatures:
-    """What one pass over a set of images leaves of them.
+    """The result of one pass over a set of images.
 
     Attributes:
-        statistics: of the features of all.
-        features: float32 [k, D], of the images in :func:`stored_rows`; they lie in a file, not in memory. None are left
-            of statistics from a file.
-        properties: sizes, values and detail of the images themselves; None where a file of statistics does not tell.
+        statistics: Statistics of the features of all images.
+        features: Features of the images in :func:`stored_rows`, float32 [k, D], in a file and not in memory. If the
+            statistics come from a file, there are none.
+        properties: Sizes, values and detail of the images; None if a file of statistics does not have them.
     """
 
     statistics: FrechetStatistics
@@ -66,24 +74,32 @@ class SetFeatures:
     properties: ImageProperties | None
 
     def cropped(self, crop: str | None) -> SetFeatures:
-        """The same, of images that were cropped so (:attr:`facegen.data.images.ImageCollection.crop`)."""
+        """Return the same result for images with this crop (:attr:`facegen.data.images.ImageCollection.crop`)."""
         return self if self.properties is None else replace(self, properties=replace(self.properties, crop=crop))
 
 
 def stored_rows(total: int) -> npt.NDArray[np.int64]:
-    """Of which images, rising, the features are stored: all of them up to 50,000, beyond that a seeded sample."""
+    """Return the rows of the images whose features are stored, in ascending order.
+
+    These are all images up to 50,000, and a random sample with a fixed seed beyond that.
+    """
     if total <= STORED:
         return np.arange(total)
     return sample_rows(total, STORED)
 
 
 class FeaturePass:
-    """One pass over images, as far as it has come. Its memory does not grow with their number.
+    """One pass over images, as far as it has come.
+
+    Memory does not grow with the number of images.
+
+    Args:
+        dims: Number of features per image.
+        total: Number of images; None if it is unknown. The features of the first 50,000 images are then stored.
 
     Attributes:
-        total: how many images there are; None where that is not known, and then the features of the first 50,000 are
-            stored.
-        whole: whether it can be saved: not where :meth:`add` was broken off.
+        total: Number of images, or None.
+        whole: Whether the pass can be saved. It cannot be if :meth:`add` was interrupted.
     """
 
     def __init__(self, dims: int, total: int | None) -> None:
@@ -103,16 +119,22 @@ class FeaturePass:
         self.close()
 
     def close(self) -> None:
-        """Give the file up, but for what is mapped of it."""
+        """Close the temporary file. Features that are mapped from it stay available."""
         self._file.close()
 
     @property
     def n(self) -> int:
-        """How many images have passed."""
+        """The number of images so far."""
         return self._statistics.n
 
     def add(self, images: Sequence[Images], features: Features, notes: Sequence[tuple[str, ...]] = ()) -> None:
-        """Add the next images, their features [n, D], and what getting each to RGB lost."""
+        """Add the next images.
+
+        Args:
+            images: Each image is uint8 [H, W, 3].
+            features: Features of the images, float32 [n, D].
+            notes: For each image, what the conversion to RGB lost.
+        """
         self.whole = False
         first, last = np.searchsorted(self._rows, [self.n, self.n + len(features)])
         with _full_disk_told():
@@ -122,7 +144,7 @@ class FeaturePass:
         self.whole = True
 
     def _stored(self) -> Features:
-        """The features stored so far, [k, D]; they stay in the file, which the mapping keeps when it is closed."""
+        """Return the features stored so far, [k, D], mapped from the file."""
         with _full_disk_told():
             self._file.flush()
         if not self._file.tell():
@@ -130,30 +152,38 @@ class FeaturePass:
         return np.memmap(self._file, np.float32, "r").reshape(-1, self._dims)
 
     def finish(self) -> SetFeatures:
-        """What the pass leaves. ValueError below two images."""
+        """Return the result of the pass.
+
+        Raises:
+            ValueError: There are fewer than two images.
+        """
         return SetFeatures(self._statistics.finish(), self._stored(), self._properties.properties())
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """All that :meth:`restore` needs to go on, as plain arrays."""
+        """Return everything that :meth:`restore` needs to continue, as plain arrays."""
         return {**self._statistics.state(), **self._properties.state(), "features": self._stored()}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from what :meth:`state` gave: what is left in the end is the same to the last bit.
+        """Continue from what :meth:`state` returned. The final result is the same to the last bit.
 
-        KeyError or ValueError where it is something else; this pass is then of no use.
+        After an error, this pass cannot be used.
+
+        Raises:
+            KeyError: ``state`` lacks an array.
+            ValueError: An array has another shape or dtype.
         """
         self._statistics.restore(state)
         self._properties.restore(state)
         features = state["features"]
         count = int(np.searchsorted(self._rows, self.n))
         if features.shape != (count, self._dims) or features.dtype != np.float32 or self.n > (self.total or self.n):
-            raise ValueError(f"{self.n} images of {self.total} and {len(features)} features do not go together")
+            raise ValueError(f"{self.n} images of {self.total} and {len(features)} features do not belong together")
         with _full_disk_told():
             self._file.write(features.tobytes())
 
 
 def _full_disk_told() -> AbstractContextManager[None]:
-    """EnvironmentProblem where the temporary file cannot be written."""
+    """Raise EnvironmentProblem if the temporary file cannot be written."""
     return writing_told(
         "The features cannot be written to a temporary file",
         "Make room there, or set TMPDIR to a folder on another disk.",
@@ -163,13 +193,19 @@ def _full_disk_told() -> AbstractContextManager[None]:
 def compute_features(
     images: Iterable[Images], extractor: FeatureExtractor, description: str, total: int | None = None
 ) -> SetFeatures:
-    """Compute the features of ``images``, each uint8 [H, W, 3], in one pass; memory does not grow with their number.
+    """Compute the features of images in one pass.
 
-    ``description`` names the progress bar and what an error speaks of; ``total``, the number of images, is the bar's
-    end. Where it is not known, the features of the first 50,000 are stored.
+    Memory does not grow with the number of images.
+
+    Args:
+        images: Each image is uint8 [H, W, 3].
+        extractor: The feature extractor.
+        description: What the progress bar and errors call the images.
+        total: Number of images, for the progress bar. If it is None, the features of the first 50,000 images are
+            stored.
 
     Raises:
-        InputError: fewer than two images, or features that are not finite.
+        InputError: There are fewer than two images, or the features are not finite.
     """
     with FeaturePass(extractor.dims, total) as so_far:
         return complete(so_far, ((image, ()) for image in images), extractor, description)
@@ -182,9 +218,17 @@ def complete(
     description: str,
     after_batch: Callable[[FeaturePass], None] = lambda so_far: None,
 ) -> SetFeatures:
-    """Take the rest of the images, each with what getting it to RGB lost, through a pass.
+    """Take the remaining images through a pass and return its result.
 
-    ``after_batch`` sees the pass whenever it has come further.
+    Args:
+        so_far: The pass.
+        rest: The remaining images, each with what its conversion to RGB lost.
+        extractor: The feature extractor.
+        description: What the progress bar and errors call the images.
+        after_batch: Called with the pass after every batch.
+
+    Raises:
+        InputError: There are fewer than two images, or the features are not finite.
     """
     with console.progress(f"Taking features of {description}", so_far.total, done=so_far.n) as task:
         for batch, notes in ahead(_batches(rest, extractor.batch)):
@@ -196,10 +240,15 @@ def complete(
 
 
 def features_of(images: Images, extractor: FeatureExtractor, description: str) -> Features:
-    """The features [N, D] of images uint8 [N, H, W, 3], and nothing else of them.
+    """Return the features [N, D] of images, uint8 [N, H, W, 3].
+
+    Args:
+        images: uint8 [N, H, W, 3].
+        extractor: The feature extractor.
+        description: What errors call the images.
 
     Raises:
-        InputError: features that are not finite, which are said to be those of ``description``.
+        InputError: The features are not finite.
     """
     starts = range(0, len(images), extractor.batch)
     parts = (extractor(list(images[start : start + extractor.batch])) for start in starts)
@@ -207,25 +256,29 @@ def features_of(images: Images, extractor: FeatureExtractor, description: str) -
 
 
 def finite(features: Features, extractor: FeatureExtractor, description: str) -> Features:
-    """The features as they are. InputError where they are not finite."""
+    """Return the features unchanged.
+
+    Raises:
+        InputError: The features are not finite.
+    """
     if not np.isfinite(features).all():
         raise InputError(
-            f"{extractor.name} gives features that are not finite for {description}.", "Its weights are damaged."
+            f"{extractor.name} computes features that are not finite for {description}.", "Its weights are damaged."
         )
     return features
 
 
 def summarise(images: Images, features: Features) -> SetFeatures:
-    """What :func:`compute_features` leaves of images [N, H, W, 3] whose features [N, D] there are already."""
+    """Return what :func:`compute_features` would for images [N, H, W, 3] whose features [N, D] you already have."""
     properties = PropertyCollector()
     properties.update(images)
     return summarise_features(features, properties.properties(), len(features))
 
 
 def summarise_features(features: Features, properties: ImageProperties, batch: int) -> SetFeatures:
-    """The same of images of which only features [N, D] and properties are there.
+    """Return what :func:`compute_features` would for images with these features [N, D] and properties.
 
-    Features are summed up in batches, as where they were taken in such ones: the last digits depend on it.
+    The features are summed in batches of the given size, because the last digits of the result depend on the batches.
     """
     running = RunningStatistics(features.shape[1])
     for start in range(0, len(features), batch):
@@ -234,12 +287,12 @@ def summarise_features(features: Features, properties: ImageProperties, batch: i
 
 
 def require_enough(n: int, description: str) -> None:
-    """InputError when ``n`` images are too few to have a covariance."""
+    """Raise InputError if ``n`` images are too few to have a covariance."""
     if n < 2:
         raise InputError(
             f"{description} has {n} image{'s' if n == 0 else ''}: a Fréchet distance compares covariances, and a "
-            "covariance needs at least 2.",
-            "A score that means something takes about 1,000.",
+            "covariance needs at least 2 images.",
+            "For a meaningful score, use about 1,000 images.",
         )
 
 
@@ -255,7 +308,10 @@ def _batches(
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The same items, made in a thread that keeps a few in hand; its exception is raised where it would have been."""
+    """Yield the same items, made ahead of time in another thread.
+
+    An exception in that thread is raised here, where the item would have been.
+    """
     line: queue.Queue[tuple[list[T], BaseException | None]] = queue.Queue(maxsize=_AHEAD)
     stop = threading.Event()
 

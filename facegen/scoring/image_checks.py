@@ -1,4 +1,7 @@
-"""What arithmetic tells of a set of images: sizes, colours, framing, detail. Enough to warn of what spoils a score."""
+"""Properties of a set of images that can spoil a score: sizes, colours, framing and fine detail.
+
+They are computed from the pixels, without a network.
+"""
 
 from __future__ import annotations
 
@@ -17,28 +20,30 @@ from facegen.metrics.detail import Detail, detail_factor, log_detail
 from facegen.metrics.framing import ARRANGEMENTS, Framing, MeanImage, MeanImageSum, framing
 
 Images = npt.NDArray[np.uint8]
-#: So many images tell a set's values and detail.
+#: Number of images that suffices to measure the values and the detail of a set.
 _ENOUGH = 1000
-#: Aspect ratios that differ by less are the same: a pixel more or less by rounding.
+#: Aspect ratios that differ by less count as the same, because rounding adds or removes a pixel.
 _SAME_ASPECT = 0.03
-#: Of a subject: sizes and places that differ by less are not mentioned; height and width by more, and it is squeezed.
+#: Differences in size and place below the first two are not mentioned. If height and width differ by more than the
+#: third, the subject is squeezed.
 _SAME_ZOOM, _SAME_SHIFT, _SQUEEZED = 0.03, 0.03, 0.1
-#: Sizes nearer than this are told to the hundredth.
+#: Sizes that differ from 1 by less are given to two decimal places.
 _TENTH = 0.15
 
 
 @dataclass(frozen=True)
 class ImageProperties:
-    """Of a set of images.
+    """The properties of a set of images.
 
     Attributes:
-        sizes: (height, width) and how many images have it, the commonest first.
-        sign: what tells that they were saved without undoing their normalisation, in words; None where nothing does.
-        detail: how much fine detail they have; None where they are too small to tell or their sizes differ.
-        colours: how often each colour occurs; None where a file of statistics does not tell.
-        mean: the mean image; None likewise.
-        crop: how ``facegen prepare`` cropped them, in words; None where nothing tells.
-        losses: what getting to RGB lost, of the notes in :mod:`facegen.data.rgb`, and how many images lost it.
+        sizes: (height, width, number of images with this size), most common size first.
+        sign: The sign that the images were saved without undoing their normalisation, as a clause; None if there is
+            none.
+        detail: The fine detail of the images; None if they are too small or differ in size.
+        colours: How often each colour occurs; None if a file of statistics does not have it.
+        mean: The mean image; None if a file of statistics does not have it.
+        crop: How ``facegen prepare`` cropped the images, in words; None if this is unknown.
+        losses: What the conversion to RGB lost, as notes of :mod:`facegen.data.rgb`, and the number of images affected.
     """
 
     sizes: tuple[tuple[int, int, int], ...]
@@ -51,16 +56,16 @@ class ImageProperties:
 
     @property
     def n(self) -> int:
-        """How many they are."""
+        """The number of images."""
         return sum(count for _, _, count in self.sizes)
 
     def losses_in(self, whose: str) -> list[str]:
-        """What conversion to RGB lost of these images, which are those in ``whose``, in whole sentences."""
+        """Return sentences about what the conversion to RGB lost. ``whose`` says which images these are."""
         return [f"In {whose}, {loss_sentence(note, count, self.n)}" for note, count in self.losses]
 
 
 class PropertyCollector:
-    """Measures images as they come."""
+    """A running measurement of images as they come."""
 
     def __init__(self) -> None:
         self._sizes: Counter[tuple[int, int]] = Counter()
@@ -71,7 +76,12 @@ class PropertyCollector:
         self._losses: Counter[str] = Counter()
 
     def update(self, images: Iterable[Images], notes: Iterable[tuple[str, ...]] = ()) -> None:
-        """Add images, each uint8 [H, W, 3], and what getting each to RGB lost, where that is known."""
+        """Add images.
+
+        Args:
+            images: Each image is uint8 [H, W, 3].
+            notes: For each image, what the conversion to RGB lost. Leave it out if this is unknown.
+        """
         self._losses.update(note for of_image in notes for note in of_image)
         for image in images:
             self._sizes[image.shape[0], image.shape[1]] += 1
@@ -84,7 +94,7 @@ class PropertyCollector:
             self._seen += 1
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """What has been measured so far, as plain arrays from which :meth:`restore` goes on."""
+        """Return the measurements so far as plain arrays; :meth:`restore` continues from them."""
         sizes = np.array([(*size, count) for size, count in self._sizes.items()], np.int64).reshape(-1, 3)
         return {
             "sizes": sizes,
@@ -97,7 +107,12 @@ class PropertyCollector:
         }
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from what :meth:`state` gave. KeyError or ValueError where it is something else."""
+        """Continue from what :meth:`state` returned.
+
+        Raises:
+            KeyError: ``state`` lacks an array.
+            ValueError: An array has another shape or dtype.
+        """
         self._sizes = Counter({(int(height), int(width)): int(count) for height, width, count in state["sizes"]})
         self._seen = sum(self._sizes.values())
         self._details = list(state["details"])
@@ -108,7 +123,7 @@ class PropertyCollector:
         self._losses = Counter({str(note): int(count) for note, count in lost})
 
     def properties(self) -> ImageProperties:
-        """Of all images so far."""
+        """Return the properties of all images so far."""
         detail = None
         if len(self._details) > 1 and len(self._sizes) == 1:
             details = np.array(self._details)
@@ -125,18 +140,24 @@ class PropertyCollector:
 
 
 def warnings_of(images: ImageProperties, reference: ImageProperties | None) -> list[str]:
-    """What spoils the comparison of images with a reference, in sentences; little is known of a reference's None."""
+    """Return warnings, in sentences, about what spoils the comparison of images with a reference.
+
+    Without the properties of the reference, only the images themselves are checked.
+    """
     found = []
     if len(images.sizes) > 1:
-        found.append(f"The images have {_sizes(images)}. Each is resized by itself, which leaves traces of its own.")
+        found.append(
+            f"The images have {_sizes(images)}. Each size is resized differently, which changes the features. "
+            "Save all images at one size."
+        )
     if reference is not None and images.sizes[0][:2] != reference.sizes[0][:2]:
         found.append(
-            f"The images are {_size(images.sizes[0])} and the reference's {_size(reference.sizes[0])}: resizing alone "
-            "sets them apart."
+            f"The images are {_size(images.sizes[0])} and those of the reference are {_size(reference.sizes[0])}. "
+            "Resizing alone makes the two differ."
         )
     found += [loss_sentence(note, count, images.n) for note, count in images.losses]
     shown = None if reference is None else _framing(images, reference)
-    mixed_up = shown is not None and shown.arrangement == "reshaped"  # then neighbours are no neighbours
+    mixed_up = shown is not None and shown.arrangement == "reshaped"  # neighbouring pixels then do not belong together
     if images.sign is not None and (reference is None or reference.sign is None) and not mixed_up:
         found.append(f"The images look as if their normalisation was not undone on saving: {images.sign}.")
     if reference is None:
@@ -147,27 +168,27 @@ def warnings_of(images: ImageProperties, reference: ImageProperties | None) -> l
         found.append(fault.message)
     if images.crop is not None and reference.crop is not None and images.crop != reference.crop:
         found.append(
-            f"The images were prepared with {images.crop} and the reference with {reference.crop}: prepare both with "
+            f"The images were prepared with {images.crop} and the reference with {reference.crop}. Prepare both with "
             "the same --crop."
         )
     elif shown is not None:
         found.append(_framed(shown))
     elif fault is not None or images.sign is not None or reference.sign is not None:
-        pass  # such colours have another spectrum as well: one cause is named, not what follows from it
+        pass  # wrong colours change the spectrum too: name the cause, not what follows from it
     elif images.sizes[0][:2] == reference.sizes[0][:2] and images.detail and reference.detail:
         factor = detail_factor(images.detail, reference.detail)
         if factor is not None:
             found.append(
-                f"The images have {factor:.2g} times the reference's power in the finest detail and are like it "
-                "otherwise, as when the two were resized by different filters: resize both alike."
+                f"The images have {factor:.2g} times the reference's power in the finest detail, but are otherwise "
+                "alike. This happens when the two are resized with different filters. Resize both in the same way."
             )
     return found
 
 
 def colour_fault(colours: Colours, reference: ImageProperties) -> WrongColours | None:
-    """How images with such colours were saved wrong, or the reference's were; None where nothing tells.
+    """Return the fault with which the images or the reference were saved, or None if there is no sign of one.
 
-    Where ``sign`` says that their normalisation was not undone, that is what is wrong, and this is not asked for.
+    Do not call this if the images have a ``sign`` that their normalisation was not undone. That is then what is wrong.
     """
     if reference.colours is None or reference.sign is not None:
         return None
@@ -175,7 +196,10 @@ def colour_fault(colours: Colours, reference: ImageProperties) -> WrongColours |
 
 
 def _framing(images: ImageProperties, reference: ImageProperties) -> Framing | None:
-    """How the images show what the reference shows; None where it is alike, or their shapes do not allow to tell."""
+    """Return how the framing differs from the reference's.
+
+    Return None if it does not differ, or if the sizes or shapes of the images rule out a comparison.
+    """
     if images.mean is None or reference.mean is None or max(len(images.sizes), len(reference.sizes)) > 1:
         return None
     aspects = [height / width for height, width, _ in (images.sizes[0], reference.sizes[0])]
@@ -185,9 +209,9 @@ def _framing(images: ImageProperties, reference: ImageProperties) -> Framing | N
 
 
 def _framed(shown: Framing) -> str:
-    """How the images show what the reference shows, in sentences."""
+    """Return sentences about how the framing differs from the reference's."""
     if shown.arrangement is not None:
-        return f"Beside the reference's, the images are {ARRANGEMENTS[shown.arrangement]}."
+        return f"Compared with the reference, the images are {ARRANGEMENTS[shown.arrangement]}."
     size, squeezed = (shown.height * shown.width) ** 0.5, abs(shown.height / shown.width - 1) > _SQUEEZED
     ways = []
     if squeezed:
@@ -201,12 +225,12 @@ def _framed(shown: Framing) -> str:
         if abs(shift) > _SAME_SHIFT:
             ways.append(f"{abs(shift):.0%} of the {side} {forth if shift > 0 else back}")
     cause = (
-        "one of the two was squeezed. Resize both with their aspect kept, and crop them alike"
+        "One of the two was squeezed. Keep the aspect ratio when you resize them, and crop both in the same way"
         if squeezed
-        else "the two were cropped differently. Prepare both with the same --crop"
+        else "The two were cropped differently. Prepare both with the same --crop"
     )
     what = " and ".join(ways or ["at a slightly different size or place"])
-    return f"Beside the reference, the images show their subject {what}: {cause}."
+    return f"Compared with the reference, the images show their subject {what}. {cause}."
 
 
 def _size(size: tuple[int, int, int]) -> str:
@@ -215,4 +239,7 @@ def _size(size: tuple[int, int, int]) -> str:
 
 def _sizes(images: ImageProperties) -> str:
     rarest, commonest = images.sizes[-1], images.sizes[0]
-    return f"{len(images.sizes):,} sizes, {_size(commonest)} {commonest[2]:,} times and {_size(rarest)} {rarest[2]:,}"
+    return (
+        f"{len(images.sizes):,} sizes: {_size(commonest)} is the most common ({commonest[2]:,} images), "
+        f"{_size(rarest)} the rarest ({rarest[2]:,})"
+    )

@@ -1,4 +1,4 @@
-"""The score of images that a program makes as it goes: its own training loop's."""
+"""Scores for images that a program makes as it goes, such as in a training loop of your own."""
 
 from __future__ import annotations
 
@@ -23,30 +23,33 @@ ImageArray = npt.NDArray[Any] | Tensor
 
 
 class Scorer:
-    """Scores images as they come, for a training loop of your own: ``update``, ``compute``, ``reset``.
+    """A score for images as they come, for a training loop of your own: ``update``, ``compute``, ``reset``.
 
-    The value is that of :func:`facegen.fid` of the same images saved as PNG, to the last digit, in whatever batches
-    they come: images wait until the network's batch is full, and ``compute`` takes those that wait without using them
-    up. On a GPU the last digits differ, as they do from one ``fid`` to the next. The reference is made ready once, and
-    kept in the cache folder. Memory does not grow with the number of images: features lie in a temporary file.
+    The value equals that of :func:`facegen.fid` for the same images saved as PNG, to the last digit, whatever the
+    batches. To that end images wait until the network's batch is full. ``compute`` includes the waiting images
+    without using them up. On a GPU the last digits differ, as they do between two calls of ``fid``.
 
-    The caller's random numbers, autocast, gradient mode, default dtype and number of threads count for nothing, and
-    stay as they are. Under several processes each has a scorer of its own: gather the images in one.
+    The reference is prepared once and kept in the cache folder. Memory does not grow with the number of images, because
+    features are in a temporary file.
+
+    The scorer neither depends on nor changes the caller's random state, autocast, gradient mode, default dtype and
+    number of threads. With several processes, each has its own scorer: gather the images in one process.
 
     Args:
-        reference: what :func:`facegen.fid` takes: a folder, archive or dataset of images, or statistics; or real images
-            as an array or tensor, at least two, in the forms of :meth:`update`.
-        extractor: the network, as in :func:`facegen.fid`; None for Inception where its weights can be had.
-        weights: a state dict to use instead of the extractor's published one.
-        dims: features an image; None for the extractor's default.
-        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``: where the network runs, wherever the images are.
-        target: the value to stay below; None is 20 for FID, and no target for another distance.
-        value_range: the numbers that stand for black and white in floating-point images: ``(0, 1)``, or ``(-1, 1)``.
-        layout: ``"NCHW"`` or ``"NHWC"``; None to tell it by the axis that is 3 long.
+        reference: As in :func:`facegen.fid`: a folder, archive or dataset of images, or a file of statistics. Or at
+            least two real images as an array or tensor, in the forms that :meth:`update` takes.
+        extractor: Name of the feature extractor, as in :func:`facegen.fid`. None for Inception if its weights are
+            available, otherwise effnet-lite0.
+        weights: A state dict to use instead of the extractor's published one.
+        dims: Number of features per image; None for the extractor's default.
+        device: Where the network runs: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``. The images may be elsewhere.
+        target: The value to stay below. None means 20 for FID, and no target for any other distance.
+        value_range: The numbers that stand for black and white in floating-point images: ``(0, 1)`` or ``(-1, 1)``.
+        layout: ``"NCHW"`` or ``"NHWC"``; None to recognise it by the axis of length 3.
 
     Raises:
-        InputError: a reference, weights or options that cannot be used.
-        EnvironmentProblem: the chosen extractor's weights, or the device, are not there.
+        InputError: The reference, the weights or an option cannot be used.
+        EnvironmentProblem: The weights of the chosen extractor, or the device, are not available.
     """
 
     def __init__(
@@ -76,16 +79,16 @@ class Scorer:
 
     def _begin(self) -> None:
         self._passed = FeaturePass(self._scorer.extractor.dims, None)
-        self._waiting: list[npt.NDArray[np.uint8]] = []  # fewer than the network takes at a time
+        self._waiting: list[npt.NDArray[np.uint8]] = []  # fewer images than one batch of the network
         self._close = weakref.finalize(self, self._passed.close)
 
     @property
     def n(self) -> int:
-        """How many images there are since the last :meth:`reset`."""
+        """The number of images since the last :meth:`reset`."""
         return self._passed.n + len(self._waiting)
 
     def reset(self) -> None:
-        """Forget the images; the reference stays."""
+        """Forget the images and keep the reference."""
         self._close()
         self._begin()
 
@@ -93,31 +96,35 @@ class Scorer:
         """Add a batch of images.
 
         Args:
-            images: [N, 3, H, W] or [N, H, W, 3], uint8 in 0–255, or floating-point in the scorer's ``value_range``,
-                which is rounded to bytes; an array, or a tensor on any device. Sizes may change between batches.
+            images: [N, 3, H, W] or [N, H, W, 3], as an array or as a tensor on any device. Either uint8 in 0–255, or
+                floating-point in the scorer's ``value_range``, which is rounded to bytes. The size may change between
+                batches.
 
         Raises:
-            InputError: images that are none of it, or can be read in two ways. None of the batch is taken then.
+            InputError: The images have another form, or can be read in two ways. No image of the batch is added then.
         """
         pixels = as_pixels(images, "The images", layout=self._layout, value_range=self._value_range)
-        self._waiting.extend(pixels.copy())  # the caller may fill its array anew
+        self._waiting.extend(pixels.copy())  # copied, because the caller may refill its array
         size = self._scorer.extractor.batch
         while len(self._waiting) >= size:
             self._take(self._passed, self._waiting[:size])
             del self._waiting[:size]
 
     def compute(self, *, all_metrics: bool = False) -> Score:
-        """The score of all images since the last :meth:`reset`; more may follow.
+        """Return the score of all images since the last :meth:`reset`.
+
+        You can add more images afterwards.
 
         Args:
-            all_metrics: fill ``metrics``, as :func:`facegen.fid` does; copies are looked for in the reference.
+            all_metrics: Fill ``metrics`` as :func:`facegen.fid` does. Copies are looked for in the reference.
 
         Raises:
-            InputError: fewer than two images; all metrics of fewer than 50, or against statistics alone.
+            InputError: There are fewer than two images. With ``all_metrics``: there are fewer than 50 images, or the
+                reference has statistics only.
         """
         require_enough(self.n, "The scorer")
         if not self._passed.whole:
-            raise InputError("An update of the scorer was broken off.", "Call reset(), and give the images again.")
+            raise InputError("An update of the scorer was broken off.", "Call reset() and add the images again.")
         if not self._waiting:
             return self._scorer.score_set(self._passed.finish(), all_metrics=all_metrics)
         with FeaturePass(self._scorer.extractor.dims, None) as whole:

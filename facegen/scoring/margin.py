@@ -1,19 +1,26 @@
-"""Whether a target leaves a generator a margin above what real images score, and which reference would leave it."""
+"""A warning for targets that leave a generator no margin above the score of real images.
+
+The warning also says which size of the reference would leave a margin.
+"""
 
 from __future__ import annotations
 
 from facegen.metrics.floor import Floor, expected_floor, floors_by_reference_size, reference_size_for
 from facegen.scoring.reference import Reference
 
-#: The part of the target that the floor should leave for a generator's own error.
+#: Fraction of the target that the floor should leave for a generator's own error.
 MARGIN = 0.1
 
 
 def margin_warning(reference: Reference, floor: Floor | None, n: int, target: float) -> str | None:
-    """What to know where n real images score above 1 − ``MARGIN`` of the target, in words; None where they do not.
+    """Return a warning if n real images score above 1 − ``MARGIN`` of the target, otherwise None.
 
-    ``floor`` is the measured one. Where there are too few real images to measure it against the whole reference, as
-    with n references for n images, it is estimated if that can be, which the words say.
+    Args:
+        reference: The reference.
+        floor: The measured floor. If there are too few real images to measure it against the whole reference, as with n
+            reference images for n images, an estimate is used where one is possible. The warning then says "about".
+        n: Number of images in the measured set.
+        target: The value to stay below.
     """
     if not reference.pools:
         return None
@@ -28,9 +35,9 @@ def margin_warning(reference: Reference, floor: Floor | None, n: int, target: fl
         return None
     if value <= (1 - MARGIN) * target:
         return None
-    against = "" if size is None else f" against {size:,}"
-    verdict = "fail" if value >= target else "leave a generator hardly any room under"
-    sentence = f"{n:,} real images {score}{against} and so {verdict} the target of {target:g}"
+    against = "" if size is None else f" against {size:,} reference images"
+    verdict = "so even they miss" if value >= target else "so a generator has almost no margin below"
+    sentence = f"{n:,} real images {score}{against}, {verdict} the target of {target:g}"
     floors = floors_by_reference_size(pool, n)
     if size is not None:
         floors[size] = value
@@ -38,5 +45,8 @@ def margin_warning(reference: Reference, floor: Floor | None, n: int, target: fl
         return f"{sentence}."
     enough = reference_size_for(target, floors, margin=MARGIN * target)
     if enough is None:
-        return f"{sentence}; no reference is large enough for that few images: score more of them."
-    return f"{sentence}; against about {round(enough, 2 - len(str(enough))):,} they would leave {MARGIN:.0%} of it."
+        return f"{sentence}. No reference is large enough for so few images. Score more images."
+    return (
+        f"{sentence}. With a reference of about {round(enough, 2 - len(str(enough))):,} images they would score "
+        f"{MARGIN:.0%} below it."
+    )

@@ -1,6 +1,6 @@
-"""What a metric is: how it is computed from features, and all that is said of it.
+"""The definition of a metric: how it is computed from features, and all texts about it.
 
-All metrics there are stand in :mod:`facegen.scoring.metric_table`.
+All metrics are listed in :mod:`facegen.scoring.metric_table`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class MetricInputs:
-    """What a metric may be computed from: features of images, a row each, all of one extractor with D dims.
+    """The inputs of all metrics: features of one extractor with D dimensions, one row per image.
 
     Attributes:
-        generated: of the measured images, [n, D], n ≥ 50.
-        real: of the reference's images, [m, D], m ≥ 50; they may lie in a mapped file.
-        training: of the images among which copies are looked for, [t, D]: ``real``, then what ``--train`` named.
-        heldout: of real images that are in neither of those, [h, D]; None where there are none.
-        statistics: of all of the reference's images, of which ``real`` may be a sample.
-        seed: of whatever is drawn at random.
+        generated: Features of the measured images, [n, D], n ≥ 50.
+        real: Features of the reference's images, [m, D], m ≥ 50. They may be in a memory-mapped file.
+        training: Features of the images among which copies are looked for, [t, D]: first ``real``, then the images
+            given by ``--train``.
+        heldout: Features of real images that are in neither ``real`` nor ``training``, [h, D]; None if there are none.
+        statistics: Statistics of all images of the reference. ``real`` may be a sample of these images.
+        seed: Seed of all random choices.
     """
 
     generated: FeatureRows
@@ -40,13 +41,19 @@ class MetricInputs:
     seed: int = 0
 
     def sample_of_real(self, count: int) -> FeatureRows:
-        """``count`` rows of ``real``, drawn with the seed; all of them where there are no more."""
+        """Return ``count`` random rows of ``real``, or all rows if there are no more."""
         return self.real[sample_rows(len(self.real), count, self.seed)]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What was compared: so many ``generated`` images with so many ``real`` ones, by FID's features if ``fid``."""
+    """The sets that were compared.
+
+    Attributes:
+        generated: Number of generated images.
+        real: Number of real images.
+        fid: Whether the features are those of FID.
+    """
 
     generated: int
     real: int
@@ -58,10 +65,10 @@ class Row:
     """A row of the report's table.
 
     Attributes:
-        value: the number of these images.
-        real: what real images instead of them would give.
-        meaning: a sentence or two on how to read it.
-        name: None for the metric's own.
+        value: The number for these images.
+        real: The number that real images would have.
+        meaning: One or two sentences on how to read it.
+        name: Name of the row; None to use the name of the metric.
     """
 
     value: str
@@ -71,7 +78,11 @@ class Row:
 
 
 def text_of(value: Any) -> str:
-    """A metric's JSON for people: a number, ``{"value": …, "standard_error": …}``, or whatever else it is."""
+    """Return the JSON of a metric as text for people.
+
+    A number is shown with 4 digits, ``{"value": …, "standard_error": …}`` as value ± error, None as "unknown", and
+    other objects as a list of their keys and values.
+    """
     if isinstance(value, Mapping):
         if "value" not in value:
             return ", ".join(f"{key.replace('_', ' ')} {text_of(part)}" for key, part in value.items())
@@ -87,12 +98,13 @@ class Metric(Generic[Result]):
     """A metric.
 
     Attributes:
-        key: in the JSON's ``metrics``.
-        name: its name for people.
-        compute: the features to its result. Metrics with the same function share one result.
-        to_json: the result to what stands under ``key``: numbers, strings, None, lists and objects of them.
-        rows: the result to rows of the report.
-        text: that JSON to what stands behind the key in a line for people.
+        key: Key of the metric in the JSON's ``metrics``.
+        name: Name of the metric for people.
+        compute: Computes the result from the features. Metrics with the same function share one result.
+        to_json: Converts the result to what the JSON has under ``key``: numbers, strings, None, lists and objects of
+            them.
+        rows: Converts the result to rows of the report.
+        text: Converts the JSON to the text that follows the key in a line for people.
     """
 
     key: str

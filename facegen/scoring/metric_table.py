@@ -1,7 +1,8 @@
-"""The metrics of ``facegen fid --all-metrics``: one entry each.
+"""The table of metrics that ``facegen fid --all-metrics`` computes.
 
-A new metric is one file in :mod:`facegen.metrics` (arrays in, numbers out) and one entry here; or a module anywhere
-that calls :func:`register_metric`. It is then in the JSON, in the lines for people, and in the report.
+To add a metric, write one file in :mod:`facegen.metrics` (arrays in, numbers out) and one entry here. Or call
+:func:`register_metric` in a module of your own. The metric is then in the JSON, in the lines for people and in the
+report.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from facegen.metrics.manifold import ManifoldMetrics, equal_coverage, manifold_m
 from facegen.metrics.memorization import Memorization, memorization
 from facegen.scoring.metric import Compared, Metric, MetricInputs, Result, Row, text_of
 
-#: KID compares with at most so many real images: more would cost minutes and add nothing to its precision.
+#: Maximum number of real images for KID. More would take minutes and would not make it more precise.
 _KERNEL_REALS = 10_000
-#: Those that compare features with the reference's alone, in seconds, and look for no copies.
+#: Metrics that compare features with those of the reference only. They take seconds, and do not look for copies.
 FEATURE_METRICS = ("kid", "precision", "recall", "density", "coverage")
 _TABLE: dict[str, Metric[Any]] = {}
 
 
 def register_metric(metric: Metric[Result]) -> Metric[Result]:
-    """Add a metric to the table, behind all others; returns it. A module that is loaded again replaces its own.
+    """Add a metric to the end of the table and return it.
+
+    If a module is loaded again, its metric replaces the previous one.
 
     Raises:
-        ValueError: another module has a metric of that key.
+        ValueError: Another module has a metric with the same key.
     """
     other = _TABLE.get(metric.key)
     if other is not None and other.compute.__module__ != metric.compute.__module__:
@@ -39,12 +42,16 @@ def register_metric(metric: Metric[Result]) -> Metric[Result]:
 
 
 def metrics() -> tuple[Metric[Any], ...]:
-    """All metrics there are."""
+    """Return all metrics in the table."""
     return tuple(_TABLE.values())
 
 
 def measure(inputs: MetricInputs, keys: Collection[str] | None = None) -> dict[str, Any]:
-    """The results of all metrics by key, or of those ``keys``. EnvironmentProblem, which names it, where one raises."""
+    """Compute all metrics, or only those with the given ``keys``, and return the results by key.
+
+    Raises:
+        EnvironmentProblem: A metric raised an exception. The message names the metric.
+    """
     results: dict[str, Any] = {}
     computed: dict[Callable[[MetricInputs], Any], Any] = {}
     for metric in metrics():
@@ -53,14 +60,18 @@ def measure(inputs: MetricInputs, keys: Collection[str] | None = None) -> dict[s
         if metric.compute not in computed:
             try:
                 computed[metric.compute] = metric.compute(inputs)
-            except Exception as problem:  # the metric may be anybody's
+            except Exception as problem:  # anybody may have written the metric
                 raise _failed(metric, problem) from problem
         results[metric.key] = computed[metric.compute]
     return results
 
 
 def results_to_json(results: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON's ``metrics`` of what :func:`measure` returned. EnvironmentProblem where one's is no JSON."""
+    """Return the JSON's ``metrics`` for the results of :func:`measure`.
+
+    Raises:
+        EnvironmentProblem: A result cannot be written as JSON.
+    """
     values = {}
     for key, result in results.items():
         try:
@@ -79,7 +90,7 @@ def _failed(metric: Metric[Any], problem: Exception) -> EnvironmentProblem:
 
 
 def report_rows(results: Mapping[str, Any], compared: Compared) -> list[Row]:
-    """The report's rows of what :func:`measure` returned, each with a name."""
+    """Return the rows of the report for the results of :func:`measure`, each with a name."""
     return [
         replace(row, name=row.name or _TABLE[key].name)
         for key, result in results.items()
@@ -88,7 +99,10 @@ def report_rows(results: Mapping[str, Any], compared: Compared) -> list[Row]:
 
 
 def metric_line(key: str, value: Any) -> str:
-    """A line for people of a metric's JSON, whether this table knows the key or not: ``"precision 0.71"``."""
+    """Return a line for people from the JSON of a metric, such as ``"precision 0.71"``.
+
+    The table need not know the key.
+    """
     text = _TABLE[key].text if key in _TABLE else text_of
     return f"{key.replace('_', ' ')} {text(value)}"
 
@@ -102,7 +116,7 @@ def _kernel_distance(inputs: MetricInputs) -> KernelDistance:
 
 
 def _manifold_metrics(inputs: MetricInputs) -> ManifoldMetrics:
-    """Of as many real images as generated ones: with more of them, coverage could not be near 1."""
+    """Compare as many real images as generated ones: with more, coverage could not be near 1."""
     return manifold_metrics(inputs.sample_of_real(len(inputs.generated)), inputs.generated)
 
 
@@ -111,7 +125,7 @@ def _memorization(inputs: MetricInputs) -> Memorization:
 
 
 def _memorization_json(found: Memorization) -> dict[str, Any]:
-    """All of it but what it says of each image."""
+    """Return all results except those for single images."""
     return {
         "red": found.red,
         "flagged": len(found.flagged),
@@ -131,7 +145,7 @@ def _memorization_text(panel: Mapping[str, Any]) -> str:
     if panel["uncalibrated"] is not None:
         return f"not calibrated: {panel['uncalibrated']}"
     verdict = "RED, there are copies" if panel["red"] else "green"
-    return f"{verdict}: {panel['flagged']:,} images look like copies, where chance makes it {panel['expected']:.1f}"
+    return f"{verdict}: {panel['flagged']:,} images look like copies; by chance it would be {panel['expected']:.1f}"
 
 
 def _memorization_rows(found: Memorization, _: Compared) -> list[Row]:
@@ -139,32 +153,34 @@ def _memorization_rows(found: Memorization, _: Compared) -> list[Row]:
         Row(
             "not calibrated" if found.expected is None else f"{len(found.flagged):,}",
             "unknown" if found.expected is None else f"{found.expected:.1f}",
-            "Images much nearer to one training or reference image than to all others.",
+            "The number of images that are much nearer to one training or reference image than to all others.",
             name="Flagged as copies",
         ),
         Row(
             "not calibrated" if found.c_t is None else f"{found.c_t:.2f}",
             "near 0",
-            "Well below 0, the set is nearer to the training images than held-out ones are; well above, further away.",
+            "Compares this set with held-out real images. Well below 0, it is nearer to the training images than they "
+            "are, as copies would be. Well above 0, it is further away.",
             name="C_T",
         ),
         Row(
             f"{found.authenticity:.3f}",
             "unknown" if found.heldout_authenticity is None else f"{found.heldout_authenticity:.3f}",
-            "The share of images that are further from their nearest training image than its nearest other is.",
+            "The share of images that are further from their nearest training image than that image is from the "
+            "others.",
             name="Authenticity",
         ),
         Row(
             f"{found.duplicate_share:.1%}",
             "0.5%",
-            "The share of images that another one of the set is nearly the same as.",
+            "The share of images that are nearly the same as another image of this set.",
             name="Near-duplicates",
         ),
     ]
 
 
 def _manifold_metric(key: str, real: Callable[[Compared], str], meaning: str) -> Metric[ManifoldMetrics]:
-    """The entry of one number of :class:`ManifoldMetrics`: the one that is called ``key`` there too."""
+    """Register one number of :class:`ManifoldMetrics`, whose attribute has the same name as the key."""
 
     def number(found: ManifoldMetrics) -> float:
         value: float = getattr(found, key)
@@ -181,7 +197,7 @@ def _manifold_metric(key: str, real: Callable[[Compared], str], meaning: str) ->
     )
 
 
-# FID∞ comes first, below the score in the report: it is "the same" for infinitely many images.
+# FID∞ comes first, directly below the score in the report, because it is the same value for infinitely many images.
 FID_INFINITY = register_metric(
     Metric(
         key="fid_infinity",
@@ -192,7 +208,8 @@ FID_INFINITY = register_metric(
             Row(
                 f"{found.value:.2f}",
                 "near 0",
-                "The same for infinitely many images, extrapolated: it compares sets of different sizes, but roughly.",
+                "The value for infinitely many images, extrapolated. Use it to compare sets of different sizes, but "
+                "only roughly.",
                 name=None if compared.fid else "FD∞",
             )
         ],
@@ -208,29 +225,33 @@ KID = register_metric(
             Row(
                 f"{found.value:.3g} ± {found.standard_error:.1g}",
                 "0",
-                "Free of bias at any size, and so at times below 0. Within two standard errors of 0, it is 0.",
+                "Another distance between the features. It has no bias at any number of images, so it can be below 0. "
+                "Within two standard errors of 0, it counts as 0.",
                 name=None if compared.fid else "Kernel distance",
             )
         ],
     )
 )
 PRECISION = _manifold_metric(
-    "precision", lambda _: "below 1", "The share of images that resemble some real one. Low: many look unreal."
+    "precision",
+    lambda _: "below 1",
+    "The share of images that resemble some real image. If it is low, many images look unreal.",
 )
 RECALL = _manifold_metric(
     "recall",
     lambda _: "below 1",
-    "The share of real images that resemble some image of the set. Low: variety is missing.",
+    "The share of real images that resemble some image of this set. If it is low, variety is missing.",
 )
 DENSITY = _manifold_metric(
     "density",
     lambda _: "1",
-    "How crowded with real images the set's places are. Above 1: it keeps to the commonest faces.",
+    "How densely real images surround the images of this set. Above 1, the set keeps to the most common faces.",
 )
 COVERAGE = _manifold_metric(
     "coverage",
     lambda compared: f"{equal_coverage(min(compared.generated, compared.real), compared.generated):.2f}",
-    "The share of real images with one of the set among their nearest. Low: kinds of faces are missing.",
+    "The share of real images with an image of this set among their nearest neighbours. If it is low, kinds of faces "
+    "are missing.",
 )
 MEMORIZATION = register_metric(
     Metric(

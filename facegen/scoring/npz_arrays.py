@@ -1,4 +1,4 @@
-"""The arrays of an ``.npz``, read one at a time, each no larger than its reader can use."""
+"""The arrays of an ``.npz`` file, read one at a time and limited in size."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ from facegen.errors import InputError
 from facegen.held_file import HeldFile
 from facegen.plain_zip import PlainZip
 
-#: What lies beside a mean and covariance is small: names, counts, a picture's mean.
+#: Maximum size in bytes of an array beside mean and covariance: names, counts, a mean image.
 SMALL = 1 << 26
-#: A header of NumPy's is 128 bytes; one that claims to be longer than this is not read to its end.
+#: Maximum number of header bytes that are read. NumPy's headers have 128 bytes.
 _HEADER = 1 << 14
 
 
 class NpzArrays(Mapping[str, npt.NDArray[Any]]):
-    """The arrays of an ``.npz``, each read when it is asked for: images beside mu and sigma may be gigabytes.
+    """The arrays of an ``.npz`` file, each read when it is asked for.
 
-    The file is opened once, so that all arrays are of one file.
+    Images beside mu and sigma may be gigabytes. The file is opened once, so that all arrays come from the same file.
+
+    Args:
+        file: The file.
+
+    Raises:
+        InputError: The file is not a zip. A damaged array is reported when it is asked for.
     """
 
     def __init__(self, file: HeldFile) -> None:
-        """InputError where ``file`` is no zip; a damaged array is told when it is asked for."""
+        """Open the zip and list its arrays."""
         self._held = file
         self._path = file.path
         try:
@@ -40,25 +46,31 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
         self._names = tuple(name.removesuffix(".npy") for name in self._zip.namelist() if name.endswith(".npy"))
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
-        """An array of at most 64 MiB. KeyError where there is none; InputError where it is larger, or damaged."""
+        """Return an array of at most 64 MiB.
+
+        Raises:
+            KeyError: There is no array with this name.
+            InputError: The array is larger, or damaged.
+        """
         return self.read(name, SMALL)
 
     def read(self, name: str, most: int) -> npt.NDArray[Any]:
-        """An array of at most so many bytes.
+        """Return an array of at most ``most`` bytes.
 
         Raises:
-            KeyError: there is none of that name.
-            InputError: it is larger, or claims far more than the file has; it is damaged, encrypted or pickled.
+            KeyError: There is no array with this name.
+            InputError: The array is larger, or claims far more than the file has; or it is damaged, encrypted or
+                pickled.
         """
         if name not in self._names:
             raise KeyError(name)
         header = self._header(name)
         claimed = header.dtype.itemsize
-        for side in header.shape:  # Python's integers, which do not overflow
+        for side in header.shape:  # Python's integers do not overflow
             claimed *= side
         member = self._zip.getinfo(f"{name}.npy")
         if header.dtype.hasobject:
-            raise no_npz(self._path, "an array of it holds pickled Python objects")
+            raise no_npz(self._path, "one of its arrays holds pickled Python objects")
         if claimed > most or is_out_of_proportion(claimed, member.compress_size, FREE_TOTAL):
             raise InputError(
                 f"{self._path} claims an array {name} {header.dtype} {list(header.shape)} of {claimed:,} bytes, "
@@ -73,7 +85,7 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
                 return array
         except MemoryError:
             raise
-        except Exception as problem:  # zlib, zipfile and NumPy raise whatever they stumble over
+        except Exception as problem:  # zlib, zipfile and NumPy raise many kinds of exceptions for damaged files
             raise no_npz(self._path, problem) from problem
 
     def __contains__(self, name: object) -> bool:
@@ -86,7 +98,7 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
         return len(self._names)
 
     def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """An array's shape and type, by its header alone."""
+        """Return an array's shape and dtype, from its header alone."""
         header = self._header(name)
         return header.shape, header.dtype
 
@@ -101,13 +113,16 @@ class NpzArrays(Mapping[str, npt.NDArray[Any]]):
 
 
 def read_at_most(arrays: Mapping[str, npt.NDArray[Any]], name: str, most: int) -> npt.NDArray[Any]:
-    """An array of an ``.npz``, of at most so many bytes, or one that is in memory already."""
+    """Return an array of an ``.npz`` of at most ``most`` bytes, or an array that is already in memory."""
     return arrays.read(name, most) if isinstance(arrays, NpzArrays) else arrays[name]
 
 
 def no_npz(path: Path, problem: object) -> InputError:
-    """What is said of a file that is no ``.npz`` of plain arrays: ``problem`` is the reason, or what was raised."""
+    """Return the error for a file that is not an ``.npz`` of plain arrays.
+
+    ``problem`` is the reason, or the exception that was raised.
+    """
     words = str(problem).rstrip(".") or type(problem).__name__
-    why = "it is cut short, for its end is missing" if words == "File is not a zip file" else words
+    why = "it is cut short and lacks its end" if words == "File is not a zip file" else words
     again = None if isinstance(problem, OSError) else "Save, download or copy it again, whole."
     return InputError(f"{path} is not an .npz file of plain arrays: {why}.", again)

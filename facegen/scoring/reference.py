@@ -1,4 +1,4 @@
-"""The reference: the real images that generated ones are compared with, and what else is known of real ones."""
+"""The reference: the real images to which generated images are compared."""
 
 from __future__ import annotations
 
@@ -29,13 +29,18 @@ from facegen.scoring.saved_statistics import properties_in, write_statistics
 from facegen.scoring.statistics_file import StatisticsFile
 from facegen.scoring.statistics_layouts import holds_statistics, open_statistics
 
-#: A floor's draws come from at most so many images.
+#: Maximum number of images from which the draws of a floor come.
 POOL = 5_000
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Features of real images to measure a floor with, [m, D]; ``within``: their images are in the statistics."""
+    """Features of real images with which a floor is measured.
+
+    Attributes:
+        features: float32 [m, D].
+        within: Whether the images are among those that the reference statistics summarise.
+    """
 
     features: npt.NDArray[np.float32]
     within: bool
@@ -43,19 +48,19 @@ class Pool:
 
 @dataclass(frozen=True)
 class Reference:
-    """Statistics of real images, and what else is known of them.
+    """Statistics of real images, with everything else that is known of these images.
 
     Attributes:
-        path: where they come from.
-        statistics: of their features.
-        sha256: the content hash of the images in the statistics, or of the statistics' file.
-        description: in words, ``"10,000 images"``.
-        pools: what floors are measured with, the best first.
-        properties: of the images; None where a file of statistics does not tell.
-        real: the images in the statistics (at most 50,000, drawn with a seed); None where there are statistics alone.
-        heldout: those of a dataset's other splits (at most 5,000); None where it has none.
-        floors: that were measured when the statistics were saved, by how many images they are of.
-        warnings: what somebody may miss of ``path``, in whole sentences: pictures and archives that were left out.
+        path: Where the images or statistics come from.
+        statistics: Statistics of the images' features.
+        sha256: Content hash of the images in the statistics, or of the file of statistics.
+        description: A description in words, such as ``"10,000 images"``.
+        pools: Features with which floors are measured, best pool first.
+        properties: Properties of the images; None if a file of statistics does not have them.
+        real: The images in the statistics (at most 50,000, drawn with a seed); None if there are only statistics.
+        heldout: Images of a dataset's other splits (at most 5,000); None if there are none.
+        warnings: Sentences about pictures and archives in ``path`` that were left out.
+        floors: Floors that were measured when the statistics were saved, by the number of images.
     """
 
     path: Path
@@ -71,15 +76,20 @@ class Reference:
 
 
 def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
-    """The reference at ``path`` under ``extractor``.
+    """Open the reference at ``path`` for an extractor.
 
-    ``path`` is a folder, archive or dataset of images; or statistics, ``mu`` [D] and ``sigma`` [D, D], in any of the
-    layouts that :func:`facegen.scoring.statistics_layouts.open_statistics` reads. A dataset that has a train split and
-    others is represented by its train split, and the others are held out; of anything else all images are used. What
-    is computed is stored in the cache folder.
+    Results are stored in the cache folder.
+
+    Args:
+        path: A folder, archive or dataset of images; or a file of statistics, ``mu`` [D] and ``sigma`` [D, D], in any
+            of the layouts that :func:`facegen.scoring.statistics_layouts.open_statistics` reads. If a dataset has a
+            train split and others, its train split is the reference and the others are held out. In all other cases,
+            all images are used.
+        extractor: The feature extractor.
 
     Raises:
-        InputError: nothing there, fewer than two images, or statistics that are none or do not fit the extractor.
+        InputError: There is nothing at ``path``, there are fewer than two images, or the statistics are invalid or do
+            not fit the extractor.
     """
     if holds_statistics(path):
         return reference_of_statistics(open_statistics(path), extractor)
@@ -89,7 +99,11 @@ def open_reference(path: Path, extractor: FeatureExtractor) -> Reference:
 
 
 def reference_of_images(images: ImageCollection, extractor: FeatureExtractor) -> Reference:
-    """The reference that images are: of all, or of a dataset's train split. InputError for fewer than two."""
+    """Return the reference that consists of all images, or of the train split of a dataset.
+
+    Raises:
+        InputError: There are fewer than two images.
+    """
     path = images.path
     used, others = parts(images)
     known = cached_features(used, extractor, f"The reference {path}")
@@ -106,7 +120,10 @@ def reference_of_images(images: ImageCollection, extractor: FeatureExtractor) ->
 
 
 def parts(images: ImageCollection) -> tuple[ImageCollection, ImageCollection | None]:
-    """A dataset's train split and its other splits, or all images and None: where either has not even two."""
+    """Return a dataset's train split and its other splits.
+
+    Return all images and None if either part has fewer than two images.
+    """
     train = images.splits == "train"
     if train.sum() < 2 or (~train).sum() < 2:
         return images, None
@@ -114,9 +131,13 @@ def parts(images: ImageCollection) -> tuple[ImageCollection, ImageCollection | N
 
 
 def reference_of_statistics(file: StatisticsFile, extractor: FeatureExtractor) -> Reference:
-    """The reference that a file of statistics is. InputError where they are none, or do not fit the extractor."""
+    """Return the reference from a file of statistics.
+
+    Raises:
+        InputError: The file has no valid statistics, or they do not fit the extractor.
+    """
     found = file.statistics(extractor)
-    statistics = FrechetStatistics(found.n, found.mu, found.sigma)  # without the factor, as stored ones are
+    statistics = FrechetStatistics(found.n, found.mu, found.sigma)  # without the factor, like stored statistics
     what = "statistics" if file.rows is None else "features"
     of = "" if statistics.n is None else f" of {statistics.n:,} images"
     description = f"the {what}{of} in {file.path}"
@@ -151,9 +172,12 @@ def _pools(file: StatisticsFile, extractor: FeatureExtractor) -> tuple[Pool, ...
 
 
 def laid_aside(reference: Reference) -> Reference:
-    """The same, its covariance and its pools in temporary files, which are in memory only while they are looked at.
+    """Return the same reference with its covariance and its pools in temporary files.
 
-    EnvironmentProblem where they cannot be written.
+    They are then in memory only while they are used.
+
+    Raises:
+        EnvironmentProblem: The files cannot be written.
     """
     statistics = dataclasses.replace(reference.statistics, sigma=_in_a_file(reference.statistics.sigma))
     pools = tuple(Pool(_in_a_file(pool.features), pool.within) for pool in reference.pools)
@@ -162,14 +186,14 @@ def laid_aside(reference: Reference) -> Reference:
 
 def _in_a_file(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     told = writing_told("The reference cannot be written to a temporary file", "Make room there, or set TMPDIR.")
-    with told, tempfile.TemporaryFile() as file:  # the mapping keeps it
+    with told, tempfile.TemporaryFile() as file:  # the mapping keeps the file after it is closed
         np.ascontiguousarray(array).tofile(file)
         file.flush()
         return np.memmap(file, array.dtype, "r", shape=array.shape)
 
 
 def _floors(file: StatisticsFile) -> dict[int, Floor]:
-    """Floors that were saved with statistics; none where they are not what ``save_reference`` writes."""
+    """Return the floors that were saved with statistics, or none if ``save_reference`` did not write them."""
     stored = file.arrays.get("floors")
     if stored is None or stored.ndim != 2 or stored.shape[1] < 5 or stored.dtype.kind != "f":
         return {}
@@ -184,8 +208,9 @@ def _floors(file: StatisticsFile) -> dict[int, Floor]:
 def save_reference(reference: Reference, extractor: FeatureExtractor, target: Path, floor: Floor | None = None) -> None:
     """Write the statistics as ``.npz``: pytorch-fid's ``mu`` and ``sigma``, and what facegen needs for the floor.
 
-    That is features of real images, for sets of any size; or ``floor`` itself, where it is given, for sets of its size
-    alone, which takes neither the features' memory nor the time.
+    Without ``floor``, the file has features of real images, from which a floor for sets of any size can be measured.
+    With ``floor``, it has this floor only, for sets of its size. That saves the memory of the features and the time
+    to measure.
     """
     more: dict[str, Any] = {}
     if floor is not None:
@@ -197,23 +222,23 @@ def save_reference(reference: Reference, extractor: FeatureExtractor, target: Pa
 
 
 def floor_of(reference: Reference, extractor: FeatureExtractor, n: int) -> Floor | None:
-    """What n real images that are not in the statistics score against them, stored in the cache folder.
+    """Return the score of n real images that are not in the statistics, and store it in the cache folder.
 
-    None where the pools are too small to tell, or there are none.
+    Return None if there are no pools, or if they are too small.
     """
     if n < 3:
         return None
     if n in reference.floors:
         return reference.floors[n]
-    path = cache_path(reference.sha256, extractor, __name__)  # this module draws the pools, and imports the rest
+    path = cache_path(reference.sha256, extractor, __name__)  # this module draws the pools and imports the rest
     stored = path.with_name(f"{path.name}-floor-{n}.json")
     try:
         floor = Floor(**read_sealed_json(stored))
         return dataclasses.replace(floor, draws=tuple(floor.draws))
-    except (OSError, ValueError, TypeError):  # not there yet, or damaged
+    except (OSError, ValueError, TypeError):  # the file does not exist yet, or is damaged
         pass
     for pool in reference.pools:
-        console.detail(f"Computing the floor: what {n:,} real images score against {reference.description}.")
+        console.detail(f"Computing the floor: the score of {n:,} real images against {reference.description}.")
         floor_now = frechet_floor(pool.features, reference.statistics, n, within=pool.within)
         if floor_now is not None:
             try:

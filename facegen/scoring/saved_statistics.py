@@ -1,4 +1,4 @@
-"""Statistics as facegen writes them: ``mu`` and ``sigma`` in pytorch-fid's layout, and what is known of the images."""
+"""The file format of facegen's own statistics: pytorch-fid's ``mu`` and ``sigma``, and properties of the images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def write_statistics(
     extractor: FeatureExtractor,
     more: Mapping[str, Any],
 ) -> None:
-    """Write mu and sigma, n, the extractor that made them, the images' properties, and the arrays in ``more``."""
+    """Write mu and sigma as ``.npz``, together with what else is known.
+
+    That is n, the extractor, the properties of the images, and the arrays in ``more``.
+    """
     arrays: dict[str, Any] = {
         "mu": statistics.mu,
         "sigma": statistics.sigma,
@@ -58,10 +61,10 @@ def write_statistics(
 
 
 def properties_in(arrays: Arrays) -> ImageProperties | None:
-    """The images' properties in a file's arrays; None where ``write_statistics`` did not write them there."""
+    """Return the images' properties from the arrays of a file, or None if ``write_statistics`` did not write them."""
     try:
         return _properties(arrays)
-    except (TypeError, ValueError, OverflowError):  # other arrays by these names
+    except (TypeError, ValueError, OverflowError):  # the file has other arrays with these names
         return None
 
 

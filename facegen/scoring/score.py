@@ -1,4 +1,4 @@
-"""A score: a Fréchet distance with everything that is needed to know what it means."""
+"""A score: a Fréchet distance together with everything needed to interpret it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facegen.scoring.metric_table import metric_line
 SCHEMA = 1
 FID_TARGET = 20.0
 _WORD, _NUMBER, _COUNT, _NONE = (str,), (int, float), (int,), type(None)
-#: What the fields of a score are, where one is read from a file.
+#: The types of a score's fields in JSON.
 _KINDS: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("metric", "extractor", "weights_sha256", "reference_sha256"), _WORD),
     **dict.fromkeys(("sampling", "trained_against"), (*_WORD, _NONE)),
@@ -30,29 +30,30 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Score:
-    """A measured distance between images and a reference; smaller is better.
+    """A measured distance between images and a reference. Smaller is better.
 
     Attributes:
-        metric: ``"fid"`` for the published Inception's 2,048 features only, otherwise ``"fd"``.
-        value: the distance, ≥ 0.
-        n: how many images were scored; None where they came as statistics that do not tell.
-        dims: the number of features of an image.
-        extractor: what made them: ``inception-2015-12-05``, ``effnet-lite0``, ``dinov2-vitl14``; ``inception-custom``
-            and the like with other weights; ``custom:package.module:callable``, a function of the user's own.
-        weights_sha256: of its weights file; of a user's own function, of its source.
-        reference_n: how many images the reference sums up; None where its file does not tell.
-        reference_sha256: the reference's content hash.
-        target: the value to stay below; None where there is none.
-        passed: whether ``value < target``; None without a target.
-        floor: what as many real images score on average, where it was measured.
-        floor_spread: the standard deviation of that from draw to draw; None where there was one draw.
-        floor_draws: each draw's value.
-        interval95: a 95% interval of ``value``, where it was measured.
-        warnings: what spoils the comparison, in whole sentences.
-        metrics: the JSON of the other metrics by key, where they were measured (:mod:`facegen.scoring.metric_table`).
-        sampling: how the images say that they were drawn; None for plain sampling, and where they say nothing.
-        trained_against: the frozen network whose features the images' generator was trained against, as they say, by
-            the name of its extractor; None where there was none, and where they say nothing.
+        metric: ``"fid"`` for the 2,048 features of the published Inception network, otherwise ``"fd"``.
+        value: The distance, ≥ 0.
+        n: Number of images that were scored; None if they came as statistics that do not say.
+        dims: Number of features per image.
+        extractor: Name of the feature extractor: ``inception-2015-12-05``, ``effnet-lite0`` or ``dinov2-vitl14``;
+            ``inception-custom`` and the like with other weights; ``custom:package.module:callable`` for a function of
+            the user's own.
+        weights_sha256: Hash of the extractor's weights file, or of the source code of the user's own function.
+        reference_n: Number of images in the reference; None if its file does not say.
+        reference_sha256: Content hash of the reference.
+        target: The value to stay below; None if there is no target.
+        passed: Whether ``value < target``; None without a target.
+        floor: Mean score of the same number of real images; None if it was not measured.
+        floor_spread: Standard deviation of that score from draw to draw; None if it was not measured.
+        floor_draws: Score of each draw of real images.
+        interval95: 95% confidence interval of ``value``; None if it was not measured.
+        warnings: Whole sentences about what spoils the comparison.
+        metrics: JSON of the other metrics by key, if they were measured (:mod:`facegen.scoring.metric_table`).
+        sampling: How the images were sampled, according to their files; None for plain sampling, or if they do not say.
+        trained_against: Name of the extractor whose frozen network the generator was trained against, according to the
+            image files; None if there was none, or if they do not say.
     """
 
     metric: str
@@ -76,29 +77,31 @@ class Score:
 
     @property
     def label(self) -> str:
-        """What ``value`` is called: ``"FID"``, ``"FD_DINOv2"``, ``"effnet-lite0 FD"``, ``"inception-custom FD"``."""
+        """The name of ``value``: ``"FID"``, ``"FD_DINOv2"``, ``"effnet-lite0 FD"`` or ``"inception-custom FD"``."""
         return metric_label(self.extractor, self.dims)
 
     @property
     def flattery(self) -> str | None:
-        """The warning that the generator was trained against the very network that measures here; None where not."""
+        """A warning if the generator was trained against the very network that measures it here, otherwise None."""
         if self.trained_against is None or self.extractor not in self.trained_against:
             return None
         which = "The images" if self.trained_against == self.extractor else "Some of the images"
-        elsewhere = "; FID is measured with another network, Inception, but both learned on ImageNet"
+        elsewhere = (
+            " FID uses another network, Inception, but both networks learned on ImageNet, so FID may be flattered too."
+        )
         return (
             f"{which} come from a generator that was trained against {self.extractor}, the very network that measures "
-            "them here: so the value flatters them, and values of other generators are not comparable with it"
-            f"{'' if self.metric == 'fid' else elsewhere}."
+            "them here. The value therefore flatters them, and values of other generators are not comparable with it."
+            f"{'' if self.metric == 'fid' else elsewhere}"
         )
 
     def with_origin(self, origin: Origin) -> Score:
-        """The score with what its images say of where they come from, and the warning that follows from that."""
+        """Return the score with the origin that its images state, and with the warning that follows from it."""
         score = replace(self, sampling=origin.sampling, trained_against=origin.trained_against)
         return score if score.flattery is None else replace(score, warnings=(score.flattery, *score.warnings))
 
     def summary(self) -> str:
-        """One line for people: the value, of what, on how many images; their origin; the verdict on a target."""
+        """Return one line for people: the value, what was compared, the images' origin and the verdict on a target."""
         value = f"{self.label} {self.value:.2f}{'' if self.metric == 'fid' else ' (not FID)'}"
         unknown = "statistics of unknown size"
         images = unknown if self.n is None else f"{self.n:,} images"
@@ -114,7 +117,7 @@ class Score:
         return f"{line}; {verdict} the target of {self.target:g}"
 
     def lines(self) -> list[str]:
-        """The summary, and under it what the value is worth: floor, interval, other metrics, weights."""
+        """Return the summary, followed by the floor, the interval, the other metrics and the weights."""
         lines = [self.summary()]
         if self.floor is not None:
             spread = "" if self.floor_spread is None else f" ± {self.floor_spread:.2f}"
@@ -128,7 +131,7 @@ class Score:
         spread = "" if self.floor_spread is None else f" ± {self.floor_spread:.2f}"
         found = {
             "95% interval": None if self.interval95 is None else "{:.2f} to {:.2f}".format(*self.interval95),
-            "floor": None if self.floor is None else f"{self.floor:.2f}{spread}, what as many real images score",
+            "floor": None if self.floor is None else f"{self.floor:.2f}{spread}, the score of as many real images",
             "images": "statistics of unknown size" if self.n is None else f"{self.n:,}",
             "reference": None if self.reference_n is None else f"{self.reference_n:,}",
             "features": f"{self.dims:,} dims of {self.extractor}",
@@ -142,7 +145,7 @@ class Score:
         return card(title, facts(found), notes(self.warnings), mark=verdict(self.passed, self.target))
 
     def to_json(self) -> dict[str, Any]:
-        """The object that ``facegen fid --json`` prints."""
+        """Return the object that ``facegen fid --json`` prints."""
         return {
             "schema": SCHEMA,
             "metric": self.metric,
@@ -166,11 +169,15 @@ class Score:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Score:
-        """The score that ``to_json`` wrote. ValueError for another schema, a missing key or a value of another type."""
+        """Return the score that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: The schema is another, a key is missing, or a value has another type.
+        """
         if not isinstance(value, Mapping):
-            raise ValueError(f"not a score but one {type(value).__name__}")
+            raise ValueError(f"not a score, but a value of type {type(value).__name__}")
         if value.get("schema") != SCHEMA:
-            raise ValueError(f"a score of schema {value.get('schema')!r}; this facegen reads {SCHEMA}")
+            raise ValueError(f"the score has schema {value.get('schema')!r}, but this facegen reads schema {SCHEMA}")
         try:
             interval = value["interval95"]
             score = cls(
@@ -190,7 +197,7 @@ class Score:
                 interval95=None if interval is None else (interval[0], interval[1]),
                 warnings=tuple(value["warnings"]),
                 metrics=value["metrics"],
-                # Scores were written before there was another sampling, or anything to be trained against.
+                # Scores that older versions wrote lack these two keys.
                 sampling=value.get("sampling"),
                 trained_against=value.get("trained_against"),
             )
@@ -199,8 +206,8 @@ class Score:
         for name, kinds in _KINDS.items():
             given = getattr(score, name)
             if not isinstance(given, kinds) or (isinstance(given, bool) and bool not in kinds):
-                raise ValueError(f"not a score: its {name} is one {type(given).__name__}")
+                raise ValueError(f"not a score: its {name} is of type {type(given).__name__}")
         numbers = (score.value, *score.floor_draws, *(score.interval95 or ()))
         if not all(isinstance(each, (int, float)) and math.isfinite(each) for each in numbers):
-            raise ValueError("not a score: its numbers are none, or not finite")
+            raise ValueError("not a score: its value, floor draws or interval are not finite numbers")
         return score

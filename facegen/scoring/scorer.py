@@ -1,4 +1,4 @@
-"""The scorer: a reference and an extractor, ready to turn any number of image sets into scores."""
+"""The scorer: a reference and a feature extractor, ready to score any number of image sets."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ from facegen.scoring.statistics_layouts import holds_statistics, open_statistics
 
 @dataclass(frozen=True)
 class Measured:
-    """A score, and what differences to other scores are judged by.
+    """A score, with the numbers that comparisons to other scores need.
 
     Attributes:
-        score: the value, and what it is worth.
-        left_out: the values of the n sets that lack one image each, float64 [n]
-            (:func:`facegen.metrics.interval.leave_one_out`); empty where they cannot be measured.
+        score: The score.
+        left_out: The values of the n sets that lack one image each, float64 [n]
+            (:func:`facegen.metrics.interval.leave_one_out`); empty if they cannot be measured.
     """
 
     score: Score
@@ -76,12 +76,12 @@ class Measured:
 
 @dataclass(frozen=True)
 class SetScorer:
-    """Scores image sets against one reference.
+    """A scorer of image sets against one reference.
 
     Attributes:
-        extractor: the network whose features are compared.
-        reference: the statistics they are compared with.
-        target: the value to stay below, or None where there is none.
+        extractor: The feature extractor whose features are compared.
+        reference: The reference.
+        target: The value to stay below, or None if there is no target.
     """
 
     extractor: FeatureExtractor
@@ -91,27 +91,27 @@ class SetScorer:
 
     @property
     def key(self) -> str:
-        """A hash that changes whenever a score of the same images could, but for the verdict on the target."""
+        """A hash that changes whenever a score of the same images could, apart from the verdict on the target."""
         return self._hash(code_hash(__name__), self.reference.sha256)
 
     @property
     def features_key(self) -> str:
-        """A hash that changes whenever :meth:`features_of` the same images could."""
+        """A hash that changes whenever the result of :meth:`features_of` for the same images could change."""
         return self._hash(code_hash("facegen.scoring.features"))
 
     def _hash(self, *depends_on: str) -> str:
-        """A hash of the network and of what else a result depends on."""
+        """Return a hash of the network and of everything else a result depends on."""
         network = [self.extractor.name, self.extractor.weights_sha256, self.extractor.dims, self.extractor.code]
         return hashlib.sha256(json.dumps([*network, *depends_on]).encode()).hexdigest()
 
     @property
     def label(self) -> str:
-        """What its distance is called, as :attr:`facegen.scoring.score.Score.label`."""
+        """The name of the distance, as in :attr:`facegen.scoring.score.Score.label`."""
         return metric_label(self.extractor.name, self.extractor.dims)
 
     @property
     def description(self) -> str:
-        """In words: ``"effnet-lite0 FD against 10,000 images"``."""
+        """A description in words, such as ``"effnet-lite0 FD against 10,000 images"``."""
         return f"{self.label} against {self.reference.description}"
 
     def score(
@@ -122,22 +122,31 @@ class SetScorer:
         total: int | None = None,
         trained_against: str | None = None,
     ) -> Score:
-        """The score of images, each uint8 [H, W, 3] of any size (an array [N, H, W, 3] will do).
+        """Score images.
 
-        ``description`` is how a progress bar or an error names them; ``total``, how many there are, for the bar;
-        ``trained_against``, the extractor whose network's features their generator was trained against.
+        Args:
+            images: Each image is uint8 [H, W, 3] of any size. An array [N, H, W, 3] works too.
+            description: What a progress bar or an error calls the images.
+            total: Number of images, for the progress bar; None if it is unknown.
+            trained_against: Name of the extractor against whose features the images' generator was trained; None if
+                there was none.
 
         Raises:
-            InputError: fewer than two images.
+            InputError: There are fewer than two images.
         """
         found = compute_features(images, self.extractor, description, total)
         return self._scored(found, Origin(trained_against=trained_against))[0]
 
     def score_set(self, found: SetFeatures, *, all_metrics: bool = False) -> Score:
-        """The score of what a pass over images left; with ``all_metrics``, all others too, as in :meth:`evaluate`.
+        """Score the result of a pass over images.
+
+        Args:
+            found: Statistics, features and properties of the images.
+            all_metrics: Compute all other metrics too, as :meth:`evaluate` does.
 
         Raises:
-            InputError: all metrics of fewer than 50 images, or against a reference that is statistics alone.
+            InputError: All metrics are asked for, but there are fewer than 50 images, or the reference has statistics
+                only.
         """
         score = self._scored(found, Origin())[0]
         if not all_metrics:
@@ -156,37 +165,43 @@ class SetScorer:
         *,
         trained_against: str | None = None,
     ) -> Score:
-        """The score of images [N, H, W, 3] whose features [N, D] were taken elsewhere, with the same extractor."""
+        """Score images [N, H, W, 3] whose features [N, D] you already have from the same extractor."""
         return self._scored(summarise(images, features), Origin(trained_against=trained_against))[0]
 
     def features_of(self, images: npt.NDArray[np.uint8], description: str) -> npt.NDArray[np.float32]:
-        """The features [N, D] of images uint8 [N, H, W, 3]: all that takes the network; :meth:`measure` needs no more.
+        """Return the features [N, D] of images, uint8 [N, H, W, 3].
+
+        This is the only step that needs the network. :meth:`measure` does the rest without it.
+
+        Args:
+            images: uint8 [N, H, W, 3].
+            description: What errors call the images.
 
         Raises:
-            InputError: features that are not finite, which are said to be those of ``description``.
+            InputError: The features are not finite.
         """
         try:
             return features_of(images, self.extractor, description)
         finally:
-            if self.extractor.one_by_one:  # in little memory it is there only while it looks
+            if self.extractor.one_by_one:  # with little memory, the network is loaded only while it is used
                 self.extractor.release()
 
     def measure(
         self, features: npt.NDArray[np.float32], properties: ImageProperties, origin: Origin, *, judge: bool = True
     ) -> Measured:
-        """The score of images from their features [N, D], their properties and where they say they come from.
+        """Score images from their features [N, D], their properties and the origin that they state.
 
-        It is that of :meth:`score_collection` to the last digit. Without ``judge`` the target counts for nothing.
+        The score equals that of :meth:`score_collection` to the last digit. Without ``judge``, the target is ignored.
         """
         batch = len(features) if self.extractor.one_by_one else self.extractor.batch
         found = summarise_features(features, properties, batch)
         return self._measured(found, origin, judge=judge)[0]
 
     def metrics_of(self, features: npt.NDArray[np.float32]) -> dict[str, Any]:
-        """KID, precision, recall, density and coverage of images from their features [N, D], as JSON by key.
+        """Return KID, precision, recall, density and coverage of images from their features [N, D], as JSON by key.
 
-        They are those of :meth:`evaluate`. Empty where the reference is statistics alone, or there are fewer than 50
-        images of either.
+        They equal those of :meth:`evaluate`. The result is empty if the reference has statistics only, or if there
+        are fewer than 50 generated or real images.
         """
         real = self.reference.real
         if real is None or min(len(real), len(features)) < FEWEST:
@@ -195,7 +210,7 @@ class SetScorer:
         return results_to_json(measure(inputs, FEATURE_METRICS))
 
     def judged(self, score: Score) -> Score:
-        """A score that was measured without the target, with the verdict on it."""
+        """Return a score that was measured without the target, together with the verdict on the target."""
         if self.target is None:
             return score
         margin = None if score.n is None else self.margin_warning(score.n)
@@ -204,12 +219,13 @@ class SetScorer:
         return replace(score, target=self.target, passed=passed, warnings=tuple(dict.fromkeys(warnings)))
 
     def score_statistics(self, file: StatisticsFile) -> Score:
-        """The score of images that are there as statistics, or as features.
+        """Score images that are given as statistics or as features.
 
-        Of statistics alone there is no interval, and no floor where they do not tell how many images they sum up.
+        If only statistics are given, there is no interval. If they do not say how many images they summarise, there
+        is no floor either.
 
         Raises:
-            InputError: statistics that are none, or of another extractor.
+            InputError: The file has no valid statistics, or they are of another extractor.
         """
         statistics = file.statistics(self.extractor)
         kept = stored_rows(0 if file.rows is None else len(file.rows))
@@ -219,14 +235,16 @@ class SetScorer:
         return self._scored(SetFeatures(statistics, features, properties_in(file.arrays)), Origin())[0]
 
     def score_collection(self, collection: ImageCollection) -> Score:
-        """The score of the images of a folder, archive or dataset."""
+        """Score the images of a folder, archive or dataset."""
         return self._scored(*self._features_of(collection), collection.warnings)[0]
 
     def evaluate(self, collection: ImageCollection, training: ImageCollection | None = None) -> Evaluation:
-        """The score and all other metrics, in one pass; copies are also looked for in ``training``.
+        """Compute the score and all other metrics in one pass.
+
+        Copies are looked for in the reference, and also in ``training`` if it is given.
 
         Raises:
-            InputError: fewer than 50 images, or a reference that is statistics alone.
+            InputError: There are fewer than 50 images, or the reference has statistics only.
         """
         real = self._real()
         for images in (collection, real.images, *([] if training is None else [training])):
@@ -240,16 +258,16 @@ class SetScorer:
         return evaluate(*scored, generated, self.reference, known)
 
     def _real(self) -> FeatureSet:
-        """The reference's images, which all metrics need."""
+        """Return the reference's images, which all metrics need."""
         if self.reference.real is None:
             raise InputError(
-                f"All metrics need the reference's images, and {self.reference.path} holds statistics alone.",
+                f"All metrics need the reference's images, but {self.reference.path} holds statistics alone.",
                 "Give the images as the reference.",
             )
         return self.reference.real
 
     def _known(self, training: ImageCollection | None) -> FeatureSet | None:
-        """The features of training images (at most 50,000); None where the reference has the same images."""
+        """Return the features of at most 50,000 training images, or None if the reference has the same images."""
         if training is None:
             return None
         images, _ = parts(training)
@@ -264,7 +282,7 @@ class SetScorer:
         return FeatureSet(images, known.features)
 
     def _features_of(self, collection: ImageCollection) -> tuple[SetFeatures, Origin]:
-        """Features, and where the images say they come from."""
+        """Return the features of the images, and the origin that they state."""
         origins = Counter[Origin]()
 
         def noted() -> Iterator[tuple[npt.NDArray[np.uint8], tuple[str, ...]]]:
@@ -279,7 +297,10 @@ class SetScorer:
     def _scored(
         self, found: SetFeatures, origin: Origin, left_out: tuple[str, ...] = ()
     ) -> tuple[Score, Floor | None, Interval | None]:
-        """The value, and what it is worth; ``left_out``: what was left out of the images, in whole sentences."""
+        """Return the score with its floor and interval.
+
+        ``left_out`` has sentences about images that were left out.
+        """
         measured, floor, interval = self._measured(found, origin, left_out)
         return measured.score, floor, interval
 
@@ -289,7 +310,7 @@ class SetScorer:
         statistics, reference = found.statistics, self.reference
         n = statistics.n
         value = frechet_distance(statistics, reference.statistics)
-        # The features of more images than are stored say nothing of the spread at that number; of two, nothing at all.
+        # With more images than have stored features, the interval for n cannot be computed; nor can it for two images.
         measurable = n is not None and 2 < n == len(found.features)
         without_one = np.empty(0)
         interval = None
@@ -319,30 +340,36 @@ class SetScorer:
         n, dims = found.statistics.n, self.extractor.dims
         properties = found.properties
         if properties is not None and origin.sampling is not None:
-            properties = replace(properties, detail=None)  # truncation smooths images, and is no resizing filter
+            properties = replace(properties, detail=None)  # truncation smooths images; that is not a resizing filter
         warnings = [] if properties is None else warnings_of(properties, self.reference.properties)
         for whose, sigma in (("images'", found.statistics.sigma), ("reference's", self.reference.statistics.sigma)):
             if not sigma.any():
-                warnings.append(f"The {whose} features are all the same: their covariance is zero.")
+                warnings.append(f"The {whose} features are all the same, so their covariance is zero.")
         if n is None:
-            warnings.append("The images' statistics do not tell how many images they sum up: no floor, no interval.")
+            warnings.append(
+                "The statistics of the images do not say how many images they summarise, so there is no floor and no "
+                "interval."
+            )
             return warnings
         if n <= dims:
             warnings.append(
-                f"{n:,} images do not fill {dims:,} dims, so the value lies above that of more images: compare it with "
-                f"values of {n:,} images and with the floor alone."
+                f"{n:,} images do not fill {dims:,} dims, so the value is higher than that of more images would be. "
+                f"Compare it only with values of {n:,} images, and with the floor."
             )
         if floor is None:
-            warnings.append(f"There are too few real images to say what {n:,} of them would score: no floor.")
+            warnings.append(
+                f"There is no floor, because too few real images are available to measure what {n:,} of them score."
+            )
         elif floor.reference_n is not None and floor.reference_n < 0.9 * (self.reference.statistics.n or 0):
             warnings.append(
-                f"The floor is that of {floor.reference_n:,} of the {self.reference.statistics.n:,} reference images, "
-                "for each draw was left out of them: against all it is lower."
+                f"The floor was measured against {floor.reference_n:,} of the {self.reference.statistics.n:,} "
+                "reference images, because the images of each draw were left out. Against all of them it would be "
+                "lower."
             )
         return warnings
 
     def margin_warning(self, n: int) -> str | None:
-        """What to know where n real images score so much that the target leaves a generator no margin; else None."""
+        """Return a warning if n real images score too high for the target to leave a margin, otherwise None."""
         if n not in self._margin_warnings:
             self._margin_warnings[n] = None
             if self.target is not None:
@@ -351,15 +378,21 @@ class SetScorer:
         return self._margin_warnings[n]
 
     def floor(self, n: int) -> float | None:
-        """What n real images score against the reference; None where that cannot be measured."""
+        """Return the score of n real images against the reference, or None if it cannot be measured."""
         floor = floor_of(self.reference, self.extractor, n)
         return None if floor is None else floor.value
 
     def save_reference(self, target: Path, *, for_sets_of: int | None = None) -> None:
-        """Write the reference's statistics as an ``.npz`` that can be given as a reference later.
+        """Write the reference's statistics as an ``.npz`` file that can serve as a reference later.
 
-        With ``for_sets_of``, it has the floor of sets of so many images, where that can be measured, in place of the
-        features with which one of any size can be. EnvironmentProblem where ``target`` cannot be written.
+        Args:
+            target: The file to write.
+            for_sets_of: Number of images in the sets that will be scored. The file then has the floor for this
+                number, if it can be measured. If this is None, the file has the features from which a floor for any
+                number can be measured.
+
+        Raises:
+            EnvironmentProblem: ``target`` cannot be written.
         """
         floor = None if for_sets_of is None else floor_of(self.reference, self.extractor, for_sets_of)
         with writing_told(f"Cannot write {target}", "Name another place for it."):
@@ -377,13 +410,25 @@ def open_scorer(
     images: StatisticsFile | None = None,
     low_memory: bool = False,
 ) -> SetScorer:
-    """A scorer against ``reference``: a folder, archive or dataset of images, or statistics; or images that are open.
+    """Return a scorer against ``reference``.
 
-    ``target`` None means 20 for FID and no target for anything else: 20 in another network's features is another
-    distance. ``images`` are what will be scored, where they are statistics; with a reference of statistics no network
-    is needed. Where nobody chooses the extractor or its dims, statistics that name them do. With ``low_memory``, the
-    network and the statistics are in memory only while they are needed. For the other options and errors see
-    :func:`facegen.extractors.opening.open_extractor`.
+    Args:
+        reference: A folder, archive or dataset of images, a file of statistics, or images that are already open.
+        extractor: Name of the feature extractor. If it is None, statistics that name their extractor choose it.
+            Otherwise Inception is used if its weights are available, and effnet-lite0 if not.
+        weights: A state dict to use instead of the extractor's published one.
+        dims: Number of features per image. If it is None, statistics choose among those that the extractor offers;
+            otherwise it is the extractor's default.
+        device: Where the network runs: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        target: The value to stay below. None means 20 for FID and no target for any other distance, because 20 would
+            mean something else in the features of another network.
+        images: The images that will be scored, if they are given as statistics. If the reference is statistics too, no
+            network is needed.
+        low_memory: Keep the network and the statistics in memory only while they are needed.
+
+    Raises:
+        InputError: The reference, the weights or an option cannot be used.
+        EnvironmentProblem: The weights of the chosen extractor, or the device, are not available.
     """
     if target is not None and not (math.isfinite(target) and target > 0):
         raise InputError(f"The target is {target} and should be a number above 0.")

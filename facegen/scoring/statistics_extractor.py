@@ -1,4 +1,4 @@
-"""Which extractor statistics are of: the user's choice, else what they say of themselves."""
+"""The choice of a feature extractor for statistics: the user's choice, otherwise the one that the statistics name."""
 
 from __future__ import annotations
 
@@ -26,13 +26,24 @@ def open_extractor_for(
     device: str,
     low_memory: bool = False,
 ) -> FeatureExtractor:
-    """The extractor of a score with these statistics on its sides; without its network where it ``looks`` at no image.
+    """Open the feature extractor for a score in which some sides are statistics.
 
-    The options and errors are those of :func:`facegen.extractors.opening.open_extractor`. Where they leave it open,
-    statistics that name their extractor choose it. Where the extractor is chosen, their dims choose among its.
+    If no image is looked at, the extractor has no network.
+
+    Args:
+        files: The files of statistics among the images and the reference.
+        looks: Whether any images are looked at.
+        extractor: Name of the feature extractor. If it is None, statistics that name their extractor choose it.
+            Otherwise Inception is used if its weights are available, and effnet-lite0 if not.
+        weights: A state dict to use instead of the extractor's published one.
+        dims: Number of features per image. If it is None, the statistics' dims choose among those that the extractor
+            offers.
+        device: Where the network runs: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        low_memory: Keep the network in memory only while it is needed.
 
     Raises:
-        InputError: two files that say nothing, of dims that no extractor has.
+        InputError: The files do not name an extractor, and no extractor has their dims; or an option cannot be used.
+        EnvironmentProblem: The weights or the device are not available.
     """
     said = next((file for file in files if file.extractor is not None), None)
     if extractor is None and weights is None:
@@ -55,16 +66,18 @@ def open_extractor_for(
 
 
 def _dims_of(entry: Extractor, files: Sequence[StatisticsFile]) -> int | None:
-    """The dims of the statistics, where the extractor offers them and they are not its default; said aloud."""
+    """Return the statistics' dims if the extractor offers them and they are not its default, and tell the user."""
     for file in files:
         if file.dims in entry.dims and file.dims != entry.default_dims:
-            console.info(f"{file.path} has {file.dims} dims, so {entry.title} is cut there: --dims {file.dims}.")
+            console.info(
+                f"{file.path} has {file.dims} dims, so the features of {entry.title} are cut there: --dims {file.dims}."
+            )
             return file.dims
     return None
 
 
 def _without_network(entry: Extractor, files: Sequence[StatisticsFile], dims: int | None) -> FeatureExtractor:
-    """The published extractor as a name: statistics need no more of it."""
+    """Return the published extractor without its network: statistics only need its name."""
     dims = dims or _dims_of(entry, files) or entry.default_dims
     sha256, code = entry.weights.sha256, code_hash(entry.module)
     return FeatureExtractor(entry.published_as, sha256, dims, None, torch.device("cpu"), code)
@@ -75,13 +88,13 @@ def _as_named(file: StatisticsFile, dims: int) -> FeatureExtractor:
 
 
 def _entry_with(asked: StatisticsFile | int) -> Extractor:
-    """The first extractor that has so many dims."""
+    """Return the first extractor that has these dims."""
     dims = asked if isinstance(asked, int) else asked.dims
     found = next((entry for entry in extractors().values() if dims in entry.dims), None)
     if found is None:
         offered = ", ".join(f"{entry.name} {list(entry.dims)}" for entry in extractors().values())
         where = "" if isinstance(asked, int) else f"{asked.path} does not say which network made it, and "
         raise InputError(
-            f"{where}no extractor has {dims} dims: {offered}.", "Choose the --extractor that the statistics are of."
+            f"{where}no extractor has {dims} dims: {offered}.", "Choose the --extractor that made the statistics."
         )
     return found

@@ -1,4 +1,4 @@
-"""Statistics, or features, that somebody hands in in place of images: what they say, and whether they are any."""
+"""Statistics or features that are given instead of images, and the checks that they are valid."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from facegen.metrics.frechet import FrechetStatistics, RunningStatistics, flaw_o
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
-#: Features are read in blocks of so many rows.
+#: Rows of features per block.
 _BLOCK = 4096
-#: Bytes of a word: 200 characters.
+#: Maximum size of a stored word in bytes: 200 characters.
 _LONGEST = 800
 
 
 @dataclass(frozen=True)
 class StatisticsFile:
-    """A file, or two, with the mean and covariance of features, or the features themselves.
+    """A file, or a pair of files, with the mean and covariance of features, or with the features themselves.
 
     Attributes:
-        path: as it was named.
-        files: what is read and hashed, opened once: one, or the two ``.npy`` of a pair.
-        names: what mean and covariance are called in it.
-        arrays: all that is in it, by name; each is read when it is asked for.
-        mu, sigma: as they are stored; None where there are features instead.
-        rows: the features of each image, [N, D], as they are stored; None where there are mu and sigma.
-        has_more: whether images or the like lie beside them, which count for nothing.
+        path: The path that the user named.
+        files: The files that are read and hashed, opened once: one file, or the two ``.npy`` files of a pair.
+        names: The names of mean and covariance in the file.
+        arrays: All arrays in the file, by name. Each is read when it is asked for.
+        mu, sigma: Mean and covariance as they are stored; None if there are features instead.
+        rows: Features of each image, [N, D], as they are stored; None if there are mu and sigma.
+        has_more: Whether other arrays, such as images, are in the file. They are ignored.
     """
 
     path: Path
@@ -53,24 +53,24 @@ class StatisticsFile:
 
     @property
     def dims(self) -> int:
-        """How many features an image has."""
+        """The number of features per image."""
         if self.rows is not None:
             return int(self.rows.shape[1])
         assert self.mu is not None and self.sigma is not None
-        return int(min(self.mu.size, self.sigma.size))  # which may be swapped
+        return int(min(self.mu.size, self.sigma.size))  # the two may be swapped
 
     @property
     def extractor(self) -> str | None:
-        """Which extractor made it, as :attr:`facegen.scoring.score.Score.extractor`; None where it does not say."""
+        """The feature extractor, as in :attr:`facegen.scoring.score.Score.extractor`; None if the file has none."""
         return self._text("extractor")
 
     @property
     def weights_sha256(self) -> str | None:
-        """The weights of that extractor; None where it does not say."""
+        """The hash of the feature extractor's weights; None if the file has none."""
         return self._text("weights_sha256")
 
     def _text(self, name: str) -> str | None:
-        """A word that lies beside the arrays; None where there is none."""
+        """Return a word stored beside the arrays, or None if there is none."""
         array = self.arrays.get(name)
         if array is None:
             return None
@@ -80,14 +80,14 @@ class StatisticsFile:
 
     @cached_property
     def sha256(self) -> str:
-        """The content hash: of the file's bytes; of what counts alone where images lie beside it."""
+        """The content hash: that of the file's bytes, or of the statistics alone if there are images beside them."""
         try:
             if len(self.files) > 1:
                 return hashlib.sha256("".join(file.sha256() for file in self.files).encode()).hexdigest()
             if not self.has_more:
                 return self.files[0].sha256()
         except Damaged as problem:
-            raise InputError(f"Cannot use {self.path}: {problem}.", "Run it again.") from problem
+            raise InputError(f"Cannot use {self.path}: {problem}.", "Run the command again.") from problem
         digest = hashlib.sha256()
         for array in (self.mu, self.sigma, self.rows):
             if array is not None:
@@ -95,17 +95,17 @@ class StatisticsFile:
         return digest.hexdigest()
 
     def statistics(self, extractor: FeatureExtractor) -> FrechetStatistics:
-        """The statistics, which are those of features of ``extractor``.
+        """Return the statistics, which must be of features of ``extractor``.
 
         Raises:
-            InputError: another extractor made them, or they are no mean and covariance; it says which.
+            InputError: Another extractor made them, or they are not a mean and a covariance. The message says which.
         """
         for name, made_by in (("extractor", extractor.name), ("weights_sha256", extractor.weights_sha256)):
             said = getattr(self, name)
             if said is not None and said != made_by:
                 raise InputError(
                     f"{self.path} was made with another extractor: its {name} is {said}, not {made_by}.",
-                    "Distances between features of two networks mean nothing: choose the same --extractor and "
+                    "Distances between features of two networks mean nothing. Choose the same --extractor and "
                     "--weights.",
                 )
         if self.rows is not None:
@@ -115,14 +115,15 @@ class StatisticsFile:
         if mu.dtype.kind not in "fiu" or sigma.dtype.kind not in "fiu":
             raise InputError(
                 f"{self.path} holds {mu.dtype} and {sigma.dtype}, not real numbers.",
-                "Store both as float64; of complex numbers, as a matrix root leaves them, the real part.",
+                "Store both as float64. If a matrix root left complex numbers, store the real part.",
             )
         if np.float16 in (mu.dtype, sigma.dtype):
             raise InputError(
-                f"{self.path} holds {mu.dtype} and {sigma.dtype}: numbers of three digits are too few for a distance.",
+                f"{self.path} holds {mu.dtype} and {sigma.dtype}: numbers with three digits are too coarse for a "
+                "distance.",
                 "Compute the statistics in float64.",
             )
-        with np.errstate(over="ignore"):  # a long double may be beyond float64: it is infinity then
+        with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinity
             mu, sigma = mu.astype(np.float64, copy=False), sigma.astype(np.float64, copy=False)
         flaw = flaw_of(mu, sigma)
         if flaw is not None:
@@ -133,23 +134,23 @@ class StatisticsFile:
         return FrechetStatistics(self._count(), mu, sigma)
 
     def features(self, images: npt.NDArray[np.int64]) -> npt.NDArray[np.float32] | None:
-        """The features of these images, [k, D]; None where there are statistics alone."""
+        """Return the features of these images, float32 [k, D], or None if the file has statistics only."""
         return None if self.rows is None else np.asarray(self.rows[images], dtype=np.float32)
 
     def _shaped(self, extractor: FeatureExtractor) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """mu [D] and sigma [D, D]."""
+        """Return mu [D] and sigma [D, D]."""
         assert self.mu is not None and self.sigma is not None
         first, second = self.names
         mu, sigma, dims = self.mu, self.sigma, extractor.dims
         given = f"{first} {list(mu.shape)} and {second} {list(sigma.shape)}"
         if mu.ndim == 2 and mu.shape[0] == mu.shape[1] > 1 and sigma.size == mu.shape[0]:
             raise InputError(
-                f"{self.path} has {given}: the two are swapped.", "Call the mean mu, and the covariance sigma."
+                f"{self.path} has {given}: the two are swapped.", "Name the mean mu, and the covariance sigma."
             )
         if sigma.ndim <= 2 and sigma.size == mu.size > 1:
             raise InputError(
-                f"The {second} {list(sigma.shape)} in {self.path} holds variances alone, one a feature.",
-                f"A Fréchet distance needs the covariances, [{mu.size}, {mu.size}]: numpy.cov(features, rowvar=False).",
+                f"The {second} {list(sigma.shape)} in {self.path} holds variances alone, one per feature.",
+                f"A Fréchet distance needs the covariance, [{mu.size}, {mu.size}]: numpy.cov(features, rowvar=False).",
             )
         row = mu.squeeze() if mu.ndim > 1 and mu.size == max(mu.shape) else mu
         matrix = sigma[0] if sigma.ndim == 3 and len(sigma) == 1 else sigma
@@ -161,7 +162,7 @@ class StatisticsFile:
                 "numpy.cov(features, rowvar=False).",
             )
         if row.size > MOST_DIMS:
-            raise InputError(f"{self.path} has {given}: a Fréchet distance takes {MOST_DIMS:,} features at most.")
+            raise InputError(f"{self.path} has {given}, but a Fréchet distance takes at most {MOST_DIMS:,} features.")
         if row.size != dims:
             raise InputError(
                 f"{self.path} has {given}, but {extractor.name} has {dims} dims.",
@@ -170,7 +171,7 @@ class StatisticsFile:
         return row, matrix
 
     def _count(self) -> int | None:
-        """How many images were summed up; None where that is not said."""
+        """Return the number of images that the statistics summarise, or None if the file does not say."""
         count = self.arrays.get("n")
         if count is None:
             return None
@@ -178,8 +179,8 @@ class StatisticsFile:
         if not whole or count.item() != int(count.item()) or count.item() < 2:
             shown = count.item() if count.size == 1 else f"an array {list(count.shape)}"
             raise InputError(
-                f"The n in {self.path} is {shown}, not a number of images: a covariance takes at least 2.",
-                "Leave it out where it is not known.",
+                f"The n in {self.path} is {shown}, not a number of images. A covariance needs at least 2.",
+                "Leave n out if the number is not known.",
             )
         return int(count.item())
 
@@ -190,19 +191,21 @@ class StatisticsFile:
                 _remedy(extractor, rows.shape[1]) or "Choose the --extractor and --dims that they were made with.",
             )
         if len(rows) < 2:
-            raise InputError(f"{self.path} holds features {list(rows.shape)}: a covariance takes at least 2 images.")
+            raise InputError(
+                f"{self.path} holds features {list(rows.shape)}, but a covariance needs at least 2 images."
+            )
         running = RunningStatistics(extractor.dims)
         most = np.finfo(np.float32).max
         for first in range(0, len(rows), _BLOCK):
             block = np.asarray(rows[first : first + _BLOCK])
             if not (np.abs(block) <= most).all():
-                raise InputError(f"The features in {self.path} hold NaN, infinity or numbers beyond float32's.")
+                raise InputError(f"The features in {self.path} hold NaN, infinity or numbers too large for float32.")
             running.update(block.astype(np.float32))
         return running.finish()
 
 
 def _remedy(extractor: FeatureExtractor, dims: int) -> str | None:
-    """The option with which statistics of these dims fit; None where no extractor has so many."""
+    """Return the option with which statistics of these dims fit, or None if no extractor has these dims."""
     own = extractor_of(extractor.name)
     if own is not None and dims in own.dims:
         return f"If {own.title} made them, add --dims {dims}."

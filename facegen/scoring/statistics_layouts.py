@@ -1,6 +1,6 @@
-"""The layouts in which programs store statistics and features, each told by its content and not by its name.
+"""The file layouts in which programs store statistics and features.
 
-Nothing is unpickled: a pickle can run code.
+A layout is recognised by the content of the file, not by its name. Nothing is unpickled, because a pickle can run code.
 """
 
 from __future__ import annotations
@@ -44,33 +44,37 @@ from facegen.scoring.npz_arrays import NpzArrays, no_npz, read_at_most
 from facegen.scoring.statistics_file import Arrays, StatisticsFile
 from facegen.weights.state_dicts import is_plain, is_whole, require_honest_zip
 
-#: What mean and covariance are called: by pytorch-fid, TTUR, ADM, EDM, clean-fid, torch-fidelity; and by others.
+#: Names of mean and covariance: those of pytorch-fid, TTUR, ADM, EDM, clean-fid and torch-fidelity, and others.
 _PAIRS = (("mu", "sigma"), ("mean", "cov"), ("mean", "covar"), ("m", "s"))
-#: What features are called: by score_sde; by others.
+#: Names of features: that of score_sde, and others.
 _FEATURES = ("pool_3", "features", "act", "acts", "activations")
-#: What is not told by its content is meant as statistics under these names, for an error that says so.
+#: A file whose content is not recognised counts as statistics under these suffixes, so that an error says what is
+#: wrong.
 _SUFFIXES = frozenset({".npz", ".npy", ".pt", ".pth", ".pkl", ".pickle"})
-#: What images come in, under whatever name.
+#: Kinds of files that hold images, whatever their names.
 _CONTAINERS = (TAR, GZIP, BZIP2, XZ, PARQUET, HDF5)
-#: An .npz and what torch.save writes are zips, of which the first member alone may not tell.
+#: An .npz and the output of torch.save are zips. Their first bytes alone may not tell them apart from other zips.
 _ZIPS = (ZIP, NPZ, PYTORCH)
-#: One of two arrays or ``.npy`` files that go together: ``mu``, ``act_mu``, ``celeba_mean``, ``sigma-train``, ``MU``.
+#: The name of one of two arrays or ``.npy`` files that belong together: ``mu``, ``act_mu``, ``celeba_mean``,
+#: ``sigma-train``, ``MU``.
 _TWIN = re.compile(
     r"(?P<before>.+[-_.])?((?P<mean>mus?|means?|m)|(?P<covariance>sigmas?|covariance|covar|cov|s))(?P<after>[-_.].+)?",
     re.IGNORECASE,
 )
-#: Features of as many images as dims are a square matrix too, but no symmetric one: so far from it, of its largest.
+#: Tolerance for symmetry, as a fraction of the largest entry. Features of D images in D dims are a square matrix too,
+#: but not a symmetric one.
 _SYMMETRIC = 1e-3
-#: Bytes of a covariance, of long doubles, and of features, at most.
+#: Maximum size in bytes of a covariance (of long doubles) and of features.
 _MOST_COVARIANCE, _MOST_FEATURES = 16 * MOST_DIMS**2, 1 << 36
 _SAVE = "numpy.savez('stats.npz', mu=mu, sigma=sigma)"
 
 
 def holds_statistics(path: Path) -> bool:
-    """Whether ``path`` is statistics, or features, and not images: by its content, of which only headers are read.
+    """Return whether ``path`` holds statistics or features, and not images.
 
-    A folder is, where mean and covariance lie in it as two ``.npy`` files and no image does. So is a file that is
-    neither, but is called like one, so that opening it says what is wrong with it.
+    The content decides, and only headers are read. A folder holds statistics if it has mean and covariance as
+    two ``.npy`` files and no images. A file that is neither statistics nor images counts as statistics if its suffix
+    is one of theirs. Opening it then says what is wrong with it.
     """
     if path.is_dir():
         return _pair_in(path) is not None
@@ -84,7 +88,7 @@ def holds_statistics(path: Path) -> bool:
             return len(read_npy_header(held.file).shape) < 3
         if kind not in _ZIPS:
             return kind in (PICKLE, LEGACY_PYTORCH) or (named and kind not in _CONTAINERS)
-        if _begins_with_an_image(head):  # 200,000 names take seconds to list
+        if _begins_with_an_image(head):  # listing 200,000 names takes seconds
             return False
         with PlainZip(held.file) as archive:
             names = [name for name in archive.namelist() if not is_litter(name)]
@@ -104,19 +108,25 @@ def holds_statistics(path: Path) -> bool:
 
 
 def open_statistics(path: Path) -> StatisticsFile:
-    """The statistics, or the features, at ``path``; of an ``.npz`` nothing else is read.
+    """Open the statistics or features at ``path``.
+
+    From an ``.npz``, nothing else is read.
 
     Raises:
-        InputError: nothing there, or neither; a pickle is refused, for it can run code.
+        InputError: There is nothing at ``path``, or it holds neither. A pickle is refused, because it can run code.
     """
     if path.is_dir():
         pair = _pair_in(path)
         if pair is None:
-            raise InputError(f"The folder {path} holds no mean and covariance.", "They are mu.npy and sigma.npy.")
+            raise InputError(
+                f"The folder {path} has no mean and covariance.", "Put them there as mu.npy and sigma.npy."
+            )
         return _from_pair(path, *pair)
     if not path.is_file():
         is_other = path.exists()
-        raise InputError(f"{path} {'is no file of statistics but a pipe or a device' if is_other else 'is not there'}.")
+        raise InputError(
+            f"{path} {'is not a file of statistics but a pipe or a device' if is_other else 'is not there'}."
+        )
     try:
         held = HeldFile(path)
         kind = kind_of(held.file.read(HEAD))
@@ -133,7 +143,7 @@ def open_statistics(path: Path) -> StatisticsFile:
     if kind is PICKLE:
         raise _pickled(path, "is a Python pickle")
     if kind not in _ZIPS:
-        what = "no zip archive" if kind is None else kind.name
+        what = "not a zip archive" if kind is None else kind.name
         raise InputError(
             f"{path} is not an .npz file of plain arrays: it is {what}.", None if kind is None else kind.remedy
         )
@@ -141,7 +151,7 @@ def open_statistics(path: Path) -> StatisticsFile:
 
 
 def refuse_statistics(path: Path, what: str) -> None:
-    """InputError where ``path``, which ``what`` needs images of, holds statistics."""
+    """Raise InputError if ``path`` holds statistics, but ``what`` needs images."""
     if holds_statistics(path):
         raise InputError(f"{path} holds statistics, and {what} needs the images.", "Name the images instead.")
 
@@ -149,13 +159,13 @@ def refuse_statistics(path: Path, what: str) -> None:
 def _from_arrays(path: Path, held: HeldFile, arrays: Arrays) -> StatisticsFile:
     pairs = _twins(arrays)
     if len(pairs) == 1:
-        # Which of the two is which is looked at later: they may be swapped.
+        # Which of the two is the mean is decided later, because they may be swapped.
         mu, sigma = (read_at_most(arrays, name, _MOST_COVARIANCE) for name in pairs[0])
         return StatisticsFile(path, (held,), pairs[0], arrays, mu, sigma, has_more=_has_more(arrays))
     listed = ", ".join(f"{name} {dtype} {list(shape)}" for name, (shape, dtype) in _shapes(arrays).items())
     if pairs:
         raise InputError(
-            f"{path} holds several pairs of mean and covariance: {listed}.", "Save the two you mean as mu and sigma."
+            f"{path} holds several pairs of mean and covariance: {listed}.", "Save the pair you mean as mu and sigma."
         )
     rows = _rows_in(arrays)
     if rows is not None:
@@ -164,13 +174,15 @@ def _from_arrays(path: Path, held: HeldFile, arrays: Arrays) -> StatisticsFile:
     raise InputError(
         f"{path} lacks {' and '.join(sorted(name for name in names if name not in arrays))}"
         f"{f': it holds {listed}' if listed else ''}.",
-        "Reference statistics are an .npz with mu and sigma, as 'pytorch-fid --save-stats' and "
-        "'facegen fid --save-stats' write them.",
+        "Use an .npz file with mu and sigma, as 'pytorch-fid --save-stats' and 'facegen fid --save-stats' write it.",
     )
 
 
 def _twins(names: Iterable[str]) -> list[tuple[str, str]]:
-    """The means and covariances among names: the one pair of known names, or all that differ in that word alone."""
+    """Return the pairs of mean and covariance among names.
+
+    This is the one pair of known names, or all pairs that differ only in the word for mean or covariance.
+    """
     names = tuple(names)
     for pair in _PAIRS:
         if pair[0] in names and pair[1] in names:
@@ -184,19 +196,22 @@ def _twins(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _shapes(arrays: Arrays) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Each array's shape and type; of an ``.npz`` by the headers alone."""
+    """Return the shape and dtype of each array; for an ``.npz``, from the headers alone."""
     if isinstance(arrays, NpzArrays):
         return {name: arrays.shape(name) for name in arrays}
     return {name: (array.shape, array.dtype) for name, array in arrays.items()}
 
 
 def _has_more(arrays: Arrays) -> bool:
-    """Whether there are arrays that are neither vectors nor matrices, as images are."""
+    """Return whether there are arrays that are neither vectors nor matrices, such as images."""
     return isinstance(arrays, NpzArrays) and any(len(arrays.shape(name)[0]) > 2 for name in arrays)
 
 
 def _rows_in(arrays: Arrays) -> npt.NDArray[Any] | None:
-    """The features among arrays without mean and covariance: by their name, or as the only matrix of floats."""
+    """Return the features among arrays that have no mean and covariance.
+
+    They are recognised by their name, or because they are the only matrix of floats.
+    """
     if any(name in arrays for pair in _PAIRS for name in pair):
         return None
     shapes = _shapes(arrays)
@@ -209,14 +224,14 @@ def _rows_in(arrays: Arrays) -> npt.NDArray[Any] | None:
 
 
 def _may_be_a_covariance(matrix: npt.NDArray[Any]) -> bool:
-    """Whether it is square and symmetric, to rounding: then it is none of features."""
+    """Return whether a matrix is square and symmetric up to rounding. Features are not."""
     if len(matrix) != matrix.shape[1] or not 2 <= len(matrix) <= MOST_DIMS:
         return False
     return bool(np.abs(matrix - matrix.T).max() <= _SYMMETRIC * np.abs(matrix).max())
 
 
 def _from_npy(path: Path, held: HeldFile) -> StatisticsFile:
-    """One of a pair, whose twin lies beside it; or features."""
+    """Open one file of a pair, whose twin is beside it, or a file of features."""
     beside = {file.stem: file for file in path.parent.glob(f"*{path.suffix}") if file.is_file()}
     for first, second in _twins_with(path.stem, beside):
         return _from_pair(path, beside[first], beside[second])
@@ -226,7 +241,7 @@ def _from_npy(path: Path, held: HeldFile) -> StatisticsFile:
         what, other = ("a covariance", "mean") if square and array.size > 1 else ("a mean", "covariance")
         raise InputError(
             f"{path} holds {list(array.shape)}, {what} without its {other}.",
-            "Two such files go together by their names: mu.npy beside sigma.npy, or mean.npy beside cov.npy.",
+            "Name the two files so that they go together: mu.npy and sigma.npy, or mean.npy and cov.npy.",
         )
     if array.dtype.kind != "f":
         raise InputError(
@@ -246,7 +261,7 @@ def _from_pair(path: Path, mean: Path, covariance: Path) -> StatisticsFile:
 
 
 def _twins_with(stem: str, stems: Iterable[str]) -> list[tuple[str, str]]:
-    """The pair that ``stem`` is one of, among ``stems``: of known names, or that differ in the word alone."""
+    """Return the pair among ``stems`` to which ``stem`` belongs."""
     known = [pair for pair in _PAIRS if set(pair) <= set(stems)]
     of_known = [pair for pair in known if stem in pair]
     others = set(stems).difference(*known)
@@ -254,7 +269,7 @@ def _twins_with(stem: str, stems: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _pair_in(folder: Path) -> tuple[Path, Path] | None:
-    """A folder's mean and covariance, where it has no image beside them, and no second pair."""
+    """Return a folder's mean and covariance, or None if there is an image or a second pair beside them."""
     files = {entry.stem: entry for entry in folder.iterdir() if entry.suffix.lower() == ".npy" and entry.is_file()}
     pairs = _twins(files)
     if len(pairs) != 1 or any(entry.suffix.lower() in suffixes() for entry in folder.iterdir()):
@@ -263,7 +278,7 @@ def _pair_in(folder: Path) -> tuple[Path, Path] | None:
 
 
 def _read_npy(held: HeldFile) -> npt.NDArray[Any]:
-    """The array, mapped: what is not looked at is not read."""
+    """Return the array, memory-mapped, so that only the parts in use are read."""
     path = held.path
     try:
         held.file.seek(0)
@@ -275,7 +290,7 @@ def _read_npy(held: HeldFile) -> npt.NDArray[Any]:
         beyond = held.size - header.length - array.nbytes
     except (OSError, ValueError, EOFError, OverflowError) as problem:
         raise InputError(f"{path} is not a whole .npy file: {str(problem).rstrip('.')}.") from problem
-    if beyond:  # NumPy reads the first of several, and says nothing
+    if beyond:  # NumPy would read the first of several arrays without a word
         raise InputError(
             f"{path} goes on for {beyond:,} bytes after its array {array.dtype} {list(array.shape)}: several "
             "arrays may have been saved to it.",
@@ -285,24 +300,24 @@ def _read_npy(held: HeldFile) -> npt.NDArray[Any]:
 
 
 def _from_torch(path: Path, held: HeldFile) -> StatisticsFile:
-    """What ``torch.save`` wrote: mu and sigma, as torch-fidelity keeps them, or features [N, D]."""
+    """Open the output of ``torch.save``: mu and sigma, as torch-fidelity stores them, or features [N, D]."""
     import torch
 
     if kind_of_file(path) is TORCHSCRIPT:
         raise InputError(
             f"{path} is a TorchScript module, not statistics.",
-            f"Run it over the images, and store its features' mean and covariance: {_SAVE}.",
+            f"Run it over the images, and store the mean and covariance of its features: {_SAVE}.",
         )
-    # torch-fidelity stores NumPy's arrays: numbers too, which torch loads once they are named.
+    # torch-fidelity stores NumPy arrays. They are plain numbers too, and torch loads them if their types are named.
     try:
         require_honest_zip(held)
         with torch.serialization.safe_globals(_plain_types()):
-            # Of a path, torch looks at the name too.
+            # Pass the open file: with a path, torch looks at the name too.
             found = torch.load(held.file, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
-    except Exception as problem:  # it raises whatever it stumbles over
-        if type(problem).__name__ == "UnpicklingError":  # it names what torch would not load
+    except Exception as problem:  # torch raises many kinds of exceptions for damaged files
+        if type(problem).__name__ == "UnpicklingError":  # torch refused to load an object
             raise _pickled(path, "holds pickled Python objects") from problem
         raise InputError(
             f"{path} is not a whole PyTorch file ({path.stat().st_size:,} bytes).", "Download or copy it again."
@@ -313,7 +328,7 @@ def _from_torch(path: Path, held: HeldFile) -> StatisticsFile:
 
 
 def _plain_types() -> list[Any]:
-    """What a pickle of a NumPy array names: types and functions that hold numbers and run nothing."""
+    """Return the types and functions that a pickle of a NumPy array names. They hold numbers and run nothing."""
     makers: list[Any] = [np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]]
     modules = ("numpy.core.multiarray", "numpy._core.multiarray")  # before NumPy 2, and since
     named = [(maker, f"{module}.{maker.__name__}") for maker in makers for module in modules]
@@ -321,7 +336,7 @@ def _plain_types() -> list[Any]:
 
 
 def _as_array(value: Any) -> npt.NDArray[Any] | None:
-    """A tensor, array, number or text as an array; None of anything else."""
+    """Return a tensor, array, number or text as an array; None for anything else."""
     from torch import Tensor
 
     if isinstance(value, Tensor):
@@ -336,19 +351,19 @@ def _as_array(value: Any) -> npt.NDArray[Any] | None:
 
 
 def _is_torch(names: Iterable[str]) -> bool:
-    """Whether a zip with these members is what ``torch.save`` writes."""
+    """Return whether a zip with these members is the output of ``torch.save``."""
     return any(name.rpartition("/")[2] == "data.pkl" for name in names)
 
 
 def _begins_with_an_image(head: bytes) -> bool:
-    """Whether the first member of the zip that starts so is an image, or a folder, by its name."""
+    """Return whether the first member of a zip with this head is an image or a folder, by its name."""
     name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
     return name.endswith("/") or Path(name).suffix.lower() in suffixes()
 
 
 def _pickled(path: Path, what: str) -> InputError:
     return InputError(
-        f"{path} {what}, which facegen does not load: that can run code.",
-        "If you trust where it comes from, load it as the program that wrote it does (StyleGAN's: mu, sigma = "
-        f"FeatureStats.load(FILE).get_mean_cov()), and store its numbers: {_SAVE}.",
+        f"{path} {what}, which facegen does not load, because it can run code.",
+        "If you trust its source, load it with the program that wrote it (for StyleGAN: mu, sigma = "
+        f"FeatureStats.load(FILE).get_mean_cov()), and store the numbers: {_SAVE}.",
     )

@@ -1,1 +1,4 @@
-"""The stages, photographs to leaderboard: a file each, with one public function that is named like its command."""
+"""The stages, from photographs to the leaderboard.
+
+Each is one file with one public function, named like its command.
+"""

@@ -1,4 +1,4 @@
-"""Arithmetic: faces added and subtracted in latent space, as in DCGAN's figure 7."""
+"""Arithmetic: adds and subtracts faces in latent space, as in DCGAN's figure 7."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from facegen.pictures.contact_sheet import contact_sheet, figure, require_ours, 
 from facegen.stages.sample import generator_of
 from facegen.training.saved_generator import load_generator
 
-#: Images are drawn so many times their size, that captions fit above them.
+#: Factor by which images are enlarged, so that captions fit above them.
 _ZOOM = 2
 Images = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ArithmeticResult:
-    """A drawn sum of faces.
+    """The picture of a sum of faces.
 
     Attributes:
-        path: the figure, a PNG.
-        faces: how many different faces went into the sum.
+        path: The figure, a PNG.
+        faces: Number of different faces in the sum.
     """
 
     path: Path
@@ -55,24 +55,26 @@ def arithmetic(
     seed: int = 0,
     device: str = "auto",
 ) -> ArithmeticResult:
-    """Add and subtract groups of faces, each averaged, and write the figure to ``out``, a PNG.
+    """Add and subtract groups of faces, each averaged, and write the figure to ``out``.
 
-    Radford et al., arXiv:1511.06434, section 6.3.2 and figure 7. A panel for each group has its faces, and below them
-    the face of their mean; the last panel has the result. Sums are rescaled to be latents as the generator knows
-    them, which leaves a sum of three means of three as it is (:func:`facegen.gan.latents.combine`).
+    The method is that of Radford et al., arXiv:1511.06434, section 6.3.2 and figure 7. The figure has a panel for
+    each group with its faces and, below them, the face of their mean. The last panel has the result. Sums are
+    rescaled to the distribution of latents. A sum of three means of three faces is not changed by that
+    (:func:`facegen.gan.latents.combine`).
 
     Args:
-        run: a run folder or a .safetensors file, as for :func:`facegen.sample`.
-        out: the figure, a ``.png``.
-        add, subtract: groups of faces, by the numbers of ``facegen sample``'s PNGs for the same seed: 3 is 0003.png.
-        noise: if above 0, the result is in the middle of 3×3 faces, and the others have noise from U(−noise, noise)
-            added to each entry of its latent. The paper takes 0.25, of latents from U(−1, 1).
-        seed: of the faces and of the noise.
+        run: A run folder or a .safetensors file, as for :func:`facegen.sample`.
+        out: The figure, a ``.png``.
+        add, subtract: Groups of faces, by the numbers of the PNGs of ``facegen sample`` with the same seed: 3 is
+            0003.png.
+        noise: If above 0, the result is the centre of 3×3 faces. The others have noise from U(−noise, noise) added to
+            each entry of the latent. The paper uses 0.25, with latents from U(−1, 1).
+        seed: Seed of the faces and of the noise.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
-        InputError: no generator at ``run``; no PNG; nothing to add, an empty group, a number below 1; groups that
-            cancel each other out; a file at ``out`` that facegen has not drawn.
+        InputError: ``run`` has no generator; ``out`` is not a PNG; nothing is added, a group is empty or a number is
+            below 1; the groups cancel out; or a file at ``out`` was not made by facegen.
     """
     run, out = Path(run), Path(out)
     if out.suffix.lower() != ".png":
@@ -84,7 +86,7 @@ def arithmetic(
         if group is not None
     ]
     if not add or not all(group and min(group) >= 1 for _, group in signed):
-        raise InputError("There are not faces in every group.", "Give numbers from 1 on, as in --add 3,17,40.")
+        raise InputError("A group has no faces.", "Give numbers from 1 on, as in --add 3,17,40.")
     require_ours(out)
     numbers = sorted({number for _, group in signed for number in group})
     saved = load_generator(generator_of(run))
@@ -92,7 +94,7 @@ def arithmetic(
     latents = torch.cat([normal_latents(seed, number - 1, 1, saved.recipe.latent_dim) for number in numbers])
 
     def weights(*terms: tuple[int, Sequence[int]]) -> torch.Tensor:
-        """Of each number in a sum of means. Whole numbers while they are counted, so that equal groups cancel."""
+        """Return the weight of each face. Weights are counted as whole numbers, so that equal groups cancel."""
         totals = Counter[int]()
         common = int(np.lcm.reduce([len(group) for _, group in terms]))
         for sign, group in terms:
@@ -103,7 +105,7 @@ def arithmetic(
     try:
         result = combine(latents, weights(*signed))
     except ValueError:
-        raise InputError("The groups cancel each other out.", "Add and subtract different faces.") from None
+        raise InputError("The groups cancel out.", "Add and subtract different faces.") from None
     means = torch.stack([combine(latents, weights((1, group))) for _, group in signed])
     around = result.expand(9 if noise else 1, -1).clone()
     if noise:
@@ -117,7 +119,7 @@ def arithmetic(
     tallest = max(len(group) for _, group in signed)
     panels = []
     for (sign, group), mean in zip(signed, of_means, strict=True):
-        # A plain hyphen: Pillow's font has no minus sign.
+        # A plain hyphen, because Pillow's font has no minus sign.
         caption = f"{'+' if sign > 0 else '-'} the mean (last) of {', '.join(map(str, group))}"
         panels.append((caption, _panel(faces[[numbers.index(number) for number in group]], mean, tallest)))
     caption = f"= the sum, and noise of ±{noise:g} around it" if noise else "= the sum"
@@ -128,6 +130,6 @@ def arithmetic(
 
 
 def _panel(members: Images, mean: Images, tallest: int) -> Images:
-    """Faces below each other, white up to the ``tallest`` group, and the face of their mean."""
+    """Stack faces up to the height of the ``tallest`` group, and add the face of their mean."""
     white = np.full((tallest - len(members), *mean.shape), 255, np.uint8)
     return contact_sheet(np.concatenate([members, white, mean[None]]), columns=1)

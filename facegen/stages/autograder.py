@@ -1,4 +1,4 @@
-"""The autograder stage: a reference and a rubric become the zip that grades a course's submissions on Gradescope."""
+"""The autograder stage: it makes the zip that grades a course's submissions on Gradescope."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from facegen.scoring.scorer import open_scorer
 from facegen.submission.rules import LIMITS, limits_for
 from facegen.toml_file import read_toml
 
-#: Bytes of a zip above which somebody should know before the upload.
+#: Size of a zip, in bytes, above which a warning is printed before the upload.
 _LARGE = 100_000_000
 
 
@@ -24,9 +24,9 @@ class AutograderResult:
     """An autograder for Gradescope.
 
     Attributes:
-        path: the zip.
-        description: what it measures, in words.
-        floor: what as many real images as a submission has score; None where that cannot be measured.
+        path: The path of the zip.
+        description: The measure in words.
+        floor: The score of as many real images as a submission has; None if it cannot be measured.
     """
 
     path: Path
@@ -48,33 +48,34 @@ def autograder(
 ) -> AutograderResult:
     """Write the zip that Gradescope takes as an autograder to ``out``.
 
-    It has facegen as it runs now, the reference's statistics, which are computed here, and the floor. Images of the
-    reference are not in it: so copies of them are not looked for there.
+    It holds facegen as it is installed, the statistics of the reference, which are computed here, and the floor. It
+    does not hold the images of the reference, so submissions are not searched for copies of them on Gradescope.
 
     Args:
-        reference: real images, or their statistics.
-        out: the zip.
-        points: the course's rubric, TOML.
-        target: pass below this value.
-        size: width and height in pixels of the images that are asked for.
-        extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`. Weights that are given are
-            put into the zip; published ones are fetched when Gradescope builds the autograder.
+        reference: Real images or their statistics.
+        out: The path of the zip.
+        points: The course's rubric, a TOML file.
+        target: A submission passes if its value is below this one.
+        size: Width and height of the images in pixels.
+        extractor, weights, dims, device: The feature extractor, its weights file, the number of feature dimensions and
+            the device, as in :func:`facegen.fid`. A weights file is put into the zip. Published weights are downloaded
+            when Gradescope builds the autograder.
 
     Raises:
-        InputError: a reference, a rubric or an extractor that cannot be used, or that Gradescope's machine would lack.
+        InputError: A reference, rubric or extractor cannot be used, or Gradescope's machine would lack it.
         EnvironmentProblem: ``out`` cannot be written.
     """
     reference, out = Path(reference), Path(out)
     points, weights = optional_path(points), optional_path(weights)
     limits = limits_for(size)
-    with writing_told(f"Cannot write {out}", "Name another place for it."):
+    with writing_told(f"Cannot write {out}", "Choose another path with --out."):
         require_place(out)
     if points is not None:
         read_toml(points, f"The rubric {points}")
     if extractor is not None and ":" in extractor:
         raise InputError(
-            f"{extractor} is a function of your own, which Gradescope's machine has not.",
-            f"Choose an extractor of facegen's for {out}.",
+            f"{extractor} is a function of your own, which Gradescope's machine does not have.",
+            f"Choose one of facegen's extractors for {out}.",
         )
     scorer = open_scorer(reference, extractor=extractor, weights=weights, dims=dims, device=device, target=target)
     for sentence in scorer.reference.warnings:
@@ -105,7 +106,7 @@ def autograder(
         files = {REFERENCE: statistics}
         files |= {} if weights is None else {WEIGHTS: weights}
         files |= {} if points is None else {RUBRIC: points}
-        with writing_told(f"Cannot write {out}", "Make room there, or name another place for it."):
+        with writing_told(f"Cannot write {out}", "Free some space, or choose another path with --out."):
             write_zip(out, texts, files)
     _tell(out, scorer.description, fetched)
     return AutograderResult(out, scorer.description, floor)
@@ -113,13 +114,13 @@ def autograder(
 
 def _tell(out: Path, description: str, fetched: str | None) -> None:
     size = out.stat().st_size
-    console.info(f"Wrote {out} ({size / 1e6:.1f} MB): it grades by {description}.")
+    console.info(f"Wrote {out} ({size / 1e6:.1f} MB). It grades by {description}.")
     console.info(
-        "Copies of the reference's images are not looked for on Gradescope: the zip has their statistics alone."
+        "On Gradescope, copies of the reference's images cannot be found, because the zip holds only their statistics."
     )
     if fetched is not None:
         console.info(
-            f"The weights of {fetched} are fetched when Gradescope builds the autograder, which takes a network."
+            f"Gradescope downloads the weights of {fetched} when it builds the autograder, which needs network access."
         )
     if size > _LARGE:
-        console.warn(f"{out} is large: see that Gradescope takes {size / 1e6:,.0f} MB.")
+        console.warn(f"{out} is large. Check that Gradescope accepts {size / 1e6:,.0f} MB.")

@@ -1,4 +1,4 @@
-"""The doctor: whether this machine has what facegen needs, and computes what it should."""
+"""Doctor: checks that this machine has what facegen needs and computes correctly."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from facegen.notebook.cards import card, table
 
 @dataclass(frozen=True)
 class DoctorResult:
-    """What the checks found, in the order of the table.
+    """The results of the checks, in the order of the table.
 
     Attributes:
-        checks: one result a line.
+        checks: One result per line.
     """
 
     checks: tuple[CheckResult, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong. A warning is not wrong."""
+        """Whether nothing is wrong. Warnings do not count."""
         return not self.wrong
 
     @property
@@ -33,7 +33,7 @@ class DoctorResult:
         return tuple(check.name for check in self.checks if check.status == "wrong")
 
     def lines(self) -> list[str]:
-        """A line a check, its remedy beneath, and a line that sums up."""
+        """Return one line per check, its remedy below, and a summary."""
         width = max((len(check.name) for check in self.checks), default=0)
         lines = []
         for check in self.checks:
@@ -52,19 +52,19 @@ class DoctorResult:
         return card(self.lines()[-1], table(("", "check", "found"), rows))
 
     def to_json(self) -> dict[str, Any]:
-        """``schema``, ``facegen`` (its version), ``ok`` and ``checks``."""
+        """Return ``schema``, ``facegen`` (its version), ``ok`` and ``checks``."""
         checks = [check.to_json() for check in self.checks]
         return {"schema": 1, "facegen": facegen.__version__, "ok": self.ok, "checks": checks}
 
 
 def doctor(*, quick: bool = False) -> DoctorResult:
-    """Check this machine: software, GPU, memory, disk, weights, and that pixels and scores are what others get.
+    """Check this machine: software, GPU, memory, disk, weights, and the correctness of pixels and scores.
 
-    A check that breaks off is reported as wrong, and the others go on. Nothing is downloaded, and nothing is left on
-    the disk.
+    A check that raises an exception is reported as wrong, and the others continue. Nothing is downloaded, and nothing
+    is left on the disk.
 
     Args:
-        quick: leave out the score by pytorch-fid's code, which takes most of the time.
+        quick: Skip the comparison with pytorch-fid's score, which takes most of the time.
     """
     results: list[CheckResult] = []
     for check in CHECKS:

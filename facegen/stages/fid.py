@@ -1,4 +1,4 @@
-"""Score images against a reference."""
+"""Fid: scores images against a reference."""
 
 from __future__ import annotations
 
@@ -29,31 +29,34 @@ def fid(
     train: StrPath | None = None,
     report: StrPath | None = None,
 ) -> Score:
-    """The Fréchet distance between two sets of images: FID with the published Inception weights at 2,048 dims.
+    """Compute the Fréchet distance between two sets of images.
 
-    With another extractor it has that one's name: ``"FD_DINOv2"``, ``"effnet-lite0 FD"``.
+    It is FID with the published Inception weights at 2,048 dims. With another extractor it has that extractor's name,
+    such as ``"FD_DINOv2"`` or ``"effnet-lite0 FD"``.
 
     Args:
-        images: a folder (nested too), ``.zip``, ``.tar.gz`` or prepared dataset of at least two images; or statistics
-            of images, as for ``reference``, and then the score has no interval, and no n where they do not tell.
-        reference: the same; statistics are an ``.npz`` with ``mu`` and ``sigma`` in pytorch-fid's layout, or another of
-            the layouts in docs/input.md.
+        images: A folder (nested too), ``.zip``, ``.tar.gz`` or prepared dataset with at least two images. Or
+            statistics of images, as for ``reference``; the score then has no interval, and no n if the statistics do
+            not contain it.
+        reference: The same. Statistics are an ``.npz`` with ``mu`` and ``sigma`` in pytorch-fid's layout, or in
+            another layout of docs/input.md.
         extractor: ``"inception"``, ``"effnet-lite0"``, ``"dinov2"`` or another name in
-            :mod:`facegen.extractors.table`; a function of your own as ``"package.module:callable"``; or None for the
-            one that statistics name, else Inception where its weights can be had, and effnet-lite0 otherwise.
-        weights: a state dict to use instead of the extractor's published one; Inception's where none is named.
-        dims: features an image, of those that the extractor offers (64, 192, 768 or 2048 of Inception); None for its
-            default, or those of statistics.
+            :mod:`facegen.extractors.table`, or ``"package.module:callable"`` for a function of your own. None takes
+            the extractor that statistics name, else Inception if its weights are available, else effnet-lite0.
+        weights: A state dict to use instead of the extractor's published one. Without ``extractor``, it is Inception's.
+        dims: Number of features per image, one of those that the extractor offers (64, 192, 768 or 2048 for
+            Inception). None for its default, or for that of the statistics.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        target: the value to stay below; None is 20 for FID, and no target for another distance.
-        save_stats: an ``.npz`` to write the reference's statistics to, for use as ``reference`` later.
-        all_metrics: fill ``metrics``: all of :mod:`facegen.scoring.metric_table`, a search for copies among them.
-        train: more images in which to look for copies; needs ``all_metrics``.
-        report: a folder to write the whole evaluation to as a page, ``index.html``; implies ``all_metrics``.
+        target: The value that the score must stay below. None means 20 for FID, and no target for another distance.
+        save_stats: An ``.npz`` to write the reference statistics to, for use as ``reference`` later.
+        all_metrics: Compute all metrics of :mod:`facegen.scoring.metric_table`, including a search for copies, in
+            ``metrics``.
+        train: More images in which to search for copies. It requires ``all_metrics``.
+        report: A folder for the whole evaluation as a page, ``index.html``. It implies ``all_metrics``.
 
     Raises:
-        InputError: images, statistics, weights or options that cannot be used.
-        EnvironmentProblem: the chosen extractor's weights, or the device, are not there.
+        InputError: Images, statistics, weights or options cannot be used.
+        EnvironmentProblem: The extractor's weights or the device are missing.
     """
     images, reference = Path(images), Path(reference)
     weights, save_stats = optional_path(weights), optional_path(save_stats)
@@ -62,7 +65,7 @@ def fid(
         raise InputError(f"--save-stats {save_stats} does not end in .npz.", f"Call it {save_stats}.npz, for example.")
     all_metrics = all_metrics or report is not None
     if train is not None and not all_metrics:
-        raise InputError("--train is where --all-metrics looks for copies.", "Add --all-metrics, or leave it out.")
+        raise InputError("--train has no effect without --all-metrics.", "Add --all-metrics, or leave --train out.")
     statistics = open_statistics(images) if holds_statistics(images) else None
     if all_metrics:
         what = "--report" if report is not None else "--all-metrics"
@@ -70,7 +73,7 @@ def fid(
             refuse_statistics(path, what)
     if train is not None:
         refuse_statistics(train, "--train")
-    # Everything is opened before anything is read, so that a wrong path is known at once.
+    # Open everything before reading anything, so that a wrong path is reported at once.
     collection = None if statistics is not None else open_images(images)
     if collection is not None:
         require_enough(len(collection), str(images))
@@ -95,7 +98,7 @@ def fid(
         return scorer.score_collection(collection)
     evaluation = scorer.evaluate(collection, training)
     if report is not None:
-        from facegen.scoring.report import write_report  # Jinja2 is needed for nothing else here
+        from facegen.scoring.report import write_report  # imported here because only the report needs Jinja2
 
         write_report(evaluation, report)
     return evaluation.score
@@ -104,6 +107,6 @@ def fid(
 def scorer_key(
     reference: StrPath, *, extractor: str | None = None, weights: StrPath | None = None, device: str = "auto"
 ) -> str:
-    """A hash that changes whenever :func:`fid` of the same images against ``reference`` could, with these options."""
+    """Return a hash that changes whenever the score of the same images could change with these options."""
     scorer = open_scorer(Path(reference), extractor=extractor, weights=optional_path(weights), device=device)
     return f"{scorer.key} {scorer.target}"

@@ -1,4 +1,4 @@
-"""The grade stage: a folder of tarballs becomes a leaderboard, one row a tarball whatever it holds."""
+"""The grade stage: it turns a folder of tarballs into a leaderboard with one row per tarball, whatever it holds."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ RANK_BY = ("public", "private")
 
 @dataclass(frozen=True)
 class GradeResult:
-    """A graded folder.
+    """The result of grading a folder.
 
     Attributes:
-        leaderboard: every row, in order.
-        csv, json, html: the files written.
+        leaderboard: All rows in order.
+        csv, json, html: The files that were written.
     """
 
     leaderboard: Leaderboard
@@ -108,63 +108,66 @@ def grade(
     gradescope: bool = False,
     csv_columns: str | None = None,
 ) -> GradeResult:
-    """Grade every tarball in the folder or zip ``submissions``, or that file, into ``out/leaderboard.{csv,json,html}``.
+    """Grade all tarballs of a class and write ``out/leaderboard.csv``, ``.json`` and ``.html``.
 
-    Under torchrun each rank grades a part of the tarballs, and all have the same leaderboard, which rank 0 writes.
+    Under torchrun, each rank grades a part of the tarballs. All ranks get the same leaderboard, and rank 0 writes it.
 
     Args:
-        submissions: a folder of ``<student_number>.tar.gz``, what Moodle, Canvas or nbgrader lays out, a zip of
+        submissions: A folder of ``<student_number>.tar.gz``, a download from Moodle, Canvas or nbgrader, a zip of
             either, or one file.
-        reference: real images, or their statistics; where it has images, copies of them are looked for.
-        private: another reference, which the class does not know: every submission has a second value against it.
-        private_extractor, private_weights: what to measure that value with, if not as the public one; without
-            ``private``, against the same reference.
-        rank_by: ``"public"`` or ``"private"``: the value that ranks.
-        strict_order: rank by value alone. Otherwise submissions whose values do not differ by more than their errors
-            do not outrank one another.
-        train: images the generators were trained on, to look for copies.
-        target: pass below this value.
-        size: width and height in pixels of the images that are asked for, a multiple of 32; others are ``wrong_size``.
-        from_generator: the submissions are generators, ``<student_number>.safetensors``; their images are drawn here.
-        generator_seed: what they are drawn with; None takes the seed that each was packed with.
-        out: the folder to write to; finished results are cached in it, so that a second run goes on where one stopped.
-        force: grade again what has been graded before.
-        workers: processes that read tarballs ahead of the network; 1 for none. None chooses by their number and the
-            cores.
-        shard: ``(i, n)``: grade the i-th of n parts alone, i from 1 to n, and write the board of that into
-            ``out/shard-i-of-n``, for other processes and machines to grade the others into the same folder.
-        merge: grade nothing, and write the leaderboard of what the shards have graded.
-        anonymous: write the class's own board, too, ``out/class.html``, with pseudonyms in place of students.
-        salt: a file with the secret that pseudonyms are made with; ``out/salt.txt``, made where it is absent, unless it
-            is given.
-        feedback: a folder for a page a student, ``<student_number>.html``; earlier pages in it are replaced.
-        extractor, weights, dims, device: what to measure with, as for :func:`facegen.fid`.
-        points: the course's rubric, a TOML file: bands of the value that earn points, and what lateness costs.
-        roster: a CSV with a column of student numbers: who handed in nothing gets a row, and a number that is not on it
-            is said.
-        submitted_at: a CSV that tells when files, or students, handed in.
-        policy: which of a student's submissions counts, ``"latest"`` or ``"best"``, which is the one with the most
-            points, or without a rubric of the lowest value; None gives each file a row of its own.
-        baselines: what to measure beside the class, in no rank: ``"real"`` (held-out images of the reference),
-            ``"reference"`` (images of its own, as a copy would be) or ``"NAME=PATH"`` (images, or a generator's
-            .safetensors), as many images each as a submission has.
-        number_pattern: a regular expression that finds the student number in a file's path below ``submissions``.
-        gradescope: ``submissions`` is Gradescope's folder of one submission, and ``results/results.json`` beside it is
-            written (:mod:`facegen.grading.gradescope`).
-        csv_columns: ``"Header=field,…"``, or a preset's name: also write ``out/import.csv`` for a platform's grade
-            import (:mod:`facegen.grading.csv_columns`).
-        low_memory: take longer, and as little memory as can be; the values are the same but for rounding.
+        reference: Real images or their statistics. If it holds images, submissions are searched for copies of them.
+        private: Another reference that the class does not know. Every submission gets a second value against it.
+        private_extractor, private_weights: The feature extractor of the private value, if it differs from the public
+            one. Without ``private``, the reference is the same.
+        rank_by: The value that ranks, ``"public"`` or ``"private"``.
+        strict_order: Rank by value alone. Otherwise a submission does not outrank another one if their values differ
+            by no more than the error of the difference.
+        train: The images on which generators were trained, to look for copies of them.
+        target: A submission passes if its value is below this one.
+        size: Width and height of the images in pixels, a multiple of 32. Other sizes are rejected as ``wrong_size``.
+        from_generator: The submissions are generators, ``<student_number>.safetensors``, and their images are drawn
+            here.
+        generator_seed: The seed for all generators; None to use the seed with which each was packed.
+        out: The folder to write to. Finished results are cached in it, so that an interrupted run can be continued.
+        force: Grade again what has been graded before.
+        workers: Number of processes that read tarballs ahead of the network; 1 for none. None chooses by the number of
+            tarballs and of cores.
+        shard: ``(i, n)``: Grade only the i-th of n parts, with i from 1 to n, and write its leaderboard into
+            ``out/shard-i-of-n``. Other processes and machines can grade the other parts into the same folder.
+        merge: Grade nothing, and write the leaderboard of what the shards have graded.
+        anonymous: Also write a leaderboard for the class, ``out/class.html``, with pseudonyms instead of students.
+        salt: The file of the secret from which pseudonyms are made. By default it is ``out/salt.txt``, which is created
+            if it does not exist.
+        feedback: A folder for one page per student, ``<student_number>.html``. Earlier pages in it are replaced.
+        extractor, weights, dims, device: The feature extractor, its weights file, the number of feature dimensions and
+            the device, as in :func:`facegen.fid`.
+        points: The course's rubric, a TOML file. It says how many points bands of values earn and what lateness costs.
+        roster: A CSV with a column of student numbers. Students who handed in nothing get a row, and numbers that are
+            not on it are reported.
+        submitted_at: A CSV with the times at which files or students were handed in.
+        policy: Which submission of a student counts, ``"latest"`` or ``"best"``. The best one has the most points, or
+            the lowest value without a rubric. With None, each file gets a row of its own.
+        baselines: What to measure beside the class, without ranks: ``"real"`` (held-out images of the reference),
+            ``"reference"`` (images of the reference, as a copy would be) or ``"NAME=PATH"`` (images, or a generator's
+            .safetensors). Each is measured with as many images as a submission has.
+        number_pattern: A regular expression that finds the student number in a file's path below ``submissions``.
+        gradescope: ``submissions`` is Gradescope's folder of one submission, and ``results/results.json`` is written
+            beside it (:mod:`facegen.grading.gradescope`).
+        csv_columns: ``"Header=field,…"`` or the name of a preset: also write ``out/import.csv`` for the grade import
+            of a learning platform (:mod:`facegen.grading.csv_columns`).
+        low_memory: Use as little memory as possible. This takes longer; the values are the same except for rounding.
 
     Raises:
-        InputError: no submissions, an unusable reference, or a size that cannot be graded; a rubric, table, baseline,
-            salt or folder for feedback that cannot be used; files that cannot be read, after the others are graded,
-            without a leaderboard; ``merge`` where some are not graded. What a submission holds never raises.
-        EnvironmentProblem: another process grades into ``out``.
+        InputError: There are no submissions, the reference cannot be used, or the size cannot be graded. A rubric,
+            table, baseline, salt or folder for feedback cannot be used. Files cannot be read; the others are graded
+            first, and no leaderboard is written. With ``merge``, some submissions are not graded. The contents of a
+            submission never raise this.
+        EnvironmentProblem: Another process grades into ``out``.
     """
     submissions, reference, out = Path(submissions), Path(reference), Path(out)
     train, weights, feedback = map(optional_path, (train, weights, feedback))
     if rank_by not in RANK_BY:
-        raise InputError(f"Nothing is ranked by {rank_by!r}.", f"Use one of: {', '.join(RANK_BY)}.")
+        raise InputError(f"Submissions cannot be ranked by {rank_by!r}.", f"Use one of: {', '.join(RANK_BY)}.")
     second = PrivateMeasure(
         optional_path(private), private_extractor, optional_path(private_weights), rank_by == "private"
     )
@@ -173,9 +176,9 @@ def grade(
     if low_memory:
         give_back_at_once()
     if generator_seed is not None and not from_generator:
-        raise InputError("A seed draws nothing where images are handed in.", "Add --from-generator, or leave it out.")
+        raise InputError("A generator seed has no effect on images.", "Add --from-generator, or omit the seed.")
     if from_generator:
-        limits, workers = replace(limits, suffix=GENERATOR_SUFFIX), 1  # it is the network's device that draws
+        limits, workers = replace(limits, suffix=GENERATOR_SUFFIX), 1  # the device of the network draws
         reader = GeneratorReader(generator_seed, choose_device(device))
     columns = None if csv_columns is None else CsvColumns.parse(csv_columns)
     upload = Upload.begin(submissions) if gradescope else None
@@ -183,10 +186,10 @@ def grade(
     course = open_course(*rules, has_private=bool(second), ranked_by=rank_by)
     staff = parse_baselines(baselines)
     files = [upload.found()] if upload else find_submissions(submissions, out, number_pattern)
-    # Now, as the limits tell what a submission is called: times and deadlines go by the number.
+    # This needs the limits, which decide the names of submissions: times and deadlines are assigned by number.
     found = course.dated([replace(each, student_number=number_of(each, limits)) for each in files])
     share = share_of(found, shard)
-    if shard is not None:  # who is missing, and which attempt counts, the whole class tells alone
+    if shard is not None:  # only the whole class tells who is missing and which attempt counts
         course, staff = replace(course, roster=None, policy=None), []
     if train is not None:
         refuse_statistics(train, "--train")
@@ -231,8 +234,8 @@ def grade(
                 if upload is not None:
                     upload.write(board)
             return result
-        except BaseException:  # interrupted, or a full disk: what was graded is in the cache
-            console.warn(f"Stopped after {len(outcomes)} of {len(share)}: run it again to go on from there.")
+        except BaseException:  # for example, an interruption or a full disk; finished results are in the cache
+            console.warn(f"Stopped after {len(outcomes)} of {len(share)}. Run the command again to continue.")
             raise
 
 

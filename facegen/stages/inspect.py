@@ -1,4 +1,4 @@
-"""Inspect: a network by name becomes a table of its layers, and one layer at work a picture."""
+"""Inspect: shows the layers of a network as a table, and one layer as a picture."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class InspectResult:
     """The layers of an architecture for inputs of one shape.
 
     Attributes:
-        architecture: the network's name.
-        input: the shape of one input.
-        batch: inputs that ``activation_bytes`` counts.
-        layers: a row for each layer.
-        picture: the PNG of one layer at work; None where there was no image to draw it of.
+        architecture: The network's name.
+        input: Shape of one input.
+        batch: Number of inputs that ``activation_bytes`` counts.
+        layers: One row per layer.
+        picture: The PNG of one layer's output. None without an image.
     """
 
     architecture: str
@@ -50,12 +50,12 @@ class InspectResult:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network learns."""
+        """Number of trainable parameters."""
         return sum(row.parameters for row in self.layers)
 
     @property
     def macs(self) -> int:
-        """Multiply-adds of one input."""
+        """Multiply-adds for one input."""
         return sum(row.macs for row in self.layers)
 
     def _repr_html_(self) -> str | None:
@@ -76,11 +76,11 @@ class InspectResult:
 
     @property
     def activation_bytes(self) -> int:
-        """Memory of all layers' outputs in float32 for the batch."""
+        """Memory of all layers' outputs in float32 for the batch, in bytes."""
         return self.batch * sum(row.activation_bytes for row in self.layers)
 
     def to_json(self) -> dict[str, Any]:
-        """As ``facegen inspect --json`` prints it; a layer's ``activation_bytes`` are of the batch too."""
+        """Return the JSON of ``facegen inspect --json``. A layer's ``activation_bytes`` are for the whole batch too."""
         return {
             "schema": 1,
             "architecture": self.architecture,
@@ -112,29 +112,30 @@ def inspect(
     out: StrPath | None = None,
     weights: StrPath | None = None,
 ) -> InspectResult:
-    """The layers of a network, each with its sizes, receptive field, parameters, multiply-adds and memory.
+    """Return the layers of a network with their sizes, receptive fields, parameters, multiply-adds and memory.
 
-    With ``image`` and ``out`` a picture is drawn as well: the image, its shorter side resized to the input and the
-    centre cut out, the filters of the layer's first convolution, and the layer's feature maps.
+    With ``image`` and ``out`` a picture is drawn as well. It shows the image, the filters of the layer's first
+    convolution, and the layer's feature maps. The shorter side of the image is resized to the input size, and the
+    centre is cropped.
 
     Args:
-        architecture: a name in :mod:`facegen.cnn.registry`.
-        input: the shape of one input without the batch, ``(3, 64, 64)`` say; None is the published one. Its first
-            number is the network's ``in_channels`` (a generator's ``latent_dim``).
-        batch: inputs whose activations are counted.
-        width: channels after the first convolution; None is the published network.
-        size: side of the images that the strides are laid out for; None is the published network, whatever the input.
-        image: a picture to draw the layer of.
-        layer: its name, where a leading ``features.`` may be left out; None is the first convolution.
-        out: where to draw it, a ``.png``.
-        weights: for the picture, a state dict, ``.safetensors`` or by ``torch.save``, with facegen's names or
-            torchvision's. None is ImageNet's for efficientnet_lite0, and random ones for the others, which is said on
-            stderr.
+        architecture: A name in :mod:`facegen.cnn.registry`.
+        input: Shape of one input without the batch dimension, such as ``(3, 64, 64)``. Its first number is the
+            network's ``in_channels`` (a generator's ``latent_dim``). None for the published shape.
+        batch: Number of inputs whose activations are counted.
+        width: Channels after the first convolution. None for the published network.
+        size: Side of the images that the strides are chosen for. None for the published strides, whatever the input.
+        image: The picture to draw the layer's output of.
+        layer: Name of the layer. A leading ``features.`` can be omitted. None for the first convolution.
+        out: The ``.png`` to write.
+        weights: Weights for the picture: a state dict, ``.safetensors`` or by ``torch.save``, with facegen's or
+            torchvision's names. None for ImageNet's for efficientnet_lite0, and for random weights otherwise, which a
+            warning says.
 
     Raises:
-        InputError: no such architecture, an option it does not take, or an input that it cannot take; an image, layer
-            or weights file that cannot be used, or only one of ``image`` and ``out``; a file at ``out`` that facegen
-            has not drawn.
+        InputError: There is no such architecture, it does not take an option or the input; the image, the layer or
+            the weights file cannot be used; only one of ``image`` and ``out`` is given; or a file at ``out`` was not
+            made by facegen.
     """
     image, out, weights = optional_path(image), optional_path(out), optional_path(weights)
     found, shape, options = _settings(architecture, input, width, size)
@@ -146,9 +147,9 @@ def inspect(
         raise InputError(f"--out {out} does not end in .png.", f"Call it {out.stem or 'layer'}.png, for example.")
     require_ours(out)
     pixels = _pixels_for(found, shape, image)
-    layers = tuple(_layers_of(found, shape, options))  # tells in words of an input that does not fit
+    layers = tuple(_layers_of(found, shape, options))  # explains an input that does not fit
     try:
-        # Before any weights are made, which can take a while.
+        # Before the weights are created, which can take a while.
         layer = _name_of_layer(found, options, layer)
         network = _with_weights(found, options, weights)
         caption = f"{image.name}, {times(shape, 'x')}"
@@ -162,7 +163,7 @@ def inspect(
 def _settings(
     name: str, shape: tuple[int, ...] | None, width: int | None, size: int | None
 ) -> tuple[Architecture, tuple[int, ...], dict[str, int]]:
-    """The architecture, the shape of its input, and what to build it with."""
+    """Return the architecture, the shape of its input, and the options to build it with."""
     try:
         found = find_architecture(name)
     except ValueError as problem:
@@ -173,7 +174,7 @@ def _settings(
     options = {}
     for option, value in (("width", width), ("size", size)):
         if value is not None and option not in takes:
-            raise InputError(f"{name} takes no --{option}.", "Leave it out.")
+            raise InputError(f"{name} does not take --{option}.", "Leave it out.")
         if value is not None:
             options[option] = value
     if shape is None:
@@ -192,20 +193,20 @@ def _settings(
 
 
 def _build(architecture: Architecture, options: Mapping[str, int]) -> nn.Module:
-    """The network in eval mode: a table and a picture show what it does at test time."""
+    """Build the network in eval mode, because the table and the picture show what it does at test time."""
     try:
         return architecture.build(**options).eval()
     except ValueError as problem:
-        raise InputError(f"{architecture.name} cannot be built like that: {problem}.") from problem
+        raise InputError(f"{architecture.name} cannot be built with these options: {problem}.") from problem
 
 
 def _layers_of(architecture: Architecture, shape: tuple[int, ...], options: Mapping[str, int]) -> list[LayerRow]:
     try:
         return _table(architecture, shape, options)
     except ValueError as problem:
-        remedy = f"It is made for --input {times(architecture.input, 'x')}"
+        remedy = f"Use --input {times(architecture.input, 'x')}"
         if _fits(architecture, shape, {**options, "size": shape[-1]}):
-            remedy += f", or lay it out for these with --size {shape[-1]}"
+            remedy += f", or choose the strides for this size with --size {shape[-1]}"
         raise InputError(f"{architecture.name} cannot take {times(shape)}: {problem}.", f"{remedy}.") from problem
 
 
@@ -224,10 +225,10 @@ def _fits(architecture: Architecture, shape: tuple[int, ...], options: Mapping[s
 
 
 def _pixels_for(architecture: Architecture, shape: tuple[int, ...], path: Path) -> npt.NDArray[np.uint8]:
-    """A picture as large as the input of a network of images: uint8 [S, S, 3]. InputError for any other network."""
+    """Load a picture in the input size of a network of images: uint8 [S, S, 3]. InputError for any other network."""
     if len(architecture.input) != 3 or architecture.vocabulary is not None:
         raise InputError(
-            f"{architecture.name} takes no images, so there is nothing to draw.", "Choose a network of images."
+            f"{architecture.name} does not take images, so there is nothing to draw.", "Choose a network of images."
         )
     if shape[0] not in (1, 3) or shape[1] != shape[2]:
         raise InputError(f"A picture cannot be an input of {times(shape)}.", "Use --input 3xNxN, or 1xNxN for grey.")
@@ -239,7 +240,7 @@ def _pixels_for(architecture: Architecture, shape: tuple[int, ...], path: Path) 
 
 
 def _name_of_layer(architecture: Architecture, options: Mapping[str, int], layer: str | None) -> str:
-    """The layer's full name; that of the first convolution for None."""
+    """Return the layer's full name, or that of the first convolution for None."""
     with torch.device("meta"):
         network = _build(architecture, options)
     if layer is not None:
@@ -250,14 +251,14 @@ def _name_of_layer(architecture: Architecture, options: Mapping[str, int], layer
 
 
 def _with_weights(architecture: Architecture, options: Mapping[str, int], path: Path | None) -> nn.Module:
-    """The network with the weights of the file; without one, with ImageNet's where they are installed, or random."""
+    """Build the network with the weights of the file, else with installed ImageNet weights, else with random ones."""
     published = architecture.name == "efficientnet_lite0" and options.get("in_channels", 3) == 3
     if path is None and published and "width" not in options:
         path = effnet_lite0_path()
     if path is not None:
         return network_from_file(architecture, options, path)
     if architecture.role != FILTER:
-        console.warn(f"{architecture.name} has random weights here: its filters are not learned (see --weights).")
+        console.warn(f"{architecture.name} has random weights, so its filters are not learned. Use --weights.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return _build(architecture, options)

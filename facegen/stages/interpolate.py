@@ -1,4 +1,4 @@
-"""Interpolate: the way from face to face, as a picture or an animation."""
+"""Interpolate: walks from face to face, as a picture or an animation."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from facegen.pictures.contact_sheet import contact_sheet, require_ours, save_png
 from facegen.stages.sample import generator_of, require_truncation
 from facegen.training.saved_generator import load_generator
 
-#: They are in memory together: 12 KB each at 64×64.
+#: Maximum number of images. They are in memory together, 12 KB each at 64×64.
 MOST_IMAGES = 20_000
 
 
 @dataclass(frozen=True)
 class InterpolateResult:
-    """Drawn walks.
+    """The picture or animation of walks between faces.
 
     Attributes:
-        path: the picture, a PNG, or the animation, a GIF.
-        faces: how many faces they go between.
-        images: how many images were drawn, those faces included.
+        path: The picture, a PNG, or the animation, a GIF.
+        faces: Number of faces at the ends of walks.
+        images: Number of images, including those faces.
     """
 
     path: Path
@@ -56,37 +56,38 @@ def interpolate(
 ) -> InterpolateResult:
     """Draw walks between latents (:func:`facegen.gan.latents.slerp`) and write them to ``out``.
 
-    Face i is image i, from 1, of ``facegen sample`` for the same seed and truncation. The picture's row r has ``steps``
-    images from face r to face ``rows`` + r, both included. The animation goes through the faces 1 to ``rows`` and back
-    to the first, for ever, with ``steps`` frames from one face to the next: frame 0 is face 1, frame ``steps`` is
-    face 2. A GIF has 256 colours a frame and times in hundredths of a second.
+    Face i is image i, from 1, of ``facegen sample`` with the same seed and truncation. Row r of the picture has
+    ``steps`` images from face r to face ``rows`` + r, both included. The animation goes through faces 1 to ``rows``
+    and back to the first, endlessly, with ``steps`` frames from one face to the next: frame 0 is face 1, frame
+    ``steps`` is face 2. A GIF has 256 colours per frame and durations in hundredths of a second.
 
     Args:
-        run: a run folder or a .safetensors file, as for :func:`facegen.sample`.
-        out: a ``.png`` for the picture, a ``.gif`` for the animation.
-        rows: how many walks, from 1; the animation goes through as many faces, from 2.
-        steps: images from one face to the next, from 2.
-        fps: frames a second.
-        seed: of the faces, as for :func:`facegen.sample`.
-        truncation: latents are multiplied by it, as for :func:`facegen.sample`.
+        run: A run folder or a .safetensors file, as for :func:`facegen.sample`.
+        out: A ``.png`` for the picture, a ``.gif`` for the animation.
+        rows: Number of walks, at least 1. For an animation, the number of faces, at least 2.
+        steps: Number of images from one face to the next, at least 2.
+        fps: Frames per second.
+        seed: Seed of the faces, as for :func:`facegen.sample`.
+        truncation: Factor on the latents, as for :func:`facegen.sample`.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
-        InputError: no generator at ``run``; another suffix; too few rows or steps, or more than 20,000 images; no such
-            truncation; a file at ``out`` that facegen has not drawn.
+        InputError: ``run`` has no generator; ``out`` has another suffix; there are too few rows or steps, or more
+            than 20,000 images; the truncation is not possible; or a file at ``out`` was not made by facegen.
     """
     run, out = Path(run), Path(out)
     suffix = out.suffix.lower()
     if suffix not in (".png", ".gif"):
-        raise InputError(f"{out} is neither a picture nor an animation.", "Let it end in .png or .gif.")
+        raise InputError(f"{out} is neither a picture nor an animation.", "End it in .png or .gif.")
     least = 1 if suffix == ".png" else 2
     if rows < least or steps < 2:
         raise InputError(
-            f"{rows} rows of {steps} steps make no walk.", f"A {suffix} takes at least {least} rows and 2 steps."
+            f"{rows} rows of {steps} steps are too few for a walk.",
+            f"A {suffix} needs at least {least} rows and 2 steps.",
         )
     if rows * steps > MOST_IMAGES:
         raise InputError(
-            f"{rows:,} rows of {steps:,} steps are {rows * steps:,} images.", f"Draw {MOST_IMAGES:,} at most at once."
+            f"{rows:,} rows of {steps:,} steps are {rows * steps:,} images.", f"Draw at most {MOST_IMAGES:,} at once."
         )
     require_truncation(truncation)
     require_ours(out)

@@ -1,6 +1,6 @@
-"""The pack stage: a folder of images becomes ``<student_number>.tar.gz``, checked as the grader will check it.
+"""The pack stage: packs a folder of images as ``<student_number>.tar.gz`` and checks it as the grader will.
 
-Where a course draws the images itself, a run's generator becomes ``<student_number>.safetensors``.
+Where a course draws the images itself, the stage packs a run's generator as ``<student_number>.safetensors``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from facegen.errors import InputError
 from facegen.files import Damaged, StrPath, atomic_path, require_place, sha256_file
 from facegen.gan.generators import CHUNK
 from facegen.grading.generators import SEED, GeneratorReader
+from facegen.language import translate, translate_count
 from facegen.notebook.cards import card, facts, place
 from facegen.printable import printable
 from facegen.stages.sample import generator_of
@@ -36,7 +37,7 @@ from facegen.submission.writer import FolderContents, find_files, is_ours, write
 from facegen.training.saved_generator import BEST, LAST, load_generator
 from facegen.weights.content import read_safetensors, safetensors_bytes
 
-#: So many files that are left out are named.
+#: Number of ignored files that the message names.
 _SHOWN = 5
 
 
@@ -45,10 +46,10 @@ class PackResult:
     """A packed submission.
 
     Attributes:
-        path: the tarball, or the generator.
-        sha256: of its bytes: the same images packed again give the same.
-        images: how many it holds; 0 where it is a generator.
-        bytes: its size.
+        path: Path of the tarball, or of the generator.
+        sha256: Hash of its bytes. The same images packed again give the same hash.
+        images: Number of images in it; 0 for a generator.
+        bytes: Its size in bytes.
     """
 
     path: Path
@@ -59,8 +60,12 @@ class PackResult:
     def _repr_html_(self) -> str | None:
         if not self.path.is_file():
             return None
-        found = {"images": f"{self.images:,}", "size": f"{self.bytes / 1e6:,.2f} MB", "sha256": self.sha256}
-        return card(f"Packed as {self.path.name}", facts(found), place(self.path))
+        found = {
+            translate("images"): f"{self.images:,}",
+            translate("size"): f"{self.bytes / 1e6:,.2f} MB",
+            "sha256": self.sha256,
+        }
+        return card(translate("Packed as {name}", name=self.path.name), facts(found), place(self.path))
 
 
 def pack(
@@ -73,23 +78,24 @@ def pack(
 ) -> PackResult:
     """Pack the 1,000 images in the folder ``images`` as ``out/<student_number>.tar.gz``.
 
-    With a ``seed``, for a course that draws the images itself, a generator is packed as
+    Everything that :func:`facegen.grade` would reject is refused here: the grader's own reader reads the tarball back
+    before the file gets its name.
+
+    Some courses draw the images themselves. For them, pass a run and a ``seed``: the run's generator is packed as
     ``out/<student_number>.safetensors``.
 
-    What the tarball would be rejected for by :func:`facegen.grade` it is refused for here, by the same reader:
-    it is read back before it appears under its name.
-
     Args:
-        images: a folder of still PNG or JPEG images, 8-bit RGB; with a seed, a run or its ``.safetensors`` file.
+        images: A folder of still PNG or JPEG images, 8-bit RGB. With a seed: a run, or its ``.safetensors`` file.
         student_number: 1 to 64 letters, digits, ``-`` and ``_``.
-        size: their width and height in pixels, a multiple of 32.
-        seed: what the generator's images are to be drawn with.
-        out: the folder to write to.
+        size: Width and height of the images in pixels, a multiple of 32.
+        seed: The seed that the course draws the generator's images with.
+        out: The folder to write to.
 
     Raises:
-        InputError: ``images`` is not a folder of images, or has no generator; the student number cannot name a file,
-            the size is none that can be graded, or a file of that name is in ``out`` that no ``pack`` has made.
-        Rejection: a rule is broken; ``code`` says which. Nothing is written then.
+        InputError: ``images`` is not a folder of images, or has no generator; the student number cannot name a file;
+            the size is not a multiple of 32 or is above 4,096; or ``out`` has a file of that name that ``pack`` did not
+            make.
+        Rejection: A rule is broken; ``code`` says which. Nothing is written.
     """
     images, out = Path(images), Path(out)
     check_student_number(student_number)
@@ -99,47 +105,65 @@ def pack(
     named = images.is_file() and images.suffix == GENERATOR_SUFFIX
     if named or any((images / name).is_file() for name in (BEST, LAST)):
         raise InputError(
-            f"{images} has a generator, and no images to pack.",
-            "Draw them: facegen sample RUN IMAGES. Where the generator itself is to be handed in, add --seed 0.",
+            translate("{path} has a generator, and no images to pack.", path=str(images)),
+            translate(
+                "Draw images first: facegen sample RUN IMAGES. "
+                "If your course asks for the generator itself, add --seed 0."
+            ),
         )
     if not images.is_dir():
-        what = "is not a folder" if images.exists() else "does not exist"
+        if images.exists():
+            message = translate("{path} is not a folder.", path=str(images))
+        else:
+            message = translate("{path} does not exist.", path=str(images))
         raise InputError(
-            f"{images} {what}.",
-            f"Name the folder with the {limits.count:,} images: facegen sample RUN IMAGES makes one.",
+            message,
+            translate(
+                "Name the folder with the {count:,} images: facegen sample RUN IMAGES makes one.", count=limits.count
+            ),
         )
     if is_dataset(images):
-        raise InputError(f"{images} is a prepared dataset.", "Name a folder of image files to pack.")
+        raise InputError(
+            translate("{path} is a prepared dataset.", path=str(images)),
+            translate("Name a folder of image files to pack."),
+        )
     target = out / f"{student_number}{SUFFIX}"
     if target.is_file() and target.stat().st_size and not is_ours(target):
-        raise InputError(
-            f"{target} is there already, and 'facegen pack' has not made it.", "Move it, or choose another --out."
-        )
+        raise _not_ours(target)
     try:
         require_place(target)
         contents = find_files(images, limits)
         _tell_what_is_left_out(contents)
         if not contents.files:
-            raise Rejection(Code.EMPTY, f"There is no image in {images}.", limits)
+            raise Rejection(Code.EMPTY, translate("There is no image in {folder}.", folder=str(images)), limits)
         with atomic_path(target) as temporary:
             write_tarball(contents.files, temporary)
             submission = read_submission(temporary, file_name=target.name, limits=limits)
     except OSError as problem:
-        raise InputError(f"Cannot pack {images} into {target}: {problem.strerror or problem}.") from problem
-    written = target.stat().st_size
-    console.info(f"Packed {len(submission.images):,} images into {target} ({written / 2**20:.1f} MiB).")
-    return PackResult(target, sha256_file(target), len(submission.images), written)
+        raise _cannot_pack(images, target, problem) from problem
+    count, written = len(submission.images), target.stat().st_size
+    console.info(
+        translate_count(
+            "Packed 1 image into {path} ({size:.1f} MiB).",
+            "Packed {count:,} images into {path} ({size:.1f} MiB).",
+            count,
+            path=str(target),
+            size=written / 2**20,
+        )
+    )
+    return PackResult(target, sha256_file(target), count, written)
 
 
 def _pack_generator(run: Path, target: Path, seed: int, limits: Limits) -> PackResult:
-    """Write a run's generator with its seed. The grader's reader draws a few images of it before it has its name."""
+    """Write a run's generator with its seed.
+
+    The grader's reader draws a few of its images before the file gets its name.
+    """
     limits = replace(limits, count=CHUNK, suffix=GENERATOR_SUFFIX)
     source = generator_of(run)
-    load_generator(source)  # which says best what is wrong with a file that is no generator
+    load_generator(source)  # its messages say best what is wrong with a file that is not a generator
     if target.is_file() and target.stat().st_size and not _is_packed_generator(target):
-        raise InputError(
-            f"{target} is there already, and 'facegen pack' has not made it.", "Move it, or choose another --out."
-        )
+        raise _not_ours(target)
     try:
         require_place(target)
         tensors, metadata = read_safetensors(source)
@@ -148,10 +172,36 @@ def _pack_generator(run: Path, target: Path, seed: int, limits: Limits) -> PackR
             with open_tarball(temporary, limits) as file:
                 GeneratorReader(None, torch.device("cpu"))(file, target.stem, limits)
     except OSError as problem:
-        raise InputError(f"Cannot pack {source} into {target}: {problem.strerror or problem}.") from problem
+        raise _cannot_pack(source, target, problem) from problem
     written = target.stat().st_size
-    console.info(f"Packed {source} with the seed {seed} into {target} ({written / 2**20:.1f} MiB).")
+    console.info(
+        translate(
+            "Packed {source} with the seed {seed} into {path} ({size:.1f} MiB).",
+            source=str(source),
+            seed=seed,
+            path=str(target),
+            size=written / 2**20,
+        )
+    )
     return PackResult(target, sha256_file(target), 0, written)
+
+
+def _not_ours(target: Path) -> InputError:
+    return InputError(
+        translate("{path} exists already, and 'facegen pack' has not made it.", path=str(target)),
+        translate("Move it, or choose another --out."),
+    )
+
+
+def _cannot_pack(source: Path, target: Path, problem: OSError) -> InputError:
+    return InputError(
+        translate(
+            "Cannot pack {source} into {path}: {problem}.",
+            source=str(source),
+            path=str(target),
+            problem=problem.strerror or str(problem),
+        )
+    )
 
 
 def _is_packed_generator(path: Path) -> bool:
@@ -163,8 +213,16 @@ def _is_packed_generator(path: Path) -> bool:
 
 def _tell_what_is_left_out(contents: FolderContents) -> None:
     for link in contents.loops:
-        console.warn(f"The link {shown(link)} leads to a folder that holds it, and is not followed.")
+        console.warn(
+            translate("The link {name} leads to a folder that holds it, and is not followed.", name=shown(link))
+        )
     if litter := contents.litter:
         names = ", ".join(printable(name) for name in litter[:_SHOWN]) + (", …" if len(litter) > _SHOWN else "")
-        what = "1 file or folder" if len(litter) == 1 else f"{len(litter):,} files and folders"
-        console.info(f"Left out {what} that systems and programs keep beside files: {names}.")
+        console.info(
+            translate_count(
+                "Left out 1 file or folder that systems and programs keep beside files: {names}.",
+                "Left out {count:,} files and folders that systems and programs keep beside files: {names}.",
+                len(litter),
+                names=names,
+            )
+        )

@@ -1,4 +1,7 @@
-"""Plan: what a run would take, measured by training for half a minute, of which nothing is kept."""
+"""The plan of a run: its time, memory and disk space, measured by half a minute of training.
+
+The measurement leaves nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -26,27 +29,31 @@ from facegen.training.recipe import Recipe
 from facegen.training.starting import checkpoint_to_continue, chosen_recipe
 from facegen.training.trainer import Trainer
 
-#: Seconds that are measured.
+#: Default length of the measurement, in seconds.
 SECONDS = 30.0
-#: How many images a score is measured of.
+#: Number of images with which the time of a score is measured.
 SCORED = 64
 
 
 @dataclass(frozen=True)
 class PlanResult:
-    """What a run would take on this machine.
+    """The time, memory and disk space that a run would take on this machine.
 
     Attributes:
-        recipe: what would be trained; with ``minutes``, its ``kimg`` is what these would reach.
-        images: how many the dataset has to train on; ``size``, their side in pixels.
-        device, precision: where, and in what, it was measured: ``"cpu"``, ``"bfloat16"``.
-        kimg: where the run stands now: 0, or that of its last checkpoint.
-        images_per_sec: the pace, in real images shown a second, over ``measured`` seconds.
-        seconds: of training to the end, without scores and files.
-        scores: how many scores there would be; ``score_seconds``, what each would take; None where there are none.
-        memory_gib: the most that was used meanwhile: of the GPU, or of this process; None where it is not known.
-        disk_bytes: what the run's checkpoints and generators take.
-        outlook: what the pace means, in sentences: for the end, the target, and for somebody with less time.
+        recipe: The recipe to train. With ``minutes``, its ``kimg`` is what these would reach.
+        images: Number of images to train on.
+        size: Side of the images, in pixels.
+        device: The device of the measurement, such as ``"cpu"``.
+        precision: The arithmetic of the measurement, such as ``"bfloat16"``.
+        kimg: Where the run stands now: 0, or the kimg of its last checkpoint.
+        images_per_sec: The measured pace, in real images shown per second.
+        measured: How long the pace was measured, in seconds.
+        seconds: Seconds of training to the end, without scores and files.
+        scores: Number of scores to the end.
+        score_seconds: Seconds per score; None if the recipe never scores.
+        memory_gib: Peak memory of the measurement, in GiB: of the GPU, or of this process without one. None if unknown.
+        disk_bytes: Disk space of the run's checkpoints and generators, in bytes.
+        outlook: What the pace means, in sentences: for the end, for the target, and for a shorter run.
     """
 
     recipe: Recipe
@@ -68,7 +75,7 @@ class PlanResult:
         return card("What a run would take", notes(self.lines()))
 
     def lines(self) -> list[str]:
-        """For people, a line each."""
+        """Return the plan as lines of text."""
         recipe = self.recipe
         start = f"from kimg {self.kimg:g} " if self.kimg else ""
         said = [
@@ -79,9 +86,9 @@ class PlanResult:
         if self.score_seconds is not None:
             every = f"Scores: {self.scores:,}, of {recipe.score_images:,} images"
             each, of_all = self.score_seconds, self.scores * self.score_seconds
-            said.append(f"{every}: {each:,.0f} s each, about {console.duration(of_all)} in all.")
+            said.append(f"{every}: {each:,.0f} s each, about {console.duration(of_all)} in total.")
         memory = "" if self.memory_gib is None else f"Memory: {self.memory_gib:.1f} GiB. "
-        said.append(f"{memory}Disk: {self.disk_bytes / 1e9:.2g} GB, and a picture at every checkpoint.")
+        said.append(f"{memory}Disk: {self.disk_bytes / 1e9:.2g} GB, plus a picture at every checkpoint.")
         return [*said, *self.outlook[1:]]
 
 
@@ -96,21 +103,31 @@ def plan(
     weights: StrPath | None = None,
     seconds: float = SECONDS,
 ) -> PlanResult:
-    """Measure what :func:`facegen.train` would take: its pace, memory, disk, and the time to its end and to the target.
+    """Measure what :func:`facegen.train` would take: time, memory, disk space, and the time to the target.
 
-    It trains for ``seconds``, and keeps and writes nothing. Where ``run`` is there already, it is measured from its
-    last checkpoint on, and the rest is planned.
+    The measurement trains for ``seconds``. It writes and keeps nothing. If ``run`` already exists, the plan is for
+    the rest of the run, and training is measured from its last checkpoint on.
 
     Args:
-        dataset, run, recipe, overrides, device, extractor, weights: as for :func:`facegen.train`.
-        seconds: how long to measure, a sixth of it to warm up; a slow machine takes the steps that it needs.
+        dataset: A prepared dataset, as for :func:`facegen.train`.
+        run: The folder of the run; None for a new run.
+        recipe: The name of a recipe or a TOML file, as for :func:`facegen.train`.
+        overrides: Fields that replace those of the recipe. None values are ignored.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        extractor: The network of the periodic score, as in :func:`facegen.fid`.
+        weights: The weights file of that network, as in :func:`facegen.fid`.
+        seconds: How long to measure, in seconds. The first sixth is warm-up and is not timed. A slow machine takes
+            longer.
 
     Raises:
-        InputError: as :func:`facegen.train`; or under torchrun, whose ranks would each measure.
-        EnvironmentProblem: as :func:`facegen.train`; a batch that does not fit, with the one that does.
+        InputError: As for :func:`facegen.train`; or torchrun started this process, where every rank would measure.
+        EnvironmentProblem: As for :func:`facegen.train`. If the batch does not fit into memory, the remedy names one
+            that does.
     """
     if world_size() > 1:
-        raise InputError("A plan is measured by one process.", "Leave torchrun out.")
+        raise InputError(
+            "A plan is measured by one process, not by several ranks.", "Run the command without torchrun."
+        )
     faces = FaceDataset.open(Path(dataset))
     folder = None if run is None else Path(run)
     chosen = chosen_recipe(recipe, folder or Path(), overrides or {})
@@ -120,7 +137,7 @@ def plan(
     begun = 0 if checkpoint is None else checkpoint["images_seen"]
     where = choose_device(device)
     precision = choose_precision(chosen.precision, where, double_backward=chosen.is_penalised)
-    console.info(f"Training {chosen.name} for {seconds:g} s, of which nothing is kept.")
+    console.info(f"Training {chosen.name} for {seconds:g} s to measure the pace. Nothing is kept.")
     try:
         must_compile = (overrides or {}).get("compile") is True
         rows = faces.training_rows()
@@ -132,7 +149,7 @@ def plan(
         if not is_out_of_memory(problem):
             raise
         pace = None
-    if pace is None:  # here, and not above: there the exception holds what fills the memory
+    if pace is None:  # Handled here, because inside the except block the exception keeps the memory in use.
         raise too_large(chosen, faces, where, precision, Ranks())
     rate = pace.images_per_sec
     taken = 0.0 if checkpoint is None else checkpoint["seconds"] + checkpoint.get("aside_seconds", 0.0)
@@ -159,16 +176,16 @@ def plan(
 
 
 def _seconds_of_a_score(trainer: Trainer, extractor: str | None, weights: Path | None, device: str) -> float:
-    """Measured of a few images; the distance itself takes next to nothing beside."""
+    """Measure the seconds of a score on a few images. The distance itself takes negligible time."""
     network = open_extractor(extractor, weights=weights, device=device)
-    network.all_features(draw(trainer, MEASURE_SEED, 0, SCORED))  # the first takes longer
+    network.all_features(draw(trainer, MEASURE_SEED, 0, SCORED))  # The first call takes longer.
     start = time.perf_counter()
     network.all_features(draw(trainer, MEASURE_SEED, 0, SCORED))
     return (time.perf_counter() - start) * trainer.recipe.score_images / SCORED
 
 
 def _scores(recipe: Recipe, begun: int, seconds: float) -> int:
-    """How many there will be, by kimg and by the clock."""
+    """Return the number of scores to the end, limited both by kimg and by the clock."""
     if not recipe.score_every:
         return 0
     by_kimg = recipe.kimg // recipe.score_every - begun / 1000 // recipe.score_every
@@ -177,6 +194,6 @@ def _scores(recipe: Recipe, begun: int, seconds: float) -> int:
 
 
 def _disk_bytes(trainer: Trainer, recipe: Recipe) -> int:
-    """The checkpoints that a run keeps, that of the best score among them, and its generators."""
+    """Return the size of the checkpoints that a run keeps, including that of the best score, and of its generators."""
     checkpoints, generators = (KEPT + 1, 2) if recipe.score_every else (KEPT, 1)
     return checkpoints * tensor_bytes(trainer.state_dict()) + generators * tensor_bytes(trainer.ema.state_dict())

@@ -1,4 +1,4 @@
-"""The prepare stage: photographs from anywhere become a dataset of equal squares."""
+"""The prepare stage: turn photographs from anywhere into a dataset of equal squares."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class PrepareResult:
     """A prepared dataset.
 
     Attributes:
-        path: its folder.
-        images: how many it holds.
-        skipped: how many source images could not be read; ``manifest.json`` lists them with reasons.
-        splits: images in ``train``, ``valid`` and ``test``.
-        sha256: content hash of pixels, names and splits.
-        seconds: time spent.
-        reused: whether it was there already, from the same source with the same options.
+        path: The dataset's folder.
+        images: Number of images in it.
+        skipped: Number of source images that could not be read. ``manifest.json`` lists them with reasons.
+        splits: Number of images in ``train``, ``valid`` and ``test``.
+        sha256: Hash of the pixels, names and splits.
+        seconds: Time spent.
+        reused: Whether the dataset was already there, from the same source with the same options.
     """
 
     path: Path
@@ -74,7 +74,7 @@ class PrepareResult:
         found |= {split: f"{count:,}" for split, count in self.splits.items() if count}
         found |= {"skipped": f"{self.skipped:,}" if self.skipped else None, "sha256": self.sha256}
         found |= {"took": None if self.reused else f"{self.seconds:,.1f} s"}
-        shown = picture(contact_sheet(images[rows]), f"{len(rows):,} of the images, evenly taken from first to last")
+        shown = picture(contact_sheet(images[rows]), f"{len(rows):,} of the images, evenly spaced from first to last")
         return card(f"Dataset {self.path}", facts(found), shown)
 
 
@@ -97,30 +97,32 @@ def prepare(
 ) -> PrepareResult:
     """Prepare the images of ``source`` as a dataset folder of uint8 [N, size, size, 3] RGB.
 
+    The pixels equal torchvision's ``Resize(size)`` then ``CenterCrop(size)``, bit for bit. If the dataset is already
+    there, from the same source with the same options, it is reused. An interrupted preparation is resumed.
+
     Args:
-        source: a folder, a .zip, a .tar or .tar.gz, torchvision's CelebA root, ``"synthetic"`` or ``"synthetic:N"``.
-        dataset: the folder to make; another dataset there is replaced, anything else is left alone (InputError).
-        size: side in pixels, by default that of a submission's images; pixels equal torchvision's ``Resize(size)`` then
-            ``CenterCrop(size)``, bit for bit.
-        crop: side in pixels of a central square that is cut from each photograph before it is resized, so that pixels
-            equal torchvision's ``CenterCrop(crop)`` then ``Resize(size)``; a smaller image is skipped as an unreadable
-            one is. None keeps the whole shorter side, as the course does.
-        limit: keep the first so many images in natural order of their names, after ``split``.
-        partition: CelebA's ``list_eval_partition.txt``, or a table with such columns; by default the one in the
-            archive of the images or in the folders around them, if there is one. Images that it does not name are
-            left out.
-        split: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``; all but the last need a partition.
-        workers: processes; by default one a core, and none for 0 or 1.
-        strict: an unreadable image is an InputError; by default it is skipped and listed.
-        seed: of drawn faces.
-        force: prepare even when ``dataset`` already holds the same.
-        preview: a PNG to write, in which up to 64 of the images are shown, evenly taken from first to last.
-        upright: turn images by their EXIF orientation, as the camera was held; torchvision's pixels are not.
-        srgb: convert images from their ICC profiles to sRGB; torchvision's pixels are not.
+        source: A folder, a .zip, a .tar or .tar.gz, a .npy, .npz, parquet or HDF5 file of images, torchvision's
+            CelebA root, ``"synthetic"`` or ``"synthetic:N"``.
+        dataset: The folder to create. An existing dataset there is replaced. Anything else there is an InputError.
+        size: Side of the images in pixels. The default is that of a submission's images.
+        limit: Maximum number of images to keep, in natural order of their names, after ``split``. None keeps all.
+        partition: CelebA's ``list_eval_partition.txt``, or a table with such columns. Images that it does not name
+            are left out. By default it is searched for in the archive of the images and in the folders around them.
+        split: The split to keep: ``"train"``, ``"valid"``, ``"test"`` or ``"all"``. All but ``"all"`` need a partition.
+        workers: Number of processes that decode images. None means one per core; 0 and 1 mean no extra process.
+        strict: Whether an unreadable image is an InputError. By default it is skipped and listed in the manifest.
+        seed: Seed of drawn faces.
+        force: Whether to prepare even if ``dataset`` already holds the same.
+        crop: Side in pixels of a central square to cut from each photograph before the resize. The pixels then equal
+            torchvision's ``CenterCrop(crop)`` then ``Resize(size)``. Smaller images are skipped. None keeps the whole
+            shorter side, as the course does.
+        preview: A PNG to write that shows up to 64 of the images, evenly spaced from first to last.
+        upright: Whether to turn images by their EXIF orientation, as the camera was held. torchvision does not.
+        srgb: Whether to convert images from their ICC profiles to sRGB. torchvision does not.
 
     Raises:
-        InputError: a source, partition, destination or preview that cannot be used.
-        EnvironmentProblem: no disk space, no permission, or workers that died.
+        InputError: The source, partition, destination or preview cannot be used.
+        EnvironmentProblem: The disk is full, permission is missing, or worker processes died.
     """
     dataset = Path(dataset)
     partition = optional_path(partition)
@@ -173,7 +175,7 @@ def prepare(
 
 @dataclass
 class _Summary:
-    """What became of the images: notes counted, and those that were skipped."""
+    """What became of the images: the count of each note, and the images that were skipped."""
 
     notes: Counter[str] = field(default_factory=Counter)
     skipped: list[dict[str, str]] = field(default_factory=list)
@@ -188,7 +190,7 @@ def _take(
     workers: int | None,
     strict: bool,
 ) -> _Summary:
-    """Transform the images and append them, all but those that an earlier run appended; the result is the same."""
+    """Transform the images and append them, except for those that an earlier run appended. The result is the same."""
     path = images.container.path if isinstance(images, StoredImages) else None
     total, summary, pixels = len(selection.names), _Summary(), PixelCount(path)
     done = 0
@@ -198,7 +200,7 @@ def _take(
         pixels.add(kept["pixels"])
         done += kept["images"]
     if done:
-        console.info(f"Going on after {done:,} of {total:,} images.")
+        console.info(f"Resuming after {done:,} of {total:,} images.")
     rest = selection.names[done:]
     if workers is None:
         workers = default_workers()
@@ -214,7 +216,7 @@ def _take(
                 if strict and skipped:
                     raise InputError(
                         f"Cannot read {skipped[0]['name']} in {path or images.label}: {skipped[0]['reason']}.",
-                        "Without --strict it is skipped.",
+                        "Repair or remove it, or omit --strict to skip it.",
                     )
                 count = len(block.names) + len(skipped)
                 told = {"images": count, "pixels": block.pixels, "notes": block.notes, "skipped": skipped}
@@ -225,15 +227,15 @@ def _take(
                 task.advance(count)
     except KeyboardInterrupt:
         if done:
-            console.info(f"Stopped after {done:,} of {total:,} images. The same command goes on from there.")
+            console.info(f"Stopped after {done:,} of {total:,} images. Run the same command again to resume.")
         raise
     if isinstance(images, StoredImages):
         images.require_unchanged()
     if not preparation.writer.count:
         raise InputError(
-            f"None of the {len(summary.skipped):,} images in {path or images.label} could be used; "
+            f"None of the {len(summary.skipped):,} images in {path or images.label} can be used. "
             f"{summary.skipped[0]['name']}: {summary.skipped[0]['reason']}.",
-            None if crop is None else "Try a smaller --crop, or none.",
+            None if crop is None else "Use a smaller --crop, or none.",
         )
     return summary
 
@@ -244,9 +246,9 @@ def _check_options(size: int, limit: int | None, split: str, crop: int | None, s
     if size > LARGEST_SIZE:
         raise InputError(f"The size {size:,} is more than {LARGEST_SIZE:,} pixels.", "Choose a smaller --size.")
     if not 0 <= seed < 1 << 64:
-        raise InputError(f"The seed {seed} is not from 0 to 2⁶⁴ − 1.", "Choose another --seed.")
+        raise InputError(f"The seed {seed} is outside 0 to 2⁶⁴ − 1.", "Choose another --seed.")
     if split not in (*SPLITS, "all"):
-        raise InputError(f"There is no split {split!r}.", f"There are {', '.join(SPLITS)} and all.")
+        raise InputError(f"There is no split {split!r}.", f"Choose one of {', '.join(SPLITS)} and all.")
 
 
 def _check_destination(dataset: Path, images: Source) -> None:
@@ -257,9 +259,9 @@ def _check_destination(dataset: Path, images: Source) -> None:
 
 
 def _check_preview(preview: Path, dataset: Path, images: Source) -> None:
-    """Check, before the work, that the preview can be written, and would be no part of the dataset or the source."""
+    """Check before the work that the preview can be written and lies outside the dataset and the source."""
     if preview.suffix.lower() != ".png":
-        raise InputError(f"The preview {preview} does not end in .png.", "Call it preview.png, say.")
+        raise InputError(f"The preview {preview} does not end in .png.", "Name it preview.png, for example.")
     folders = preview.resolve().parents
     if dataset.resolve() in folders:
         raise InputError(f"The preview {preview} would lie in the dataset {dataset}.", "Name another folder for it.")
@@ -273,7 +275,7 @@ def _check_preview(preview: Path, dataset: Path, images: Source) -> None:
 
 
 def _save_preview(preview: Path, dataset: Path) -> None:
-    """Write a contact sheet of at most 8 by 8 images and about 4,096 by 4,096 pixels, evenly taken."""
+    """Write a contact sheet of evenly spaced images: at most 8 by 8 images and about 4,096 by 4,096 pixels."""
     images = FaceDataset.open(dataset).images
     rows = _shown_rows(images)
     with writing_told(f"Cannot write the preview {preview}"):
@@ -282,7 +284,7 @@ def _save_preview(preview: Path, dataset: Path) -> None:
 
 
 def _shown_rows(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """Which images a preview shows."""
+    """Return the rows that a preview shows."""
     columns = max(1, min(_PREVIEW_COLUMNS, _PREVIEW_SIDE // images.shape[1]))
     return np.unique(np.linspace(0, len(images) - 1, min(len(images), columns**2)).round().astype(np.int64))
 
@@ -311,9 +313,12 @@ def _fingerprint(
     crop: int | None,
     to_rgb: PreparedRgb,
 ) -> str:
-    """Hash of all that decides the dataset's content: equal means that preparing again would give the same."""
+    """Return a hash of everything that decides the dataset's content.
+
+    With an equal hash, preparing again changes nothing.
+    """
     deciding = [images.kind, images.label, images.identity, selection.partition_sha256, size, split, limit]
-    # What was prepared before there was a choice stays the same.
+    # A default adds nothing, so that datasets from before an option existed keep their fingerprint.
     if crop is not None:
         deciding.append(f"crop {crop}")
     if to_rgb != AS_STORED:
@@ -322,7 +327,7 @@ def _fingerprint(
 
 
 def _already_there(dataset: Path, fingerprint: str, strict: bool) -> dict[str, Any] | None:
-    """The manifest of the dataset that is there, if it is whole and the same as would be made."""
+    """Return the manifest of the existing dataset if it is intact and equals the one that would be made; else None."""
     if not is_dataset(dataset):
         return None
     try:
@@ -331,7 +336,7 @@ def _already_there(dataset: Path, fingerprint: str, strict: bool) -> dict[str, A
         if manifest.get("fingerprint") == fingerprint:
             there.verify()
             if not isinstance(manifest.get("skipped"), list) or not {"images", "splits"} <= manifest.keys():
-                raise InputError(f"The manifest of {dataset} lacks what a preparation writes.")
+                raise InputError(f"The manifest of {dataset} lacks fields that facegen writes.")
     except InputError as problem:
         console.warn(f"{problem.message} It is replaced.")
         return None
@@ -346,7 +351,7 @@ def _check_disk_space(dataset: Path, needed: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < needed:
         raise EnvironmentProblem(
-            f"The dataset {dataset} needs {needed / 1e9:.3g} GB and {free / 1e9:.3g} GB are free there.",
+            f"The dataset {dataset} needs {needed / 1e9:.3g} GB, but only {free / 1e9:.3g} GB are free there.",
             "Free some space, name another folder, or prepare fewer images with --limit.",
         )
 
@@ -370,4 +375,5 @@ def _tell(prepared: PrepareResult, manifest: dict[str, Any]) -> None:
     if skipped := manifest["skipped"]:
         shown = "; ".join(f"{skip['name']} ({skip['reason']})" for skip in skipped[:_SHOWN_SKIPS])
         more = f"; and {len(skipped) - _SHOWN_SKIPS:,} more" if len(skipped) > _SHOWN_SKIPS else ""
-        console.warn(f"{len(skipped):,} unreadable, skipped and listed in manifest.json: {shown}{more}.")
+        images = "image" if len(skipped) == 1 else "images"
+        console.warn(f"Skipped {len(skipped):,} unreadable {images}, listed in manifest.json: {shown}{more}.")

@@ -1,4 +1,4 @@
-"""Run: all stages, from photographs to a graded tarball. A stage whose output is there already is skipped."""
+"""Run: all stages, from photographs to a graded tarball. A stage whose output exists already is skipped."""
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ from facegen.training.recipe import load_recipe
 if TYPE_CHECKING:
     import torch
 
-#: What finished stages were made from, so that they are skipped only for the same inputs.
+#: File that records the inputs of finished stages, so that they are skipped only for the same inputs.
 STATE = "state.json"
 STEPS = 6
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What the chain made.
+    """The results of the whole chain.
 
     Attributes:
-        work: the folder that holds all of it.
-        generator: the trained generator, a .safetensors file.
-        images: the folder of drawn images.
-        grid: their preview, a PNG.
-        score: of the images against the dataset.
-        tarball: the packed submission.
-        leaderboard: what grading it gave.
-        recipe: what was trained: a recipe's name or file.
-        device: where: ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        drawn: whether the photographs were faces that facegen drew itself.
+        work: The folder that holds all results.
+        generator: The trained generator, a .safetensors file.
+        images: The folder of generated images.
+        grid: A preview of them, a PNG.
+        score: The score of the images against the dataset.
+        tarball: The packed submission.
+        leaderboard: The result of grading it.
+        recipe: The trained recipe: a name or a file.
+        device: The device: ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        drawn: Whether the photographs were faces that facegen drew itself.
     """
 
     work: Path
@@ -82,31 +82,32 @@ def run(
     extractor: str | None = None,
     weights: StrPath | None = None,
 ) -> RunResult:
-    """Prepare, train, sample, score, pack and grade, into ``work``.
+    """Prepare, train, sample, score, pack and grade, in the folder ``work``.
 
     Args:
-        source: as for :func:`facegen.prepare`.
-        work: gets ``dataset``, ``run``, ``images``, ``grid.png``, ``score.json``, ``submissions`` and ``grades``.
-        student_number: what the tarball is called.
-        recipe: a name or file; by default ``t4`` for photographs and an NVIDIA GPU, else ``quick``.
-        kimg: replaces the recipe's length.
-        size: side of the images in pixels, as for :func:`facegen.prepare`, :func:`facegen.pack` and
+        source: Photographs, as for :func:`facegen.prepare`.
+        work: The folder for ``dataset``, ``run``, ``images``, ``grid.png``, ``score.json``, ``submissions`` and
+            ``grades``.
+        student_number: Name of the tarball.
+        recipe: A name or a file. By default ``t4`` for photographs on an NVIDIA GPU, else ``quick``.
+        kimg: Length of the training, instead of the recipe's.
+        size: Side of the images in pixels, as for :func:`facegen.prepare`, :func:`facegen.pack` and
             :func:`facegen.grade`; a multiple of 32.
-        device, extractor, weights: as for :func:`facegen.train` and :func:`facegen.fid`.
+        device, extractor, weights: As for :func:`facegen.train` and :func:`facegen.fid`.
 
     Raises:
-        FacegenError: whatever the stage at hand cannot use, in its words. Finished stages stay: run it again to go on.
+        FacegenError: A stage cannot use its input. Finished stages are kept, so run it again to continue.
     """
     work = Path(work)
     weights = optional_path(weights)
-    limits_for(size)  # what cannot be graded is said before it is trained for
+    limits_for(size)  # raises before training for a size that cannot be graded
     chosen_device = choose_device(device)
     drawn = is_synthetic(source)
     if recipe is None:
         recipe = "t4" if chosen_device.type == "cuda" and not drawn else "quick"
     state, step = _State(work / STATE), _Steps()
     dataset, images = work / "dataset", work / "images"
-    with writing_told(f"Cannot write to the folder {work}", "Name another folder for it all."):
+    with writing_told(f"Cannot write to the folder {work}", "Name another folder with --work."):
         require_place(work / STATE)  # before anything is measured
     _tell_plan(source, work, recipe, kimg, size, chosen_device, drawn=drawn)
 
@@ -186,14 +187,14 @@ def _tell_plan(
     *,
     drawn: bool,
 ) -> None:
-    """What will be made, and how long the longest of it takes, before it begins.
+    """Say before the start what will be made and how long training will take.
 
-    A run that is there says by itself how much of it is left.
+    A run that exists already says itself how much is left.
     """
     faces = "faces that facegen draws itself" if drawn else str(source)
     console.info(
-        f"From {faces} to a graded tarball, in {STEPS} steps. All of it goes into {work}: the dataset, the run, "
-        f"{LIMITS.count:,} images, their score, the tarball and its grade. Ctrl-C is safe: the same command goes on."
+        f"From {faces} to a graded tarball, in {STEPS} steps. All results go into {work}: the dataset, the run, "
+        f"{LIMITS.count:,} images, their score, the tarball and its grade. Ctrl-C is safe: the same command continues."
     )
     if (work / "run").exists():
         return
@@ -207,27 +208,27 @@ def _tell_plan(
     except RuntimeError as problem:
         if not is_out_of_memory(problem):
             raise
-        return  # training itself says what to do about it
+        return  # training itself reports the problem
     console.info(
-        f"Training {chosen.name} for {chosen.kimg:g} kimg on this {where} will take about {ahead}, by a few steps that "
-        "were measured just now. The other steps come to it; each says how long it took."
+        f"Training {chosen.name} for {chosen.kimg:g} kimg on this {where} will take about {ahead}, judging by a few "
+        "steps. The other steps are not included; each says how long it took."
     )
 
 
 class _Steps:
-    """Tells where the chain is, and how long each step took."""
+    """Reports the progress of the chain and the time of each step."""
 
     def __init__(self) -> None:
         self._number, self._began = 0, time.monotonic()
 
     def begin(self, sentence: str) -> None:
-        """The headline of the next step."""
+        """Print the headline of the next step."""
         self.end()
         self._number += 1
         console.info(f"[{self._number}/{STEPS}] {sentence}")
 
     def end(self) -> None:
-        """How long the step took, where that is worth a line."""
+        """Print how long the step took, if it was long."""
         now = time.monotonic()
         seconds, self._began = now - self._began, now
         if self._number and seconds >= 1:
@@ -235,14 +236,14 @@ class _Steps:
 
 
 def _contents(path: Path) -> str | None:
-    """A content hash of a file or of a folder of images; None where there is none."""
+    """Return a content hash of a file or of a folder of images. None if it does not exist."""
     if path.is_dir():
         return open_images(path).sha256 if any(not is_litter(entry.name) for entry in path.iterdir()) else None
     return sha256_file(path) if path.is_file() else None
 
 
 class _State:
-    """Remembers, for each stage, what its output was made from and what it was."""
+    """Records for each stage its inputs and its output."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -251,10 +252,10 @@ class _State:
             try:
                 self._stages = dict(json.loads(path.read_text(encoding="utf-8")))
             except (ValueError, TypeError, RecursionError):
-                console.warn(f"{path} is damaged; its stages are done again.")
+                console.warn(f"{path} is damaged, so its stages run again.")
 
     def holds(self, stage: str, inputs: dict[str, Any], output: str | None) -> bool:
-        """Whether the output that is there now is the one that ``stage`` made from these inputs."""
+        """Return whether the present output is the one that ``stage`` made from these inputs."""
         return output is not None and self._stages.get(stage) == {"inputs": inputs, "output": output}
 
     def keep(self, stage: str, inputs: dict[str, Any], output: str | None) -> None:

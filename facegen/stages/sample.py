@@ -1,4 +1,4 @@
-"""Sample: a run becomes images."""
+"""Sample: generates images with a run's generator."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ PREVIEW, GRID = 64, "grid.png"
 
 @dataclass(frozen=True)
 class SampleResult:
-    """Drawn images.
+    """Generated images.
 
     Attributes:
-        images: their folder.
-        grid: a PNG with the first of them as a preview.
-        n: how many there are.
-        generator: the .safetensors file that drew them.
-        origin: what they say of themselves: how they were drawn, and what the generator was trained against.
+        images: Their folder.
+        grid: A PNG with the first images as a preview.
+        n: Number of images.
+        generator: The .safetensors file that generated them.
+        origin: What they record about themselves: how they were sampled, and what the generator was trained against.
     """
 
     images: Path
@@ -73,29 +73,30 @@ def sample(
     batch: int = 256,
     device: str = "auto",
 ) -> SampleResult:
-    """Draw ``n`` images as ``0001.png`` … into the folder ``images``, and a preview ``grid.png`` beside it.
+    """Generate ``n`` images as ``0001.png`` … in the folder ``images``, and a preview ``grid.png`` beside it.
 
-    Images that are not plainly sampled (independent normal latents, none rejected) say so in a PNG text chunk, and
-    those of a generator that was trained against a frozen network name it in another; ``facegen fid`` puts both beside
-    their score.
+    Anything other than plain sampling (independent normal latents, no rejection) is recorded in a PNG text chunk. If
+    the generator was trained against a frozen network, another chunk names it. ``facegen fid`` shows both beside the
+    score.
 
     Args:
-        run: a run folder (its best generator, or the last where none was scored) or a .safetensors file;
-            :func:`facegen.pretrained.generator_path` for the one that ships with facegen.
-        images: the folder to write to; what was drawn there before is replaced.
-        n: how many.
-        seed: image i depends on (seed, i), the generator and the device's arithmetic, not on ``n`` or ``batch``.
-        truncation: latents are multiplied by it; below 1 faces are more alike and more typical.
+        run: A run folder (its best generator, or the last one if none was scored) or a .safetensors file.
+            :func:`facegen.pretrained.generator_path` gives the one that ships with facegen.
+        images: The folder to write to. Earlier samples in it are replaced.
+        n: Number of images.
+        seed: Image i depends on (seed, i), the generator and the device's arithmetic, but not on ``n`` or ``batch``.
+        truncation: Factor on the latents. Below 1, faces are more typical and less varied.
         latents: ``"normal"``, or ``"sobol"`` for quasi-random ones.
-        rejection: draw candidates and keep those that the run's discriminator finds likely, as
-            :class:`facegen.gan.rejection.Rejection` says. The candidates are the images drawn without it. The
-            discriminator is that of the newest checkpoint, in eval mode: a logit depends on its image alone.
-        batch: how many latents are drawn at once; rounded up to whole chunks. It changes no image.
+        rejection: Keep only candidates that the run's discriminator finds likely
+            (:class:`facegen.gan.rejection.Rejection`). The candidates are the images that would be generated without
+            it. The discriminator is that of the newest checkpoint, in eval mode, so that a logit depends on its image
+            alone.
+        batch: Number of latents per batch, rounded up to whole chunks. It does not change the images.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
 
     Raises:
-        InputError: no generator at ``run``; ``images`` holds something that is not ours to replace, or the preview's
-            place does; no discriminator to reject with, or one whose logit is no density ratio.
+        InputError: ``run`` has no generator; ``images`` or the preview's place holds something that facegen did not
+            make; or there is no discriminator for rejection, or its logit is not a density ratio.
     """
     run, images = Path(run), Path(images)
     if n < 1 or batch < 1:
@@ -114,7 +115,7 @@ def sample(
     if path.resolve() == generator_path():
         console.info(
             f"This generator ships with facegen: {saved.recipe.name}, {saved.kimg:g} kimg of CelebA, for "
-            "non-commercial research only. Its images are to be tried with, not to be handed in as your own."
+            "non-commercial research only. Use its images to try things out, and do not hand them in as your own."
         )
     chosen = choose_device(device)
     network = placed(saved.network, chosen)
@@ -123,7 +124,7 @@ def sample(
     held = -(-batch // CHUNK) * CHUNK
 
     def chunks(kind: str, seed: int) -> Iterator[Tensor]:
-        """The generator's images of latents 0, 1, …, endlessly: float [CHUNK, 3, S, S] in [−1, 1]."""
+        """Yield the generator's images of latents 0, 1, …, endlessly: float [CHUNK, 3, S, S] in [−1, 1]."""
         for first in endlessly(0, held):
             yield from image_chunks(network, LATENTS[kind](seed, first, held, saved.recipe.latent_dim).mul_(truncation))
 
@@ -140,7 +141,7 @@ def sample(
             Image.fromarray(image).save(folder / f"{number:0{digits}d}.png", pnginfo=info)
             bar.advance()
             preview += [image] * (len(preview) < PREVIEW)
-        # Before the folder has its name: images without a preview beside them could be photographs, and would stay.
+        # Before the folder is renamed: images without a preview could be photographs, and would never be replaced.
         save_png(grid, contact_sheet(np.stack(preview)))
     how = "" if origin.sampling is None else f" by {origin.sampling}"
     against = "" if origin.trained_against is None else f", trained against {origin.trained_against}"
@@ -152,7 +153,7 @@ def sample(
 
 
 def _pictures(chunks: Iterator[Tensor]) -> Iterator[npt.NDArray[np.uint8]]:
-    """The images one by one, uint8 [S, S, 3]."""
+    """Yield the images one by one, uint8 [S, S, 3]."""
     for chunk in chunks:
         yield from to_uint8(chunk).cpu().numpy()
 
@@ -163,17 +164,17 @@ def _logits(discriminator: nn.Module, images: Tensor) -> npt.NDArray[np.float64]
 
 
 def _kept(chunks: Iterator[Tensor], discriminator: nn.Module, rejection: Rejection) -> Iterator[npt.NDArray[np.uint8]]:
-    """Those of them that are not rejected."""
+    """Yield the images that are not rejected."""
     for chunk in chunks:
         yield from to_uint8(chunk).cpu().numpy()[rejection.keep(_logits(discriminator, chunk))]
 
 
 def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
-    """The discriminator of a run's newest checkpoint, in eval mode on the CPU."""
+    """Load the discriminator of a run's newest checkpoint, in eval mode on the CPU."""
     files = checkpoint_files(run)
     if run.resolve() == generator_path():
         raise InputError(
-            "--rejection needs a discriminator, and none ships with facegen.",
+            "--rejection needs a discriminator, but facegen ships a generator only.",
             "Leave it out, or name a run folder with checkpoints.",
         )
     if not files:
@@ -189,14 +190,14 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
     if not LOSSES[recipe.loss].log_ratio:
         fit = ", ".join(name for name, loss in LOSSES.items() if loss.log_ratio)
         raise InputError(
-            f"--rejection reads D's logit as a density ratio, which the {recipe.loss} loss does not make it.",
+            f"--rejection needs a logit that is a density ratio, which the loss {recipe.loss} does not give.",
             f"Train with one of: {fit}.",
         )
     kimg = state["images_seen"] / 1000
-    if f"{kimg:g}" != f"{saved.kimg:g}":  # a generator's is kept in six digits
+    if f"{kimg:g}" != f"{saved.kimg:g}":  # a generator records six digits
         console.warn(
-            f"The discriminator is that of {kimg:g} kimg and the generator that of {saved.kimg:g}: it never saw this "
-            "one's images, and its logits say less about them."
+            f"The discriminator is that of {kimg:g} kimg, but the generator is that of {saved.kimg:g} kimg. The "
+            "discriminator never saw this generator's images, so its logits are less reliable."
         )
     network = discriminator_of_recipe(recipe, saved.size)
     try:
@@ -208,7 +209,7 @@ def _discriminator_of(run: Path, saved: SavedGenerator) -> nn.Module:
 
 
 def _sampling(truncation: float, latents: str, acceptance: float | None) -> str | None:
-    """How images are sampled, in ASCII words; None where it is plainly."""
+    """Describe in ASCII how images are sampled. None for plain sampling."""
     parts = []
     if acceptance is not None:
         parts.append(f"discriminator rejection, {acceptance:.0%} accepted")
@@ -220,15 +221,16 @@ def _sampling(truncation: float, latents: str, acceptance: float | None) -> str 
 
 
 def require_truncation(truncation: float) -> None:
-    """InputError for a factor on the latents that no generator was trained for."""
+    """Raise InputError for a factor on the latents that cannot give faces."""
     if not 0 <= truncation <= 10:
-        raise InputError(f"A truncation of {truncation} makes no faces.", "Use 1.0, or a little less.")
+        raise InputError(f"A truncation of {truncation} cannot give faces.", "Use 1.0, or a little less.")
 
 
 def generator_of(run: Path) -> Path:
-    """The generator file of a run: its best by score, else its last; a .safetensors file is itself.
+    """Return the generator file of a run: the best by score, else the last. A .safetensors file is returned as it is.
 
-    EnvironmentProblem where it is the one that ships with facegen, and damaged: that one has its hash elsewhere.
+    Raises:
+        EnvironmentProblem: The generator that ships with facegen is damaged. Its hash is stored elsewhere.
     """
     if not run.is_dir():
         if run.resolve() == generator_path():
@@ -241,13 +243,13 @@ def generator_of(run: Path) -> Path:
 
 
 def _warn_of_another_run(best: Path, saved: SavedGenerator) -> None:
-    """A best generator that was copied in from elsewhere stands in for the run's own."""
+    """Warn if the best generator was copied in from another run."""
     last = best.with_name(LAST)
     if not last.is_file():
         return
     try:
         other = load_generator(last)
-    except InputError:  # it is not what is drawn from
+    except InputError:  # the last generator is not the one to sample from
         return
     ours, theirs = other.recipe.learned_fields(), saved.recipe.learned_fields()
     differing = [name for name in ours if ours[name] != theirs[name]]
@@ -255,13 +257,13 @@ def _warn_of_another_run(best: Path, saved: SavedGenerator) -> None:
         differing.insert(0, "dataset")
     if differing:
         console.warn(
-            f"{best} is of another run than {LAST} beside it: they differ in {', '.join(differing[:5])}. "
-            f"Name {last} to sample from that one."
+            f"{best} and {LAST} beside it belong to different runs: they differ in {', '.join(differing[:5])}. "
+            f"To sample from the latter, name {last}."
         )
 
 
 def _require_replaceable(images: Path, grid: Path) -> None:
-    """Only a folder of earlier samples is replaced: anything else may be the user's own."""
+    """Require that the folder holds only earlier samples. Anything else may be the user's own."""
     if not images.exists():
         return
     if not images.is_dir():
@@ -269,26 +271,26 @@ def _require_replaceable(images: Path, grid: Path) -> None:
     names = (entry.name for entry in images.iterdir() if not re.fullmatch(r"\d{4,}\.png", entry.name))
     foreign = next((name for name in names if not came_by_itself(name)), None)
     if foreign is not None:
-        raise InputError(f"The folder {images} holds {foreign}, which is no sample.", "Name another folder.")
-    if not grid.exists() and any(images.glob("*.png")):  # photographs are called 000001.png too
+        raise InputError(f"The folder {images} holds {foreign}, which is not a sample.", "Name another folder.")
+    if not grid.exists() and any(images.glob("*.png")):  # photographs can have names such as 000001.png too
         raise InputError(
-            f"The folder {images} holds images, and no {GRID} beside it tells that they are samples.",
+            f"The folder {images} holds images, but no {GRID} beside it shows that they are samples.",
             "Name another folder, or delete that one.",
         )
 
 
 def _require_own_preview(grid: Path, images: Path) -> None:
-    """Only a drawing of facegen's is replaced; older ones do not say so, but show what is in the folder."""
+    """Require that facegen made the preview. Old previews carry no mark, but show the images in the folder."""
     require_place(grid)
     if is_foreign(grid) and not _shows(grid, images):
         raise InputError(
-            f"{grid} is there already, and no preview of facegen's.",
+            f"{grid} exists, but facegen did not make it, so it is not replaced.",
             "Move it, or name a folder for the images elsewhere.",
         )
 
 
 def _shows(grid: Path, images: Path) -> bool:
-    """Whether the PNG is the contact sheet of the first samples in the folder."""
+    """Return whether the PNG is the contact sheet of the first samples in the folder."""
     try:
         first = sorted(images.glob("*.png"), key=lambda path: (len(path.name), path.name))[:PREVIEW]
         sheet = contact_sheet(np.stack([np.asarray(Image.open(path, formats=["PNG"])) for path in first]))

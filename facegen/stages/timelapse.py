@@ -1,4 +1,4 @@
-"""Timelapse: the faces of the same latents through training, as an animation."""
+"""The timelapse stage: animate the faces of the same latents through training."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ from facegen.training.grids import GRID_GAP, GRID_IMAGES, GRID_ROWS, Grid, log_p
 from facegen.training.run_view import RunView, read_run
 
 Pixels = npt.NDArray[np.uint8]
-#: Grids that are in memory together: 64 faces of 64×64 are 0.8 MB.
+#: Maximum number of grids that are held in memory. A grid of 64 faces of 64×64 takes 0.8 MB.
 MOST_GRIDS = 240
-#: Seconds that the last faces stay, and the longest that one grid takes to become the next.
+#: Seconds that the last faces stay, and maximum seconds of the cross-fade from one grid to the next.
 HOLD, FADE = 2.0, 0.4
-#: Frames a second by default, and the least width of the picture: a GIF keeps each frame whole, with 256 colours.
+#: Default frames per second, and minimum width of the picture in pixels. Both are less for a GIF, which stores each
+#: frame whole, with 256 colours.
 MP4_FPS, GIF_FPS, MP4_WIDTH, GIF_WIDTH = 30, 10, 512, 256
 
 
 @dataclass(frozen=True)
 class TimelapseResult:
-    """A drawn animation.
+    """A timelapse that was drawn.
 
     Attributes:
-        path: the file, a GIF or an MP4.
-        grids: how many of the run's grids are in it.
-        images: how many faces each frame has.
-        kimg: of the first grid and of the last.
-        seconds: how long it lasts, the hold at its end included.
+        path: The file, a GIF or an MP4.
+        grids: Number of the run's grids in it.
+        images: Number of faces in each frame.
+        kimg: The kimg of the first and of the last grid.
+        seconds: Its length in seconds, including the last faces that stay.
     """
 
     path: Path
@@ -56,7 +57,11 @@ class TimelapseResult:
 
 
 class Frame(NamedTuple):
-    """One picture of the animation: a grid, how much of the next is in it, at which kimg, for how many frames."""
+    """One picture of the animation.
+
+    ``grid`` is the index of a grid, and ``blend`` the fraction of the next grid mixed into it. ``kimg`` is the time
+    shown, and ``repeats`` the number of frames that the picture lasts.
+    """
 
     grid: int
     blend: float
@@ -69,20 +74,20 @@ def timelapse(
 ) -> TimelapseResult:
     """Draw the faces of a run's fixed latents through training, from its sample grids.
 
-    Time goes by the logarithm of kimg, for early training changes fast. Each grid becomes the next in a short
-    cross-fade, and the last stays for two seconds. Beneath the faces are the kimg and the last score until then.
+    Time follows the logarithm of kimg, because early training changes fast. Each grid turns into the next in a short
+    cross-fade, and the last one stays for two seconds. The kimg and the latest score are written below the faces.
 
     Args:
-        run: a run folder; it may still train.
-        out: a ``.gif``, or a ``.mp4`` (H.264, which takes ``facegen[video]``).
-        images: how many faces of each grid, its first ones, 1 to 64.
-        seconds: from the first grid to the last, more than 0.
-        fps: frames a second, 1 to 60; by default 30 of an MP4 and 10 of a GIF, of which 50 are the most.
+        run: The folder of a run, which may still be training.
+        out: The file to write: ``.gif``, or ``.mp4`` (H.264, which needs ``facegen[video]``).
+        images: Number of faces of each grid to show, from 1 to 64; the first ones are taken.
+        seconds: Time from the first grid to the last, in seconds. It must be above 0 and at most 600.
+        fps: Frames per second, from 1 to 60; at most 50 for a GIF. By default 30 for an MP4 and 10 for a GIF.
 
     Raises:
-        InputError: no run; fewer than two grids that can be read; another suffix; numbers out of their range; a file at
-            ``out`` that facegen has not drawn.
-        EnvironmentProblem: no PyAV, or no H.264, for an MP4.
+        InputError: There is no such run; fewer than two grids can be read; the suffix is another one; a number is out
+            of its range; or ``out`` is a file that facegen has not drawn.
+        EnvironmentProblem: An MP4 needs PyAV with H.264, which is not installed.
     """
     run, out = Path(run), Path(out)
     is_gif = _require(out, images, seconds, fps)
@@ -119,27 +124,27 @@ def timelapse(
 
 
 def _require(out: Path, images: int, seconds: float, fps: int | None) -> bool:
-    """Whether a GIF is wanted. InputError for what cannot be."""
+    """Return whether ``out`` is a GIF. Raise InputError for arguments out of their range."""
     suffix = out.suffix.lower()
     if suffix not in (".gif", ".mp4"):
-        raise InputError(f"{out} is no animation.", "Let it end in .mp4 or .gif.")
+        raise InputError(f"The file {out} is not an animation.", "Use a name that ends in .mp4 or .gif.")
     if not 1 <= images <= GRID_IMAGES:
-        raise InputError(f"A grid has no {images} images.", f"Name 1 to {GRID_IMAGES}.")
+        raise InputError(f"A frame cannot show {images} images.", f"Use a number from 1 to {GRID_IMAGES}.")
     if not 0 < seconds <= 600:
-        raise InputError(f"A timelapse cannot last {seconds:g} seconds.", "Name more than 0, and 600 at most.")
+        raise InputError(f"A timelapse cannot last {seconds:g} seconds.", "Use a number above 0 and at most 600.")
     most = 50 if suffix == ".gif" else 60
     if fps is not None and not 1 <= fps <= most:
-        raise InputError(f"A {suffix} cannot have {fps} frames a second.", f"Name 1 to {most}.")
+        raise InputError(f"A {suffix} cannot have {fps} frames per second.", f"Use a number from 1 to {most}.")
     return suffix == ".gif"
 
 
 def schedule(kimgs: Sequence[float], seconds: float, fps: int) -> list[Frame]:
-    """The frames from the first grid to the last, and the hold at the end; two at least.
+    """Return the frames from the first grid to the last, and the one that stays at the end. There are at least two.
 
     Args:
-        kimgs: of the grids, rising.
-        seconds: without the hold.
-        fps: frames a second.
+        kimgs: The kimg of each grid, increasing.
+        seconds: Time from the first grid to the last, in seconds.
+        fps: Frames per second.
     """
     places = log_places(kimgs)
     steps = max(1, round(seconds * fps))
@@ -149,7 +154,7 @@ def schedule(kimgs: Sequence[float], seconds: float, fps: int) -> list[Frame]:
         place = step / steps
         while places[at + 1] <= place + 1e-9:
             at += 1
-        # It stays, and becomes the next in what is left of its time.
+        # A grid stays at first, and turns into the next at the end of its time.
         blend = max(0.0, 1 - (places[at + 1] - place) / min(places[at + 1] - places[at], FADE / seconds))
         blend *= blend * (3 - 2 * blend)
         if blend or not frames or frames[-1].grid != at:
@@ -165,7 +170,10 @@ def _milliseconds(count: int, fps: int) -> int:
 
 
 def _words(view: RunView, grid: Grid) -> tuple[str, str]:
-    """A grid's caption: its kimg, and the last score until then, with when it was measured where that was before."""
+    """Return the two parts of a grid's caption: its kimg and the latest score.
+
+    If that score was measured at an earlier kimg, the caption says at which.
+    """
     kimg = f"{grid.kimg:.0f}" if grid.kimg >= 10 else f"{grid.kimg:.1f}"
     score = next((each for each in reversed(view.scores) if each.kimg <= grid.kimg + 1e-6), None)
     if score is None:
@@ -175,7 +183,10 @@ def _words(view: RunView, grid: Grid) -> tuple[str, str]:
 
 
 def _read_grids(view: RunView, images: int) -> tuple[list[Grid], list[Pixels]]:
-    """The grids that are shown, and the first faces of each, uint8 [images, S, S, 3]; what is left out is said."""
+    """Return the grids to show, and the first faces of each, uint8 [images, S, S, 3].
+
+    A warning names each grid left out.
+    """
     read: list[tuple[Grid, Pixels]] = []
     for grid in spread_grids(view.grids, MOST_GRIDS):
         try:
@@ -190,23 +201,27 @@ def _read_grids(view: RunView, images: int) -> tuple[list[Grid], list[Pixels]]:
         others = [grid for grid, cells in read if cells.shape != usual]
         read = [(grid, cells) for grid, cells in read if cells.shape == usual]
         console.warn(
-            f"{len(others)} grid{'s are' if len(others) > 1 else ' is'} left out, such as {others[0].path}: the other "
-            f"grids' faces have {usual[1]}×{usual[1]} pixels."
+            f"{len(others)} grid{'s are' if len(others) > 1 else ' is'} left out, such as {others[0].path}, because "
+            f"the faces of the other grids have {usual[1]}×{usual[1]} pixels."
         )
     if len(read) < 2:
         raise InputError(
-            f"The run {view.path} has {'one grid' if read else 'no grid'} that can be read, and a timelapse takes two.",
-            "Train on: a grid is written with each checkpoint, every checkpoint_every kimg.",
+            f"The run {view.path} has {'one grid' if read else 'no grid'} that can be read. A timelapse needs two.",
+            "Train longer. A grid is written with each checkpoint, every checkpoint_every kimg.",
         )
     return [grid for grid, _ in read], [cells[:images].copy() for _, cells in read]
 
 
 def _cells(sheet: Pixels) -> Pixels:
-    """A grid of a run, uint8 [H, W, 3] → its images, uint8 [64, S, S, 3]. Unreadable where it is none."""
+    """Split a grid, uint8 [H, W, 3], into its images, uint8 [64, S, S, 3].
+
+    Raises:
+        Unreadable: The picture is not a grid.
+    """
     height, width, _ = sheet.shape
     side, rest = divmod(width - GRID_GAP, GRID_ROWS)
     side -= GRID_GAP
     if height != width or rest or side < 1:
-        raise Unreadable(f"its {width}×{height} pixels are no grid of {GRID_ROWS}×{GRID_ROWS} images")
+        raise Unreadable(f"its {width}×{height} pixels are not a grid of {GRID_ROWS}×{GRID_ROWS} images")
     cells = sheet[GRID_GAP:, GRID_GAP:].reshape(GRID_ROWS, side + GRID_GAP, GRID_ROWS, side + GRID_GAP, 3)
     return cells[:, :side, :, :side].swapaxes(1, 2).reshape(GRID_IMAGES, side, side, 3)

@@ -1,4 +1,4 @@
-"""Train: a dataset becomes a run."""
+"""The train stage: turn a dataset into a run."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class TrainResult:
     """A finished run.
 
     Attributes:
-        run: its folder.
-        generator: the .safetensors file to sample from: the best by score, or the last where none was scored.
-        kimg: thousands of real images shown to the discriminator.
-        best: the best score, in what the run was scored with: FID, or another network's distance; None without one.
-        reused: whether it was finished already.
+        run: The folder of the run.
+        generator: The .safetensors file to sample from: the best by score, or the last one if the run was not scored.
+        kimg: Thousands of real images shown to the discriminator.
+        best: The best score, as FID or as the distance of another network; None without scores.
+        reused: Whether the run was finished before this call.
     """
 
     run: Path
@@ -77,42 +77,45 @@ def train(
     boards: Sequence[str] = DEFAULT_BOARDS,
     rollback: bool = True,
 ) -> TrainResult:
-    """Train the recipe on the dataset, and go on where the run was left when it is of the same recipe and dataset.
+    """Train a recipe on a dataset, or continue the run if it has the same recipe and dataset.
 
     Args:
-        dataset: a prepared dataset; its train split is used, or all of it where it has none.
-        run: folder to write to.
-        recipe: a name or a TOML file; by default the one the run was started with, else ``dcgan``.
-        overrides: recipe fields that replace the recipe's; None values are ignored. With ``compile`` among them as
-            True, a compiler that fails is an error; a recipe's own wish for it is given up.
+        dataset: A prepared dataset. Training uses its train split, or all images if it has no splits.
+        run: The folder to write to.
+        recipe: The name of a recipe or a TOML file. By default it is the recipe that the run was started with, or else
+            ``dcgan``.
+        overrides: Fields that replace those of the recipe. None values are ignored. ``compile=True`` makes a compiler
+            that fails an error. A recipe that asks for the compiler trains without it in that case.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
-        resume: demand that there is something to go on from.
-        extractor, weights: the network of the periodic score, as in :func:`facegen.fid`.
-        boards: who is told of the run beside its log: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``.
-        rollback: a run that collapses goes back to its best checkpoint, once, and on from there at half the learning
-            rates. That takes one more checkpoint on the disk.
+        resume: Whether to raise an error if there is no checkpoint to continue from.
+        extractor: The network of the periodic score, as in :func:`facegen.fid`.
+        weights: The weights file of that network, as in :func:`facegen.fid`.
+        boards: The boards that show the run in addition to its log: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``.
+        rollback: Whether a run that collapses returns to its best checkpoint, once, and continues at half the learning
+            rates. This keeps one more checkpoint on the disk.
 
     Raises:
-        InputError: no such dataset or recipe; a dataset that changed since it was prepared, or changes in the meantime;
-            a run of another recipe or dataset; no checkpoint that is not damaged; nothing to resume.
-        EnvironmentProblem: a board whose package is not installed; ``"cuda"`` without a GPU, a batch that does not fit
-            into its memory, no compiler where there must be one, or a recipe with features whose network's weights are
-            not installed; another process trains into the same folder; a file of the run cannot be written.
-        Diverged: a figure or a weight is no longer finite.
-        KeyboardInterrupt: stopped by Ctrl-C, SIGTERM or SIGHUP. It is said whether a checkpoint was written.
+        InputError: There is no such dataset or recipe; the dataset changed since it was prepared, or changes during
+            training; the folder holds a run of another recipe or dataset; all checkpoints are damaged; or there is
+            nothing to resume.
+        EnvironmentProblem: A board's package is not installed; there is no GPU for ``"cuda"``; the batch does not fit
+            into memory; a required compiler does not work; the weights of the recipe's frozen network are not
+            installed; another process trains into the same folder; or a file of the run cannot be written.
+        Diverged: A figure or a weight is no longer finite.
+        KeyboardInterrupt: Ctrl-C, SIGTERM or SIGHUP stopped the run. A message says whether a checkpoint was written.
     """
     dataset, run = Path(dataset), Path(run)
     weights = optional_path(weights)
     faces = FaceDataset.open(dataset)
-    faces.verify()  # on every rank: each may have a copy of its own
+    faces.verify()  # Every rank verifies, because each may have its own copy.
     if len(faces.training_rows()) < 2:
-        raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare more.")
+        raise InputError(f"The dataset {dataset} has too few images to train on.", "Prepare at least two.")
     overrides = dict(overrides or {})
     openers = {name: find_board(name) for name in boards}
     chosen = chosen_recipe(recipe, run, overrides)
     with ExitStack() as stack:
         if is_writing_process():
-            # By its real path: a link to a run is the same run.
+            # The lock is on the real path, because a link to a run is the same run.
             stack.enter_context(sole_use(run.resolve(), f"trains into {run}"))
             stack.enter_context(_folder(run))
         return _train(faces, run, chosen, overrides, device, resume, extractor, weights, openers, rollback)
@@ -120,7 +123,10 @@ def train(
 
 @contextmanager
 def _folder(run: Path) -> Iterator[None]:
-    """Make the run's folder, without what killed processes left in it; afterwards, remove it if it is new and empty."""
+    """Make the folder of the run, and clean up files that killed processes left in it.
+
+    Afterwards, remove the folder if it is new and empty.
+    """
     was_there = run.exists()
     if run.is_dir():
         for folder in (run, run / CHECKPOINTS, run / SAMPLES):
@@ -128,7 +134,7 @@ def _folder(run: Path) -> Iterator[None]:
                 if left.is_file():
                     remove_unclaimed(left)
     elif not was_there:
-        run.mkdir(parents=True)  # now, and not after hours of work: where it cannot be made, that is said at once
+        run.mkdir(parents=True)  # Made now, so that a folder that cannot be made is reported before hours of work.
     try:
         yield
     finally:
@@ -148,10 +154,10 @@ def _train(
     boards: Mapping[str, BoardOpener],
     rollback: bool,
 ) -> TrainResult:
-    """:func:`train` with the recipe chosen and the folder for this process alone."""
+    """Run :func:`train` with the recipe chosen and the folder locked for this process."""
     checkpoint = checkpoint_to_continue(run, chosen, faces, is_writer=is_writing_process())
     if checkpoint is None and resume:
-        raise InputError(f"There is no checkpoint in {run} to resume from.", "Leave --resume out to start.")
+        raise InputError(f"There is no checkpoint in {run} to resume from.", "Leave --resume out to start a new run.")
     if checkpoint is not None:
         chosen, seen = settled_recipe(chosen, checkpoint), checkpoint["images_seen"]
         if is_done(chosen, checkpoint) and not owes_score(checkpoint, chosen) and is_last(run, seen):
@@ -162,7 +168,7 @@ def _train(
     precision = choose_precision(chosen.precision, chosen_device, double_backward=chosen.is_penalised)
     if not chosen.score_every and (extractor is not None or weights is not None):
         option = "--extractor" if extractor is not None else "--weights"
-        console.warn(f"The recipe {chosen.name} never scores, so {option} is of no use: add --score-every.")
+        console.warn(f"The recipe {chosen.name} never scores, so {option} has no effect. Add --score-every to score.")
     with joined_ranks(chosen_device) as ranks:
         scorer = _open_scorer(faces, chosen, extractor, weights, device, ranks) if chosen.score_every else None
         if ranks.is_writer:
@@ -191,17 +197,18 @@ def _train(
             )
         except Stopped:
             if ranks.is_writer:
-                console.info(f"Saved. The command {go_on} goes on from here.")
+                console.info(f"A checkpoint was saved. To continue: {go_on}")
             raise
         except KeyboardInterrupt:
             if ranks.is_writer:
-                console.info(f"Broken off. {_what_is_kept(run, go_on)}")
+                console.info(f"Stopped at once. {_what_is_kept(run, go_on)}")
             raise
         except OSError as problem:
             where = f" {problem.filename}" if problem.filename else ""
             raise EnvironmentProblem(
-                f"Training stopped, for{where or ' a file'} cannot be read or written: {problem.strerror or problem}.",
-                f"Mend that first: make room, or ask for the right to write. {_what_is_kept(run, go_on)}",
+                f"Training stopped because{where or ' a file'} cannot be read or written: "
+                f"{problem.strerror or problem}.",
+                f"Free disk space, or make the folder writable. {_what_is_kept(run, go_on)}",
             ) from problem
         except RuntimeError as problem:
             if not is_out_of_memory(problem):
@@ -209,7 +216,7 @@ def _train(
                     raise
                 raise compiler_failed(problem) from problem
             result = None
-        if result is None:  # here, and not above: there the exception holds what fills the memory
+        if result is None:  # Handled here, because inside the except block the exception keeps the memory in use.
             raise too_large(chosen, faces, chosen_device, precision, ranks)
     if chosen.minutes and ranks.is_writer:
         console.info(f"Trained for {chosen.minutes:g} minutes: {result.images_seen / 1000:g} kimg.")
@@ -217,17 +224,17 @@ def _train(
 
 
 def _what_is_kept(run: Path, go_on: str) -> str:
-    """A sentence on the checkpoint that there is, and on the command that goes on from it."""
+    """Return a sentence that names the last checkpoint and the command that continues from it."""
     kept = checkpoint_files(run)
     if not kept:
-        return "No checkpoint was saved yet: the same command starts anew."
-    return f"What is kept is the checkpoint {kept[0].name}: the command {go_on} goes on from it."
+        return "No checkpoint was saved yet, so the same command starts from the beginning."
+    return f"The last checkpoint is {kept[0].name}. To continue from it: {go_on}"
 
 
 def _resume_command(
     dataset: Path, run: Path, extractor: str | None, weights: Path | None, boards: Iterable[str], rollback: bool
 ) -> str:
-    """What to type to go on, with the options that no recipe holds."""
+    """Return the command that continues the run, with the options that the recipe does not hold."""
     words = ["facegen", "train", str(dataset), str(run), "--resume"]
     for option, value in (("--extractor", extractor), ("--weights", weights)):
         words += [] if value is None else [option, str(value)]
@@ -241,22 +248,27 @@ def _result(run: Path, images_seen: int, best: float | None, *, reused: bool) ->
 
 
 def _tell_about_gpus(recipe: Recipe, device: torch.device, precision: torch.dtype, ranks: Ranks) -> None:
-    """What a user of a GPU would not see otherwise."""
+    """Print what a user of a GPU would not notice otherwise."""
     if device.type != "cuda":
         return
     if recipe.precision == "auto" and precision == torch.float32:
-        console.info("This GPU has no bfloat16, and float16 overflows in gradient penalties: so it is float32.")
+        console.info(
+            "Training uses float32, because this GPU has no bfloat16 and gradient penalties overflow in float16."
+        )
     count = torch.cuda.device_count()
     if ranks.world == 1 and count > 1:
         console.info(
-            f"This machine has {count} GPUs, of which one trains. For all of them, say "
+            f"This machine has {count} GPUs, but only one of them trains. To use all, run "
             f"torchrun --nproc-per-node {count} -m facegen in place of facegen."
         )
 
 
 @dataclass(frozen=True)
 class DatasetScorer:
-    """The periodic score, against the dataset. Every rank has the extractor; the writer has the statistics too."""
+    """A periodic scorer against the dataset.
+
+    Every rank has the extractor, and the writer has the reference statistics too.
+    """
 
     extractor: FeatureExtractor
     scorer: SetScorer | None
@@ -266,7 +278,7 @@ class DatasetScorer:
         return self.extractor.all_features(images)
 
     def score(self, images: npt.NDArray[np.uint8], features: npt.NDArray[np.float32]) -> PeriodicScore:
-        assert self.scorer is not None, "the writer scores"
+        assert self.scorer is not None, "only the writer scores"
         score = self.scorer.score_features(images, features, trained_against=self.trained_against)
         return PeriodicScore(score.value, score.label, score.metric == "fid", score.to_json())
 
@@ -274,14 +286,14 @@ class DatasetScorer:
 def _open_scorer(
     faces: FaceDataset, recipe: Recipe, extractor: str | None, weights: Path | None, device: str, ranks: Ranks
 ) -> DatasetScorer:
-    """The periodic score. The reference is made ready before the first step."""
+    """Open the periodic scorer. Its reference statistics are computed now, before the first step."""
     if not ranks.is_writer:
         return DatasetScorer(open_extractor(extractor, weights=weights, device=device), None, recipe.trained_against)
     scorer = open_scorer(faces.path, extractor=extractor, weights=weights, device=device)
     console.info(f"Every {recipe.score_every:g} kimg the run is scored by {scorer.description}.")
     if recipe.trained_against == scorer.extractor.name:
         console.warn(
-            f"This run is trained against {scorer.extractor.name}, so that network's distance flatters it: compare the "
-            "value with this recipe's runs alone."
+            f"This run is trained against {scorer.extractor.name}, so the distance in its features flatters the run. "
+            "Compare the value only with other runs of this recipe."
         )
     return DatasetScorer(scorer.extractor, scorer, recipe.trained_against)

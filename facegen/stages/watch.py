@@ -1,4 +1,4 @@
-"""Watch: a page of runs, served while they train or written once."""
+"""Watch: a page of runs, served during training or written once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class WatchResult:
     """A page that was served or written.
 
     Attributes:
-        runs: which runs it showed.
-        address: where it was served; None for a report.
-        path: the report; None where it was served.
+        runs: The runs that it showed.
+        address: The address at which it was served. None for a report.
+        path: The report. None if the page was served.
     """
 
     runs: tuple[Path, ...]
@@ -32,17 +32,17 @@ class WatchResult:
 def watch(runs: StrPath | Sequence[StrPath], *, port: int | None = None, out: StrPath | None = None) -> WatchResult:
     """Show runs on a page: curves, faces through training, speed and time left.
 
-    Without ``out`` the page is served at 127.0.0.1, to this machine alone, until Ctrl-C, after which this returns.
-    With it, the page is written to a file, with its data and pictures in it: at most 40 grids a run.
+    Without ``out`` the page is served at 127.0.0.1, to this machine only, and the function returns after Ctrl-C. With
+    ``out`` the page is written to a file with its data and pictures, at most 40 grids per run.
 
     Args:
-        runs: run folders, or one.
-        port: to serve at, 0 for any that is free; by default 8600, or the first after it that is free.
-        out: a ``.html`` to write.
+        runs: One or more run folders.
+        port: The port to serve at. 0 for any free port. By default 8600, or the first free port after it.
+        out: The ``.html`` to write.
 
     Raises:
-        InputError: no runs; what is no run; a file at ``out`` that is no report of facegen's.
-        EnvironmentProblem: the port is not free; the report cannot be written.
+        InputError: There are no runs, a folder is not a run, or a file at ``out`` is not a report of facegen.
+        EnvironmentProblem: The port is not free, or the report cannot be written.
     """
     paths = [Path(run) for run in ([runs] if isinstance(runs, str | Path) or not isinstance(runs, Sequence) else runs)]
     out = optional_path(out)
@@ -53,7 +53,7 @@ def watch(runs: StrPath | Sequence[StrPath], *, port: int | None = None, out: St
     with open_server(Runs(paths), port) as server:
         console.result(server.address)
         console.info(
-            "Open it in a browser of this machine. For one of another machine, run there first: "
+            "Open it in a browser on this machine. To open it on another machine, run there first: "
             f"ssh -L {PORT}:127.0.0.1:{server.server_port} USER@THIS-MACHINE, and open http://127.0.0.1:{PORT}/ there. "
             "Ctrl-C ends it."
         )
@@ -68,7 +68,7 @@ def _write(paths: Sequence[Path], out: Path) -> WatchResult:
     require_report_place(out)
     report = write_watch_report([read_run(path) for path in paths], out)
     if report.damaged:
-        console.warn(f"{len(report.damaged)} grids cannot be read and are left out, such as {report.damaged[0]}.")
+        console.warn(f"{len(report.damaged)} grids cannot be read and are left out, for example {report.damaged[0]}.")
     size = out.stat().st_size / 1e6
     console.info(f"The report has {report.grids} of {report.all_grids} grids, and {size:.1f} MB.")
     return WatchResult(tuple(paths), None, out)

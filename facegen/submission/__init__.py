@@ -1,1 +1,1 @@
-"""What a submission is: its rules, the reader that never extracts its tarball, and the writer."""
+"""Submissions: their rules, the reader, which never extracts a tarball, and the writer."""

@@ -1,4 +1,4 @@
-"""One submitted image: bytes in, pixels or a rejection out."""
+"""Decodes one submitted image to pixels, or rejects it."""
 
 from __future__ import annotations
 
@@ -14,50 +14,72 @@ import numpy.typing as npt
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from facegen.file_kinds import HEAD, kind_of
+from facegen.language import mark, translate
 from facegen.submission.gzipped import require_memory
 from facegen.submission.rules import FORMATS, Code, Limits, Rejection, shown
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-#: Imported here, and not by Pillow at its first image: a process that may open no more files would know no format then.
+#: The readers are imported here. Pillow would import them at its first image, and a process that may open no more files
+#: would then know no format.
 _READERS = {"PNG": PngImagePlugin.PngImageFile, "JPEG": JpegImagePlugin.JpegImageFile}
 #: PNG chunks that Pillow decompresses, or reads into a text that may be compressed.
 _METADATA = frozenset({b"iCCP", b"zTXt", b"iTXt"})
-#: A JPEG marker. What stands before it, and in no segment, is skipped.
+#: A JPEG marker. Bytes before it that belong to no segment are skipped.
 _MARKER = re.compile(rb"\xff([\x01-\xfe])")
-#: JPEG markers that nothing follows: TEM, RST0 to RST7, SOI and EOI. The start of a scan, whose pixels follow it.
+#: JPEG markers that no segment follows (TEM, RST0 to RST7, SOI and EOI), and the marker of a scan, which pixels follow.
 _ALONE, _SCAN = frozenset((0x01, *range(0xD0, 0xDA))), 0xDA
-#: Segments for any program's use, of which JFIF's and Adobe's say how pixels are coded; and that for comments.
+#: Markers of segments that any program may use; those among them that say how pixels are coded (JFIF's and Adobe's);
+#: and the marker of a comment.
 _APPLICATION, _OF_PIXELS, _COMMENT = range(0xE0, 0xF0), (0xE0, 0xEE), 0xFE
-#: Bytes of pixel data that an encoder may write beside twice the pixels: no data is made larger by being compressed.
+#: Bytes of pixel data that an encoder may write in addition to twice the pixels. Compression never makes data that much
+#: larger.
 _SPARE = 4096
-#: PNG's IHDR: colour type 2 is RGB.
+#: The colour type of RGB in a PNG's IHDR chunk.
 _RGB = 2
-_COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGB with transparency"}
+#: The colour types of a PNG's IHDR chunk, as messages name them.
+_COLOUR_TYPES = {
+    0: mark("grey"),
+    2: "RGB",
+    3: mark("palette"),
+    4: mark("grey with transparency"),
+    6: mark("RGB with transparency"),
+}
 
 
 def decode_image(data: bytes, path: str, limits: Limits) -> npt.NDArray[np.uint8]:
-    """The pixels of one image, uint8 [size, size, 3].
+    """Return the pixels of one image, uint8 [size, size, 3].
 
-    Format, size and mode are read from the header, before anything is decompressed. Rejections: ``wrong_format``
-    (other formats, a suffix that promises another, animations), ``wrong_size``, ``wrong_mode``, ``bad_image``.
+    Format, size and mode are read from the header, before anything is decompressed.
+
+    Args:
+        data: The bytes of the image's file.
+        path: Its path in the archive, which messages name. Its suffix says which format is expected.
+        limits: The size that the image must have, and the caps.
 
     Raises:
-        MemoryError, OSError: the machine lacks something, whatever the image is.
+        Rejection: ``wrong_format`` for another format, an animation, or a suffix that stands for another format;
+            ``wrong_size``, ``wrong_mode`` or ``bad_image``.
+        MemoryError, OSError: The machine lacks something. The image is not at fault.
     """
     name, suffix = shown(path), PurePosixPath(path).suffix.lower()
     if suffix not in FORMATS:
-        raise Rejection(Code.WRONG_FORMAT, f"{name} is a {suffix[1:].upper()} file, not PNG or JPEG.")
+        message = translate("{name} is a {format} file, not PNG or JPEG.", name=name, format=suffix[1:].upper())
+        raise Rejection(Code.WRONG_FORMAT, message)
     kind = "PNG" if data.startswith(_PNG) else "JPEG" if data.startswith(_JPEG) else None
     if kind is None:
         holds = kind_of(data[:HEAD])
         if holds is None:
-            raise Rejection(Code.BAD_IMAGE, f"{name} is not an image: its first bytes are those of no format.")
+            message = translate("{name} is not an image: its first bytes belong to no known format.", name=name)
+            raise Rejection(Code.BAD_IMAGE, message)
+        what = translate(holds.name)
         if holds.family == "image":
-            raise Rejection(Code.WRONG_FORMAT, f"{name} holds {holds.name}, not PNG or JPEG.")
-        raise Rejection(Code.BAD_IMAGE, f"{name} is not an image but {holds.name}.")
+            message = translate("{name} holds {kind}, not PNG or JPEG.", name=name, kind=what)
+            raise Rejection(Code.WRONG_FORMAT, message)
+        raise Rejection(Code.BAD_IMAGE, translate("{name} is not an image but {kind}.", name=name, kind=what))
     if kind != FORMATS[suffix]:
-        raise Rejection(Code.WRONG_FORMAT, f"{name} holds a {kind} image under another format's suffix.")
+        message = translate("{name} holds a {format} image under the suffix of another format.", name=name, format=kind)
+        raise Rejection(Code.WRONG_FORMAT, message)
     if kind == "PNG":
         _check_png(data, name, limits)
     else:
@@ -66,13 +88,14 @@ def decode_image(data: bytes, path: str, limits: Limits) -> npt.NDArray[np.uint8
         return _pixels(data, kind, name, limits)
     except (Rejection, MemoryError, ImportError):
         raise
-    # Bytes made to harm make a decoder raise anything at all; whatever it is, this image cannot be decoded.
+    # Malicious bytes can make a decoder raise any exception. Whichever it is, this image cannot be decoded.
     except Exception as problem:
         if isinstance(problem, OSError) and problem.errno is not None:
-            raise  # the system's: a decoder's own have no number
+            raise  # an error of the system: a decoder's own errors have no number
         _require_sound_decoder(kind, limits, problem)
         why = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
-        raise Rejection(Code.BAD_IMAGE, f"{name} cannot be decoded: {why[:160]}.") from problem
+        message = translate("{name} cannot be decoded: {problem}.", name=name, problem=why[:160].rstrip("."))
+        raise Rejection(Code.BAD_IMAGE, message) from problem
 
 
 def _pixels(data: bytes, kind: str, name: str, limits: Limits) -> npt.NDArray[np.uint8]:
@@ -81,92 +104,118 @@ def _pixels(data: bytes, kind: str, name: str, limits: Limits) -> npt.NDArray[np
         with _READERS[kind](io.BytesIO(data)) as image:
             _check_size(*image.size, name, limits)
             if image.mode != "RGB" or "transparency" in image.info:
-                raise Rejection(Code.WRONG_MODE, f"{name} has mode {image.mode}, not plain RGB.")
+                message = translate("{name} has mode {mode}, not plain RGB.", name=name, mode=image.mode)
+                raise Rejection(Code.WRONG_MODE, message)
             return np.asarray(image)
 
 
 def _require_sound_decoder(kind: str, limits: Limits, problem: Exception) -> None:
-    """MemoryError where a sound image of that kind cannot be decoded either.
+    """Raise MemoryError if a sound image of the same format cannot be decoded either.
 
-    libjpeg calls data corrupt where it gets no memory, and Pillow says so by an error like any other.
+    When libjpeg gets no memory, it calls the data corrupt, and Pillow raises the same error as for corrupt data.
     """
     buffer = io.BytesIO()
     try:
         Image.new("RGB", (limits.size, limits.size)).save(buffer, kind)
         _pixels(buffer.getvalue(), kind, "", limits)
-    except Exception:  # noqa: BLE001 - whatever it is, the bytes are sound
+    except Exception:  # noqa: BLE001 - the bytes are sound, so any error is the machine's
         raise MemoryError(str(problem)) from problem
 
 
 def _coded_pixels(data: bytes, name: str, limits: Limits) -> bytes:
-    """A JPEG without what programs write into it beside its pixels, and without bytes between its segments.
+    """Return a JPEG without its metadata and without bytes between its segments.
 
-    Pillow parses Exif and the like in Python, for which 64×64 pixels can be made to take minutes.
+    Pillow parses Exif and similar metadata in Python. An image of 64×64 pixels can be made to take minutes that way.
     """
     kept, start = [_JPEG[:2]], 2
     for _ in range(limits.pieces):
         found = _MARKER.search(data, start)
         if found is None:
-            raise Rejection(Code.BAD_IMAGE, f"{name} is cut off: no pixels follow its header.")
+            raise Rejection(Code.BAD_IMAGE, translate("{name} is cut off: no pixels follow its header.", name=name))
         marker, start = found[1][0], found.end()
         if marker == _SCAN:
             if data.count(b"\xff\xda", start) >= limits.pieces:
-                raise Rejection(Code.BAD_IMAGE, f"{name} has more than {limits.pieces:,} scans.")
+                message = translate("{name} has more than {most:,} scans.", name=name, most=limits.pieces)
+                raise Rejection(Code.BAD_IMAGE, message)
             return b"".join([*kept, data[start - 2 :]])
         if marker in _ALONE:
             kept.append(data[start - 2 : start])
             continue
         length = int.from_bytes(data[start : start + 2], "big")
         if length < 2 or start + length > len(data):
-            raise Rejection(Code.BAD_IMAGE, f"{name} is cut off or corrupt (a JPEG segment's length is wrong).")
+            message = translate("{name} is cut off or corrupt (the length of a JPEG segment is wrong).", name=name)
+            raise Rejection(Code.BAD_IMAGE, message)
         if marker in _OF_PIXELS or not (marker in _APPLICATION or marker == _COMMENT):
             kept.append(data[start - 2 : start + length])
         start += length
-    raise Rejection(Code.BAD_IMAGE, f"{name} has more than {limits.pieces:,} JPEG segments.")
+    message = translate("{name} has more than {most:,} JPEG segments.", name=name, most=limits.pieces)
+    raise Rejection(Code.BAD_IMAGE, message)
 
 
 def _check_png(data: bytes, name: str, limits: Limits) -> None:
-    """What Pillow does not tell: the bit depth (it reads 16-bit RGB as RGB), animation, CRCs, and missing rows."""
+    """Check what Pillow does not: bit depth, animation, checksums and missing rows.
+
+    Pillow reads 16-bit RGB as RGB, and fills missing rows with black.
+    """
     if len(data) < 33 or data[12:16] != b"IHDR":
-        raise Rejection(Code.BAD_IMAGE, f"{name} is a PNG without its header.")
+        raise Rejection(Code.BAD_IMAGE, translate("{name} is a PNG without its header.", name=name))
     width, height, depth, colour = struct.unpack(">IIBB", data[16:26])
     _check_size(width, height, name, limits)
     if depth != 8 or colour != _RGB:
-        what = _COLOUR_TYPES.get(colour, f"colour type {colour}")
-        raise Rejection(Code.WRONG_MODE, f"{name} is {depth}-bit {what}, not 8-bit RGB.")
+        known = _COLOUR_TYPES.get(colour)
+        what = translate("colour type {number}", number=colour) if known is None else translate(known)
+        message = translate("{name} is {depth}-bit {colours}, not 8-bit RGB.", name=name, depth=depth, colours=what)
+        raise Rejection(Code.WRONG_MODE, message)
     start, kind, compressed, metadata, pieces = len(_PNG), b"", [], 0, 0
-    # A row is a filter byte and its pixels; interlacing only has more rows.
+    # A row is a filter byte and its pixels. An interlaced image only has more rows.
     rows = height * (1 + 3 * width)
     while kind != b"IEND":
         if start + 12 > len(data):
-            raise Rejection(Code.BAD_IMAGE, f"{name} is cut off.")
+            raise Rejection(Code.BAD_IMAGE, translate("{name} is cut off.", name=name))
         (length,) = struct.unpack_from(">I", data, start)
         kind, body = data[start + 4 : start + 8], data[start + 4 : start + 8 + length]
         if kind == b"acTL":
-            raise Rejection(Code.WRONG_FORMAT, f"{name} is an animation, not a still image.")
+            raise Rejection(Code.WRONG_FORMAT, translate("{name} is an animation, not a still image.", name=name))
         if data[start + 8 + length : start + 12 + length] != zlib.crc32(body).to_bytes(4, "big"):
-            raise Rejection(Code.BAD_IMAGE, f"{name} is cut off or corrupt (a PNG chunk's CRC is wrong).")
+            message = translate("{name} is cut off or corrupt (the CRC of a PNG chunk is wrong).", name=name)
+            raise Rejection(Code.BAD_IMAGE, message)
         if kind == b"IDAT":
             compressed.append(body[4:])
         metadata, pieces = metadata + (kind in _METADATA), pieces + 1
         if pieces > limits.pieces:
-            raise Rejection(Code.BAD_IMAGE, f"{name} has more than {limits.pieces:,} PNG chunks.")
+            message = translate("{name} has more than {most:,} PNG chunks.", name=name, most=limits.pieces)
+            raise Rejection(Code.BAD_IMAGE, message)
         if metadata > limits.metadata:
-            raise Rejection(Code.BAD_IMAGE, f"{name} has more than {limits.metadata} texts and colour profiles.")
+            message = translate(
+                "{name} has more than {most} texts and colour profiles.", name=name, most=limits.metadata
+            )
+            raise Rejection(Code.BAD_IMAGE, message)
         start += 12 + length
     if sum(map(len, compressed)) > 2 * rows + _SPARE:
-        raise Rejection(Code.BAD_IMAGE, f"{name} has pixel data for another size than its header's.")
+        raise _other_size(name)
     stream = zlib.decompressobj()
     try:
         found = len(stream.decompress(b"".join(compressed), 2 * rows))
     except zlib.error as problem:
         require_memory(problem)
-        raise Rejection(Code.BAD_IMAGE, f"{name} has corrupt pixel data ({problem}).") from problem
-    # Pillow fills missing rows with black.
+        message = translate("{name} has corrupt pixel data ({problem}).", name=name, problem=str(problem))
+        raise Rejection(Code.BAD_IMAGE, message) from problem
     if found < rows or not stream.eof:
-        raise Rejection(Code.BAD_IMAGE, f"{name} has pixel data for another size than its header's.")
+        raise _other_size(name)
+
+
+def _other_size(name: str) -> Rejection:
+    message = translate("{name} has pixel data for another size than its header says.", name=name)
+    return Rejection(Code.BAD_IMAGE, message)
 
 
 def _check_size(width: int, height: int, name: str, limits: Limits) -> None:
     if (width, height) != (limits.size, limits.size):
-        raise Rejection(Code.WRONG_SIZE, f"{name} is {width}x{height} pixels, not {limits.resolution}.", limits)
+        message = translate(
+            "{name} is {width}x{height} pixels, not {resolution}.",
+            name=name,
+            width=width,
+            height=height,
+            resolution=limits.resolution,
+        )
+        raise Rejection(Code.WRONG_SIZE, message, limits)

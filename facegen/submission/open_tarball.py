@@ -1,6 +1,6 @@
-"""A submission's file, opened once, so that what is hashed is what is read.
+"""Opens a submission's file once, so that the bytes that are hashed are the bytes that are read.
 
-Between two openings another file may take a name. And a file that is open may still be written to.
+If the file were opened twice, another file could take its name in between. Even an open file may still be written to.
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ from typing import IO
 
 from facegen.errors import InputError, in_words
 from facegen.files import OF_THE_MACHINE, NoRegularFile, open_regular
+from facegen.language import translate
 from facegen.submission.rules import Code, Limits, Rejection, megabytes
 
 _CHUNK = 1 << 20
 
 
 class UnreadableTarball(InputError):
-    """This file cannot be read, or not to its end, or changes meanwhile: nothing is known of it, and others may do."""
+    """The error of a file that cannot be read to its end, or that changes meanwhile.
+
+    Nothing is known about the submission then. Others can still be read.
+    """
 
 
 class OpenTarball:
-    """An open file that is hashed twice: before anything is read of it, and again as it is read.
+    """An open file that is hashed twice: before it is read, and again while it is read.
 
-    ``sha256``, 64 hex digits, is that of the first time. :meth:`require_unchanged` tells whether it is that of the
-    second: nothing that was read stands under another file's hash.
+    :meth:`require_unchanged` compares the two hashes, so that no result is kept under the hash of another file.
+
+    Attributes:
+        sha256: The first hash, 64 hex digits.
     """
 
     def __init__(self, file: IO[bytes], path: Path, limits: Limits) -> None:
@@ -38,11 +44,11 @@ class OpenTarball:
         self._begin()
 
     def read(self, size: int) -> bytes:
-        """The next ``size`` bytes of the file; fewer only at its end.
+        """Return the next ``size`` bytes of the file, or fewer at its end.
 
         Raises:
-            UnreadableTarball: they cannot be read, or the file has grown past ``limits.compressed_bytes``.
-            OSError: the machine lacks something, whatever the file is.
+            UnreadableTarball: The bytes cannot be read, or the file has grown past ``limits.compressed_bytes``.
+            OSError: The machine lacks something. The file is not at fault.
         """
         try:
             data = self._file.read(size)
@@ -55,7 +61,7 @@ class OpenTarball:
         return data
 
     def require_unchanged(self) -> None:
-        """UnreadableTarball unless what was read, and the rest of the file, are what was hashed before."""
+        """Read the rest of the file, and raise UnreadableTarball unless all bytes are those that were hashed before."""
         self._to_the_end()
         if self._digest.hexdigest() != self.sha256:
             raise self._changed()
@@ -70,47 +76,53 @@ class OpenTarball:
 
     def _changed(self) -> UnreadableTarball:
         return UnreadableTarball(
-            f"{self._path} changed while it was read.", "Run it again when the file is there whole."
+            translate("{path} changed while it was read.", path=str(self._path)),
+            translate("Run it again when the file is complete."),
         )
 
 
 @contextmanager
 def open_tarball(path: Path, limits: Limits) -> Iterator[OpenTarball]:
-    """Open the file at ``path``, once.
+    """Open the file at ``path`` once, and close it at the end of the ``with`` block.
 
     Args:
-        path: a file; links to one are followed.
-        limits: how large it may be.
+        path: The path of the file. Links are followed.
+        limits: The limits that say how large it may be.
 
     Raises:
-        Rejection: ``not_gzip`` for a folder, a named pipe, a socket or a device, which are not opened; ``too_large``.
-            Where generators are asked for, ``not_generator`` and ``generator_too_large``.
-        UnreadableTarball: there is nothing, it cannot be opened or read, or it changes meanwhile.
-        OSError: the machine lacks something, whatever the file is.
+        Rejection: ``not_gzip`` for a folder, a named pipe, a socket or a device, none of which is opened;
+            ``too_large``. Where generators are asked for, the codes are ``not_generator`` and ``generator_too_large``.
+        UnreadableTarball: There is no file, it cannot be opened or read, or it changes meanwhile.
+        OSError: The machine lacks something. The file is not at fault.
     """
     try:
         opened = open_regular(path)
     except NoRegularFile as problem:
         code = Code.NOT_GENERATOR if limits.asks_for_generator else Code.NOT_GZIP
-        raise Rejection(code, "It is not a file.", limits) from problem
+        raise Rejection(code, translate("It is not a file."), limits) from problem
     except FileNotFoundError as problem:
-        what = "is a link that leads nowhere" if path.is_symlink() else "is not there any more"
-        raise UnreadableTarball(
-            f"{path} {what}.", "Put the file there, or remove the link, and run it again."
-        ) from problem
+        if path.is_symlink():
+            message = translate("{path} is a link that leads nowhere.", path=str(path))
+        else:
+            message = translate("{path} is not there any more.", path=str(path))
+        remedy = translate("Put the file there, or remove the link, and run it again.")
+        raise UnreadableTarball(message, remedy) from problem
     except OSError as problem:
         raise _unreadable(path, problem) from problem
     with opened as file:
         if os.fstat(file.fileno()).st_size > limits.compressed_bytes:
             code = Code.GENERATOR_TOO_LARGE if limits.asks_for_generator else Code.TOO_LARGE
-            raise Rejection(code, f"The file is larger than {megabytes(limits.compressed_bytes)}.", limits)
+            message = translate("The file is larger than {most}.", most=megabytes(limits.compressed_bytes))
+            raise Rejection(code, message, limits)
         yield OpenTarball(file, path, limits)
 
 
 def _unreadable(path: Path, problem: OSError) -> UnreadableTarball:
-    """What to raise for a file that the system does not read; ``problem`` itself where it is not of the file."""
+    """Return the error of a file that the system does not read; raise ``problem`` itself if the machine is at fault."""
     if problem.errno in OF_THE_MACHINE:
         raise problem
+    why = problem.strerror or in_words(problem)
     return UnreadableTarball(
-        f"Cannot read {path}: {problem.strerror or in_words(problem)}.", "Let it be read, and run it again."
+        translate("Cannot read {path}: {problem}.", path=str(path), problem=why),
+        translate("Make the file readable, and run it again."),
     )

@@ -1,6 +1,6 @@
-"""Reads a submission: every rule checked, nothing extracted, at most the images themselves in memory.
+"""Reads a submission and checks every rule. Nothing is extracted, and only the images are kept in memory.
 
-A rejection is what the bytes of a tarball say, and nothing else is one: what the machine lacks is raised as it is.
+A submission is rejected for its bytes alone. When the machine lacks something, that error is raised as it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from facegen.data.litter import is_litter
 from facegen.data.origin import Origin, origin_of, summary
+from facegen.language import Message, in_sequence, translate, translate_count
 from facegen.submission.decode import decode_image
 from facegen.submission.gzipped import GzipStream
 from facegen.submission.members import read_members
@@ -33,16 +34,16 @@ from facegen.submission.rules import (
 
 @dataclass(frozen=True)
 class Submission:
-    """A submission that keeps every rule.
+    """A submission that follows every rule.
 
     Attributes:
-        student_number: from the file's name.
-        images: uint8 [count, size, size, 3] of the limits' count and size, in the archive's order.
-        names: their paths in the archive.
-        notes: what was passed over, in sentences.
-        origin: where the images say that they come from, summed up.
-        likeness: of the weights of the generator that was handed in to those of the one that ships with facegen, −1 to
-            1; None where images were handed in, and for a generator of another shape.
+        student_number: The student number in the file's name.
+        images: uint8 [count, size, size, 3], with the count and size of the limits, in the order of the archive.
+        names: The paths of the images in the archive.
+        notes: Sentences that say what was ignored.
+        origin: Where the images say that they come from, summed up.
+        likeness: Similarity of the generator's weights to those of the generator that ships with facegen, −1 to 1.
+            ``None`` for a submission of images, and for a generator of another shape.
     """
 
     student_number: str
@@ -57,15 +58,15 @@ def read_submission(path: Path, *, file_name: str | None = None, limits: Limits 
     """Read the tarball at ``path``.
 
     Args:
-        path: the tarball.
-        file_name: the name it goes by where that is not its own yet.
-        limits: what it must have, and the caps within which it is read.
+        path: The path of the tarball.
+        file_name: The name that the tarball is checked under, where the file itself has a temporary name.
+        limits: The requirements, and the caps on what is read.
 
     Raises:
-        Rejection: it breaks a rule; whatever it holds, that is the only exception that its bytes raise.
-        UnreadableTarball: it is not there, cannot be read, or changes while it is read.
-        OSError: the machine lacks something, whatever the file is.
-        MemoryError: there is too little memory to read it.
+        Rejection: The tarball breaks a rule. Its bytes can raise no other exception.
+        UnreadableTarball: The file is missing, cannot be read, or changes while it is read.
+        OSError: The machine lacks something. The file is not at fault.
+        MemoryError: There is too little memory to read it.
     """
     student_number = student_number_of(path.name if file_name is None else file_name)
     with open_tarball(path, limits) as tarball:
@@ -73,16 +74,16 @@ def read_submission(path: Path, *, file_name: str | None = None, limits: Limits 
 
 
 def read_tarball(tarball: OpenTarball, student_number: str, limits: Limits = LIMITS) -> Submission:
-    """Read an open tarball from its start; as :func:`read_submission`.
+    """Read an open tarball from its start, and raise the same errors as :func:`read_submission`.
 
-    What is wrong with the archive as a whole is told before what is wrong with one image, and the number of images
-    in between: a student with the wrong archive should not be sent to look at its first image.
+    Where several rules are broken, faults of the archive come first, then the number of images, then the first faulty
+    image. A student with the wrong archive should not be sent to look at one of its images.
     """
     try:
         contents = _read(tarball, limits)
         images = contents.finish()
     except Rejection:
-        tarball.require_unchanged()  # a file that is still being written is no student's fault
+        tarball.require_unchanged()  # a student is not at fault for a file that is still being written
         raise
     tarball.require_unchanged()
     return Submission(student_number, images, tuple(contents.names), contents.notes(), summary(contents.origins))
@@ -101,7 +102,7 @@ def _read(tarball: OpenTarball, limits: Limits) -> _Contents:
 
 
 class _Contents:
-    """What has been seen of an archive: its images, and the first thing wrong with any of them."""
+    """The images of an archive so far, and the first thing that is wrong with any of them."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -116,13 +117,15 @@ class _Contents:
     def add(self, path: str, data: bytes) -> None:
         key = same_name_key(path)
         if key in self._seen:
-            raise Rejection(Code.DUPLICATE_MEMBER, f"The name {shown(path)} is there twice (case does not count).")
+            message = translate("The name {name} is there twice (case does not count).", name=shown(path))
+            raise Rejection(Code.DUPLICATE_MEMBER, message)
         self._seen.add(key)
         if not is_picture_name(path):
-            self._foreign = self._foreign or Rejection(Code.FOREIGN_MEMBER, f"{shown(path)} is not an image.")
+            message = translate("{name} is not an image.", name=shown(path))
+            self._foreign = self._foreign or Rejection(Code.FOREIGN_MEMBER, message)
             return
         self.names.append(path)
-        # Past the count the answer is known, and after a problem the pixels are of no use.
+        # Nothing more is decoded past the count or after a problem: the submission is rejected either way.
         if self._problem is None and len(self.names) <= self._limits.count:
             try:
                 self._pixels.append(decode_image(data, path, self._limits))
@@ -135,17 +138,31 @@ class _Contents:
         if self._foreign is not None:
             raise self._foreign
         if count == 0:
-            raise Rejection(Code.EMPTY, " ".join(["There is no image in the archive.", *self.notes()]), self._limits)
+            nothing = translate("There is no image in the archive.")
+            raise Rejection(Code.EMPTY, in_sequence(nothing, *self.notes()), self._limits)
         if count != self._limits.count:
-            also = f" Besides, {self._problem.message}" if self._problem else ""
-            message = f"It holds {count:,} image{'s' * (count != 1)}, not {self._limits.count:,}.{also}"
-            raise Rejection(Code.WRONG_COUNT, " ".join([message, *self.notes()]), self._limits)
+            wanted = self._limits.count
+            said = [
+                translate_count(
+                    "It holds 1 image, not {wanted:,}.",
+                    "It holds {count:,} images, not {wanted:,}.",
+                    count,
+                    wanted=wanted,
+                )
+            ]
+            if self._problem is not None:
+                said.append(translate("Besides, {problem}", problem=self._problem.message))
+            raise Rejection(Code.WRONG_COUNT, in_sequence(*said, *self.notes()), self._limits)
         if self._problem is not None:
             raise self._problem
         return np.stack(self._pixels)
 
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> tuple[Message, ...]:
         if not self.litter:
             return ()
-        files = "1 file" if self.litter == 1 else f"{self.litter:,} files"
-        return (f"Ignored {files} that systems and programs left in the archive.",)
+        note = translate_count(
+            "Ignored 1 file that systems and programs left in the archive.",
+            "Ignored {count:,} files that systems and programs left in the archive.",
+            self.litter,
+        )
+        return (note,)

@@ -1,10 +1,11 @@
-"""What a submission is, in one place: names, counts, formats, caps, and every reason for which one is rejected.
+"""The rules of a submission: its name, count, formats and caps, and every reason to reject one.
 
-A submission is ``<student_number>.tar.gz``: 1,000 still images, 64x64 unless the course asks for another size
-(:func:`limits_for`), 8-bit RGB, PNG or JPEG, at the top of the archive or in one folder. PNG is what ``facegen sample``
-writes; JPEG is taken too, for the assignment asks for images and names no format (its artefacts cost the student score,
-not the submission). Palette, grey or transparent images, animations and other formats are not: to convert them would be
-to guess what the student meant.
+A submission is ``<student_number>.tar.gz``. It holds 1,000 still images, 8-bit RGB, PNG or JPEG, at the top of the
+archive or in one folder. They are 64x64 pixels, unless the course asks for another size (:func:`limits_for`).
+
+``facegen sample`` writes PNG. JPEG is accepted because the assignment asks for images and names no format. Its
+artefacts cost the student score, not the submission. Palette, grey and transparent images, animations and other formats
+are rejected: converting them would be a guess at what the student meant.
 """
 
 from __future__ import annotations
@@ -17,18 +18,19 @@ from pathlib import PurePosixPath
 
 from facegen.data.litter import is_litter
 from facegen.errors import InputError, Refused
+from facegen.language import Message, mark, translate
 from facegen.printable import printable, shortened
 
 SUFFIX = ".tar.gz"
-#: Of a submission that is a generator, where a course asks for one in place of images.
+#: The suffix of a submission where a course asks for a generator instead of images.
 GENERATOR_SUFFIX = ".safetensors"
-#: A submission's images have a side of so many pixels, or of a multiple.
+#: The side of a submission's images is a multiple of this, in pixels.
 SIZE_STEP = 32
-#: And at most so many: the caps on bytes grow with them.
+#: Largest side of a submission's images, in pixels. The caps on bytes grow with the size.
 LARGEST_SIZE = 4096
-#: The suffixes that a submission's image may have, and the format that each promises.
+#: The suffixes that an image in a submission may have, and the format that each stands for.
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-#: Still or moving pictures, but not the ones asked for: they earn ``wrong_format`` rather than ``foreign_member``.
+#: Suffixes of pictures in other formats. They are rejected as ``wrong_format`` rather than ``foreign_member``.
 OTHER_PICTURES = frozenset(
     {
         ".apng",
@@ -55,9 +57,9 @@ OTHER_PICTURES = frozenset(
 )
 
 _STUDENT_NUMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-#: Windows opens a device, whatever the suffix, under these names.
+#: Names under which Windows opens a device, whatever the suffix.
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
-#: Control, invisible and line-breaking characters: a name with one reads as another name.
+#: Categories of control, invisible and line-breaking characters. A name that has one looks like another name.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 #: A path on a Windows drive.
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -65,30 +67,33 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission must have, and the caps within which one is read.
+    """The requirements for a submission, and the caps on what is read of it.
 
-    The caps are far above what 1,000 images of 64x64 need (about 9 MB), so that a careless submission is told what
-    is wrong with it (128x128 images: ``wrong_size``), and far below what hurts the machine that reads it.
-    :func:`limits_for` gives those of another size. None is a time: a verdict is of the bytes alone, however busy the
-    machine is. What takes the longest to read within them, made for the purpose, takes under a minute.
+    The caps are far above what 1,000 images of 64x64 need (about 9 MB). A careless submission is still told what is
+    wrong with it: images of 128x128 are rejected as ``wrong_size``. The caps are also far below what hurts the machine
+    that reads it. :func:`limits_for` returns those for another size.
+
+    No cap is a time: a verdict depends on the bytes alone, however busy the machine is. The slowest file that was made
+    on purpose within the caps takes less than a minute to read.
 
     Attributes:
-        count: images in a submission.
-        size: their width and height in pixels.
-        compressed_bytes: of the file.
-        bytes: of the decompressed stream, headers and padding too.
-        gzip_members: the parts, one after another, that a gzip file may be compressed in (bgzip makes one of 64 KiB).
-        members: files, folders and headers in the archive: enough for an ``._`` twin of each image.
-        member_bytes: of one member.
-        header_bytes: of one extended header (macOS puts attributes there).
-        header_records: in one extended header.
-        name_bytes: of a member's path.
-        pieces: chunks of a PNG; segments, and scans, of a JPEG.
-        metadata: colour profiles, compressed and international texts of a PNG.
-        suffix: what the file's name ends with: :data:`SUFFIX`, or :data:`GENERATOR_SUFFIX` where generators are asked
-            for, of which the caps below are.
-        generator_header_bytes: names, shapes and metadata before the weights.
-        macs: multiply-adds that a generator takes for an image.
+        count: Number of images in a submission.
+        size: Width and height of the images, in pixels.
+        compressed_bytes: Largest size of the file.
+        bytes: Largest size of the decompressed stream, including headers and padding.
+        gzip_members: Largest number of parts that a gzip file is compressed in. bgzip makes one per 64 KiB.
+        members: Largest number of files, folders and headers in the archive. It leaves space for an ``._`` twin of
+            every image.
+        member_bytes: Largest size of one member.
+        header_bytes: Largest size of one extended header. macOS stores attributes there.
+        header_records: Largest number of records in one extended header.
+        name_bytes: Longest path of a member, in bytes.
+        pieces: Largest number of chunks in a PNG, and of segments, or scans, in a JPEG.
+        metadata: Largest number of colour profiles and of compressed or international texts in a PNG.
+        suffix: Ending of the file's name: :data:`SUFFIX`, or :data:`GENERATOR_SUFFIX` where generators are asked for.
+            The caps below apply to generators.
+        generator_header_bytes: Largest size of the names, shapes and metadata before the weights.
+        macs: Largest number of multiply-adds that a generator takes per image.
     """
 
     count: int = 1000
@@ -109,35 +114,37 @@ class Limits:
 
     @property
     def asks_for_generator(self) -> bool:
-        """Whether a submission is a generator, and not images."""
+        """Whether a submission is a generator instead of images."""
         return self.suffix == GENERATOR_SUFFIX
 
     @property
     def resolution(self) -> str:
-        """The size in words: ``"64x64"``."""
+        """The size as text: ``"64x64"``."""
         return f"{self.size}x{self.size}"
 
 
-#: What a submission must have unless a course says otherwise: the one place for the size and the number of images.
+#: The limits unless a course sets another size. Nothing else defines the size and the number of images.
 LIMITS = Limits()
 
 
 def limits_for(size: int) -> Limits:
-    """The limits of submissions whose images are ``size`` pixels wide and high.
+    """Return the limits of submissions whose images are ``size`` pixels wide and high.
 
-    Where the images are larger than 64x64, the caps on bytes and multiply-adds grow as their area does.
+    For images larger than 64x64, the caps on bytes and multiply-adds grow with their area.
 
     Raises:
-        InputError: ``size`` is above 4,096, or no multiple of 32, as near-duplicates are recognised by means over 32x32
-            equal blocks.
+        InputError: ``size`` is above 4,096, or not a multiple of 32. Near-duplicates are recognised by the means of
+            32x32 equal blocks.
     """
     if size < SIZE_STEP or size % SIZE_STEP:
         raise InputError(
-            f"The images of a submission cannot have a side of {size} pixels.", f"It must be a multiple of {SIZE_STEP}."
+            translate("The images of a submission cannot have a side of {size} pixels.", size=size),
+            translate("It must be a multiple of {step}.", step=SIZE_STEP),
         )
     if size > LARGEST_SIZE:
         raise InputError(
-            f"The images of a submission cannot have a side of {size:,} pixels.", f"It is {LARGEST_SIZE:,} at most."
+            translate("The images of a submission cannot have a side of {size:,} pixels.", size=size),
+            translate("It is {largest:,} at most.", largest=LARGEST_SIZE),
         )
     times = max(1.0, (size / LIMITS.size) ** 2)
     return replace(
@@ -152,9 +159,15 @@ def limits_for(size: int) -> Limits:
 
 
 class Code(str, Enum):
-    """Why a submission is rejected: :meth:`meaning` is one sentence for people; :meth:`remedy` says what to do.
+    """The reason why a submission is rejected.
 
-    Both are templates of :class:`Limits`, as a course sets the size.
+    :meth:`meaning` says what is wrong, and :meth:`remedy` what to do about it. Both are in the language of the user and
+    have the numbers of :class:`Limits`, because a course sets the size. The code itself is the same in every language.
+
+    >>> Code.WRONG_COUNT.meaning()
+    'The number of images is not 1,000.'
+    >>> Code.WRONG_COUNT.remedy()
+    'Submit exactly 1,000 images.'
     """
 
     _meaning: str
@@ -166,75 +179,98 @@ class Code(str, Enum):
         code._meaning, code._remedy = meaning, remedy
         return code
 
-    NOT_GZIP = ("not_gzip", "The file is not gzip-compressed.", "Make the tarball with: facegen pack")
-    DAMAGED = ("damaged", "The file is incomplete or corrupt.", "Pack and upload it again.")
-    TOO_LARGE = ("too_large", "The archive is far larger than the images need.", "Pack only the {0.count:,} images.")
+    NOT_GZIP = ("not_gzip", mark("The file is not gzip-compressed."), mark("Make the tarball with: facegen pack"))
+    DAMAGED = ("damaged", mark("The file is incomplete or corrupt."), mark("Pack and upload it again."))
+    TOO_LARGE = (
+        "too_large",
+        mark("The archive is far larger than the images need."),
+        mark("Pack only the {count:,} images."),
+    )
     TOO_MANY_MEMBERS = (
         "too_many_members",
-        "The archive has far too many members.",
-        "Pack only the {0.count:,} images.",
+        mark("The archive has far too many members."),
+        mark("Pack only the {count:,} images."),
     )
     UNSAFE_MEMBER = (
         "unsafe_member",
-        "A member is not a plain file at a plain path.",
-        "Pack plain files at the top of the archive or in one folder, under short plain names.",
+        mark("A member is not a plain file at a plain path."),
+        mark("Pack plain files at the top of the archive or in one folder, under short plain names."),
     )
     DUPLICATE_MEMBER = (
         "duplicate_member",
-        "Two members have one name (upper and lower case count as one).",
-        "Give each image a name of its own.",
+        mark("Two members have the same name (upper and lower case count as the same)."),
+        mark("Give every image a name of its own."),
     )
-    FOREIGN_MEMBER = ("foreign_member", "A member is not an image.", "Leave everything but the images out.")
-    WRONG_COUNT = ("wrong_count", "The number of images is not {0.count:,}.", "Submit exactly {0.count:,} images.")
-    WRONG_FORMAT = ("wrong_format", "An image is not a still PNG or JPEG.", "Save the images as PNG.")
-    WRONG_SIZE = ("wrong_size", "An image is not {0.resolution} pixels.", "Generate the images at {0.resolution}.")
-    WRONG_MODE = ("wrong_mode", "An image is not 8-bit RGB.", "Save the images as 8-bit RGB without transparency.")
-    BAD_IMAGE = ("bad_image", "An image cannot be decoded.", "Save the image again.")
+    FOREIGN_MEMBER = ("foreign_member", mark("A member is not an image."), mark("Leave everything but the images out."))
+    WRONG_COUNT = (
+        "wrong_count",
+        mark("The number of images is not {count:,}."),
+        mark("Submit exactly {count:,} images."),
+    )
+    WRONG_FORMAT = ("wrong_format", mark("An image is not a still PNG or JPEG."), mark("Save the images as PNG."))
+    WRONG_SIZE = (
+        "wrong_size",
+        mark("An image is not {resolution} pixels."),
+        mark("Generate the images at {resolution}."),
+    )
+    WRONG_MODE = (
+        "wrong_mode",
+        mark("An image is not 8-bit RGB."),
+        mark("Save the images as 8-bit RGB without transparency."),
+    )
+    BAD_IMAGE = ("bad_image", mark("An image cannot be decoded."), mark("Save the image again."))
     BAD_NAME = (
         "bad_name",
-        "The file is not called <student_number>{0.suffix}.",
-        "Name it with your student number (letters, digits, - and _), then {0.suffix}.",
+        mark("The file is not called <student_number>{suffix}."),
+        mark("Name it with your student number (letters, digits, - and _), then {suffix}."),
     )
-    EMPTY = ("empty", "There is no image in it.", "Submit exactly {0.count:,} images.")
+    EMPTY = ("empty", mark("The file holds no image."), mark("Submit exactly {count:,} images."))
     NOT_GENERATOR = (
         "not_generator",
-        "The file is not a generator that facegen wrote.",
-        "Make it of a trained run: facegen pack RUN STUDENT_NUMBER --seed 0",
+        mark("The file is not a generator that facegen wrote."),
+        mark("Make it from a trained run: facegen pack RUN STUDENT_NUMBER --seed 0"),
     )
     GENERATOR_TOO_LARGE = (
         "generator_too_large",
-        "The generator takes more memory or more work than a submission may.",
-        "Train a narrower one: generator_width in the recipe.",
+        mark("The generator takes more memory or more work than a submission may."),
+        mark("Train a narrower one: generator_width in the recipe."),
     )
     UNKNOWN_ARCHITECTURE = (
         "unknown_architecture",
-        "The generator's architecture is none of facegen's own.",
-        "Train one of facegen's own: facegen inspect --list",
+        mark("The generator's architecture is not one of facegen's own."),
+        mark("Train one of facegen's own: facegen inspect --list"),
     )
     WRONG_WEIGHTS = (
         "wrong_weights",
-        "The weights are none that the generator's recipe can have.",
-        "Submit what facegen train wrote, unchanged.",
+        mark("The weights do not fit the generator's recipe."),
+        mark("Submit the file that facegen train wrote, unchanged."),
     )
     DRAWS_NO_IMAGES = (
         "draws_no_images",
-        "What the generator draws is of one colour, or no number.",
-        "Look at what it draws first: facegen sample RUN IMAGES",
+        mark("The generator draws images of a single colour, or values that are not numbers."),
+        mark("Look at its images first: facegen sample RUN IMAGES"),
     )
 
-    def meaning(self, limits: Limits = LIMITS) -> str:
-        """What is wrong, a sentence."""
-        return self._meaning.format(limits)
+    def meaning(self, limits: Limits = LIMITS) -> Message:
+        """Return one sentence that says what is wrong."""
+        return _filled(self._meaning, limits)
 
-    def remedy(self, limits: Limits = LIMITS) -> str:
-        """What to do about it, a sentence."""
-        return self._remedy.format(limits)
+    def remedy(self, limits: Limits = LIMITS) -> Message:
+        """Return one sentence that says what to do about it."""
+        return _filled(self._remedy, limits)
+
+
+def _filled(template: str, limits: Limits) -> Message:
+    return translate(template, count=limits.count, resolution=limits.resolution, suffix=limits.suffix)
 
 
 class Rejection(Refused):
-    """A submission that breaks a rule: ``code`` names the rule, ``message`` the file or member that breaks it.
+    """The error of a submission that breaks a rule.
 
-    ``limits`` are those that it breaks: the remedy gives their count and size.
+    Args:
+        code: The rule.
+        message: One sentence that names the file or member that breaks the rule.
+        limits: The limits that apply. The remedy has their count and size.
     """
 
     def __init__(self, code: Code, message: str, limits: Limits = LIMITS) -> None:
@@ -242,79 +278,87 @@ class Rejection(Refused):
         self.code = code
 
     def __str__(self) -> str:
-        return f"Refused ({self.code.value}): {super().__str__()}"
+        return translate("Refused ({code}): {message}", code=self.code.value, message=super().__str__())
 
 
 def check_student_number(number: str) -> str:
-    """``number`` itself where it can name a file on every system; InputError otherwise."""
+    """Return ``number`` if it can name a file on every system; raise InputError otherwise."""
     if not _STUDENT_NUMBER.fullmatch(number) or number.lower() in _DEVICES:
         raise InputError(
-            f"The student number {number!r} cannot name a submission.",
-            "Use 1 to 64 letters, digits, - and _, a letter or digit first.",
+            translate("The student number {number} cannot name a submission.", number=repr(number)),
+            translate("Use 1 to 64 letters, digits, - and _, and begin with a letter or digit."),
         )
     return number
 
 
 def student_number_of(file_name: str, limits: Limits = LIMITS) -> str:
-    """The student number in a submission's file name; Rejection ``bad_name`` where it has none.
+    """Return the student number in a submission's file name; raise Rejection ``bad_name`` if there is none.
 
-    Where generators are asked for, a tarball's name has one too: its row says what is asked for, and whose it is.
+    Where generators are asked for, the name of a tarball has a student number too. The tarball is rejected later, in
+    the row of its student, with a message that says what is asked for.
     """
     number = file_name.removesuffix(limits.suffix).removesuffix(SUFFIX)
     if number != file_name:
         try:
             return check_student_number(number)
         except InputError:
-            pass  # said below, in the words of a rejection
-    message = f"The file name {shown(file_name)} is not <student_number>{limits.suffix}."
+            pass  # the rejection below names the rule
+    message = translate(
+        "The file name {name} is not <student_number>{suffix}.", name=shown(file_name), suffix=limits.suffix
+    )
     raise Rejection(Code.BAD_NAME, message, limits)
 
 
 def shown(name: str) -> str:
-    """``name`` in quotes, escaped and shortened, fit to stand in a message, a table or a terminal."""
+    """Return ``name`` in quotes, escaped and shortened, fit for a message, a table or a terminal."""
     return f"'{shortened(printable(name), 80)}'"
 
 
 def megabytes(count: int) -> str:
-    """A number of bytes for a message: ``"256 MiB"``."""
+    """Return a number of bytes as text for a message: ``"256 MiB"``."""
     return f"{count / (1 << 20):,.4g} MiB"
 
 
 def is_picture_name(path: str) -> bool:
-    """Whether a member's suffix is that of a picture, of a format that is accepted or of another."""
+    """Whether a member's suffix is that of a picture, in an accepted format or another."""
     suffix = PurePosixPath(path).suffix.lower()
     return suffix in FORMATS or suffix in OTHER_PICTURES
 
 
 def plain_path(name: str, limits: Limits = LIMITS) -> str:
-    """The member path ``name`` without ``./`` and trailing ``/``; Rejection ``unsafe_member`` where it is not plain.
+    """Return the member path ``name`` without ``./`` and a trailing ``/``; raise Rejection if it is not plain.
 
-    Not plain are: absolute, parent, drive and backslash paths, unprintable characters, and names over
-    ``limits.name_bytes`` bytes. How deep it lies is checked by :func:`check_depth`. The name of litter may be
-    unprintable (macOS's ``Icon\\r``): nobody is shown it.
+    A path is ``unsafe_member`` if it is absolute, on a Windows drive, has a backslash, ``..`` or an unprintable
+    character, or is longer than ``limits.name_bytes`` bytes. :func:`check_depth` checks how many folders deep it lies.
+    Litter may have an unprintable name (macOS's ``Icon\\r``), because nobody is shown it.
     """
     if len(name.encode("utf-8", "surrogatepass")) > limits.name_bytes:
-        raise Rejection(
-            Code.UNSAFE_MEMBER, f"The member {shown(name)} has a name longer than {limits.name_bytes} bytes."
+        message = translate(
+            "The member {name} has a name longer than {most} bytes.", name=shown(name), most=limits.name_bytes
         )
+        raise Rejection(Code.UNSAFE_MEMBER, message)
     if not is_litter(name) and any(unicodedata.category(character) in _UNPRINTABLE for character in name):
-        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} has an unprintable character in its name.")
+        message = translate("The member {name} has an unprintable character in its name.", name=shown(name))
+        raise Rejection(Code.UNSAFE_MEMBER, message)
     if name.startswith("/") or _DRIVE.match(name):
-        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} has an absolute path.")
+        raise Rejection(Code.UNSAFE_MEMBER, translate("The member {name} has an absolute path.", name=shown(name)))
     if "\\" in name:
-        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} has a backslash in its path.")
+        message = translate("The member {name} has a backslash in its path.", name=shown(name))
+        raise Rejection(Code.UNSAFE_MEMBER, message)
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(name)} climbs out of its folder with '..'.")
+        message = translate("The member {name} has '..' in its path, which leads out of its folder.", name=shown(name))
+        raise Rejection(Code.UNSAFE_MEMBER, message)
     return "/".join(parts)
 
 
 def check_depth(path: str, folder: bool) -> None:
-    """Rejection ``unsafe_member`` where ``path`` lies deeper than one folder."""
+    """Raise Rejection ``unsafe_member`` if ``path`` lies deeper than one folder."""
     if path.count("/") + folder > 1:
-        raise Rejection(Code.UNSAFE_MEMBER, f"The member {shown(path)} lies deeper than one folder.")
+        message = translate("The member {name} lies deeper than one folder.", name=shown(path))
+        raise Rejection(Code.UNSAFE_MEMBER, message)
 
 
 def same_name_key(path: str) -> str:
-    """Equal for two paths that Windows or macOS would write to one file."""
+    """Return a key that is equal for two paths that Windows or macOS would write to one file."""
     return unicodedata.normalize("NFC", path).casefold()

@@ -1,4 +1,4 @@
-"""Writes a tarball that is the same bytes each time it is packed from the same images."""
+"""Writes a tarball. The same images always give the same bytes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from pathlib import Path
 
 from facegen.data.walk import State, walk
 from facegen.files import open_regular, read_regular
+from facegen.language import translate
 from facegen.submission.rules import LIMITS, Code, Limits, Rejection, megabytes, shown
 
-#: zlib's default; pinned, for Python's has changed. Another zlib (zlib-ng) may still compress to other bytes.
+#: The default level of zlib. It is written out because Python's default has changed. Another zlib (zlib-ng) may still
+#: compress to other bytes.
 _COMPRESSION = 6
 
 
 @dataclass
 class FolderContents:
-    """What is to be packed of a folder.
+    """The files of a folder that are to be packed, and those that are not.
 
     Attributes:
-        files: by their path in the tarball (with ``/``, sorted).
-        litter: the paths of the files and folders left out by :func:`facegen.data.litter.is_litter`.
-        loops: those of links to a folder that holds them, which were not followed.
+        files: The files by their path in the tarball (with ``/``, sorted).
+        litter: Paths of the files and folders that :func:`facegen.data.litter.is_litter` leaves out.
+        loops: Paths of links to a folder that holds the link itself. They are not followed.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -34,11 +36,12 @@ class FolderContents:
 
 
 def find_files(folder: Path, limits: Limits = LIMITS) -> FolderContents:
-    """The files below ``folder``; links to files and folders are followed.
+    """Return the files below ``folder``. Links to files and folders are followed.
 
-    Rejection ``too_many_members`` or ``too_large`` as soon as there is more than a submission may hold: someone may
-    have named their home folder. ``unsafe_member`` for a link that leads nowhere, a named pipe and the like, and
-    ``duplicate_member`` for two names that one name in the tarball would stand for.
+    Raises:
+        Rejection: ``too_many_members`` or ``too_large`` as soon as there is more than a submission may hold, because
+            someone may have named their home folder; ``unsafe_member`` for a link that leads nowhere, a named pipe and
+            the like; ``duplicate_member`` for two names that would be the same in the tarball.
     """
     contents, total = FolderContents(), 0
     for found in walk(folder):
@@ -50,28 +53,49 @@ def find_files(folder: Path, limits: Limits = LIMITS) -> FolderContents:
             contents.loops.append(path)
             continue
         if found.state is not State.FILE:
-            what = "a link that leads nowhere" if found.state is State.NOWHERE else "a named pipe, socket or device"
-            raise Rejection(Code.UNSAFE_MEMBER, f"{shown(path)} in {folder} is {what}, not a plain file.")
+            what = (
+                translate("a link that leads nowhere")
+                if found.state is State.NOWHERE
+                else translate("a named pipe, socket or device")
+            )
+            message = translate(
+                "{name} in {folder} is {kind}, not a plain file.", name=shown(path), folder=str(folder), kind=what
+            )
+            raise Rejection(Code.UNSAFE_MEMBER, message)
         if path in contents.files:
-            message = f"Two files in {folder} are called {shown(path)}, in two normal forms of Unicode."
+            message = translate(
+                "Two files in {folder} are called {name}, in two normal forms of Unicode.",
+                folder=str(folder),
+                name=shown(path),
+            )
             raise Rejection(Code.DUPLICATE_MEMBER, message)
         contents.files[path] = folder / found.path
         total += contents.files[path].stat().st_size
         if len(contents.files) > limits.members:
-            raise Rejection(Code.TOO_MANY_MEMBERS, f"{folder} holds more than {limits.members:,} files.", limits)
+            message = translate("{folder} holds more than {most:,} files.", folder=str(folder), most=limits.members)
+            raise Rejection(Code.TOO_MANY_MEMBERS, message, limits)
         if total > limits.bytes:
-            message = f"{folder} holds more than {megabytes(limits.bytes)} ({shown(path)}…)."
+            message = translate(
+                "{folder} holds more than {most} ({name}…).",
+                folder=str(folder),
+                most=megabytes(limits.bytes),
+                name=shown(path),
+            )
             raise Rejection(Code.TOO_LARGE, message, limits)
     contents.files = dict(sorted(contents.files.items()))
     return contents
 
 
 def write_tarball(files: dict[str, Path], target: Path) -> None:
-    """Pack ``files`` (path in the archive: file on disk) in their order as a .tar.gz at ``target``.
+    """Pack files as a .tar.gz.
 
-    No dates, owners or permissions of this machine go in (mode 0644, all else zero), so the bytes depend on the
-    names and the contents alone. Headers are ustar; a name that does not fit one (not ASCII, over 100 bytes)
-    gets a pax header, as POSIX.1-2001 has it.
+    The bytes depend on the names and contents alone: no dates, owners or permissions of this machine are written (the
+    mode is 0644, all else is zero). Headers are ustar. A name that does not fit (not ASCII, or over 100 bytes) gets a
+    pax header as in POSIX.1-2001.
+
+    Args:
+        files: The files on disk by their path in the archive. They are packed in this order.
+        target: The path of the tarball. An existing file is overwritten.
     """
     with (
         target.open("wb") as raw,
@@ -86,7 +110,7 @@ def write_tarball(files: dict[str, Path], target: Path) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the file at ``path`` begins as :func:`write_tarball` begins: without a date and an owner."""
+    """Whether the file at ``path`` begins as :func:`write_tarball` writes it: without a date and an owner."""
     try:
         with open_regular(path) as raw:
             if raw.read(8) != b"\x1f\x8b\x08" + bytes(5):

@@ -1,1 +1,4 @@
-"""The training loop and what it is made of. It names no architecture: a recipe does, and a registry finds it."""
+"""The training loop and its parts.
+
+The loop names no architecture. A recipe names one, and a registry finds it.
+"""

@@ -1,4 +1,4 @@
-"""The quickest form in which a trainer works on this machine: captured as CUDA graphs, compiled, or plain."""
+"""The fastest form in which a trainer works on this machine: captured as CUDA graphs, compiled, or plain."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from facegen.training.figures import StepFigures
 from facegen.training.recipe import Recipe
 from facegen.training.trainer import Trainer
 
-#: Runs the training step of a number, counted from 0.
+#: A function that runs the training step with the given number, counted from 0.
 StepFunction = Callable[[int], StepFigures]
 
 
 def open_trainer(
     build: Callable[[Recipe], Trainer], recipe: Recipe, first: int, *, world: int, must_compile: bool
 ) -> tuple[Trainer, StepFunction]:
-    """The trainer of a recipe, and what runs its steps from number ``first`` on.
+    """Return a recipe's trainer, and the function that runs its steps from number ``first`` on.
 
-    The recipe asks for the compiler and for CUDA graphs, and both are no more than wishes: where one of them fails,
-    which shows in a trial run, one sentence says so and training goes on without it.
+    The recipe may ask for the compiler and for CUDA graphs. Both are optional. A trial run shows whether they work;
+    where one fails, a warning says so and training continues without it.
 
     Args:
-        build: makes the trainer, in the state that it goes on from.
-        world: number of ranks that train together.
-        must_compile: somebody asked for the compiler by hand, so it must work.
+        build: Makes the trainer, in the state from which training continues.
+        recipe: The recipe to train.
+        first: Number of the first step.
+        world: Number of ranks that train together.
+        must_compile: Whether the user asked for the compiler explicitly, so that it must work.
 
     Raises:
-        EnvironmentProblem: the compiler fails, and must not.
+        EnvironmentProblem: The compiler fails and ``must_compile`` is true.
     """
     trainer = build(recipe)
     if recipe.compile:
-        console.info("Compiling the step, which takes a minute or more.")
+        console.info("Compiling the training step. This takes a minute or more.")
         try:
             warm_up(trainer, first)
         except (FacegenError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as problem:
-            # A compiler fails in any way there is. What is not its fault, the plain trainer raises too.
+            # A compiler can raise any exception. If the step itself is at fault, the plain trainer raises as well.
             failed = compiler_failed(problem)
             if must_compile:
                 raise failed from problem
-            console.warn(f"{failed.message} Training goes on without it.")
+            console.warn(f"{failed.message} Training continues without it.")
             recipe = recipe.with_overrides({"compile": False})
             trainer = build(recipe)
     if recipe.cuda_graphs:
@@ -54,11 +56,11 @@ def open_trainer(
             try:
                 return trainer, capture(trainer, first)
             except Exception as problem:  # noqa: BLE001 - as above
-                # A recording that an error breaks off complains of that itself.
+                # When an error interrupts a recording, torch raises a second error about the recording.
                 cause = problem.__context__ or problem
                 console.warn(
                     f"A step cannot be captured as a CUDA graph on this machine: {_first_line(cause)} "
-                    "Training goes on without it."
+                    "Training continues without it."
                 )
                 torch.cuda.synchronize(trainer.device)
                 trainer = build(recipe)
@@ -68,18 +70,21 @@ def open_trainer(
 
 
 def compiler_failed(problem: Exception) -> EnvironmentProblem:
-    """What the compiler threw, in a sentence with its remedy."""
+    """Return an error that quotes what the compiler raised and names the remedy."""
     return EnvironmentProblem(
         f"torch.compile does not work on this machine: {_first_line(problem)}", "Use --no-compile."
     )
 
 
 def warm_up(trainer: Trainer, first: int) -> None:
-    """Run a step of each kind, from number ``first`` on, so that all is compiled; then restore the trainer's state."""
+    """Run one step of each kind from number ``first`` on, so that all of them are compiled.
+
+    The trainer's state is restored afterwards.
+    """
     with trainer.trial_run():
         for step in range(first, first + trainer.recipe.penalty_every):
             trainer(step)
-        trainer.read_figures()  # waits for the device, which fails later than it was asked
+        trainer.read_figures()  # Waits for the device, which reports a failure later than the call that caused it.
 
 
 def _first_line(problem: BaseException) -> str:

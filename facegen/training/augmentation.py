@@ -1,4 +1,4 @@
-"""What a recipe alters of the images that its critics see."""
+"""The augmentation that a recipe applies to the images its critics see."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from facegen.training.recipe import Recipe
 
 
 class Augmentation(nn.Module):
-    """A recipe's alterations of what D sees, and their probability, which the overfitting of D can control."""
+    """A recipe's augmentation policies and their present probability.
+
+    The probability follows the recipe's schedule, or the discriminator's overfitting when the recipe has an
+    ``ada_target``.
+    """
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         super().__init__()
@@ -36,7 +40,16 @@ class Augmentation(nn.Module):
 
     @torch.no_grad()
     def adapt(self, belief: Tensor, scheduled: Tensor, ranks: Ranks) -> None:
-        """Raise the probability where D is too sure of real images ([B] in [0, 1]), else lower it; or as scheduled."""
+        """Update the probability of augmentation after a step.
+
+        With an ``ada_target``, the probability rises when the discriminator is surer of real images than the target,
+        and falls otherwise. Without one, it becomes ``scheduled``.
+
+        Args:
+            belief: The discriminator's belief that each real image is real: [B], in [0, 1].
+            scheduled: The probability according to the recipe's schedule, 0-dim.
+            ranks: The ranks over which the measure of overfitting is averaged.
+        """
         if not self._target:
             self.probability.copy_(scheduled)
             return

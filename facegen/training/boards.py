@@ -1,4 +1,7 @@
-"""Where a run's figures and grids are shown beside its log: a table, to which a service is one more entry."""
+"""Boards: services that show a run's figures and grids, in addition to its log.
+
+To add a service, add an entry to the table :data:`BOARDS`.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +15,27 @@ from facegen.training.recipe import Recipe
 
 
 class Board(Protocol):
-    """Is told of a run while it trains. None of its failures ends the training: it says each kind once, in a warning.
+    """A receiver of a run's figures and grids while it trains.
 
-    A step is the number of images that were shown.
+    A failure of a board never ends the training. The board warns once about each kind of failure. ``step`` is the
+    number of real images shown so far.
     """
 
     def add(self, step: int, values: Mapping[str, float | str]) -> None:
         """Take the figures of a tick, by their names in the log."""
 
     def picture(self, step: int, path: Path) -> None:
-        """Take the newest grid of the averaged generator's images, a PNG in the run."""
+        """Take the newest grid of the averaged generator's images, a PNG file in the run."""
 
     def close(self) -> None:
-        """The run ends, or is stopped."""
+        """Finish: the run has ended or was stopped."""
 
 
-#: Opens a board for a run: its folder, its recipe, and the images that were shown before.
+#: A function that opens a board. It takes the run's folder, its recipe, and the number of images shown before.
 BoardOpener = Callable[[Path, Recipe, int], Board]
 
-#: What ``facegen train --board`` names, by what opens it, whose module is imported when it is named. A package that it
-#: needs besides facegen's is in the extra of that name.
+#: The boards that ``facegen train --board`` accepts, each with the function or class that opens it. The module is
+#: imported when the board is named. If a board needs another package, facegen's extra of the same name installs it.
 BOARDS = {
     "tensorboard": "facegen.training.tensorboard:TensorBoard",
     "wandb": "facegen.training.wandb:open_wandb",
@@ -40,14 +44,14 @@ BOARDS = {
 
 
 def find_board(name: str) -> BoardOpener:
-    """The opener of a name in the table.
+    """Return the opener of the board ``name``.
 
     Raises:
-        InputError: there is none.
-        EnvironmentProblem: its package is not installed.
+        InputError: No board has this name.
+        EnvironmentProblem: The board's package is not installed.
     """
     if name not in BOARDS:
-        raise InputError(f"There is no board {name!r}.", f"There are {', '.join(BOARDS)}.")
+        raise InputError(f"There is no board {name!r}.", f"Use one of {', '.join(BOARDS)}.")
     module, _, opener = BOARDS[name].partition(":")
     try:
         found: BoardOpener = getattr(import_module(module), opener)

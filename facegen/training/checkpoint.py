@@ -1,4 +1,4 @@
-"""The checkpoints of a run, to go on from."""
+"""The checkpoints of a run, from which training continues."""
 
 from __future__ import annotations
 
@@ -23,42 +23,51 @@ from facegen.training.recipe import Recipe
 from facegen.weights.content import contents_sha256
 from facegen.weights.state_dicts import require_honest_zip
 
-#: The version of ``checkpoints/*.pt``; it grows when a file of before would be misread. 2: with the state of the
-#: augmentation. 3: the critic of features has other layers; without one, 2 is the same. 4: the trainer's state is under
-#: ``trainer``, where 3 had ``game``.
+#: The schema of ``checkpoints/*.pt``. It grows when this version would misread an older file. Schema 2 adds the state
+#: of the augmentation. Schema 3 has other layers in the critic of features; without that critic it equals schema 2.
+#: Schema 4 has the trainer's state under ``trainer``, where schema 3 has it under ``game``.
 #:
-#: A file also holds a hash of its contents, which is compared on reading; one from before there was a hash is read as
-#: it is. The fields of a recipe in it may have former names: :mod:`facegen.training.former_recipes`.
+#: A file also holds a hash of its contents, which is compared on reading. A file from before there was a hash is read
+#: without the comparison. The recipe in a file may use former field names: see :mod:`facegen.training.former_recipes`.
 CHECKPOINT_SCHEMA = 4
-#: The key of the trainer's state in a checkpoint, and what it was called before schema 4: read, and no longer written.
+#: The key of the trainer's state in a checkpoint, and the key before schema 4. The latter is read but never written.
 TRAINER, FORMER_TRAINER = "trainer", "game"
 TRAINER_SHA256 = "trainer_sha256"
 RECIPE, CHECKPOINTS, SAMPLES = "recipe.toml", "checkpoints", "samples"
-#: What is kept of a collapse from which a run was rolled back.
+#: The file that records the collapse from which a run was rolled back.
 ROLLBACK = "rollback.json"
-#: What older checkpoints lack.
+#: Fields that older checkpoints lack.
 _LATER = frozenset({"aside_seconds", "best_by", "is_settled", "owes_score", "rate_factor", "troubled"})
-#: How many checkpoints stay: a damaged newest one leaves another to go on from.
+#: Number of checkpoints that a run keeps. With two, training can continue when the newest one is damaged.
 KEPT = 2
 
 
 def checkpoint_files(run: Path) -> list[Path]:
-    """A run's checkpoints, newest first. OSError where its folder of them is there, and cannot be read."""
+    """Return the paths of a run's checkpoints, newest first.
+
+    Raises:
+        OSError: The folder of checkpoints exists but cannot be read.
+    """
     try:
         entries = list((run / CHECKPOINTS).iterdir())
     except FileNotFoundError:
         return []
     except NotADirectoryError:
-        if not run.is_dir():  # a file in the place of a run has none
+        if not run.is_dir():  # A file stands where the run would be, so there are no checkpoints.
             return []
         raise
     return sorted((path for path in entries if path.match("kimg-*.pt")), reverse=True)
 
 
 def save_checkpoint(run: Path, state: dict[str, Any]) -> Path:
-    """Write ``state`` (with ``images_seen``) whole or not at all; then delete all but the newest few.
+    """Write a checkpoint atomically, then delete all but the newest :data:`KEPT`; return the path.
 
-    OSError where it cannot be written; those before it stay.
+    Args:
+        run: The folder of the run.
+        state: The state to save, with ``images_seen`` among its keys.
+
+    Raises:
+        OSError: The file cannot be written. The earlier checkpoints remain.
     """
     path = checkpoint_path(run, state["images_seen"])
     write_checkpoint(path, state)
@@ -68,12 +77,16 @@ def save_checkpoint(run: Path, state: dict[str, Any]) -> Path:
 
 
 def checkpoint_path(run: Path, images_seen: int) -> Path:
-    """Where a run's checkpoint of so many images is."""
+    """Return the path of a run's checkpoint after ``images_seen`` images."""
     return run / CHECKPOINTS / f"kimg-{images_seen / 1000:010.3f}.pt"
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write one whole or not at all, and on the disk before anything else is deleted. OSError as save_checkpoint."""
+    """Write a checkpoint atomically, and flush it to the disk so that older ones can be deleted safely.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     hashed = {TRAINER_SHA256: _trainer_sha256(state)}
     with atomic_path(path) as temporary:
         _save({**state, "schema": CHECKPOINT_SCHEMA, **hashed}, temporary)
@@ -81,7 +94,10 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def _save(state: dict[str, Any], path: Path) -> None:
-    """:func:`torch.save`, but OSError where the file cannot be written: torch hides it behind an error of its own."""
+    """Save with :func:`torch.save`, but raise OSError if the file cannot be written.
+
+    torch hides the OSError behind an error of its own.
+    """
     with path.open("wb", buffering=0) as file:
         try:
             torch.save(state, cast(IO[bytes], _AllOrError(file, path)))
@@ -95,7 +111,7 @@ def _save(state: dict[str, Any], path: Path) -> None:
 
 
 class _AllOrError:
-    """A file to write to that takes all of each piece, or raises OSError with its name."""
+    """A file for torch to write to. Each write takes all of the data or raises OSError with the file's name."""
 
     def __init__(self, file: io.FileIO, path: Path) -> None:
         self._file, self._path = file, path
@@ -114,24 +130,29 @@ class _AllOrError:
 
 
 def _keep_entries(folder: Path) -> None:
-    """Have the folder's entries on the disk, so that what is deleted next is not missed after a loss of power."""
+    """Flush the folder's entries to the disk.
+
+    Otherwise a loss of power could leave neither the new file nor the one that is deleted next.
+    """
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError:  # a file system that has no such thing
+    except OSError:  # The file system does not support this.
         pass
     finally:
         os.close(handle)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's state, on the CPU. No pickled code is run: ``weights_only=True``.
+    """Return a checkpoint's state, with its tensors on the CPU.
+
+    No pickled code runs, because torch loads with ``weights_only=True``.
 
     Raises:
-        InputError: the file is damaged, or of another schema. Where it is damaged, the remedy names the newest one
-            before it that is whole.
+        InputError: The file is damaged or has another schema. For a damaged file, the remedy names the newest earlier
+            checkpoint that is whole.
     """
     try:
         return read_checkpoint(path)
@@ -140,16 +161,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def newest_checkpoint(run: Path, *, is_writer: bool = True) -> dict[str, Any] | None:
-    """The state of a run's newest checkpoint that is whole, None where there is none at all.
+    """Return the state of a run's newest whole checkpoint, or None if it has no checkpoint.
 
-    A damaged one is said, and gets another name. It stays, for it may tell of a disk that fails.
+    A damaged checkpoint is reported and renamed. It is not deleted, because it may be evidence of a failing disk.
 
     Args:
-        run: its folder.
-        is_writer: this process alone writes to the run. Others, its ranks, say and rename nothing.
+        run: The folder of the run.
+        is_writer: Whether this process is the only one that writes to the run. Other ranks report and rename nothing.
 
     Raises:
-        InputError: all are damaged, or the newest whole one is of another schema.
+        InputError: All checkpoints are damaged, or the newest whole one has another schema.
     """
     damaged: dict[Path, Damaged] = {}
     for path in checkpoint_files(run):
@@ -158,13 +179,13 @@ def newest_checkpoint(run: Path, *, is_writer: bool = True) -> dict[str, Any] | 
         except Damaged as problem:
             damaged[path] = problem
             continue
-        except _Gone:  # it was damaged, and the writer was quicker
+        except _Gone:  # It was damaged, and the writing rank has renamed it already.
             continue
         for each, how in damaged.items() if is_writer else ():
             each.replace(each.with_name(f"{each.name}.damaged"))
             console.warn(
-                f"The checkpoint {each} is damaged: {how}. It is called {each.name}.damaged now, and training goes "
-                f"on from the one before it, {path.name}."
+                f"The checkpoint {each} is damaged: {how}. It was renamed to {each.name}.damaged, and training "
+                f"continues from the previous checkpoint, {path.name}."
             )
         return state
     for newest, how in damaged.items():
@@ -173,33 +194,33 @@ def newest_checkpoint(run: Path, *, is_writer: bool = True) -> dict[str, Any] | 
 
 
 class _Gone(InputError):
-    """A checkpoint that was there a moment ago."""
+    """A checkpoint existed a moment ago and no longer does."""
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What the file holds, by present names.
+    """Return the contents of a checkpoint, under their present names.
 
     Raises:
-        Damaged: it is not what was written, or not what training writes.
-        InputError: it cannot be opened, or is of another schema.
+        Damaged: The file is not as it was written, or training did not write it.
+        InputError: The file cannot be opened, or has another schema.
     """
     try:
         held = HeldFile(path)
-    except OSError as problem:  # which tells nothing of what it holds
+    except OSError as problem:  # This says nothing about the file's contents.
         kind = _Gone if isinstance(problem, FileNotFoundError) else InputError
         raise kind(
             f"Cannot read the checkpoint {path}: {problem.strerror or problem}.",
-            "Mend that, or move it out of the run to go on without it.",
+            "Make it readable, or move it out of the run to continue without it.",
         ) from problem
     require_honest_zip(held)
-    require_whole_zip(held.file)  # torch does not compare the zip's own sums
+    require_whole_zip(held.file)  # torch does not verify the checksums of the zip.
     held.file.seek(0)
     try:
         state = torch.load(held.file, map_location="cpu", weights_only=True)
-    except MemoryError:  # no flaw of the file
+    except MemoryError:  # The file is not at fault.
         raise
-    except Exception as problem:  # whatever its zip and pickle readers raise
-        if "allocate memory" in str(problem):  # torch's own error of the kind
+    except Exception as problem:  # The readers of zip and pickle can raise any exception.
+        if "allocate memory" in str(problem):  # torch's own error for a lack of memory.
             raise
         raise Damaged(str(problem).partition("\n")[0].rstrip(".") or in_words(problem)) from problem
     sha256 = state.pop(TRAINER_SHA256, None) if isinstance(state, dict) else None
@@ -214,7 +235,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _require_fields(state: dict[str, Any]) -> None:
-    """Damaged where a checkpoint lacks what training goes on from, or where that is of another type or range."""
+    """Raise Damaged if the checkpoint lacks a field, or if a field has the wrong type or range."""
     wanted: dict[str, Callable[[Any], bool]] = {
         TRAINER: lambda value: isinstance(value, dict),
         "images_seen": lambda value: type(value) is int and 0 <= value <= 1000 * MOST_KIMG,
@@ -237,11 +258,11 @@ def _require_fields(state: dict[str, Any]) -> None:
     for network in ("generator", "ema", PIXELS, FEATURES):
         weights = state[TRAINER].get(network)
         if isinstance(weights, dict) and not all(map(_is_finite, weights.values())):
-            raise Damaged(f"the weights of {network} hold NaN or infinity, as of a training that diverged")
+            raise Damaged(f"the weights of {network} hold NaN or infinity, as after training that diverged")
 
 
 def owes_score(checkpoint: Mapping[str, Any], recipe: Recipe) -> bool:
-    """Whether a score was due as the checkpoint was saved, and was broken off; and the recipe still scores."""
+    """Whether a score was due when the checkpoint was saved, was interrupted, and is still wanted by the recipe."""
     return bool(checkpoint.get("owes_score") and recipe.score_every)
 
 
@@ -258,15 +279,18 @@ def _trainer_sha256(state: dict[str, Any]) -> str:
 
 
 def _instead_of(damaged: Path) -> str:
-    """What to do about a damaged checkpoint. Nobody but the user deletes it: it may tell of a disk that fails."""
+    """Return the remedy for a damaged checkpoint.
+
+    Only the user deletes it, because it may be evidence of a failing disk.
+    """
     for path in checkpoint_files(damaged.parent.parent):
         if path < damaged:
             try:
                 read_checkpoint(path)
             except (Damaged, InputError):
                 continue
-            return f"Delete it to go on from the one before it, {path.name}, which is whole."
-    return "Delete it; no checkpoint before it is whole: delete all of them, and training starts anew."
+            return f"Delete it to continue from the previous checkpoint, {path.name}, which is whole."
+    return "Delete all checkpoints of the run to train from the start: no earlier one is whole."
 
 
 def _can_go_on(state: dict[str, Any]) -> bool:

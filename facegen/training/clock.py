@@ -1,4 +1,4 @@
-"""The time of a run, and how long it lasts."""
+"""The clock of a run, and the length of a run."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 from facegen.training.hyperparameter import MOST_KIMG
 from facegen.training.recipe import Recipe
 
-#: Seconds at the start in which a machine is not at its pace yet, and seconds in which the pace is then measured: as
-#: shares of the run, and at most.
+#: Duration of the warm-up, and then of the measurement of the pace: each as a fraction of the run's time and as a
+#: maximum in seconds. The warm-up is not measured, because a machine is slower at first.
 WARM_UP, MEASURED = (0.01, 5.0), (0.03, 20.0)
-#: What is left of the time for training, beside scores and files that are still to come.
+#: Fraction of the remaining time that goes into training. The rest goes into scores and files that are still to come.
 TRAINING_SHARE = 0.97
 
 
-#: What a clock that stood still, or went back, is taken to have measured.
+#: Seconds that count as elapsed when the clock stood still or went back.
 LEAST_SECONDS = 1e-6
 
 
 class Clock:
-    """Seconds of a run: ``trained``, and ``aside`` from it, for scores, files, and the compiler.
+    """The seconds of a run: ``trained``, and ``aside`` for scores, files and the compiler.
 
-    The time since the last :meth:`lap` is counted by the next.
+    The time since the last :meth:`lap` is counted by the next one.
     """
 
     def __init__(self, trained: float = 0.0, aside: float = 0.0) -> None:
@@ -31,7 +31,11 @@ class Clock:
         self._since = time.perf_counter()
 
     def lap(self, *, training: bool) -> float:
-        """Count the seconds since the last lap, as training or aside from it; return them."""
+        """Count the seconds since the last lap, and return them.
+
+        Args:
+            training: Whether the seconds were spent in training, rather than aside from it.
+        """
         now = time.perf_counter()
         elapsed, self._since = now - self._since, now
         if training:
@@ -42,18 +46,21 @@ class Clock:
 
     @property
     def now(self) -> float:
-        """Seconds of the run until this moment."""
+        """Seconds of the run until now."""
         return self.trained + self.aside + time.perf_counter() - self._since
 
 
 class Length:
-    """How long a run lasts: until ``kimg`` images, or, where the recipe has ``minutes``, by the clock alone.
+    """The length of a run, in kimg or by the clock.
 
-    By the clock, the run's ``kimg`` is what the pace of its first seconds will reach, and its schedules are stretched
-    to it, or shortened.
+    Without ``minutes`` in the recipe, the run ends after ``kimg`` thousand images. With ``minutes``, only the clock
+    ends it. The pace of the first seconds then tells how many kimg the run will reach. That becomes the recipe's
+    ``kimg``, and its schedules are stretched or shortened by the same factor.
 
     Args:
-        settled: whether that is done; as it is for a run that goes on.
+        recipe: The recipe of the run.
+        clock: The clock of the run.
+        settled: Whether ``kimg`` was set by the pace already, as in a run that continues.
     """
 
     def __init__(self, recipe: Recipe, clock: Clock, *, settled: bool) -> None:
@@ -64,26 +71,31 @@ class Length:
         self._warm: tuple[int, float] | None = None
 
     def is_over(self, seen: int) -> bool:
-        """Whether the run ends with ``seen`` images shown."""
+        """Whether the run ends after ``seen`` images."""
         return self._clock.now >= self._seconds if self._seconds else seen >= self.recipe.total_images
 
     @property
     def _next_look(self) -> float:
-        """When the clock is read next, on the way to the pace."""
+        """The time of the next look at the clock while the pace is measured."""
         share, most = WARM_UP if self._warm is None else MEASURED
         since = (self._warm or self._start)[1]
         return since + min(share * self._seconds, most)
 
     def start(self, seen: int = 0) -> None:
-        """The first step begins now, with ``seen`` images shown before."""
+        """Note that the first step begins now, after ``seen`` images."""
         self._start = (seen, self._clock.now)
 
     def wants_to_look(self) -> bool:
-        """Whether the device should be waited for, so that :meth:`look` finds how many images were really shown."""
+        """Whether :meth:`look` is due. Wait for the device first, so that ``seen`` counts only the finished steps."""
         return not self.is_settled and self._clock.now >= self._next_look
 
     def look(self, seen: int, *, last: bool = False) -> float | None:
-        """Take note of the images shown so far. The kimg that will be reached, once enough is known or it must be."""
+        """Note the images shown so far; return the kimg that the run will reach, or None if it is not known yet.
+
+        Args:
+            seen: Number of images shown so far.
+            last: Whether this is the last look, so that an answer is needed now.
+        """
         now, before = self._clock.now, self._warm
         self._warm = (seen, now)
         if before is None:
@@ -96,7 +108,7 @@ class Length:
         return min(kimg, MOST_KIMG)
 
     def settle(self, kimg: float) -> Recipe:
-        """The recipe with a length of ``kimg``, its schedules stretched alike."""
+        """Return the recipe with a length of ``kimg`` and its schedules stretched by the same factor."""
         longer = kimg / self.recipe.kimg
         schedule_kimg = self.recipe.schedule_kimg and min(self.recipe.schedule_kimg * longer, MOST_KIMG)
         stretched = {"kimg": kimg, "schedule_kimg": schedule_kimg}
@@ -105,7 +117,10 @@ class Length:
 
 
 def settled_recipe(recipe: Recipe, checkpoint: Mapping[str, Any]) -> Recipe:
-    """The recipe as the run follows it: the pace of its first seconds may have stretched its schedules."""
+    """Return the recipe as the run of ``checkpoint`` follows it.
+
+    The pace of the run's first seconds may have stretched its schedules.
+    """
     then = checkpoint["recipe"]
     if not then.get("minutes"):
         return recipe

@@ -1,4 +1,4 @@
-"""A recipe's critics: what each sees of images, what it learns from, and how it is made ready on real images."""
+"""A recipe's critics: their inputs, their updates, and their calibration on real images."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from facegen.training.networks import feature_view
 from facegen.training.objective import GradientFunction, LossTerms, PenaltyWeights, evaluate_loss
 from facegen.training.recipe import Recipe
 
-#: Batches of real images that the scale of the moments is taken over.
+#: Number of batches of real images from which the scale of the moments is measured.
 MOMENTS_BATCHES = 8
 
-#: Makes a context in which networks compute in the run's precision.
+#: A function that makes a context in which networks compute in the run's precision.
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
 class CriticInputs(NamedTuple):
-    """What a critic sees in one update. G's gradient flows through what is ``fake`` where the recipe has features."""
+    """The inputs of a critic in one update.
+
+    When the recipe has features, the generator's gradient flows through ``fake`` and ``pooled_fake``.
+    """
 
     real: Seen
     fake: Seen
@@ -38,13 +41,14 @@ class CriticInputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Critic:
-    """One of those that make up a discriminator.
+    """A critic: one of the networks that together form the discriminator.
 
     Attributes:
-        head: what learns. Of what it sees it makes logits: [B], or [B, L] of patches.
-        view: makes what it sees of images; None: it sees the images themselves.
-        weights: of the penalties on its gradient.
-        gradients: those of its loss as one compiled graph, where the recipe is compiled and has penalties.
+        head: The network that learns. It turns the critic's input into logits: [B], or [B, L] for patches.
+        view: The frozen network that turns images into the head's input. None: the head sees the images themselves.
+        weights: The weights of the penalties on the head's gradient.
+        gradients: The gradients of the head's loss as one compiled graph. None: the recipe is not compiled or has no
+            penalties.
     """
 
     head: nn.Module
@@ -53,7 +57,7 @@ class Critic:
     gradients: GradientFunction | None
 
     def inputs(self, real: Tensor, fake: Tensor) -> CriticInputs:
-        """What it sees of images, float [B, 3, S, S] each."""
+        """Return the critic's inputs for real and generated images, float [B, 3, S, S] each."""
         if self.view is None:
             return CriticInputs(real, fake)
         with torch.no_grad():
@@ -64,11 +68,15 @@ class Critic:
     def backward(
         self, seen: CriticInputs, mix: Tensor, weights: PenaltyWeights, scale: Tensor, *, loss: Loss, autocast: Autocast
     ) -> LossTerms:
-        """Give the head's parameters the gradients of ``scale`` times its loss and penalties; return what it lost.
+        """Give the head's parameters the gradients of ``scale`` times the loss and penalties; return the loss terms.
 
         Args:
-            mix, scale: as for :func:`.evaluate_loss`.
-            weights: ``self.weights``, or none of them in an update without penalties.
+            seen: The inputs of the critic.
+            mix: Uniform random numbers [B] that place WGAN-GP's points between real and generated images.
+            weights: ``self.weights``, or :data:`.NO_PENALTY` in an update without penalties.
+            scale: The loss scale of float16, 0-dim; 1 in other precisions.
+            loss: The adversarial loss.
+            autocast: Makes the context in which the head computes.
         """
         real, fake = seen.real, _detached(seen.fake)
         if self.gradients is not None and weights.any:
@@ -76,8 +84,8 @@ class Critic:
             with torch.no_grad():
                 gradients, terms = self.gradients(parameters, real, fake, mix, weights, scale)
                 for key, parameter in parameters.items():
-                    # A copy, because a compiler lays gradients out as it likes, and fused Adam goes through the memory
-                    # of parameter and gradient side by side.
+                    # A copy is needed. A compiler chooses its own memory layout for the gradients, and fused Adam reads
+                    # the memory of a parameter and of its gradient in parallel.
                     parameter.grad = torch.empty_like(parameter).copy_(gradients[key])
             return terms
 
@@ -91,29 +99,29 @@ class Critic:
         return terms
 
     def frozen_logits(self, seen: Seen) -> Tensor:
-        """The head's logits of what it sees, as G learns from them: the gradient flows to ``seen`` alone.
+        """Return the head's logits for the generator to learn from: the gradient flows only to ``seen``.
 
-        The head's own parameters take none, which saves a third of its backward pass.
+        The head's own parameters get no gradient, which saves a third of its backward pass.
         """
-        # requires_grad_(False) would be a change in place, which a compiled head may not notice: torch 2.11 takes a
-        # module's parameters for the same ones as long as no other is put in their place.
+        # requires_grad_(False) would change the parameters in place, and a compiled head may not notice: torch 2.11
+        # assumes that a module's parameters are unchanged until others take their place.
         frozen = {name: parameter.detach() for name, parameter in self.head.named_parameters()}
         logits: Tensor = functional_call(self.head, frozen, (seen,))
         return logits
 
 
 def _detached(seen: Seen) -> Seen:
-    """The same without a gradient."""
+    """Return the input without its gradient."""
     return seen.detach() if isinstance(seen, Tensor) else tuple(each.detach() for each in seen)
 
 
 def calibrated_view(
     recipe: Recipe, real: RealImages, device: torch.device, precision: torch.dtype, ranks: Ranks
 ) -> FeatureView:
-    """What the critic of features sees through, each of its scales divided by what real images have there."""
+    """Return the feature view of the critic of features, with each scale divided by its magnitude on real images."""
     view = feature_view(recipe, precision).to(device)
     view.mixing.calibrate(view.tapped(real(0, None)))
-    squares = view.mixing.scales.square()  # whose mean over the ranks is the global batch's
+    squares = view.mixing.scales.square()  # Their mean over the ranks is that of the global batch.
     ranks.average([squares])
     view.mixing.scales.copy_(squares.sqrt())
     return view
@@ -122,7 +130,7 @@ def calibrated_view(
 def calibrated_moments(
     recipe: Recipe, real: RealImages, view: FeatureView, device: torch.device, ranks: Ranks
 ) -> MomentMatching:
-    """What matches the moments of the view's features, in units of the real features' standard deviations."""
+    """Return the moment matching of the view's features, in units of the standard deviations of real features."""
     moments = MomentMatching(pooled_dims(recipe.features)).to(device)
     with torch.no_grad():
         pooled = torch.cat([view(real(number, None)).pooled for number in range(MOMENTS_BATCHES)])

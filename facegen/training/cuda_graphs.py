@@ -1,8 +1,8 @@
 """Training steps as CUDA graphs: recorded once, then replayed whole.
 
-A step of a small GAN is hundreds of kernels that a GPU runs quicker than a host launches them: DCGAN's at batches of
-128 has some 220, and the GPU is idle for 40% of the time. A graph launches them at once (PyTorch's notes on CUDA,
-"CUDA Graphs").
+A step of a small GAN consists of hundreds of kernels. A GPU runs them faster than a host launches them: a DCGAN step at
+batches of 128 has about 220 kernels, and the GPU is idle for 40% of the time. A graph launches all of them at once (see
+"CUDA Graphs" in PyTorch's notes on CUDA).
 """
 
 from __future__ import annotations
@@ -19,47 +19,53 @@ from torch import Tensor
 from facegen.training.figures import StepFigures
 from facegen.training.trainer import Trainer
 
-#: Records what a function does on the device: its result's tensors, and what does it all again, on the same tensors,
-#: into the same result.
+#: A function that records what another function does on the device. It returns the result's tensors, and a function
+#: that repeats the work on the same input tensors and into the same result tensors.
 Recorder = Callable[[Callable[[], StepFigures]], tuple[StepFigures, Callable[[], None]]]
 
-#: How often each kind of step is run before it is recorded: torch makes buffers in the first, and cuDNN its choices.
+#: Number of times each kind of step runs before it is recorded. In the first, torch makes buffers and cuDNN chooses its
+#: algorithms.
 WARM_UPS = 3
-#: How far a replayed step's figures may be from the plain step's: rounding, since a GPU adds up in any order.
+#: Maximum difference between a figure of the replayed step and of the plain one, relative or absolute. They differ by
+#: rounding, because a GPU adds numbers in no fixed order.
 TOLERANCE = 0.1
-#: The least cosine between what both change the weights by. Where gradients are small, rounding turns some around.
+#: Minimum cosine between the weight changes of the replayed step and of the plain one. Rounding changes the sign of
+#: some small gradients.
 SAME_WAY = 0.5
 
 
 class Effect(NamedTuple):
-    """What one step did: its figures, and by how much it changed each network's weights, flat."""
+    """The effect of one step: its figures, and the change of each network's weights as a flat tensor."""
 
     figures: dict[str, float]
     changes: dict[str, Tensor]
 
 
 class CaptureFailed(Exception):
-    """Why a trainer's steps cannot be captured, in words."""
+    """A trainer's steps cannot be captured. The message says why."""
 
 
 def obstacle_to_capture(trainer: Trainer, world: int) -> str | None:
-    """What stands in the way of capturing a trainer's steps, as a clause; None where nothing is known to."""
+    """Return the reason why a trainer's steps cannot be captured, as a clause; None if there is no known reason."""
     if trainer.device.type != "cuda":
         return "there is no CUDA device"
     if world > 1:
         return "several ranks exchange messages within a step"
     if isinstance(trainer.recipe.beta2, tuple):
-        return "beta2 changes from step to step, and Adam takes it as a number"
+        return "beta2 changes from step to step, and a captured Adam keeps the value that it had"
     return None
 
 
 def cuda_graphs() -> Recorder:
-    """Records CUDA graphs, which share the memory of what is made on the way: no two of them run at once."""
+    """Return a recorder of CUDA graphs.
+
+    All of its graphs share the memory of their intermediate tensors, which is safe because no two of them run at once.
+    """
     pool = torch.cuda.graph_pool_handle()
 
     def record(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
         graph = torch.cuda.CUDAGraph()
-        # Where a recording fails torch leaves its stream the current one, which the outer block mends.
+        # If a recording fails, torch leaves its own stream as the current one. The outer block restores the stream.
         with torch.cuda.stream(torch.cuda.current_stream()), torch.cuda.graph(graph, pool=pool):
             figures = run_step()
         return figures, graph.replay
@@ -68,18 +74,26 @@ def cuda_graphs() -> Recorder:
 
 
 def capture(trainer: Trainer, first: int, record: Recorder | None = None) -> Callable[[int], StepFigures]:
-    """The steps of ``trainer``, from number ``first`` on, as replays: takes a step's number, gives its figures.
+    """Return a function that runs the steps of ``trainer`` from number ``first`` on, as replays.
 
-    There is one graph for each kind of step (:meth:`Trainer.penalised`). The trainer runs some steps of each kind to
-    warm up, each from the state that it is in; the kinds are recorded; and the same steps are replayed, each from that
-    state again. A replay must have the plain step's figures and change the weights as it did. One step at a time,
-    because rounding grows from step to step, at the start of a GAN's training by half a loss in five.
+    The function takes a step's number and returns its figures. There is one graph for each kind of step (see
+    :meth:`Trainer.penalised`). The trainer first runs some steps of each kind as warm-up, each from its present
+    state. Then each kind is recorded, and the same steps are replayed from the same state. A replay must yield the
+    figures of the plain step and change the weights in the same way. The steps are compared one at a time, because
+    rounding grows from step to
+    step: at the start of a GAN's training, by half a loss within five steps.
 
-    A trainer that was captured must not run steps otherwise, and loading a state into it is not seen by the graphs.
+    After the capture, run steps only through the returned function. The graphs do not notice a state that is loaded
+    into the trainer.
+
+    Args:
+        trainer: The trainer to capture.
+        first: Number of the first step.
+        record: Records a step; by default as a CUDA graph.
 
     Raises:
-        CaptureFailed: replayed, it does not do what it did.
-        RuntimeError: whatever torch finds in a step that it cannot record.
+        CaptureFailed: A replay does not do what the plain step does.
+        RuntimeError: torch finds something in a step that it cannot record.
     """
     record = record or cuda_graphs()
     numbers: dict[tuple[bool, ...], list[int]] = {}
@@ -107,7 +121,7 @@ def capture(trainer: Trainer, first: int, record: Recorder | None = None) -> Cal
 
 @contextmanager
 def _side_stream(device: torch.device) -> Iterator[None]:
-    """On a stream of its own, as torch asks of what warms up for a capture."""
+    """Run the block on a CUDA stream of its own, as torch requires of a warm-up before a capture."""
     if device.type != "cuda":
         yield
         return
@@ -119,7 +133,7 @@ def _side_stream(device: torch.device) -> Iterator[None]:
 
 
 def _effect(trainer: Trainer, number: int, run_step: Callable[[int], StepFigures]) -> Effect:
-    """What step ``number`` does to the trainer as it is, whose state is restored afterwards."""
+    """Return the effect of step ``number`` on the trainer in its present state, which is restored afterwards."""
     networks = {"generator": trainer.generator, "average": trainer.ema}
     networks |= {name: critic.head for name, critic in trainer.critics.items()}
 
@@ -145,9 +159,9 @@ def _require_same(number: int, plain: Effect, replayed: Effect) -> None:
     for name, change in plain.changes.items():
         ours = replayed.changes[name]
         if not change.any() and not ours.any():
-            continue  # a rate of 0, or float16 skipped the step
+            continue  # The learning rate is 0, or float16 skipped the step.
         if not torch.nn.functional.cosine_similarity(ours, change, dim=0) > SAME_WAY:
-            raise CaptureFailed(f"step {number} of the replay changes the weights of the {name} otherwise")
+            raise CaptureFailed(f"step {number} of the replay changes the weights of the {name} in another direction")
 
 
 def _numbers(figures: StepFigures) -> dict[str, float]:
@@ -156,6 +170,6 @@ def _numbers(figures: StepFigures) -> dict[str, float]:
 
 
 def _agree(then: float, now: float) -> bool:
-    if not math.isfinite(then):  # float16's first scales may be too large for the penalties
+    if not math.isfinite(then):  # The first loss scales of float16 can be too large for the penalties.
         return not math.isfinite(now)
     return math.isclose(then, now, rel_tol=TOLERANCE, abs_tol=TOLERANCE)

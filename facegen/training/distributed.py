@@ -1,4 +1,4 @@
-"""Several processes, one training: ranks started by torchrun that share each batch."""
+"""Training with several processes: ranks that torchrun starts share each batch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from torch import Tensor
 from facegen.device import world_size
 from facegen.errors import EnvironmentProblem, in_words
 
-#: How long ranks wait for one another: the writer may have to take the features of a whole reference first. A rank
-#: that died is noticed at once, not by this.
+#: How long ranks wait for one another. The writer may first have to extract the features of a whole reference. A rank
+#: that dies is noticed at once, without this timeout.
 PATIENCE = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among ``world`` ranks. Rank 0 writes files and prints."""
+    """This process as one of ``world`` ranks. Rank 0 writes the files and the messages."""
 
     rank: int = 0
     world: int = 1
@@ -34,11 +34,11 @@ class Ranks:
         return self.rank == 0
 
     def shard(self, whole: Tensor) -> Tensor:
-        """This rank's rows of a global batch [B, ...]; B is a multiple of ``world``."""
+        """Return this rank's rows of a global batch [B, ...]. B must be a multiple of ``world``."""
         return whole.chunk(self.world)[self.rank]
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Average tensors over the ranks, in place, in one message."""
+        """Average tensors over the ranks in place, in one message."""
         if self.world == 1:
             return
         tensors = list(tensors)
@@ -49,7 +49,10 @@ class Ranks:
             tensor.copy_(part.view_as(tensor))
 
     def gather(self, part: npt.NDArray[Any], device: torch.device) -> npt.NDArray[Any]:
-        """All ranks' arrays, of one shape [n, ...], in the ranks' order: [world · n, ...]; through ``device``."""
+        """Return all ranks' arrays of the same shape [n, ...] in the order of the ranks: [world · n, ...].
+
+        The arrays travel through ``device``.
+        """
         if self.world == 1:
             return part
         own = torch.from_numpy(part).to(device)
@@ -58,7 +61,7 @@ class Ranks:
         return torch.cat(parts).cpu().numpy()
 
     def any(self, flag: bool) -> bool:
-        """Whether any rank says so."""
+        """Whether ``flag`` is true on any rank."""
         if self.world == 1:
             return flag
         votes = torch.tensor(float(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
@@ -66,7 +69,7 @@ class Ranks:
         return bool(votes.item())
 
     def agree(self, value: float) -> float:
-        """The writer's value, on every rank."""
+        """Return the writer's value on every rank."""
         if self.world == 1:
             return value
         device = "cuda" if dist.get_backend() == "nccl" else "cpu"
@@ -76,15 +79,21 @@ class Ranks:
 
 
 def is_writing_process() -> bool:
-    """Whether this process is the writer: what torchrun's variables say, before the ranks have joined."""
+    """Whether this process is the writer, according to torchrun's variables.
+
+    This works before the ranks have joined.
+    """
     return os.environ.get("RANK", "0") == "0" or world_size() == 1
 
 
 @contextmanager
 def joined_ranks(device: torch.device) -> Iterator[Ranks]:
-    """The ranks torchrun started (from its environment variables), joined for the block; else this process alone.
+    """Join the ranks that torchrun started, and yield this process's place among them.
 
-    EnvironmentProblem where the variables are not torchrun's, the ranks do not find each other, or one is lost.
+    The environment variables of torchrun describe the ranks. Without them, this process is the only rank.
+
+    Raises:
+        EnvironmentProblem: The variables are not torchrun's, the ranks do not find each other, or a rank is lost.
     """
     world = world_size()
     if world == 1:
@@ -94,10 +103,10 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
         raise EnvironmentProblem("This build of torch has no torch.distributed.", "Train without torchrun.")
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    except (ValueError, RuntimeError) as problem:  # torch's, of variables and of sockets
+    except (ValueError, RuntimeError) as problem:  # torch raises them for bad variables and for sockets that fail.
         raise EnvironmentProblem(
             f"The {world} ranks of WORLD_SIZE cannot join: {in_words(problem)}.",
-            "Start them by torchrun, or unset WORLD_SIZE to train alone.",
+            "Start them with torchrun, or unset WORLD_SIZE to train with one process.",
         ) from problem
     try:
         yield Ranks(dist.get_rank(), world)
@@ -105,13 +114,16 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
         if not _is_of_a_lost_rank(problem):
             raise
         raise EnvironmentProblem(
-            f"Another rank is gone, so rank {dist.get_rank()} cannot go on: {str(problem).splitlines()[0]}",
-            "The last checkpoint is whole: start the same command again to go on from it.",
+            f"Another rank has ended, so rank {dist.get_rank()} cannot continue: {str(problem).splitlines()[0]}",
+            "The last checkpoint is whole. Run the same command again to continue from it.",
         ) from problem
     finally:
         dist.destroy_process_group()
 
 
 def _is_of_a_lost_rank(problem: RuntimeError) -> bool:
-    """NCCL's errors have a type of their own; gloo's are known by their words."""
+    """Whether an error means that another rank is lost.
+
+    NCCL's errors have their own type. gloo's are recognised by their words.
+    """
     return isinstance(problem, dist.DistError) or "gloo" in str(problem).lower()

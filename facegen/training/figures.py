@@ -1,4 +1,7 @@
-"""The figures of training: what a step reports, and their means, added up on the device until a tick of the log."""
+"""The figures of training: what each step reports, and the means of these reports.
+
+The device adds the figures up until the next tick of the log.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,22 @@ from torch import Tensor
 
 from facegen.training.distributed import Ranks
 
-#: What a step reports, 0-dim each, on the device: the losses; D(x) and D(G(z)), as the loss reads logits; how much G's
-#: images differ (the mean over pixels of their standard deviation over the batch); where the recipe has them, the
-#: weighted penalties in ``penalty`` and the present probability of an alteration in ``augment_p``.
+#: The figures of a step: 0-dim tensors on the device, by name. They are the losses; D(x) and D(G(z)), as the loss reads
+#: the logits; and ``spread``, the mean over pixels of the standard deviation of generated images over the batch.
+#: Where the recipe has them, ``penalty`` is the sum of the weighted penalties, and ``augment_p`` the present
+#: probability of augmentation.
 StepFigures = dict[str, Tensor]
 
-#: The same as numbers: means over steps and ranks. None for a figure that none of the steps had.
+#: The same figures as numbers: means over steps and ranks. None for a figure that no step had.
 Figures = dict[str, float | None]
 
 
 class RunningMeans:
-    """Running sums of what steps report.
+    """Running means of the figures of steps.
 
     Args:
-        skippable: names of figures that may be missing from a step, where they are not finite. They are left out of
-            their mean. Any other figure that is not finite makes its mean so.
+        skippable: Names of the figures that a step may lack. When such a figure is not finite, its mean leaves the step
+            out. When any other figure is not finite, neither is its mean.
     """
 
     def __init__(self, skippable: Collection[str] = ()) -> None:
@@ -33,7 +37,7 @@ class RunningMeans:
 
     @torch.no_grad()
     def add(self, figures: StepFigures) -> None:
-        """Count one step's figures, by the same names each time."""
+        """Add the figures of one step. Every step must have the same names."""
         row = torch.stack([figure.float() for figure in figures.values()])
         if not self._names:
             self._names = list(figures)
@@ -49,7 +53,10 @@ class RunningMeans:
         self._counts.zero_()
 
     def read(self, ranks: Ranks) -> Figures:
-        """Each figure's mean over steps and ranks, None where no step had it; and begin anew. Waits for the device."""
+        """Return each figure's mean over steps and ranks, and start new means.
+
+        The mean is None for a figure that no step had. This call waits for the device.
+        """
         ranks.average([self._sums, self._counts])
         sums, counts = torch.stack([self._sums, self._counts]).tolist()
         self.reset()

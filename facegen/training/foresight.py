@@ -1,4 +1,4 @@
-"""How quick training is on this machine, measured before it begins."""
+"""The pace of training on this machine, measured before training begins."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from facegen.training.distributed import Ranks
 from facegen.training.recipe import Recipe
 from facegen.training.trainer import Trainer
 
-#: The share of the time in which a machine is not at its pace yet; and seconds that say enough for a first word.
+#: Fraction of the time that is warm-up, and seconds of measurement that are enough for a first estimate.
 WARM_UP, SHORT = 1 / 6, 2.0
 
 
 class Pace(NamedTuple):
-    """So many real images were shown in so many seconds, to a trainer whose networks are no more trained than that."""
+    """A measured pace: the real images shown, the seconds they took, and the trainer, which is hardly trained."""
 
     trainer: Trainer
     images: int
@@ -44,18 +44,26 @@ def measure_pace(
     *,
     must_compile: bool = False,
 ) -> Pace:
-    """Train for ``seconds``, of untrained networks: their pace is that of trained ones. torch's RNG is left as it was.
+    """Train for ``seconds`` and return the pace.
+
+    The networks start untrained, which does not change their speed. The state of torch's random generator is restored
+    afterwards.
 
     Args:
-        recipe: what is trained.
-        images, rows: uint8 [N, S, S, 3], and which of them to train on.
-        begun: images that were shown before, by which the step's number is told.
-        seconds: a sixth of them to warm up. A slow machine takes the steps that have all that a step can have, twice.
-        must_compile: as for :func:`facegen.training.acceleration.open_trainer`.
+        recipe: The recipe to measure.
+        images: The images of the dataset, uint8 [N, S, S, 3].
+        rows: Indices of the images to train on.
+        begun: Number of images that the run was shown before. It sets the number of the first step.
+        device: The device to train on.
+        precision: The arithmetic of the networks.
+        seconds: How long to train, in seconds. The first sixth is warm-up and is not timed. A slow machine takes
+            longer: it runs at least two rounds of steps, each with every kind of update.
+        must_compile: Whether a compiler that fails is an error. Otherwise the step runs without it.
 
     Raises:
-        FacegenError: as training itself, of networks that do not fit the images or weights that are not there.
-        RuntimeError: torch's, of too little memory.
+        FacegenError: Training itself would fail, for example because the networks do not fit the images or weights are
+            not installed.
+        RuntimeError: torch fails, for example for lack of memory.
     """
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         real = RealImages(images, rows, batch=recipe.batch, seed=recipe.seed, device=device, ranks=Ranks())
@@ -72,7 +80,7 @@ def measure_pace(
                 for _ in range(together):
                     take_step(step)
                     step += 1
-                trainer.read_figures()  # waits for the device
+                trainer.read_figures()  # Waits for the device.
                 now = time.perf_counter()
                 task.advance(together * recipe.images_per_step)
                 if warm is None:
@@ -84,17 +92,18 @@ def measure_pace(
 
 
 def seconds_of_training(recipe: Recipe, size: int, device: torch.device) -> float:
-    """How long the recipe's steps will take here, in seconds, by two seconds of them on images of noise.
+    """Estimate how long the steps of a recipe take here, in seconds, from two seconds of training on noise.
 
-    Noise takes as long as faces. Scores, files and a compiler come to it.
+    Noise takes as long as faces. The estimate does not include scores, files and the compiler.
 
     Args:
-        recipe: what is to be trained; its ``kimg`` is the length.
-        size: side of the images in pixels.
-        device: where.
+        recipe: The recipe to train. Its ``kimg`` is the length.
+        size: Side of the images, in pixels.
+        device: The device to train on.
 
     Raises:
-        FacegenError, RuntimeError: as :func:`measure_pace`.
+        FacegenError: Training itself would fail, for example because weights are not installed.
+        RuntimeError: torch fails, for example for lack of memory.
     """
     noise = np.random.default_rng(0).integers(0, 256, (recipe.batch, size, size, 3), np.uint8)
     precision = choose_precision(recipe.precision, device, double_backward=recipe.is_penalised)

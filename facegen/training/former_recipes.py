@@ -1,6 +1,6 @@
-"""Recipes of earlier versions: what their fields were called and said then, read as what it is now.
+"""Recipes of earlier versions, translated to the present names and values of their fields.
 
-They are in recipe files, in runs, and beside the weights of generators and checkpoints.
+Such recipes are in recipe files, in runs, and in the files of generators and checkpoints.
 """
 
 from __future__ import annotations
@@ -11,32 +11,41 @@ from typing import Any
 from facegen.errors import InputError
 from facegen.gan.discriminators import PUBLISHED
 
-#: Fields' former names and their present ones. A score is FID with Inception's network alone, so the fields are not
-#: named after it.
+#: The former names of fields and their present names. The fields are no longer named after FID, because a score is FID
+#: only with the network Inception.
 RENAMED = {"fid_every": "score_every", "fid_images": "score_images"}
-#: Until weight norm had a field of its own, this norm said that weights are normalised, and activations are not.
+#: The former value of ``discriminator_norm`` for normalised weights with no normalised activations. Today
+#: ``discriminator_weight_norm`` has this value.
 SPECTRAL = "spectral"
-#: Networks that such a norm took something else from as well, and what they are called without it.
+#: Networks in which that value also removed another norm, each with its present name without that norm.
 WITHOUT_THEIR_NORM = {"alexnet": "alexnet_without_response_norm"}
 
 
 def by_present_names(values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Fields by their present names; ``source`` is what an error calls them.
+    """Return the fields under their present names.
+
+    Args:
+        values: The fields, by their present or former names.
+        source: What an error message calls the origin of the values.
 
     Raises:
-        InputError: one field has a value by both of its names.
+        InputError: A field has a value under both of its names.
     """
     for former, present in RENAMED.items():
         if former in values and present in values:
-            raise InputError(f"{source} has both {present} and {former}, its former name.", f"Leave {former} out.")
+            raise InputError(f"{source} has both {present} and {former}, its former name.", f"Remove {former}.")
     return {RENAMED.get(key, key): value for key, value in values.items()}
 
 
 def by_present_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """Fields, by present names, whose values build today what they built then.
+    """Return the fields with values that build the same networks today as the former values did.
+
+    Args:
+        values: The fields, by their present names.
+        source: What an error message calls the origin of the values.
 
     Raises:
-        InputError: what was said then, beside something else that is said now.
+        InputError: A former value contradicts a present one.
     """
     if values.get("discriminator_norm") != SPECTRAL:
         return dict(values)
@@ -45,7 +54,7 @@ def by_present_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
         raise InputError(
             f"{source} has discriminator_norm = {SPECTRAL!r}, which is a weight norm, and discriminator_weight_norm = "
             f"{said_now!r}.",
-            'Say discriminator_norm = "none", and the weight norm that is meant.',
+            'Set discriminator_norm = "none", and set discriminator_weight_norm to the norm that you want.',
         )
     network = values.get("discriminator")
     return {

@@ -1,4 +1,4 @@
-"""Whether a run is well: warnings in words, and what is no longer worth training on from."""
+"""The health of a run: warnings, and the conditions under which further training is pointless."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from facegen.training.trainer import Trainer
 
 
 class Collapsed(FacegenError):
-    """What is trained by now is worth less than what was trained before.
+    """A run has collapsed: its networks are worse than they were before.
 
     ``kimg`` says when, in thousands of images shown.
     """
@@ -28,24 +28,31 @@ class Collapsed(FacegenError):
 
 
 class Diverged(Collapsed):
-    """A figure or a weight is no longer finite: there is nothing to train on from."""
+    """A figure or a weight is no longer finite, so training cannot continue from the present state."""
 
 
 class Health:
-    """Warns in words, once per episode, when D has won or G has collapsed; and says when it will not mend by itself."""
+    """A watch over the figures of a run.
 
-    #: D is sure of nearly everything: its gradient, which is all that G learns from, has faded.
+    It warns once per episode when the discriminator has won or lost, or when the generator has collapsed. It also says
+    when a collapse will not recover on its own.
+    """
+
+    #: D(x) above which, and 1 − D(G(z)) above which, the discriminator has won. It is then certain of nearly every
+    #: image, and its gradient vanishes, which is all that the generator learns from.
     SURE = 0.99
-    #: D is wrong by more than the noise of a tick, in which D(x) and D(G(z)) may change places.
+    #: Minimum D(G(z)) − D(x) of a discriminator that has lost. It is more than the noise of a tick, in which the two
+    #: may swap places.
     WRONG = 0.1
-    #: Mean standard deviation over latents of a pixel in [−1, 1]; real faces have about 0.5.
+    #: Spread below which generated images are nearly identical: the mean standard deviation over latents of a pixel in
+    #: [−1, 1]. Real faces have about 0.5.
     ALIKE = 0.05
-    #: Ticks in which an untrained G's images may still be alike.
+    #: Number of ticks in which the images of an untrained generator may still be nearly identical.
     GRACE = 5
-    #: Ticks in a row that are a collapse, and no passing thing.
+    #: Number of consecutive ticks that make a collapse, rather than a passing event.
     LASTING = 3
-    #: How many times the best score another one is, and how many such scores in a row are a collapse. Scores of a run
-    #: that is well differ by some per cent.
+    #: A score that is this many times the best one is far worse, and this many of them in a row are a collapse. The
+    #: scores of a healthy run differ by a few per cent.
     MUCH_WORSE, SCORES = 1.5, 2
 
     def __init__(self) -> None:
@@ -61,15 +68,15 @@ class Health:
         (self._warned.add if present else self._warned.discard)(name)
 
     def look_back(self, past: Iterable[Tick]) -> None:
-        """Take note of the ticks of a run that goes on: what has differed can collapse."""
+        """Note the past ticks of a run that continues: only a generator whose images once differed can collapse."""
         spreads = (tick.get("spread") for tick in past)
         self._differed = any(isinstance(spread, float) and spread >= self.ALIKE for spread in spreads)
 
     def check(self, figures: Figures) -> None:
-        """Look at the figures of a tick."""
+        """Check the figures of a tick, and warn where something is wrong."""
         real, fake, spread = figures["d_real"], figures["d_fake"], figures["spread"]
         self._ticks += 1
-        if real is None or fake is None or spread is None:  # of no step, so there is nothing to tell by
+        if real is None or fake is None or spread is None:  # No step had these figures.
             return
         self._differed = self._differed or spread >= self.ALIKE
         alike = spread < self.ALIKE and (self._differed or self._ticks > self.GRACE)
@@ -77,55 +84,64 @@ class Health:
         self._episode(
             "d_won",
             real > self.SURE and fake < 1 - self.SURE,
-            f"The discriminator has won: D(x) {real:.3f}, D(G(z)) {fake:.3f}. The generator no longer learns; if this "
-            "lasts, start again with a lower discriminator_lr or another seed.",
+            f"The discriminator has won: D(x) is {real:.3f} and D(G(z)) is {fake:.3f}, so the generator no longer "
+            "learns. If this lasts, start again with a lower discriminator_lr or another seed.",
         )
         self._episode(
             "d_lost",
             real < 0.5 < fake and fake - real > self.WRONG,
-            f"The discriminator has collapsed: it takes generated images for more real (D(G(z)) {fake:.3f}) than "
-            f"real ones (D(x) {real:.3f}). If this lasts, raise discriminator_lr.",
+            f"The discriminator has collapsed: it finds generated images (D(G(z)) {fake:.3f}) more real than real "
+            f"images (D(x) {real:.3f}). If this lasts, raise discriminator_lr.",
         )
         self._episode(
             "g_collapsed",
             alike,
-            f"The generator has collapsed: its images differ by only {spread:.3f} (standard deviation of a pixel in "
-            "[−1, 1] over latents; real faces have about 0.5). Start again with a lower learning rate or another seed.",
+            f"The generator has collapsed: its images are nearly identical, with a standard deviation of {spread:.3f} "
+            "per pixel (real faces have about 0.5). Start again with a lower learning rate or another seed.",
         )
         if self._alike >= self.LASTING:
-            self._words = f"the generator's images have been alike for {self._alike} ticks, differing by {spread:.3f}"
+            self._words = (
+                f"the generator's images have been nearly identical for {self._alike} ticks "
+                f"(standard deviation {spread:.3f} per pixel)"
+            )
 
     def check_score(self, value: float, best: float | None, metric: str) -> None:
-        """Look at a score; ``best`` is the best before it, None where there is none."""
+        """Check a score against the best earlier score.
+
+        Args:
+            value: The new score. Lower is better.
+            best: The best earlier score by the same metric; None if there is none.
+            metric: What the score is called.
+        """
         much_worse = best is not None and value > self.MUCH_WORSE * best
         self._worse = self._worse + 1 if much_worse else 0
         if best is not None and self._worse >= self.SCORES:
             self._words = (
-                f"{self._worse} scores in a row are far worse than the best, {metric} {value:.1f} after {best:.1f}"
+                f"{self._worse} scores in a row are far worse than the best ({metric} {value:.1f}, best {best:.1f})"
             )
 
     @property
     def is_troubled(self) -> bool:
-        """Whether something is amiss at this moment."""
+        """Whether a warning applies at this moment."""
         return bool(self._warned or self._worse)
 
     @property
     def collapse(self) -> str | None:
-        """What will not mend by itself, in words that go on from a colon; None while there is no such thing."""
+        """The reason why the run will not recover on its own, as a clause to follow a colon; None if there is none."""
         return self._words or None
 
 
 def require_finite(figures: Figures, run: Path, precision: torch.dtype) -> None:
-    """Diverged where a figure of a tick is not."""
+    """Raise Diverged if a figure of a tick is not finite."""
     for name, value in figures.items():
         if value is not None and not math.isfinite(value):
             raise _diverged(f"{name} is {value}", figures["kimg"] or 0.0, run, precision)
 
 
 def require_finite_weights(trainer: Trainer, seen: int, run: Path, precision: torch.dtype) -> None:
-    """Diverged where weights are not that are about to be saved in the place of something good.
+    """Raise Diverged if a weight is not finite, before the weights are saved over good ones.
 
-    The figures are of the weights before.
+    The figures do not show this, because they describe the weights before the last update.
     """
     names = trainer.not_finite()
     if names:
@@ -134,13 +150,13 @@ def require_finite_weights(trainer: Trainer, seen: int, run: Path, precision: to
 
 
 def _diverged(how: str, kimg: float, run: Path, precision: torch.dtype) -> Diverged:
-    """What is said of a run that diverged, with a remedy that can be followed."""
+    """Return the error for a run that diverged, with a remedy that fits its checkpoints."""
     anew = "start a new run with a lower learning rate"
     kept = checkpoint_files(run)
     if not kept:
-        remedy = f"There is no checkpoint from before: {anew}."
+        remedy = f"There is no earlier checkpoint, so {anew}."
     elif precision == torch.float32:
-        remedy = f"{kept[0].name} is from before, and would end alike: {anew}."
+        remedy = f"{kept[0].name} was saved before that, but would diverge again. Instead, {anew}."
     else:
-        remedy = f"{kept[0].name} is from before: go on from it with --precision fp32, or {anew}."
+        remedy = f"{kept[0].name} was saved before that. Continue from it with --precision fp32, or {anew}."
     return Diverged(kimg, f"Training in {run} stopped at kimg {kimg:g}: {how}.", remedy)

@@ -1,4 +1,4 @@
-"""What recipes are known to reach: values that were measured of runs, and how far each had trained by then."""
+"""Known curves: the scores that recipes reached in measured runs, by the length of training."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 from facegen.training.recipe import Recipe, load_recipe, recipe_names
 
-#: What a run may change of a recipe whose curve is known: its length, its seed, and what it says on its way.
+#: Fields that a run may change without leaving its recipe's known curve: its length, its seed, and what it logs.
 _FREE = frozenset({*Recipe.RESUMABLE, "schedule_kimg", "seed", "tick_kimg", "sync_batch_norm"})
 
 
 @dataclass(frozen=True)
 class KnownCurve:
-    """A recipe's value over the images shown; docs/training.md tells how each point was measured.
+    """The score of a recipe as a function of the images shown.
+
+    docs/training-log.md tells how each point was measured.
 
     Attributes:
-        metric: what the value is called.
-        target: the value of a pass; lower is better.
-        points: (kimg, value), kimg rising, each of 1,000 images of the averaged generator.
+        metric: What the score is called.
+        target: The score below which a run passes. Lower is better.
+        points: Pairs (kimg, score) in the order of kimg. Each score is of 1,000 images of the averaged generator.
     """
 
     metric: str
@@ -27,7 +29,10 @@ class KnownCurve:
     points: tuple[tuple[float, float], ...]
 
     def value_at(self, kimg: float) -> float | None:
-        """The value after ``kimg``, between measured ones linear in the logarithm of it; None outside of them."""
+        """Return the score after ``kimg``; None outside the measured range.
+
+        Between two points the score is linear in the logarithm of kimg.
+        """
         if not self.points[0][0] <= kimg <= self.points[-1][0]:
             return None
         after = next(index for index, (there, _) in enumerate(self.points) if there >= kimg)
@@ -38,13 +43,13 @@ class KnownCurve:
 
     @property
     def kimg_to_target(self) -> float | None:
-        """The kimg of the first measured value that is a pass; None where none is."""
+        """The kimg of the first point that passes; None if no point does."""
         return next((kimg for kimg, value in self.points if value < self.target), None)
 
 
-#: By recipe, of CelebA's faces. ≈FID is with near-exact Inception weights, and a pass in it is 18.5.
-#: ``laptop``'s first four points are of a run whose rate fell to a tenth by 160 kimg, and then went on at the recipe's;
-#: the others of the one whose generator ships with facegen.
+#: Known curves on CelebA, by recipe. ≈FID is the FID with nearly exact Inception weights; a run passes below 18.5.
+#: The first four points of ``laptop`` are of a run whose learning rate fell to a tenth by 160 kimg and then continued
+#: at the recipe's rate. The other points are of the run whose generator ships with facegen.
 KNOWN_CURVES: dict[str, KnownCurve] = {
     "laptop": KnownCurve(
         "≈FID",
@@ -61,32 +66,35 @@ KNOWN_CURVES: dict[str, KnownCurve] = {
         ),
     ),
 }
-#: A recipe without a curve, and one with, whose networks and losses are the same.
+#: Recipes without a curve, each with a recipe that has the same networks and losses and a curve.
 RELATIVES: dict[str, str] = {"t4": "laptop"}
-#: Recipes of which it is known that no length of theirs passes at 1,000 samples, with the reason in words.
+#: Recipes that are known never to pass with 1,000 samples, however long they train; each with the reason as a clause.
 OUT_OF_REACH: dict[str, str] = {
-    "dcgan": "its published end is a FID of 12.5 of 50,000 images, and 1,000 photographs come to 14 by themselves",
-    "quick": "it is made for two minutes of a CPU",
+    "dcgan": "its published FID is 12.5 with 50,000 images, and with only 1,000 even real photographs score 14",
+    "quick": "it is made for two minutes of training on a CPU",
 }
 
 
 def known_curve(recipe: Recipe) -> KnownCurve | None:
-    """The curve of a recipe that learns as the one of its name that ships with facegen; None where none is known."""
+    """Return the known curve of a recipe; None if there is none.
+
+    A recipe has the curve of its name only if it learns in the same way as the shipped recipe.
+    """
     return KNOWN_CURVES.get(recipe.name) if _is_as_shipped(recipe) else None
 
 
 def relative_of(recipe: Recipe) -> str | None:
-    """The recipe whose curve says something of this one, which has none; None where there is none."""
+    """Return the name of another recipe, whose curve also tells about this one; None if there is no such recipe."""
     return RELATIVES.get(recipe.name) if _is_as_shipped(recipe) else None
 
 
 def out_of_reach(recipe: Recipe) -> str | None:
-    """Why no length of the recipe reaches a target of FID 20 at 1,000 samples; None where that is not known."""
+    """Return why no length of the recipe reaches a FID of 20 at 1,000 samples; None if no reason is known."""
     return OUT_OF_REACH.get(recipe.name) if _is_as_shipped(recipe) else None
 
 
 def _is_as_shipped(recipe: Recipe) -> bool:
-    """Whether it learns as the recipe of its name that ships with facegen."""
+    """Whether the recipe learns in the same way as the shipped recipe of its name."""
     if recipe.name not in recipe_names():
         return False
     shipped = load_recipe(recipe.name)

@@ -1,7 +1,7 @@
-"""What a run tells while it goes: ``log.jsonl`` and its boards.
+"""The log of a run while it trains: ``log.jsonl`` and the boards.
 
-A tick that scored has the value in ``score`` and what it is called in ``metric`` (``"FID"``, ``"effnet-lite0 FD"``). It
-has ``fid`` too only where it is FID: of the published Inception's 2,048 features.
+A tick with a score has the value in ``score`` and its name in ``metric`` (``"FID"``, ``"effnet-lite0 FD"``). It also
+has ``fid`` if the value is a FID: the score by the 2,048 features of the published Inception network.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from facegen.training.boards import Board
 
 LOG = "log.jsonl"
 
-#: One line of the log: figures by name, ``kimg`` among them, None where a figure does not exist here; and ``metric``.
+#: One line of the log: figures by name, ``kimg`` among them, and ``metric``. None for a figure that does not exist
+#: here.
 Tick = Mapping[str, float | str | None]
 
 
 def null_where_not_finite(value: Any) -> Any:
-    """A value of JSON, nested as it may be, with None in place of NaN and infinity, which JSON does not have."""
+    """Return a nested JSON value with None in place of NaN and infinity, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -39,15 +40,18 @@ def null_where_not_finite(value: Any) -> Any:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """The log's ticks by their present keys, oldest first; an unfinished last line (a killed process) is left out."""
+    """Return the ticks of a run's log under their present keys, oldest first.
+
+    An unfinished last line, as a killed process leaves, is ignored.
+    """
     return [with_score(tick) for tick in _written_ticks(run)]
 
 
 def with_score(tick: Mapping[str, Any]) -> dict[str, Any]:
-    """A tick by its present keys.
+    """Return a tick under its present keys.
 
-    Before there was ``score``, the value was under ``fid``, whichever network it was of. The log did not say which, so
-    such a tick's ``metric`` is None, and it has no ``fid``.
+    Older logs have the value of a score under ``fid``, whichever network made it, and do not name the network. So
+    such a tick gets a ``score``, the ``metric`` None, and no ``fid``.
     """
     if "fid" not in tick or "score" in tick:
         return dict(tick)
@@ -67,12 +71,18 @@ def _text(run: Path) -> bytes:
         return b""
     except OSError as problem:
         raise InputError(
-            f"Cannot read the log {run / LOG}: {problem.strerror or problem}.", "Move it out of the run, or mend it."
+            f"Cannot read the log {run / LOG}: {problem.strerror or problem}.",
+            "Make it readable, or move it out of the run.",
         ) from problem
 
 
 def parse_lines(lines: Sequence[bytes], first: int = 1) -> tuple[list[dict[str, Any]], list[int]]:
-    """The ticks of a log's whole lines, and the numbers of those that are none; ``first`` is that of the first."""
+    """Return the ticks in a log's whole lines, and the numbers of the lines that are not ticks.
+
+    Args:
+        lines: The lines to parse.
+        first: The number of the first line.
+    """
     ticks, damaged = [], []
     for number, line in enumerate(lines, first):
         try:
@@ -87,14 +97,14 @@ def parse_lines(lines: Sequence[bytes], first: int = 1) -> tuple[list[dict[str, 
 
 
 def damaged_warning(path: Path, damaged: Sequence[int]) -> str:
-    """That these lines of the log at ``path`` are no ticks, in a sentence."""
+    """Return the sentence that says which lines of the log at ``path`` are damaged."""
     many = len(damaged) > 1
     named = ", ".join(map(str, damaged[:20])) + (f" and {len(damaged) - 20:,} more" if len(damaged) > 20 else "")
     return f"{path} is damaged: line{'s' * many} {named} {'are' if many else 'is'} left out."
 
 
 def _parsed(text: bytes, path: Path) -> list[dict[str, Any]]:
-    """The ticks of the whole lines of a log's text; what is none is left out and said."""
+    """Return the ticks in the whole lines of a log's text, and warn about damaged lines."""
     ticks, damaged = parse_lines(text.split(b"\n")[:-1])
     if damaged:
         console.warn(damaged_warning(path, damaged))
@@ -102,28 +112,29 @@ def _parsed(text: bytes, path: Path) -> list[dict[str, Any]]:
 
 
 class TrainingLog:
-    """Appends ticks to ``log.jsonl`` and tells boards; on resume it forgets what came after the checkpoint.
+    """A writer of ``log.jsonl`` that also tells the boards.
 
-    A line that cannot be written raises OSError.
+    When a run continues, the lines after the checkpoint are removed first. A line that cannot be written raises
+    OSError.
 
     Args:
-        run: the folder.
-        kimg: from where the run goes on.
-        boards: what else is told of each tick.
+        run: The folder of the run.
+        kimg: Where the run continues.
+        boards: The boards that receive each tick as well.
 
     Attributes:
-        past: the ticks up to there, oldest first.
+        past: The ticks up to that point, oldest first.
     """
 
     def __init__(self, run: Path, kimg: float, boards: Sequence[Board] = ()) -> None:
         text = _text(run)
         if text and not text.endswith(b"\n"):
-            console.warn(f"The last line of {run / LOG} is cut off, as when a process is killed: it is left out.")
+            console.warn(f"The last line of {run / LOG} is cut off, as when a process is killed. It is left out.")
         self.past = kept = [tick for tick in _parsed(text, run / LOG) if tick["kimg"] <= kimg + 1e-9]
         if kimg and (not kept or kept[-1]["kimg"] < kimg - 1e-9):
             console.warn(
-                f"{run / LOG} has no tick of kimg {kimg:g}, from which the run goes on: it was cut since, or the run "
-                "broke off there."
+                f"{run / LOG} has no tick of kimg {kimg:g}, from which the run continues. Either lines were removed "
+                "from it, or the run was interrupted there."
             )
         write_text(run / LOG, "".join(_line(tick) for tick in kept))
         self._path, self._folder = run / LOG, run.stat()
@@ -139,10 +150,10 @@ class TrainingLog:
         self._file.close()
 
     def require_in_place(self) -> None:
-        """Begin a new log where somebody took this one out of its run, and say so.
+        """Check that the log still exists. If it was taken out of its run, begin a new log and print a warning.
 
         Raises:
-            InputError: the run's whole folder was moved or deleted. What is written under its old name would be a run
+            InputError: The folder of the run was moved or deleted. A new folder under the old name would be a run
                 without a recipe and without a past.
         """
         if _is_there(self._path, os.fstat(self._file.fileno())):
@@ -150,19 +161,19 @@ class TrainingLog:
         if not _is_there(self._path.parent, self._folder):
             raise InputError(
                 f"The run {self._path.parent} was moved or deleted while it trained.",
-                "If it was moved, name where it is now, to go on from its last checkpoint.",
+                "If it was moved, name its new place to continue from its last checkpoint.",
             )
         console.warn(
-            f"{self._path} was moved, replaced or deleted while the run trained: what follows goes to its place."
+            f"{self._path} was moved, replaced or deleted while the run trained. A new log continues in its place."
         )
         self._file.close()
         self._file = _open(self._path)
 
     def complete(self, kimg: float, figures: Mapping[str, float | str]) -> None:
-        """Add figures to the tick of ``kimg``, the last one, which a stop kept from having them."""
+        """Add figures to the last tick, that of ``kimg``, which a stop kept from getting them."""
         ticks = _written_ticks(self._path.parent)
         if not ticks or ticks[-1]["kimg"] < kimg - 1e-9:
-            ticks.append({"kimg": kimg})  # it was cut out since
+            ticks.append({"kimg": kimg})  # The tick was removed from the log in the meantime.
         ticks[-1].update(figures)
         self._file.close()
         write_text(self._path, "".join(map(_line, ticks)))
@@ -170,9 +181,12 @@ class TrainingLog:
         self._tell_boards(kimg, figures)
 
     def tick(self, tick: Tick) -> None:
-        """Write one tick: what is not finite as null. Boards have its numbers, and its ``metric`` as text."""
+        """Write a tick. Values that are not finite become null.
+
+        Boards receive the finite numbers, and ``metric`` as text.
+        """
         line = _line(tick).encode()
-        if self._file.write(line) < len(line):  # of what a full disk takes a part of, it says no error
+        if self._file.write(line) < len(line):  # A disk that gets full writes a part of the line without an error.
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
         kimg = tick["kimg"]
         assert isinstance(kimg, (int, float)), "every tick has its kimg"
@@ -186,12 +200,15 @@ class TrainingLog:
 
 
 def _open(path: Path) -> io.FileIO:
-    """The log, to append to: without a buffer, which would be written, and fail, once more as the file is closed."""
+    """Open the log for appending without a buffer.
+
+    If a write fails, a buffer would be written again, and fail again, when the file is closed.
+    """
     return path.open("ab", buffering=0)
 
 
 def _is_there(path: Path, known: os.stat_result) -> bool:
-    """Whether a path still is the file or folder that it was."""
+    """Whether a path is still the same file or folder as before."""
     try:
         return os.path.samestat(path.stat(), known)
     except FileNotFoundError:
@@ -203,7 +220,7 @@ def _line(tick: Tick) -> str:
 
 
 def describe_tick(tick: Tick) -> str:
-    """A tick as the one line that the console shows."""
+    """Return a tick as the line that the console shows."""
 
     def shown(name: str, form: str) -> str:
         value = tick.get(name)

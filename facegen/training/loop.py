@@ -1,4 +1,4 @@
-"""The training loop. It is handed what scores: it does not know what FID is."""
+"""The training loop. Its caller passes in a scorer, so the loop does not know what FID is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from facegen.training.trainer import Trainer
 
 
 class LoopResult(NamedTuple):
-    """Of a run that ended: the images it was shown, and the value of its best score, if any."""
+    """The result of a run that ended: the number of images shown, and the best score or None."""
 
     images_seen: int
     best: float | None
@@ -54,28 +54,38 @@ def training_loop(
     boards: Sequence[BoardOpener] = (),
     rollback: bool = False,
 ) -> LoopResult:
-    """Train as long as the recipe says, from the start or from a checkpoint's state.
+    """Train for as long as the recipe says, from the start or from a checkpoint.
 
-    What a stop or a kill kept from being written beside the checkpoint, its samples and its score, comes first.
+    If a stop or a kill prevented the samples or the score of the checkpoint from being written, they are written first.
 
     Args:
-        scorer: scores the averaged generator now and then.
-        must_compile: the recipe's ``compile`` is not to be given up where it fails.
-        boards: what is told of the run beside its log, on the writer.
-        rollback: a run that collapses goes back to its best checkpoint, once, and on from there at a lower rate.
+        recipe: The recipe to train.
+        dataset: The dataset to train on.
+        run: The folder of the run.
+        device: The device to train on.
+        precision: The arithmetic of the networks.
+        ranks: The ranks that train together.
+        scorer: Scores the averaged generator every ``score_every`` kimg; None: the run is not scored.
+        checkpoint: The state of the checkpoint to continue from; None: start from the beginning.
+        must_compile: Whether a compiler that fails is an error. Otherwise training continues without it.
+        boards: Openers of the boards that show the run in addition to its log. Only the writer opens them.
+        rollback: Whether a run that collapses returns to its best checkpoint, once, and continues at a lower learning
+            rate.
 
     Raises:
-        InputError: a batch that does not divide into the ranks; a dataset whose pixels change while they are read; a
-            run that is moved or deleted.
-        EnvironmentProblem: the compiler fails, and must not.
-        Diverged: a figure or a weight is not finite; the last checkpoint is from before.
-        Stopped: after Ctrl-C, SIGTERM or SIGHUP, with a checkpoint written.
-        KeyboardInterrupt: the same before the first step, or for a second time; nothing is saved then.
-        OSError: a file cannot be written; what was written before is whole.
-        Exception: whatever ``scorer`` raises, with a checkpoint written.
+        InputError: The ranks do not divide the batch; the pixels of the dataset changed during training; or the run was
+            moved or deleted.
+        EnvironmentProblem: The compiler fails and ``must_compile`` is true.
+        Diverged: A figure or a weight is not finite. The last checkpoint was saved before that.
+        Stopped: Ctrl-C, SIGTERM or SIGHUP asked for a stop. A checkpoint was written.
+        KeyboardInterrupt: The same before the first step, or for a second time. Nothing was saved.
+        OSError: A file cannot be written. Files written before are whole.
+        Exception: ``scorer`` raised it. A checkpoint was written.
     """
     if recipe.batch % ranks.world:
-        raise InputError(f"A batch of {recipe.batch} does not divide into {ranks.world} ranks.", "Change --batch.")
+        raise InputError(
+            f"A batch of {recipe.batch} cannot be shared equally by {ranks.world} ranks.", "Change --batch."
+        )
     train_from = partial(
         _train_from,
         dataset=dataset,
@@ -95,7 +105,7 @@ def training_loop(
     except Collapsed as caught:
         if not rollback or start.rate_factor < 1:
             raise
-        problem = caught.with_traceback(None)  # its frames hold the networks, and others are to fit
+        problem = caught.with_traceback(None)  # The frames of the traceback keep the networks in memory.
     if ranks.is_writer:
         start = roll_back(run, problem, clock.now)
     to = ranks.agree(start.images_seen)
@@ -120,7 +130,11 @@ def _train_from(
     boards: Sequence[BoardOpener],
     rollback: bool,
 ) -> LoopResult:
-    """:func:`training_loop` from one point on. Collapsed where it is worth going back, and that was not done before."""
+    """Run :func:`training_loop` from one starting point.
+
+    Raises:
+        Collapsed: The run collapsed, and it was not rolled back before.
+    """
     checkpoint = start.checkpoint
     before = checkpoint or {"images_seen": 0, "best": None, "seconds": 0.0}
     seen, best = before["images_seen"], _Best(before["best"], before.get("best_by"))
@@ -143,7 +157,7 @@ def _train_from(
                     raise
                 raise InputError(
                     f"The checkpoint of kimg {seen / 1000:g} in {run} does not fit its recipe: {in_words(problem)}.",
-                    "Another program changed it: delete it to go on from the one before it, or start a new run.",
+                    "Another program changed it. Delete it to continue from the previous one, or start a new run.",
                 ) from problem
         return trainer
 
@@ -157,7 +171,7 @@ def _train_from(
         told = [stack.enter_context(closing(open_board(run, recipe, seen))) for open_board in boards if ranks.is_writer]
         saved = Outputs(run, dataset.size, dataset.sha256, told)
         if ranks.is_writer:
-            saved.recipe(recipe)  # nothing earlier: what is broken off before its first step leaves nothing
+            saved.recipe(recipe)  # Not earlier, so that a run that ends before its first step leaves no files.
             log = stack.enter_context(TrainingLog(run, seen / 1000, told))
             health.look_back(log.past)
             teller = PaceTeller(dataset.size, device, seen, clock.trained)
@@ -184,14 +198,14 @@ def _train_from(
         tick_seen, last = seen, {"score": clock.now, "checkpoint": clock.now}
         stop.begin()
 
-        over = seen > 0 and length.is_over(seen)  # whatever the clock says, a run has a step
+        over = seen > 0 and length.is_over(seen)  # A new run takes at least one step, whatever the clock says.
         while not over:
             take_step(seen // recipe.images_per_step)
             seen += recipe.images_per_step
             if ranks.is_writer:
                 bar.advance(recipe.images_per_step)
             due = _due(recipe, seen)
-            # One process may look up at any step; several must agree, which they do at ticks.
+            # A single process can react after any step. Several ranks must agree, which they do only at ticks.
             if not due and (ranks.world > 1 or not (stop.is_asked or length.is_over(seen) or length.wants_to_look())):
                 continue
 
@@ -206,7 +220,9 @@ def _train_from(
                     if ranks.is_writer:
                         bar.expect(trainer.recipe.total_images)
                         saved.recipe(trainer.recipe)
-                        console.info(f"At this pace {recipe.minutes:g} minutes reach {trainer.recipe.kimg:,.4g} kimg.")
+                        console.info(
+                            f"At this pace {recipe.minutes:g} minutes are enough for {trainer.recipe.kimg:,.4g} kimg."
+                        )
             due = {"score", "checkpoint"} if over else _in_time(due, recipe, clock, last, ranks)
             wants_score = scorer is not None and "score" in due
             due = due - {"score"} | {"checkpoint"} if stopping else due
@@ -215,7 +231,7 @@ def _train_from(
             figures["memory_gib"] = peak_memory_gib(device)
             if due & {"checkpoint", "score"}:
                 require_finite_weights(trainer, seen, run, precision)
-                if not real.on_device:  # where they are, they are as they were when the run began
+                if not real.on_device:  # Images in device memory cannot have changed since the run began.
                     dataset.require_unchanged()
                 stop.unless_asked(lambda: take_standing_statistics(trainer))
                 stopping = ranks.any(stop.is_asked)
@@ -225,7 +241,7 @@ def _train_from(
             if scorer is not None and "score" in due:
                 try:
                     score = _score(trainer, scorer, ranks, stop)
-                except Exception:  # what is trained is not lost because it cannot be scored
+                except Exception:  # Save the trained networks before the error of the scorer ends the run.
                     if ranks.is_writer:
                         saved.checkpoint(trainer, seen, progress(owes_score=True))
                         saved.samples(trainer, seen)
@@ -254,7 +270,8 @@ def _train_from(
             is_best = rollback and ranks.any(is_best)
             due = due | {"checkpoint"} if is_best else due
             if "checkpoint" in due:
-                # Where somebody may soon kill, what training goes on from comes first; it takes the statistics anew.
+                # The checkpoint comes first, because a process that was asked to stop may be killed soon. A resumed run
+                # takes the standing statistics again.
                 if ranks.is_writer:
                     owing = wants_score and score is None
                     path = saved.checkpoint(trainer, seen, progress(owes_score=owing))
@@ -273,22 +290,25 @@ def _train_from(
 
 
 class _Best:
-    """The best score of a run so far, and the metric that it is of."""
+    """The best score of a run so far, and its metric."""
 
     def __init__(self, value: float | None, metric: str | None) -> None:
         self.value, self.metric = value, metric
 
     def of(self, metric: str) -> float | None:
-        """The best value by ``metric``; None where there is none."""
+        """Return the best score by ``metric``; None if there is none."""
         return self.value if self.metric == metric else None
 
     def is_beaten(self, score: PeriodicScore, seen: int) -> bool:
-        """Whether ``score`` is the best from now on. One that is no number never is, and that is said."""
+        """Return whether ``score`` is the best so far, and keep it if it is.
+
+        A score that is not finite never is; a warning says so.
+        """
         if not math.isfinite(score.value):
-            console.warn(f"The score at kimg {seen / 1000:g} is {score.value}: it is null in the log.")
+            console.warn(f"The score at kimg {seen / 1000:g} is {score.value}. The log has null in its place.")
             return False
         if self.metric not in (None, score.metric):
-            console.warn(f"The best so far was found by {self.metric}, not by {score.metric}: it is sought anew.")
+            console.warn(f"The best score so far is in {self.metric}, not in {score.metric}, and no longer counts.")
             self.value = None
         if self.value is not None and score.value >= self.value:
             return False
@@ -299,11 +319,11 @@ class _Best:
 def _progress(
     best: _Best, clock: Clock, length: Length, health: Health, start: Restart, *, owes_score: bool = False
 ) -> dict[str, float | str | None]:
-    """What a checkpoint tells of the run beside its networks.
+    """Return the fields of a checkpoint that describe the run's progress.
 
-    ``best_by`` is the metric of the best score; ``is_settled``, whether a length by the clock is one in kimg too;
-    ``owes_score``, that a score was due, and was broken off; ``troubled``, that something was amiss; ``rate_factor``,
-    what the learning rates are of the recipe's.
+    ``best_by`` is the metric of the best score. ``is_settled`` tells whether a length by the clock has been turned
+    into kimg. ``owes_score`` tells that a score was due and was interrupted. ``troubled`` tells that a health warning
+    applied. ``rate_factor`` is the factor of the recipe's learning rates.
     """
     return {
         **{"best": best.value, "best_by": best.metric, "seconds": clock.trained, "aside_seconds": clock.aside},
@@ -313,12 +333,15 @@ def _progress(
 
 
 def _whole_steps(recipe: Recipe) -> int:
-    """The images that are shown in all: the last step is whole."""
+    """Return the total number of images shown. It is rounded up to whole steps."""
     return -(-recipe.total_images // recipe.images_per_step) * recipe.images_per_step
 
 
 def _due(recipe: Recipe, seen: int) -> set[str]:
-    """What is due by kimg after the step that brought the images shown to ``seen``; a resume changes nothing of it."""
+    """Return what is due by kimg after the step that brought the images shown to ``seen``.
+
+    The answer does not depend on where a run was resumed.
+    """
     intervals = {"tick": recipe.tick_kimg, "score": recipe.score_every, "checkpoint": recipe.checkpoint_every}
     due = {
         name
@@ -329,7 +352,7 @@ def _due(recipe: Recipe, seen: int) -> set[str]:
 
 
 def _in_time(due: set[str], recipe: Recipe, clock: Clock, last: dict[str, float], ranks: Ranks) -> set[str]:
-    """Of what is due by kimg, what the clock does not put off: its last time is long enough ago."""
+    """Return the part of ``due`` whose last time is long enough ago, by the clock."""
     apart = {"score": recipe.score_minutes, "checkpoint": recipe.checkpoint_minutes}
     return {
         name for name in sorted(due) if not apart.get(name) or ranks.agree(clock.now - last[name]) >= 60 * apart[name]
@@ -337,7 +360,7 @@ def _in_time(due: set[str], recipe: Recipe, clock: Clock, last: dict[str, float]
 
 
 def _score(trainer: Trainer, scorer: PeriodicScorer, ranks: Ranks, stop: StopRequests) -> PeriodicScore | None:
-    """The averaged generator's score, on the writer; None where a request to stop broke it off."""
+    """Return the averaged generator's score on the writer; None on other ranks, or after a request to stop."""
     drawn = draw_for_score(trainer, scorer, ranks, stop)
     if drawn is None or not ranks.is_writer:
         return None
@@ -346,7 +369,10 @@ def _score(trainer: Trainer, scorer: PeriodicScorer, ranks: Ranks, stop: StopReq
 
 @contextmanager
 def _tuned_convolutions() -> Iterator[None]:
-    """cuDNN tries its ways of a convolution at each new shape, and takes the quickest: the shapes are few here."""
+    """Let cuDNN time its algorithms on each new shape of a convolution and use the fastest one.
+
+    This pays because training has few shapes.
+    """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = True
     try:

@@ -1,4 +1,4 @@
-"""The memory that training takes, and what fits into it."""
+"""The memory that training takes, and the largest batch that fits into it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from facegen.training.distributed import Ranks
 from facegen.training.recipe import Recipe
 from facegen.training.trainer import Trainer
 
-#: Below so many images a batch is halved to any number; above, what is tried is a multiple of it.
+#: Above this number of images, a trial batch is a multiple of it. Below, a batch can be halved to any number.
 ROUND = 8
 
 
 def peak_memory_gib(device: torch.device) -> float | None:
-    """The most memory used so far: of the GPU, or of this process; None where the system does not tell."""
+    """Return the peak memory used so far, in GiB: of the GPU, or of this process without one.
+
+    None if the system does not tell.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     if device.type == "mps":
@@ -36,9 +39,10 @@ def peak_memory_gib(device: torch.device) -> float | None:
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether torch says that memory is used up.
+    """Whether an error of torch means that memory ran out.
 
-    By its words too: cuDNN finds no way of a convolution that fits into memory; Metal, and the CPU, have plain errors.
+    Some errors show it only in their words. cuDNN reports that it finds no algorithm for a convolution. Metal and the
+    CPU raise a plain RuntimeError.
     """
     words = str(problem).lower()
     told = (
@@ -55,12 +59,12 @@ def is_out_of_memory(problem: BaseException) -> bool:
 def too_large(
     recipe: Recipe, faces: FaceDataset, device: torch.device, precision: torch.dtype, ranks: Ranks
 ) -> EnvironmentProblem:
-    """What is said of a batch that does not fit into memory: with the one that does, which is tried out."""
+    """Return the error for a batch that does not fit into memory. Trials find the batch size that the remedy names."""
     memory = "memory" if device.type == "cpu" else "the memory of the GPU"
     said = f"A batch of {recipe.batch} images does not fit into {memory}."
-    if ranks.world > 1:  # it may fit in the others, which wait
+    if ranks.world > 1:  # The batch may fit on the other ranks, which would wait for this one.
         return EnvironmentProblem(said, "Use a smaller --batch.")
-    console.info(f"{said} Trying smaller ones.")
+    console.info(f"{said} Trying smaller batches.")
     rows = faces.training_rows()
 
     def build(smaller: Recipe) -> Trainer:
@@ -70,21 +74,26 @@ def too_large(
     fits = largest_batch(build, recipe.with_overrides({"compile": False}))
     if fits is None:
         return EnvironmentProblem(
-            said, "Nor does any smaller one: close what else uses it, or choose a smaller recipe, such as laptop."
+            said,
+            "No smaller batch fits either. Close other programs that use memory, or use a smaller recipe, "
+            "such as laptop.",
         )
     return EnvironmentProblem(
-        said, f"One of {fits} fits, as tried just now: use --batch {fits}, in a new run, or close what else uses it."
+        said,
+        f"A batch of {fits} fits, as a trial showed. Start a new run with --batch {fits}, or close other programs that "
+        "use memory.",
     )
 
 
 def largest_batch(build: Callable[[Recipe], Trainer], recipe: Recipe) -> int | None:
-    """The largest batch, below the recipe's, of which a step fits into memory; None where not even 2 images do.
+    """Return the largest batch below the recipe's of which a step fits into memory; None if not even 2 images fit.
 
-    It is measured: halves of the recipe's batch are trained on for a step of each kind until one fits, and then what
-    lies between that and the last that did not.
+    The answer is measured. Halves of the recipe's batch train for one step of each kind until one fits. Then sizes
+    between that one and the last that did not fit are tried.
 
     Args:
-        build: makes the trainer of a recipe that differs in its batch alone.
+        build: Makes the trainer of a recipe that differs only in its batch.
+        recipe: The recipe whose batch is too large.
     """
     too_many = recipe.batch
     for batch in _halves(recipe.batch):
@@ -108,17 +117,17 @@ def _halves(batch: int) -> Iterator[int]:
 
 
 def _between(fits: int, too_many: int) -> int | None:
-    """A round number in the middle of two; None where they are close."""
+    """Return a multiple of ``ROUND`` near the middle of two batches; None if the two are close."""
     middle = (fits + too_many) // 2 // ROUND * ROUND
     return middle if fits < middle < too_many and too_many - fits > fits // 4 else None
 
 
 def _fits(build: Callable[[Recipe], Trainer], recipe: Recipe, batch: int) -> bool:
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()  # of the trainer before
+        torch.cuda.empty_cache()  # Free the memory of the previous trainer.
     try:
         trainer = build(recipe.with_overrides({"batch": batch}))
-        for step in range(min(recipe.penalty_every, 2)):  # one with penalties, and one without
+        for step in range(min(recipe.penalty_every, 2)):  # One step with penalties, and one without.
             trainer(step)
         trainer.read_figures()
     except RuntimeError as problem:
@@ -129,7 +138,10 @@ def _fits(build: Callable[[Recipe], Trainer], recipe: Recipe, batch: int) -> boo
 
 
 def tensor_bytes(state: Any) -> int:
-    """The size of all tensors in a state, nested as it may be: what a checkpoint of it takes on the disk."""
+    """Return the total size of the tensors in a nested state, in bytes.
+
+    A checkpoint of the state takes as much disk space.
+    """
     if isinstance(state, Tensor):
         return state.numel() * state.element_size()
     if isinstance(state, Mapping):

@@ -1,7 +1,7 @@
-"""A run's figures and grids for MLflow (https://mlflow.org): the server that ``MLFLOW_TRACKING_URI`` names.
+"""A board that sends a run's figures and grids to MLflow (https://mlflow.org).
 
-MLflow's library sends its server what it is told here, and nothing of the machine. Its reports of its own use to its
-makers are off.
+``MLFLOW_TRACKING_URI`` names the server. MLflow's library sends its server only what it gets here, and nothing about
+the machine. Its telemetry is off.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # which is read as the library is loaded
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # The library reads it while it is imported.
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -21,20 +21,22 @@ from mlflow.exceptions import MlflowException
 from facegen.training.posted_board import PostedBoard, remember, remembered
 from facegen.training.recipe import Recipe
 
-#: In the run: which of MLflow's runs it is. No address is in it, which may hold a password.
+#: The file in a run that holds the id of its MLflow run. It holds no address, because that can contain a password.
 RUN_FILE = "mlflow.json"
 
 
 def open_mlflow(run: Path, recipe: Recipe, seen: int) -> PostedBoard:
-    """A board that tells MLflow."""
+    """Return a board that sends the run to MLflow."""
     return PostedBoard("MLflow", lambda: MLflow(run, recipe))
 
 
 class MLflow:
-    """A run of MLflow's: its params are the recipe, its metrics have the names of the log; words are tags.
+    """A run of MLflow.
+
+    The recipe's fields are its params. Its metrics have the names of the log. Texts become tags.
 
     Raises:
-        Exception: whatever the library raises.
+        Exception: MLflow's library raises it.
     """
 
     def __init__(self, run: Path, recipe: Recipe) -> None:
@@ -43,12 +45,12 @@ class MLflow:
         before = self._client.get_run(self._id).data.params
         fields = {name: str(value) for name, value in recipe.to_dict().items()}
         params = [Param(name, value) for name, value in fields.items() if name not in before]
-        # A param stays as it was first. What a run that goes on does otherwise, its length, is a tag.
+        # A param cannot change. Where a continued run differs, as in its length, the new value becomes a tag.
         tags = [RunTag(name, value) for name, value in fields.items() if before.get(name, value) != value]
         self._client.log_batch(self._id, params=params, tags=tags)
 
     def _going_on(self, run: Path) -> str | None:
-        """The id that an earlier part of the run wrote down, where the server knows it."""
+        """Return the id that an earlier part of the run wrote, if the server knows it; else None."""
         known = remembered(run / RUN_FILE).get("run_id")
         try:
             if known is not None:

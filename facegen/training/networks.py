@@ -1,4 +1,4 @@
-"""The networks of a recipe: its generator, and the critics that make up its discriminator."""
+"""The networks of a recipe: its generator, and the critics that form its discriminator."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from facegen.training.recipe import Recipe
 from facegen.weights.packaged import effnet_lite0_path
 from facegen.weights.state_dicts import read_state_dict
 
-#: What the critics see, and what their heads are called in a checkpoint.
+#: The names of the critics: of the pixels, and of features. A checkpoint has their heads under these names.
 PIXELS, FEATURES = "discriminator", "features"
-#: The fields with the weights of each one's penalties: R1, R2 and WGAN-GP's, which is of pixels alone.
+#: For each critic, the recipe's fields with the weights of R1, R2 and WGAN-GP's penalty. The last applies only to
+#: pixels.
 PENALTIES = {
     PIXELS: ("r1_gamma", "r2_gamma", "gradient_penalty"),
     FEATURES: ("features_gamma", "features_gamma", None),
@@ -24,7 +25,11 @@ PENALTIES = {
 
 
 def generator_of_recipe(recipe: Recipe, size: int) -> nn.Module:
-    """G of a recipe for ``size``×``size`` images; ValueError where its architecture cannot make them."""
+    """Return the untrained generator of a recipe for ``size``×``size`` images.
+
+    Raises:
+        ValueError: The architecture cannot make images of this size.
+    """
     return build_generator(
         recipe.generator,
         latent_dim=recipe.latent_dim,
@@ -35,7 +40,11 @@ def generator_of_recipe(recipe: Recipe, size: int) -> nn.Module:
 
 
 def discriminator_of_recipe(recipe: Recipe, size: int) -> Discriminator:
-    """The head of its critic of pixels; ValueError where its architecture cannot see images of that size."""
+    """Return the untrained head of a recipe's critic of pixels.
+
+    Raises:
+        ValueError: The architecture cannot process images of this size.
+    """
     return build_discriminator(
         recipe.discriminator,
         width=recipe.discriminator_width,
@@ -46,10 +55,16 @@ def discriminator_of_recipe(recipe: Recipe, size: int) -> Discriminator:
 
 
 def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.Module]]:
-    """G, and the head of each critic, of a recipe for ``size``×``size`` images, initialised from its seed.
+    """Return the generator of a recipe, and the heads of its critics by name.
+
+    Their weights are initialised from the recipe's seed.
+
+    Args:
+        recipe: The recipe.
+        size: Side of the images, in pixels.
 
     Raises:
-        InputError: the architecture cannot make images of that size.
+        InputError: An architecture does not fit images of this size.
     """
     heads: dict[str, nn.Module] = {}
     with torch.random.fork_rng(devices=[]):
@@ -66,6 +81,6 @@ def build_networks(recipe: Recipe, size: int) -> tuple[nn.Module, dict[str, nn.M
 
 
 def feature_view(recipe: Recipe, dtype: torch.dtype) -> FeatureView:
-    """What the critic of features sees through: the recipe's frozen network, with its published weights."""
+    """Return the view of the critic of features: the recipe's frozen network with its published weights."""
     state_dict = find_architecture(recipe.features).convert(read_state_dict(effnet_lite0_path()))
     return FeatureView(recipe.features, state_dict, size=recipe.features_size, dtype=dtype)

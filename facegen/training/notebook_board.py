@@ -1,4 +1,4 @@
-"""A run in the notebook that trains it: curves and the newest grid below the bar, replaced in place."""
+"""A board for notebooks: curves and the newest grid below the progress bar, updated in place."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from facegen.training.log import read_log
 from facegen.training.recipe import Recipe
 from facegen.training.run_view import figure, scores_of
 
-#: The cell that trained each run.
+#: For each run, the number of the cell that trained it.
 _shown: dict[Path, int | None] = {}
 
 
 class NotebookBoard:
-    """A board that shows a run in the cell that trains it, from its first image on where it goes on.
+    """A board that shows a run in the cell that trains it. For a resumed run, the curves include its past.
 
     Args:
-        run: the folder.
-        recipe: what it trains; the bar says its name.
-        seen: images that were shown before.
+        run: The folder of the run.
+        recipe: The recipe of the run. The progress bar shows its name already.
+        seen: Number of images shown before.
     """
 
     def __init__(self, run: Path, recipe: Recipe, seen: int) -> None:
@@ -42,10 +42,10 @@ class NotebookBoard:
                 self._show(former)
 
     def add(self, step: int, values: Mapping[str, float | str]) -> None:
-        """Draw the curves with a tick more. What is there of later steps went when the run went back, and goes here."""
+        """Add a tick to the curves. Ticks with a higher kimg are removed, because a rollback has dropped them."""
         kimg = step / 1000
         there = [tick for tick in self._ticks if tick["kimg"] <= kimg + 1e-9]
-        if there and there[-1]["kimg"] >= kimg - 1e-9:  # the score of a tick that a stop kept from having it
+        if there and there[-1]["kimg"] >= kimg - 1e-9:  # The late score of a tick that a stop had interrupted.
             there[-1] = {**there[-1], **values}
         else:
             there.append({"kimg": kimg, **values})
@@ -53,7 +53,7 @@ class NotebookBoard:
         self._draw()
 
     def picture(self, step: int, path: Path) -> None:
-        """Show a grid in the place of the last."""
+        """Show a grid in place of the last one."""
         self._show(Grid(step / 1000, path))
 
     def close(self) -> None:
@@ -72,7 +72,10 @@ class NotebookBoard:
 
 
 def training_charts(ticks: Sequence[Mapping[str, Any]]) -> Markup:
-    """The scores and the losses of a run's ticks over kimg, side by side; what there is none of is left out."""
+    """Return two charts side by side: the scores and the losses of a run's ticks over kimg.
+
+    A chart without data is left out.
+    """
     metric, scores, _ = scores_of(ticks)
     losses = [Line(f"loss of {name[-1].upper()}", _points(ticks, name)) for name in ("loss_d", "loss_g")]
     charts = [
@@ -93,14 +96,14 @@ def _points(ticks: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, 
 
 
 def grid_words(grid: Grid) -> str:
-    """What a grid shows."""
-    return f"Faces of the averaged generator after {grid.kimg:,g} kimg, of the same latents each time"
+    """Return the caption of a grid."""
+    return f"Faces of the averaged generator after {grid.kimg:,g} kimg, from the same latents each time"
 
 
 def run_parts(run: Path) -> tuple[Markup | None, ...]:
-    """A run's charts and its newest grid, of its files; None for what is gone or cannot be read.
+    """Return a run's charts and its newest grid, from its files; None for a part that cannot be read.
 
-    There are none where the cell at work has shown them already, as it trained the run.
+    If the present cell trained the run, it shows them already, and the result is empty.
     """
     here = notebook.cell()
     if here is not None and _shown.get(run.resolve()) == here:

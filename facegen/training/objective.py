@@ -1,4 +1,4 @@
-"""What a critic learns from: its adversarial loss and its penalties, as one function that can be compiled whole."""
+"""A critic's objective: its adversarial loss and its penalties, as one function that can be compiled whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facegen.gan.penalties import between, input_gradient, one_centred, zero_cen
 
 
 class PenaltyWeights(NamedTuple):
-    """The penalties' weights, 0-dim float32 each, or None for a penalty that the recipe does not have."""
+    """The weights of the penalties, 0-dim float32 each; None for a penalty that the recipe does not have."""
 
     r1: Tensor | None
     r2: Tensor | None
@@ -27,12 +27,15 @@ class PenaltyWeights(NamedTuple):
         return any(weight is not None for weight in self)
 
 
-#: Of an update without penalties.
+#: The weights of an update that has no penalties.
 NO_PENALTY = PenaltyWeights(None, None, None)
 
 
 class LossTerms(NamedTuple):
-    """A critic's adversarial loss and its weighted penalties (scalars), and the logits they are of: [B] or [B, L]."""
+    """The terms of a critic's loss: the adversarial loss and the weighted penalties (scalars), and the logits.
+
+    The logits ``real`` and ``fake`` have the shape [B], or [B, L] for patches.
+    """
 
     loss: Tensor
     penalty: Tensor
@@ -50,17 +53,21 @@ def evaluate_loss(
     weights: PenaltyWeights,
     scale: Tensor,
 ) -> LossTerms:
-    """A critic's loss on what it sees of real and generated images: [B, 3, S, S], or maps of their features.
+    """Compute a critic's loss on real and generated images.
 
     Args:
-        discriminator: the critic's head, which makes logits of what it sees.
-        mix: uniforms [B] that say where between them WGAN-GP looks.
-        scale: float16's loss scale, 0-dim; 1 in other precisions.
+        discriminator: The head of the critic. It turns the critic's input into logits.
+        real: The critic's input for real images: images [B, 3, S, S], or a tuple of feature maps.
+        fake: The critic's input for generated images, in the same form.
+        mix: Uniform random numbers [B] that place WGAN-GP's points between real and generated images.
+        loss: The adversarial loss.
+        weights: The weights of the penalties.
+        scale: The loss scale of float16, 0-dim; 1 in other precisions.
     """
     penalty = torch.zeros((), device=mix.device)
 
     def logits_of(seen: Seen, weight: Tensor | None) -> Tensor:
-        # Two calls, not one over both: BatchNorm must not mix real and generated statistics.
+        # Real and generated images take two calls, because BatchNorm must not mix their statistics.
         nonlocal penalty
         if weight is None:
             return discriminator(seen).float()
@@ -70,13 +77,13 @@ def evaluate_loss(
 
     real_logits, fake_logits = logits_of(real, weights.r1), logits_of(fake, weights.r2)
     if weights.gradient_penalty is not None:
-        assert isinstance(real, Tensor) and isinstance(fake, Tensor), "WGAN-GP's penalty is of pixels"
+        assert isinstance(real, Tensor) and isinstance(fake, Tensor), "WGAN-GP's penalty needs pixels"
         _, gradient = input_gradient(discriminator, between(real, fake, mix), scale)
         penalty = penalty + weights.gradient_penalty * one_centred(gradient)
     return LossTerms(loss.discriminator(real_logits, fake_logits), penalty, real_logits, fake_logits)
 
 
-#: (parameters by name, real, fake, mix, weights, scale) → (their gradients by name, the terms of the loss).
+#: A function (parameters by name, real, fake, mix, weights, scale) → (gradients by name, terms of the loss).
 GradientFunction = Callable[
     [dict[str, Tensor], Seen, Seen, Tensor, PenaltyWeights, Tensor], tuple[dict[str, Tensor], LossTerms]
 ]
@@ -85,11 +92,11 @@ GradientFunction = Callable[
 def compiled_gradients(
     network: nn.Module, loss: Loss, autocast: Callable[[], AbstractContextManager[object]]
 ) -> GradientFunction:
-    """The gradients of :func:`evaluate_loss` in D's parameters, as one compiled graph, its double backward included.
+    """Compile the gradients of :func:`evaluate_loss` for a critic's parameters as one graph, double backward included.
 
-    ``torch.compile`` cannot cut a graph within a double backward pass. As a function of the parameters there is no
-    need to: both derivatives are :func:`torch.func.grad`'s, and nothing is left to autograd. The gradients are those
-    of ``scale`` times loss and penalties.
+    ``torch.compile`` cannot split a graph within a double backward pass. A function of the parameters avoids the
+    split: :func:`torch.func.grad` takes both derivatives, and nothing is left to autograd. The gradients are those of
+    ``scale`` times the sum of loss and penalties.
     """
 
     def scaled(
@@ -103,7 +110,7 @@ def compiled_gradients(
         terms = evaluate_loss(discriminator, real, fake, mix, loss=loss, weights=weights, scale=scale)
         return (terms.loss + terms.penalty) * scale, terms
 
-    # A critic sees one shape. After another critic, or another batch, torch would make sizes symbolic, with which
-    # the double backward of a grouped convolution fails in torch 2.6.
+    # A critic always sees one shape. Without dynamic=False, torch would make sizes symbolic once it has seen another
+    # critic or batch size. With symbolic sizes, the double backward of a grouped convolution fails in torch 2.6.
     gradients: GradientFunction = torch.compile(torch.func.grad(scaled, has_aux=True), fullgraph=True, dynamic=False)
     return gradients

@@ -1,4 +1,4 @@
-"""The files of a run that training writes, and the images that it draws for them."""
+"""The files that training writes into a run, and the images drawn for them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from facegen.training.saved_generator import LAST, save_generator
 from facegen.training.stopping import StopRequests
 from facegen.training.trainer import Trainer
 
-#: Latents of the scores are not those of ``facegen sample``'s default seed: the best generator must not be chosen by
-#: the very images that are handed in.
+#: The seeds of the latents for scores and for grids. Scores do not use the default seed of ``facegen sample``, because
+#: the best generator must not be chosen by the images that are handed in.
 MEASURE_SEED, GRID_SEED = 1_000_003, 0
-#: How many latents the averaged generator's BatchNorm statistics are taken over, and how many images it makes at once.
+#: Number of latents from which the averaged generator takes its BatchNorm statistics, and number of images per pass.
 STANDING_LATENTS, CHUNK = 2048, 128
 
 Images = npt.NDArray[np.uint8]
@@ -36,10 +36,10 @@ Features = npt.NDArray[np.float32]
 
 
 class PeriodicScore(NamedTuple):
-    """A score of the averaged generator during training; lower is better.
+    """A score of the averaged generator during training. Lower is better.
 
-    ``metric`` is what it is called, such as ``"FID"`` or ``"effnet-lite0 FD"``; ``is_fid``, whether that is the field's
-    FID; ``details``, all that is known of it, as JSON.
+    ``metric`` is the name of the score, such as ``"FID"`` or ``"effnet-lite0 FD"``. ``is_fid`` tells whether the
+    score is the FID that publications report. ``details`` is everything known about the score, as JSON.
     """
 
     value: float
@@ -48,24 +48,31 @@ class PeriodicScore(NamedTuple):
     details: dict[str, Any]
 
     def for_log(self) -> dict[str, float | str]:
-        """Its part of a tick of the log."""
+        """Return the fields of this score in a tick of the log."""
         tick: dict[str, float | str] = {"score": self.value, "metric": self.metric}
         return {**tick, "fid": self.value} if self.is_fid else tick
 
 
 class PeriodicScorer(Protocol):
-    """What the averaged generator is scored with. Every rank takes features; the writer has the reference."""
+    """A scorer of the averaged generator. Every rank extracts features, and the writer has the reference."""
 
     def features(self, images: Images) -> Features:
-        """Of this rank's share: uint8 [n, S, S, 3] → float32 [n, D]."""
+        """Return the features of this rank's share of images: uint8 [n, S, S, 3] → float32 [n, D]."""
 
     def score(self, images: Images, features: Features) -> PeriodicScore:
-        """Of all ranks' images."""
+        """Return the score of all ranks' images and features."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Writes the files of one run: of images of this size, and a dataset with this content hash."""
+    """The writer of a run's files.
+
+    Attributes:
+        run: The folder of the run.
+        size: Side of the images, in pixels.
+        dataset_sha256: Content hash of the dataset.
+        boards: Boards that are shown each new grid.
+    """
 
     run: Path
     size: int
@@ -73,11 +80,11 @@ class Outputs:
     boards: Sequence[Board] = ()
 
     def recipe(self, recipe: Recipe) -> None:
-        """What the run is trained by."""
+        """Write the recipe of the run."""
         write_text(self.run / RECIPE, recipe.to_toml())
 
     def generator(self, name: str, trainer: Trainer, seen: int, score: dict[str, Any] | None) -> None:
-        """The averaged generator; ``score`` is what made it the best."""
+        """Write the averaged generator; ``score`` is the score that made it the best, if any."""
         save_generator(
             self.run / name,
             trainer.ema,
@@ -89,12 +96,12 @@ class Outputs:
         )
 
     def checkpoint(self, trainer: Trainer, seen: int, progress: dict[str, Any]) -> Path:
-        """All that is needed to go on, ``progress`` among it; its path."""
+        """Write everything that is needed to continue, with the fields of ``progress``; return the path."""
         whose = {"recipe": trainer.recipe.to_dict(), "dataset_sha256": self.dataset_sha256}
         return save_checkpoint(self.run, {TRAINER: trainer.state_dict(), "images_seen": seen, **progress, **whose})
 
     def samples(self, trainer: Trainer, seen: int) -> None:
-        """The averaged generator, and a grid of its images, which boards are shown."""
+        """Write the averaged generator and a grid of its images, and show the grid to the boards."""
         path = grid_path(self.run, seen)
         save_png(path, contact_sheet(draw(trainer, GRID_SEED, 0, GRID_IMAGES), columns=GRID_ROWS, gap=GRID_GAP))
         self.generator(LAST, trainer, seen, None)
@@ -103,13 +110,16 @@ class Outputs:
 
 
 def take_standing_statistics(trainer: Trainer) -> None:
-    """Give the averaged generator BatchNorm statistics of its own."""
+    """Give the averaged generator its own BatchNorm statistics."""
     latents = normal_latents(GRID_SEED, 0, STANDING_LATENTS, trainer.recipe.latent_dim)
     standing_statistics(trainer.ema, latents.to(trainer.device), CHUNK)
 
 
 def draw(trainer: Trainer, seed: int, first: int, count: int) -> Images:
-    """The averaged generator's images of a seed: uint8 [count, S, S, 3]."""
+    """Return images of the averaged generator for a seed: uint8 [count, S, S, 3].
+
+    The latents are numbers ``first`` to ``first + count − 1`` of the seed.
+    """
     latents = normal_latents(seed, first, count, trainer.recipe.latent_dim)
     return draw_images(trainer.ema, latents, min(CHUNK, count))
 
@@ -117,9 +127,12 @@ def draw(trainer: Trainer, seed: int, first: int, count: int) -> Images:
 def draw_for_score(
     trainer: Trainer, scorer: PeriodicScorer, ranks: Ranks, stop: StopRequests
 ) -> tuple[Images, Features] | None:
-    """The images of a score and their features; each rank makes its share of both. None where a rank is to stop."""
+    """Return the images of a score and their features; None if any rank is to stop.
+
+    Each rank makes its share of both.
+    """
     count = trainer.recipe.score_images
-    share = -(-count // ranks.world)  # equal shares: the last rank may make a few that are not used
+    share = -(-count // ranks.world)  # All shares are equal, so the last rank may make a few images too many.
 
     def drawn() -> tuple[Images, Features]:
         images = draw(trainer, MEASURE_SEED, ranks.rank * share, share)

@@ -1,4 +1,7 @@
-"""A board that is a service: told from a thread of its own, so that nothing of it ends or delays the training."""
+"""A board for a slow or unreliable service.
+
+A thread of its own talks to the service, so training never waits or fails.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ from facegen.errors import FacegenError, in_words
 from facegen.files import write_text
 from facegen.training.boards import Board
 
-#: Seconds that the end of a run waits for what is still to be sent.
+#: Seconds that the end of a run waits for the service to accept the rest.
 PATIENCE = 30.0
-#: A user and a password within an address, which a library's message may quote.
+#: A user name and password in an address. A message of the service's library may quote it.
 _SECRET = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 def remembered(path: Path) -> dict[str, str]:
-    """What :func:`remember` wrote for an earlier part of the run; nothing where it did not, or the file is damaged."""
+    """Return what :func:`remember` wrote in an earlier part of the run; empty if the file is missing or damaged."""
     try:
         known: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -33,25 +36,26 @@ def remembered(path: Path) -> dict[str, str]:
 
 
 def remember(path: Path, told: Mapping[str, str]) -> None:
-    """Write down which of a service's runs this one is, for who goes on with it."""
+    """Write down which run of a service this run is, so that a resumed run continues it."""
     write_text(path, json.dumps(told) + "\n")
 
 
 class PostedBoard:
-    """Tells another board what it is told. That one may take its time, and may raise anything.
+    """A board that passes everything on to another board, in a thread.
 
-    A service that cannot be opened is said once, and then told nothing. One that fails in between is said once as well,
-    and told what follows: it may be back.
+    The other board may be slow and may raise any exception. If it cannot be opened, one warning says so, and it
+    receives nothing. If a call fails later, one warning says so too, but it receives the calls that follow, because
+    the service may recover.
 
     Args:
-        name: the service's, as it begins a sentence.
-        open_service: opens it, in the thread; it is used in no other.
+        name: The name of the service, as it begins a sentence.
+        open_service: Opens the other board. It runs in the thread, and the board is used in no other thread.
     """
 
     def __init__(self, name: str, open_service: Callable[[], Board]) -> None:
         self._name, self._open = name, open_service
         self._calls: queue.SimpleQueue[Callable[[Board], None] | None] = queue.SimpleQueue()
-        # A daemon: a service that hangs does not keep the process.
+        # A daemon thread does not keep the process alive when the service hangs.
         self._thread = threading.Thread(target=self._work, daemon=True, name=f"tells {name}")
         self._thread.start()
 
@@ -63,12 +67,12 @@ class PostedBoard:
         self._calls.put(lambda service: service.picture(step, path))
 
     def close(self) -> None:
-        """Wait for what is still to be sent, but not long."""
+        """Wait for the service to accept the rest, for at most :data:`PATIENCE` seconds."""
         self._calls.put(None)
         self._thread.join(PATIENCE)
         if self._thread.is_alive():
             console.warn(
-                f"{self._name} has not taken everything within {PATIENCE:g} seconds, and is not waited for any longer: "
+                f"{self._name} has not accepted everything within {PATIENCE:g} seconds, and facegen waits no longer. "
                 "log.jsonl has the same figures."
             )
 
@@ -88,7 +92,7 @@ class PostedBoard:
                 call(service)
             except Exception as problem:  # noqa: BLE001 - as above
                 if not failed:
-                    self._warn("has not taken everything", problem)
+                    self._warn("has not accepted everything", problem)
                 failed = True
                 if call is None:
                     return
@@ -96,5 +100,5 @@ class PostedBoard:
     def _warn(self, what: str, problem: Exception) -> None:
         told = str(problem).rstrip(".") if isinstance(problem, FacegenError) else in_words(problem)
         console.warn(
-            f"{self._name} {what}: {_SECRET.sub('…@', told)}. Training goes on; log.jsonl has the same figures."
+            f"{self._name} {what}: {_SECRET.sub('…@', told)}. Training continues, and log.jsonl has the same figures."
         )

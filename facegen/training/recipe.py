@@ -1,6 +1,6 @@
 """A recipe: every hyperparameter of a run, as a frozen dataclass and as TOML.
 
-A run is its recipe, its dataset's hash and its seed.
+The recipe, the dataset's hash and the seed together define a run.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ from facegen.training.hyperparameter import (
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
-#: In place of an architecture: D sees features alone.
+#: The value of ``discriminator`` that leaves the critic of pixels out. The discriminator then sees features only.
 NO_PIXELS = "none"
-#: Frozen networks that a critic can see through, each with the name that scores in its features go by.
+#: The frozen networks whose features a critic can see, each with the name of the extractor that scores by its features.
 TRAINED_AGAINST = {"efficientnet_lite0": "effnet-lite0"}
 
-#: How much of the way from a pair's first value to its second is gone, by the fraction of ``schedule_kimg`` that is.
+#: For each schedule: progress from the first value of a pair to the second, as a function of the elapsed fraction of
+#: ``schedule_kimg``. Both are in [0, 1].
 SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda fraction: (1 - math.cos(math.pi * fraction)) / 2,
     "linear": lambda fraction: fraction,
@@ -54,103 +55,172 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every hyperparameter of a run. Construction checks each field and raises InputError with its name."""
+    """Every hyperparameter of a run.
 
-    name: str = hyperparameter("what the run calls itself")
-    generator: str = hyperparameter("architecture of G", choices=generator_names)
-    generator_width: int = hyperparameter("channels before G's last layer", least=1, most=MOST_CHANNELS)
-    latent_dim: int = hyperparameter("entries of a latent", least=1, most=16_384)
+    The constructor checks each field. It raises InputError with the field's name for a value that is not allowed. A
+    field of type ``Scheduled`` is a number, or a pair ``(first, last)`` that the schedule moves through.
+    """
+
+    name: str = hyperparameter("Name of the recipe.")
+    generator: str = hyperparameter("Architecture of the generator.", choices=generator_names)
+    generator_width: int = hyperparameter(
+        "Number of channels before the generator's last layer.", least=1, most=MOST_CHANNELS
+    )
+    latent_dim: int = hyperparameter("Number of entries of a latent.", least=1, most=16_384)
     discriminator: str = hyperparameter(
-        "architecture of D, the critic of pixels; none leaves it out",
+        "Architecture of the discriminator that sees pixels. none: the recipe has no such discriminator.",
         choices=lambda: (*discriminator_names(), NO_PIXELS),
     )
-    discriminator_width: int = hyperparameter("channels after D's first block", least=1, most=MOST_CHANNELS)
-    discriminator_norm: str = hyperparameter("norm of D's activations, or what it was published with", choices=NORMS)
-    loss: str = hyperparameter("adversarial loss", choices=tuple(LOSSES))
-    batch: int = hyperparameter("images a step, over all ranks together", least=2, most=MOST_BATCH)
-    kimg: float = hyperparameter("length: thousands of real images shown to D", above=0, most=MOST_KIMG)
-    generator_lr: Scheduled = hyperparameter("G's Adam learning rate", least=0, most=10)
-    discriminator_lr: Scheduled = hyperparameter("D's Adam learning rate", least=0, most=10)
-    beta1: float = hyperparameter("Adam's first-moment decay", least=0, below=1)
-    beta2: Scheduled = hyperparameter("Adam's second-moment decay", least=0, below=1)
-    ema_half_life_kimg: Scheduled = hyperparameter(
-        "half-life of the averaged generator's weights, in kimg", least=0, most=MOST_KIMG
+    discriminator_width: int = hyperparameter(
+        "Number of channels after the discriminator's first block.", least=1, most=MOST_CHANNELS
     )
-    mirror: bool = hyperparameter("flip half of the real images left to right")
-    seed: int = hyperparameter("of weights, data order, flips and latents", least=0, most=LARGEST_INTEGER)
+    discriminator_norm: str = hyperparameter(
+        "Normalisation of the discriminator's activations. published: as in the published architecture.", choices=NORMS
+    )
+    loss: str = hyperparameter("Adversarial loss.", choices=tuple(LOSSES))
+    batch: int = hyperparameter("Number of images per step, summed over all ranks.", least=2, most=MOST_BATCH)
+    kimg: float = hyperparameter(
+        "Length of the run: thousands of real images shown to the discriminator.", above=0, most=MOST_KIMG
+    )
+    generator_lr: Scheduled = hyperparameter("Learning rate of the generator's Adam optimizer.", least=0, most=10)
+    discriminator_lr: Scheduled = hyperparameter(
+        "Learning rate of the discriminator's Adam optimizer.", least=0, most=10
+    )
+    beta1: float = hyperparameter("Decay of Adam's first moment.", least=0, below=1)
+    beta2: Scheduled = hyperparameter("Decay of Adam's second moment.", least=0, below=1)
+    ema_half_life_kimg: Scheduled = hyperparameter(
+        "Half-life of the EMA of the generator's weights, in kimg.", least=0, most=MOST_KIMG
+    )
+    mirror: bool = hyperparameter("Whether to flip half of the real images left to right.")
+    seed: int = hyperparameter(
+        "Seed of the initial weights, the order of the data, the flips and the latents.", least=0, most=LARGEST_INTEGER
+    )
     precision: str = hyperparameter(
-        "auto: bf16 where the processor is quick in it, fp16 on an older GPU if nothing is penalised, else fp32",
+        "Arithmetic of the networks. auto: bf16 where the processor is fast in it; else fp16 on a GPU if the recipe "
+        "has no gradient penalty; else fp32.",
         choices=PRECISIONS,
     )
-    compile: bool = hyperparameter("torch.compile the step; needs a C++ compiler on a CPU, Triton on a GPU")
-    tick_kimg: float = hyperparameter("kimg between two lines of the log", above=0, most=MOST_KIMG)
+    compile: bool = hyperparameter(
+        "Whether to compile the step with torch.compile. It needs a C++ compiler on a CPU and Triton on a GPU."
+    )
+    tick_kimg: float = hyperparameter("Kimg between two lines of the log.", above=0, most=MOST_KIMG)
     score_every: float = hyperparameter(
-        "kimg between two scores of the averaged generator; 0: never", least=0, most=MOST_KIMG
+        "Kimg between two scores of the averaged generator. 0: the run is never scored.", least=0, most=MOST_KIMG
     )
-    score_images: int = hyperparameter("images a score generates", least=2, most=1_000_000)
-    checkpoint_every: float = hyperparameter("kimg between two checkpoints and sample grids", above=0, most=MOST_KIMG)
-    d_steps: int = hyperparameter("D's updates, each with a batch of its own, for one of G's", 1, least=1, most=1000)
-    schedule: str = hyperparameter("how pairs of values are gone through", "cosine", choices=tuple(SCHEDULES))
-    schedule_kimg: float = hyperparameter("kimg after which a pair's second value stays", 0.0, least=0, most=MOST_KIMG)
+    score_images: int = hyperparameter("Number of images generated for a score.", least=2, most=1_000_000)
+    checkpoint_every: float = hyperparameter(
+        "Kimg between two checkpoints. Each comes with a grid of samples.", above=0, most=MOST_KIMG
+    )
+    d_steps: int = hyperparameter(
+        "Updates of the discriminator for each update of the generator. Each update has its own batch.",
+        1,
+        least=1,
+        most=1000,
+    )
+    schedule: str = hyperparameter(
+        "How a value moves from the first to the second of its pair.", "cosine", choices=tuple(SCHEDULES)
+    )
+    schedule_kimg: float = hyperparameter(
+        "Kimg after which every pair has reached its second value.", 0.0, least=0, most=MOST_KIMG
+    )
     r1_gamma: Scheduled = hyperparameter(
-        "γ of R1, the penalty on D's gradient at real images", 0.0, least=0, most=MOST_WEIGHT
+        "γ of the R1 penalty on the discriminator's gradient at real images.", 0.0, least=0, most=MOST_WEIGHT
     )
-    r2_gamma: Scheduled = hyperparameter("γ of R2, the same at generated images", 0.0, least=0, most=MOST_WEIGHT)
-    gradient_penalty: float = hyperparameter("λ of WGAN-GP's penalty between them", 0.0, least=0, most=MOST_WEIGHT)
+    r2_gamma: Scheduled = hyperparameter(
+        "γ of the R2 penalty on the discriminator's gradient at generated images.", 0.0, least=0, most=MOST_WEIGHT
+    )
+    gradient_penalty: float = hyperparameter(
+        "λ of WGAN-GP's penalty on the discriminator's gradient between real and generated images.",
+        0.0,
+        least=0,
+        most=MOST_WEIGHT,
+    )
     penalty_every: int = hyperparameter(
-        "D's updates for one with penalties, which weigh that many times more", 1, least=1, most=10_000
+        "One in this many updates of the discriminator has penalties. Their weights are multiplied by the same number.",
+        1,
+        least=1,
+        most=10_000,
     )
-    augment: str = hyperparameter("what D sees altered, real and generated alike: color,translation,cutout,flip", "")
-    augment_probability: Scheduled = hyperparameter("of each alteration of an image", 1.0, least=0, most=1)
+    augment: str = hyperparameter(
+        "Augmentation policies for the images that the discriminator sees, real and generated, separated by commas: "
+        "color,translation,cutout,flip. Empty: none.",
+        "",
+    )
+    augment_probability: Scheduled = hyperparameter(
+        "Probability of each operation of the augmentation, for each image.", 1.0, least=0, most=1
+    )
     ada_target: float = hyperparameter(
-        "overfitting that controls that probability from its first value on; 0: none does", 0.0, least=0, most=1
+        "Overfitting that ADA holds, as the mean sign of the discriminator on real images; 0.6 in the paper. The "
+        "augmentation's probability starts at its first value, and rises while the overfitting is above this target. "
+        "0: no ADA.",
+        0.0,
+        least=0,
+        most=1,
     )
     ada_kimg: float = hyperparameter(
-        "kimg in which that probability can go from 0 to 1", 500.0, above=0, most=MOST_KIMG
+        "Kimg in which ADA can move the augmentation's probability from 0 to 1.", 500.0, above=0, most=MOST_KIMG
     )
     minutes: float = hyperparameter(
-        "length by the clock in place of kimg, which then is what the first seconds' pace will reach; schedules are "
-        "stretched to it",
+        "Length of the run by the clock, in minutes, in place of kimg. The pace of the first seconds then sets kimg, "
+        "and the schedules are stretched to it. 0: kimg is the length.",
         0.0,
         least=0,
         most=MOST_MINUTES,
     )
     score_minutes: float = hyperparameter(
-        "minutes that are between two scores at least", 0.0, least=0, most=MOST_MINUTES
+        "Minimum number of minutes between two scores.", 0.0, least=0, most=MOST_MINUTES
     )
     checkpoint_minutes: float = hyperparameter(
-        "minutes that are between two checkpoints at least", 0.0, least=0, most=MOST_MINUTES
+        "Minimum number of minutes between two checkpoints.", 0.0, least=0, most=MOST_MINUTES
     )
-    cuda_graphs: bool = hyperparameter("replay a step as a CUDA graph, where that works", False)
-    sync_batch_norm: bool = hyperparameter("BatchNorm's statistics: of all ranks' images, not of each rank's", False)
+    cuda_graphs: bool = hyperparameter("Whether to replay each step as a CUDA graph, where that works.", False)
+    sync_batch_norm: bool = hyperparameter(
+        "Whether BatchNorm takes its statistics over the images of all ranks, instead of each rank's own.", False
+    )
     features: str = hyperparameter(
-        "frozen network whose features a second critic sees; empty: there is none", "", choices=("", *TRAINED_AGAINST)
+        "Frozen network whose features a second critic sees. Empty: there is no such critic.",
+        "",
+        choices=("", *TRAINED_AGAINST),
     )
-    features_size: int = hyperparameter("side that the frozen network's input is brought to", 64, least=32, most=1024)
+    features_size: int = hyperparameter(
+        "Side to which images are resized for the frozen network, in pixels.", 64, least=32, most=1024
+    )
     features_width: int = hyperparameter(
-        "channels of the features' critic at 32×32; twice that at 16×16", 32, least=1, most=MOST_CHANNELS
+        "Number of channels of the critic of features at 32×32. It has twice as many at 16×16.",
+        32,
+        least=1,
+        most=MOST_CHANNELS,
     )
     moments_weight: Scheduled = hyperparameter(
-        "of G's distance from the mean and covariance of real features; 0: G does not learn from it",
+        "Weight, in the generator's loss, of the distance of its features from the mean and covariance of real "
+        "features. 0: no such term.",
         0.0,
         least=0,
         most=MOST_WEIGHT,
     )
     moments_half_life_kimg: float = hyperparameter(
-        "half-life of the averages of these moments, in kimg", 6.0, above=0, most=MOST_KIMG
+        "Half-life of the running averages of these moments, in kimg.", 6.0, above=0, most=MOST_KIMG
     )
-    features_gamma: Scheduled = hyperparameter("γ of R1 and R2 on the features' critic", 5.0, least=0, most=MOST_WEIGHT)
+    features_gamma: Scheduled = hyperparameter(
+        "γ of the R1 and R2 penalties on the critic of features.", 5.0, least=0, most=MOST_WEIGHT
+    )
     chroma_cutoff: float = hyperparameter(
-        "where a low-pass halves G's colour, as a share of the highest frequency; 0: none does", 0.0, least=0, below=1
+        "Frequency at which a low-pass filter halves the colour of generated images, as a fraction of the highest "
+        "frequency. 0: no filter.",
+        0.0,
+        least=0,
+        below=1,
     )
 
     discriminator_weight_norm: str = hyperparameter(
-        "norm of D's weights; published: that of the published network, if discriminator_norm is published too",
+        "Normalisation of the discriminator's weights. published: as in the published architecture, provided that "
+        "discriminator_norm is published too.",
         PUBLISHED,
         choices=WEIGHT_NORMS,
     )
 
-    #: Fields that a resumed run may change: they decide how long and how it is watched, not what is learned.
+    #: Fields that may change when a run is resumed. They decide how long it trains and how it is watched, but not
+    #: what it learns.
     RESUMABLE = (
         *("name", "kimg", "minutes", "precision", "compile", "cuda_graphs"),
         *("score_every", "score_images", "score_minutes", "checkpoint_every", "checkpoint_minutes"),
@@ -159,25 +229,25 @@ class Recipe:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, list):  # TOML's and JSON's pairs
+            if isinstance(value, list):  # A pair is a list in TOML and JSON.
                 value = tuple(value)
                 object.__setattr__(self, field.name, value)
             require_within_limits(field, value, self.name)
         pairs = [name for name, value in dataclasses.asdict(self).items() if isinstance(value, tuple)]
         if pairs and not self.schedule_kimg:
             raise InputError(
-                f"The recipe {self.name!r} has a pair of values for {', '.join(pairs)} and no schedule_kimg.",
-                "Say after how many kimg the second value is reached.",
+                f"The recipe {self.name!r} has a pair of values for {', '.join(pairs)} but no schedule_kimg.",
+                "Set schedule_kimg to the number of kimg after which the second value is reached.",
             )
         if not (self.sees_pixels or self.features):
             raise InputError(
-                f"The recipe {self.name!r} has no discriminator and no features, so D sees nothing.",
-                "Name one of them.",
+                f"The recipe {self.name!r} has no discriminator and no features, so nothing judges the generator.",
+                "Set discriminator or features.",
             )
         if self.moments_weight and not self.features:
             raise InputError(
-                f"The recipe {self.name!r} matches the moments of features and has no features.",
-                "Say features, or leave moments_weight out.",
+                f"The recipe {self.name!r} sets moments_weight but has no features to match.",
+                "Set features, or remove moments_weight.",
             )
         try:
             parse_policies(self.augment)
@@ -190,12 +260,12 @@ class Recipe:
 
     @property
     def is_penalised(self) -> bool:
-        """Whether D's gradient is penalised, and differentiated once more for it."""
+        """Whether the discriminator has a gradient penalty, which takes a double backward pass."""
         return bool(self.r1_gamma or self.r2_gamma or self.gradient_penalty or (self.features and self.features_gamma))
 
     @property
     def trained_against(self) -> str | None:
-        """The extractor whose network's features G is trained against, by the name that scores call it; or None."""
+        """The name of the extractor in whose features the generator is trained; None if there is none."""
         return TRAINED_AGAINST[self.features] if self.features else None
 
     @property
@@ -204,11 +274,11 @@ class Recipe:
 
     @property
     def images_per_step(self) -> int:
-        """Real images shown to D in one step of training, over all ranks together."""
+        """Number of real images shown to the discriminator in one training step, summed over all ranks."""
         return self.batch * self.d_steps
 
     def at(self, name: str, images_seen: int) -> float:
-        """The value of a scheduled field after so many images."""
+        """Return the value of a scheduled field after ``images_seen`` images."""
         value = getattr(self, name)
         if not isinstance(value, tuple):
             return float(value)
@@ -217,37 +287,41 @@ class Recipe:
         return float(first + (last - first) * done)
 
     def learned_fields(self) -> dict[str, Any]:
-        """What must agree for a checkpoint to be continued."""
+        """Return the fields that a checkpoint's recipe and this one must have in common, for the run to continue."""
         return {key: value for key, value in dataclasses.asdict(self).items() if key not in self.RESUMABLE}
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     def to_toml(self) -> str:
-        """The recipe as TOML that :func:`load_recipe` reads back unchanged."""
-        # A pair stays on one line. Strings have no line breaks of their own: they are written as escapes.
+        """Return the recipe as TOML that :func:`load_recipe` reads back unchanged."""
+        # Keep each pair on one line. Strings contain no line breaks of their own, because TOML writes them as escapes.
         toml = re.sub(r"\[\n +(.+),\n +(.+),\n\]", r"[\1, \2]", tomli_w.dumps(dataclasses.asdict(self)))
-        return printable_lines(toml)  # whose \u202e is an escape of TOML, too
+        return printable_lines(toml)  # An escape such as \u202e is valid TOML, too.
 
     def with_overrides(self, overrides: Mapping[str, Any]) -> Recipe:
-        """A copy with the fields that are not None replaced. InputError for a value out of its limits, or no field."""
-        source = f"What replaces fields of the recipe {self.name}"
+        """Return a copy in which the overrides that are not None replace fields.
+
+        Raises:
+            InputError: An override names no field, or its value is outside the field's limits.
+        """
+        source = f"The set of changes to the recipe {self.name}"
         given = by_present_names({key: value for key, value in overrides.items() if value is not None}, source)
         return recipe_from_dict({**self.to_dict(), **given}, source)
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come with facegen."""
+    """Return the names of the recipes that come with facegen."""
     folder = files("facegen.training") / "recipes"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def load_recipe(name_or_file: str | Path) -> Recipe:
-    """A recipe by name, or from a TOML file.
+    """Load a recipe by its name, or from a TOML file.
 
     Raises:
-        InputError: no such recipe; not TOML; a key that no recipe has (the message names the near one); a key
-            missing; or a value out of its limits.
+        InputError: There is no such recipe; the file is not TOML; a key is unknown (the message suggests the nearest
+            one) or missing; or a value is outside its limits.
     """
     if str(name_or_file) in recipe_names():
         source = f"The recipe {name_or_file}"
@@ -258,31 +332,36 @@ def load_recipe(name_or_file: str | Path) -> Recipe:
         if not path.is_file():
             near = get_close_matches(str(name_or_file), recipe_names(), n=1)
             raise InputError(
-                f"There is no recipe {str(name_or_file)!r}, neither by that name nor as a file.",
-                f"Did you mean {near[0]!r}?" if near else f"Recipes: {', '.join(recipe_names())}; or a TOML file.",
+                f"There is no recipe named {str(name_or_file)!r}, and no such file.",
+                f"Did you mean {near[0]!r}?" if near else f"Use {', '.join(recipe_names())}, or a TOML file.",
             )
         return recipe_from_dict(read_toml(path, f"The recipe {path}"), source)
     return recipe_from_dict(parse_toml(text, source), source)
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
-    """A recipe from its fields, by present or former names; ``source`` is what an error calls them."""
-    if not isinstance(values, Mapping):  # JSON of a file, say
-        raise InputError(f"{source} is no table of hyperparameters but one {type(values).__name__}.")
+    """Return the recipe with these fields.
+
+    Args:
+        values: The fields, by their present or former names.
+        source: What an error message calls the origin of the values.
+    """
+    if not isinstance(values, Mapping):  # Such as a list in a JSON file.
+        raise InputError(f"{source} must be a table of hyperparameters, not of type {type(values).__name__}.")
     values = by_present_values(by_present_names(values, source), source)
     known = [field.name for field in dataclasses.fields(Recipe)]
     for key in values:
         if key not in known:
             near = get_close_matches(key, known, n=1)
             raise InputError(
-                f"{source} has {key!r}, which is no hyperparameter.",
-                f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(known)}.",
+                f"{source} has {key!r}, which is not a hyperparameter.",
+                f"Did you mean {near[0]!r}?" if near else f"The hyperparameters are: {', '.join(known)}.",
             )
     required = [field.name for field in dataclasses.fields(Recipe) if field.default is REQUIRED]
     missing = [key for key in required if key not in values]
     if missing:
         raise InputError(
             f"{source} lacks {', '.join(missing)}.",
-            "Start from a whole recipe: the recipe.toml of any run is one.",
+            "Start from a complete recipe, such as the recipe.toml of any run.",
         )
     return Recipe(**values)

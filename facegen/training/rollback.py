@@ -1,4 +1,4 @@
-"""Rolling back: a run that collapsed goes on, once, from where it was at its best, at a lower rate."""
+"""Rolling back: a run that collapses continues, once, from its best state at a lower learning rate."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from facegen.training.grids import run_grids
 from facegen.training.health import Collapsed
 from facegen.training.log import null_where_not_finite, read_log
 
-#: The learning rates of G and D after it, as a share of the recipe's. A GAN that collapsed did so at a rate that was
-#: too high for where it stood; half of it trains on at half the pace.
+#: Factor of both learning rates after a rollback. The recipe's rate was too high for the state in which the GAN
+#: collapsed. Half of it trains at half the pace.
 RATE_FACTOR = 0.5
-#: The checkpoint of the best score: one more than a run keeps otherwise.
+#: The checkpoint of the best score. A run keeps it in addition to the newest checkpoints.
 BEST_CHECKPOINT = "best.pt"
-#: The folder of the grids that are dropped.
+#: The folder of the grids that a rollback drops.
 DROPPED = "rolled-back"
 
 
 class Restart(NamedTuple):
-    """From where a run goes on.
+    """The point from which a run continues.
 
     Attributes:
-        checkpoint: its state, or None for the start.
-        rate_factor: what the learning rates are of the recipe's from there on.
-        spent: seconds that the run took before, where there is no checkpoint to tell.
+        checkpoint: The state to continue from; None for the start.
+        rate_factor: Factor of the recipe's learning rates from there on.
+        spent: Seconds that the run took before. Used only when there is no checkpoint to tell.
     """
 
     checkpoint: dict[str, Any] | None
@@ -49,7 +49,7 @@ class Restart(NamedTuple):
 
     @classmethod
     def of_run(cls, checkpoint: dict[str, Any] | None) -> Restart:
-        """Where a run goes on that was broken off, or has not begun."""
+        """Return the point from which a run continues that was interrupted, or starts if it is new."""
         return cls(checkpoint, 1.0 if checkpoint is None else checkpoint.get("rate_factor", 1.0))
 
     @property
@@ -57,35 +57,39 @@ class Restart(NamedTuple):
         return 0 if self.checkpoint is None else int(self.checkpoint["images_seen"])
 
     def clock(self) -> Clock:
-        """The run's, from there on."""
+        """Return the clock of the run, set to this point."""
         if self.checkpoint is None:
             return Clock(aside=self.spent)
         return Clock(self.checkpoint["seconds"], self.checkpoint.get("aside_seconds", 0.0))
 
 
 def keep_as_best(checkpoint: Path) -> None:
-    """Keep a checkpoint of the best score beside the newest ones: as another name of the same file, or a copy."""
+    """Keep a checkpoint of the best score in addition to the newest ones.
+
+    It becomes a second name of the same file where the file system has hard links, or else a copy.
+    """
     best = checkpoint.with_name(BEST_CHECKPOINT)
     link = best.with_name(f".{BEST_CHECKPOINT}.part")
     try:
         link.unlink(missing_ok=True)
         os.link(checkpoint, link)
         link.replace(best)
-    except OSError:  # a file system without links
+    except OSError:  # The file system has no hard links.
         with atomic_path(best) as temporary:
             shutil.copyfile(checkpoint, temporary)
 
 
 def roll_back(run: Path, problem: Collapsed, spent: float) -> Restart:
-    """Put the run back to its best checkpoint, or to its start where it has none, and say so.
+    """Return a run to its best checkpoint, or to its start if it has none, and print a warning.
 
-    The best is that of the best score; where nothing was scored, the newest that was saved while all was well. What
-    came after it is kept in ``rollback.json`` and the folder ``rolled-back``. A process that is killed in between
-    leaves a run that collapses, and is rolled back, once more.
+    The best checkpoint is the one of the best score. In a run without scores it is the newest one that was saved
+    while no health warning applied. ``rollback.json`` and the folder ``rolled-back`` keep what came after it. If the
+    process is killed during a rollback, the run collapses and is rolled back once more.
 
     Args:
-        problem: what happened.
-        spent: seconds of the run until now; they count, as time aside from training.
+        run: The folder of the run.
+        problem: The collapse.
+        spent: Seconds of the run until now. They still count, as time aside from training.
     """
     checkpoint = _best(run)
     to = 0 if checkpoint is None else checkpoint["images_seen"]
@@ -106,19 +110,24 @@ def roll_back(run: Path, problem: Collapsed, spent: float) -> Restart:
     _set_grids_aside(run, to)
     where = "its start" if checkpoint is None else f"its best checkpoint, kimg {to / 1000:g}"
     console.warn(
-        f"{problem.message} The run goes back to {where}, and on from there at {RATE_FACTOR:g} times the learning "
-        f"rates. It does so once. What is dropped is kept in {run / ROLLBACK}; --no-rollback trains on instead."
+        f"{problem.message} The run goes back to {where}, and continues at {RATE_FACTOR:g} times the learning rates. "
+        f"This happens at most once. {run / ROLLBACK} keeps what was dropped. To train on instead, use --no-rollback."
     )
     return Restart(checkpoint, RATE_FACTOR, spent)
 
 
 def follow_roll_back(run: Path, images_seen: float) -> Restart:
-    """What :func:`roll_back` did, for a rank that does not write: the writer went back to so many ``images_seen``."""
+    """Return the point that :func:`roll_back` chose, on a rank that does not write.
+
+    Args:
+        run: The folder of the run.
+        images_seen: The number of images to which the writer went back.
+    """
     return Restart(newest_checkpoint(run, is_writer=False) if images_seen else None, RATE_FACTOR)
 
 
 def _best(run: Path) -> dict[str, Any] | None:
-    """The state to go back to. A damaged file is as none: there is another, or the start."""
+    """Return the state to go back to; None for the start. Damaged files are skipped."""
     files = [run / CHECKPOINTS / BEST_CHECKPOINT, *checkpoint_files(run)]
     for path in files:
         try:
@@ -131,9 +140,9 @@ def _best(run: Path) -> dict[str, Any] | None:
 
 
 def _set_grids_aside(run: Path, to: int) -> None:
-    """Move the grids of what is dropped out of the run's samples, which others take for its way."""
+    """Move the dropped grids out of the run's samples, so that nothing shows them as part of the run."""
     for grid in run_grids(run):
         if grid.kimg > to / 1000 + 1e-9:
-            with suppress(OSError):  # one that is open on Windows stays
+            with suppress(OSError):  # On Windows, a file that is open cannot be moved.
                 (run / DROPPED).mkdir(exist_ok=True)
                 grid.path.replace(run / DROPPED / grid.path.name)

@@ -1,4 +1,4 @@
-"""A run as who watches it sees it: what its files say, read without a word and without a change to any of them."""
+"""A run as an observer sees it: the contents of its files, read without printing or changing anything."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from facegen.training.log import LOG, damaged_warning, parse_lines, with_score
 from facegen.training.recipe import Recipe, load_recipe
 
 State = Literal["beginning", "training", "finished", "stopped"]
-#: Ticks that the present pace is taken over.
+#: Number of the last ticks from which the present pace is taken.
 PACE_TICKS = 10
-#: Where no lock can be asked for, a run trains for so many seconds after its last tick, or the time of so many.
+#: Without file locks, a run counts as training until this time after its last tick: a number of seconds, or of ticks,
+#: whichever is longer.
 QUIET_SECONDS, QUIET_TICKS = 300.0, 5.0
-#: Bytes of a rollback.json: the dropped ticks of a long run are some of them.
+#: Maximum size of a rollback.json, in bytes. The dropped ticks of a long run can fill some of it.
 _MOST_ROLLBACK = 64 << 20
 
 
 @dataclass(frozen=True)
 class RunScore:
-    """A periodic score of a run: lower is better."""
+    """A periodic score of a run. Lower is better."""
 
     kimg: float
     value: float
@@ -40,7 +41,15 @@ class RunScore:
 
 @dataclass(frozen=True)
 class Rollback:
-    """Where a run went back: from which kimg to which, why, by what its rates were multiplied, and what it dropped."""
+    """A rollback of a run.
+
+    Attributes:
+        from_kimg: Where the run collapsed.
+        to_kimg: Where it continued.
+        reason: Why it went back, in words.
+        rate_factor: Factor of the learning rates afterwards; None if the file does not say.
+        ticks: The ticks that were dropped.
+    """
 
     from_kimg: float
     to_kimg: float
@@ -51,25 +60,26 @@ class Rollback:
 
 @dataclass(frozen=True)
 class RunView:
-    """What is in a run's folder at one moment.
+    """The contents of a run's folder at one moment.
 
     Attributes:
-        path: the run.
-        state: ``"beginning"`` (a process trains, and there is no tick yet), ``"training"``, ``"finished"`` (its length
-            is reached) or ``"stopped"``.
-        recipe: None where it cannot be read.
-        ticks: of the log, oldest first, each by its present keys.
-        grids: by rising kimg.
-        metric: what its scores are called, such as ``"FID"``; None where it has none, or an old log does not say.
-        scores: those of that metric, oldest first.
-        best: the lowest of them, the first of equals.
-        kimg: of the last tick; 0 without one.
-        images_per_sec: of the last tick that has it.
-        seconds, aside_seconds: of training, and of scores, files and the compiler, as the last tick tells them.
-        seconds_left: to the recipe's end at the pace of the last ticks; None where it is not known, or nothing trains.
-        last_tick: when the log was last written, in seconds since 1970; None without a log.
-        rollback: the last time that it went back to an earlier checkpoint; None where it never did.
-        remarks: what is damaged or left out, a sentence each.
+        path: The folder of the run.
+        state: ``"beginning"`` (a process trains, and there is no tick yet), ``"training"``, ``"finished"`` (the run has
+            reached its length) or ``"stopped"``.
+        recipe: The recipe; None if it cannot be read.
+        ticks: The ticks of the log under their present keys, oldest first.
+        grids: The grids in the order of their kimg.
+        metric: The name of the scores, such as ``"FID"``; None if there are none, or if an old log does not say.
+        scores: The scores by that metric, oldest first.
+        best: The lowest score; the first one if several are equal.
+        kimg: The kimg of the last tick; 0 without a tick.
+        images_per_sec: The pace in the last tick that has it.
+        seconds: Seconds of training, according to the last tick.
+        aside_seconds: Seconds of scores, files and the compiler, according to the last tick.
+        seconds_left: Seconds to the recipe's end at the pace of the last ticks; None if unknown, or if nothing trains.
+        last_tick: When the log was last written, in seconds since 1970; None without a log.
+        rollback: The last rollback; None if there was none.
+        remarks: What is damaged or left out, one sentence each.
     """
 
     path: Path
@@ -91,12 +101,12 @@ class RunView:
 
     @property
     def total_kimg(self) -> float | None:
-        """The length of the run: of one by the clock, what its pace was found to reach."""
+        """The length of the run, in kimg. For a length by the clock, it is the one that the pace was found to reach."""
         return self.recipe.kimg if self.recipe else None
 
     @property
     def progress(self) -> float | None:
-        """The share of the run that is done, 0 to 1."""
+        """The fraction of the run that is done, from 0 to 1."""
         if self.recipe is None:
             return None
         if self.recipe.minutes:
@@ -105,19 +115,19 @@ class RunView:
 
 
 def read_run(path: StrPath) -> RunView:
-    """Read the run at ``path``; nothing is printed, written or kept.
+    """Read the run at ``path``, without printing, writing or caching anything.
 
     Raises:
-        InputError: there is nothing, no folder, or no run; its log or its grids cannot be read.
+        InputError: ``path`` does not exist or is not a run; or its log or its grids cannot be read.
     """
     return RunReader(path).read()
 
 
 class RunReader:
-    """Reads one run again and again: of a log that has grown, what is new.
+    """A reader that reads one run repeatedly. It reads only the new part of a log that has grown.
 
     Args:
-        path: of the run.
+        path: The folder of the run.
     """
 
     def __init__(self, path: StrPath) -> None:
@@ -126,7 +136,11 @@ class RunReader:
         self._recipe: tuple[tuple[int, ...], Recipe | None, tuple[str, ...]] | None = None
 
     def read(self) -> RunView:
-        """The run as it is now. InputError as of :func:`read_run`."""
+        """Return the run as it is now.
+
+        Raises:
+            InputError: The folder is not a run, or its log or its grids cannot be read.
+        """
         held = is_held(self.path)
         _require_run(self.path, is_training=held is True)
         recipe, remarks = self._read_recipe()
@@ -137,7 +151,7 @@ class RunReader:
         rollback, said = _rollback(self.path)
         metric, scores, others = scores_of(ticks)
         if others:
-            also = f"{others:,} earlier score{'s are' if others > 1 else ' is'} of another network and left out."
+            also = f"{others:,} earlier score{'s are' if others > 1 else ' is'} by another network and left out."
             remarks += (also,)
         state = _state(recipe, ticks, held, last_tick)
         return RunView(
@@ -160,11 +174,14 @@ class RunReader:
         )
 
     def _read_recipe(self) -> tuple[Recipe | None, tuple[str, ...]]:
-        """The recipe, or a sentence on why there is none. The file is read again where it was written since."""
+        """Return the recipe, or a sentence that says why there is none.
+
+        The file is read again only if it was written since.
+        """
         path = self.path / RECIPE
         try:
             found = path.stat()
-        except FileNotFoundError:  # a run that is just beginning has none
+        except FileNotFoundError:  # The run is just beginning.
             return None, ()
         except OSError as problem:
             return None, (f"The recipe {path} cannot be read: {problem.strerror or problem}.",)
@@ -178,7 +195,7 @@ class RunReader:
 
 
 class _LogReader:
-    """The ticks of one log. What was read is not read again, unless the file is another or was changed before it."""
+    """A reader of one log. It reads old lines again only if the file was replaced, or changed before its end."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -191,9 +208,9 @@ class _LogReader:
         self._read, self._lines, self._end = 0, 0, b""
 
     def read(self) -> float | None:
-        """Read what is new; when the file was last written, None where there is none.
+        """Read the new lines; return when the file was last written, or None if there is no file.
 
-        A last line that is not finished is left for the next time.
+        An unfinished last line is left for the next call.
         """
         try:
             with open_regular(self._path) as file:
@@ -211,7 +228,7 @@ class _LogReader:
         except OSError as problem:
             raise InputError(
                 f"Cannot read the log {self._path}: {problem.strerror or problem}.",
-                "Move it out of the run, or mend it.",
+                "Make it readable, or move it out of the run.",
             ) from problem
         whole = text[: text.rfind(b"\n") + 1]
         if whole:
@@ -225,7 +242,7 @@ class _LogReader:
 
 
 def figure(tick: Mapping[str, Any], name: str) -> float | None:
-    """A tick's figure of this name; None where it has none, or it is not finite."""
+    """Return a tick's figure of this name; None if the tick lacks it or it is not finite."""
     value = tick.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -236,7 +253,7 @@ def figure(tick: Mapping[str, Any], name: str) -> float | None:
 
 
 def elapsed(tick: Mapping[str, Any]) -> float:
-    """Seconds from the start to a tick, of training and aside from it."""
+    """Return the seconds from the start of a run to a tick, in training and aside from it."""
     return (figure(tick, "seconds") or 0.0) + (figure(tick, "aside_seconds") or 0.0)
 
 
@@ -245,25 +262,25 @@ def _require_run(path: Path, *, is_training: bool) -> None:
         if not path.exists():
             raise InputError(f"There is no run {path}.", "Name the folder that 'facegen train' writes to.")
         if not path.is_dir():
-            raise InputError(f"{path} is a file, and no run.", "Name the folder that 'facegen train' writes to.")
+            raise InputError(f"{path} is a file, not a run.", "Name the folder that 'facegen train' writes to.")
         if is_training or (path / RECIPE).exists() or (path / LOG).exists():
             return
         inside = sorted(each.parent for each in path.glob(f"*/{RECIPE}"))
     except OSError as problem:
         raise InputError(
-            f"Cannot read the run {path}: {problem.strerror or problem}.", "Ask for the right to."
+            f"Cannot read the run {path}: {problem.strerror or problem}.", "Make the folder readable."
         ) from problem
     if inside:
         more = f" and {len(inside) - 3} more" if len(inside) > 3 else ""
         named = ", ".join(map(str, inside[:3])) + more
-        raise InputError(f"{path} is no run, but a folder of runs.", f"Name those to watch: {named}.")
+        raise InputError(f"{path} is a folder of runs, not a run.", f"Name the runs in it instead: {named}.")
     raise InputError(
-        f"{path} is no run: it has neither {RECIPE} nor {LOG}.", "Name the folder that 'facegen train' writes to."
+        f"{path} is not a run: it has neither {RECIPE} nor {LOG}.", "Name the folder that 'facegen train' writes to."
     )
 
 
 def scores_of(ticks: Sequence[Mapping[str, Any]]) -> tuple[str | None, tuple[RunScore, ...], int]:
-    """The last score's metric, the scores by it, and how many are by another."""
+    """Return the metric of the last score, the scores by that metric, and the number of scores by others."""
     scored = [(tick, value) for tick in ticks if (value := figure(tick, "score")) is not None]
     if not scored:
         return None, (), 0
@@ -284,7 +301,7 @@ def _rollback(run: Path) -> tuple[Rollback | None, tuple[str, ...]]:
     except FileNotFoundError:
         return None, ()
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
-        return None, (f"{path} is damaged: where the run went back is not shown.",)
+        return None, (f"{path} is damaged, so the rollback of the run is not shown.",)
 
 
 def _last(ticks: Sequence[Mapping[str, Any]], name: str) -> float | None:

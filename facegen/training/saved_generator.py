@@ -1,4 +1,4 @@
-"""The averaged generators that a run leaves, to sample from."""
+"""The files of averaged generators that a run leaves, to sample from."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from facegen.training.networks import generator_of_recipe
 from facegen.training.recipe import Recipe, recipe_from_dict
 from facegen.weights.content import read_safetensors, write_safetensors
 
-#: The version of ``*.safetensors``; it grows when a file of before would be misread. 1: weights by the network's names;
-#: in the metadata ``recipe`` (JSON), ``size``, ``dataset_sha256``, ``kimg``, and where they apply ``trained_against``
-#: and ``score`` (JSON).
+#: The schema of ``*.safetensors``. It grows when this version would misread an older file. Schema 1 has the weights
+#: under the network's names. The metadata has ``recipe`` (JSON), ``size``, ``dataset_sha256`` and ``kimg``, and where
+#: they apply ``trained_against`` and ``score`` (JSON).
 #:
-#: A file also holds a hash of its contents, which is compared on reading; one from before there was a hash is read as
-#: it is. The fields of its recipe may have former names: :mod:`facegen.training.former_recipes`.
+#: A file also holds a hash of its contents, which is compared on reading. A file from before there was a hash is read
+#: without the comparison. The recipe in a file may use former field names: see :mod:`facegen.training.former_recipes`.
 GENERATOR_SCHEMA = 1
 BEST, LAST = "best.safetensors", "last.safetensors"
-#: The largest side of a generator's images: larger ones fill the memory before they fill a screen.
+#: Maximum side of a generator's images, in pixels. Larger ones would exhaust the memory.
 MOST_SIZE = 2048
 
 
 def is_last(run: Path, images_seen: int) -> bool:
-    """Whether a run's last generator is there, whole, and of so many images.
+    """Whether the run's last generator exists, is whole, and belongs to ``images_seen`` images.
 
-    It is written after the checkpoint, so a process that was killed in between left that of the one before.
+    The generator is written after the checkpoint. If the process was killed in between, the file is that of the
+    previous checkpoint.
     """
     try:
         _, metadata = read_safetensors(run / LAST)
@@ -52,11 +53,16 @@ def _kimg(images_seen: int) -> str:
 def save_generator(
     path: Path, ema: nn.Module, recipe: Recipe, *, size: int, dataset: str, images_seen: int, score: str | None
 ) -> None:
-    """Write the averaged generator as safetensors, with all that is needed to build it again in the metadata.
+    """Write the averaged generator as safetensors, with everything needed to build it again in the metadata.
 
     Args:
-        dataset: content sha256 of the dataset it was trained on.
-        score: the score that made it the best, as JSON.
+        path: The file to write.
+        ema: The averaged generator.
+        recipe: The recipe it was trained with.
+        size: Side of its images, in pixels.
+        dataset: Content sha256 of the dataset it was trained on.
+        images_seen: Number of real images shown in training.
+        score: The score that made it the best, as JSON; None if there is none.
     """
     metadata = {
         "format": "facegen-generator",
@@ -74,25 +80,25 @@ def save_generator(
 
 
 def _no_generator(path: Path, kind: FileKind) -> InputError:
-    """What a file is that is no safetensors file."""
+    """Return the error for a file that is of another kind."""
     if path.match(f"{CHECKPOINTS}/*.pt"):
         return InputError(
-            f"{path} is a checkpoint to go on training from, not a generator.",
+            f"{path} is a checkpoint for resuming training, not a generator.",
             f"Name its run folder, or the generator in it: {path.parent.parent / LAST}",
         )
     wanted = "Name a run folder, or a .safetensors file that facegen train wrote."
-    # A download that failed has a remedy of its own; what to do about images has no place here.
+    # A failed download has its own remedy. Remedies about images do not apply here.
     remedy = kind.remedy if kind.family == "other" and kind.remedy and "image" not in kind.remedy else wanted
-    return InputError(f"{path} is {kind.name}, not a generator of facegen's.", remedy)
+    return InputError(f"{path} is {kind.name}, not a generator of facegen.", remedy)
 
 
 @dataclass(frozen=True)
 class SavedGenerator:
-    """A generator read from a file: the network in eval mode on the CPU, and what its metadata says.
+    """A generator read from a file: the network in eval mode on the CPU, and the contents of the metadata.
 
-    The network raises :class:`facegen.gan.generators.NoImages` in place of an output that is no images.
-
-    ``trained_against`` names the frozen network whose features it was trained against; None where there was none.
+    The network raises :class:`facegen.gan.generators.NoImages` if its output is not images, for example because it
+    holds NaN. ``trained_against`` names the frozen network in whose features the generator was trained; None without
+    one.
     """
 
     network: nn.Module
@@ -107,8 +113,8 @@ def load_generator(path: Path) -> SavedGenerator:
     """Read a generator that :func:`save_generator` wrote.
 
     Raises:
-        InputError: absent, damaged, not facegen's, of an architecture that is not registered here, or its tensors do
-            not fit its recipe; weights that are not finite.
+        InputError: The file is absent, damaged or not facegen's; its architecture is not registered here; its tensors
+            do not fit its recipe; or its weights are not finite.
     """
     if not path.is_file():
         raise InputError(f"There is no generator {path}.", "Name a run folder or a .safetensors file.")
@@ -120,7 +126,7 @@ def load_generator(path: Path) -> SavedGenerator:
     except OSError as problem:
         raise InputError(f"Cannot read the generator {path}: {problem.strerror or problem}.") from problem
     except Damaged as problem:
-        how = f": {problem}" if str(problem) == OTHER_CONTENTS else f" or no safetensors file: {problem}"
+        how = f": {problem}" if str(problem) == OTHER_CONTENTS else f" or is not a safetensors file: {problem}"
         raise InputError(f"The generator {path} is damaged{how}.", _another_generator(path)) from problem
     try:
         return build_saved_generator(tensors, metadata, str(path))
@@ -131,16 +137,21 @@ def load_generator(path: Path) -> SavedGenerator:
 
 
 def build_saved_generator(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], source: str) -> SavedGenerator:
-    """The generator of a file's contents, which :func:`save_generator` wrote; ``source`` is what an error calls it.
+    """Build the generator from the contents of a file that :func:`save_generator` wrote.
+
+    Args:
+        tensors: The weights, by name.
+        metadata: The metadata of the file.
+        source: What an error message calls the file.
 
     Raises:
-        InputError: as for :func:`load_generator`.
-        Damaged: metadata that no run wrote, or tensors that do not fit the recipe.
+        InputError: The architecture is not registered here, or a weight is not finite.
+        Damaged: No run wrote such metadata, or the tensors do not fit the recipe.
     """
     recipe, size = recipe_and_size(metadata, source)
     try:
         kimg, dataset = float(metadata["kimg"]), metadata["dataset_sha256"]
-        # Of a file from before there was the key, the recipe tells.
+        # Older files lack the key. Their recipe tells.
         trained_against = metadata.get("trained_against", recipe.trained_against)
         _require_sensible(size, kimg, trained_against)
         _require_same_shapes(recipe, size, tensors)
@@ -154,14 +165,17 @@ def build_saved_generator(tensors: Mapping[str, Tensor], metadata: Mapping[str, 
 
 
 def recipe_and_size(metadata: Mapping[str, str], source: str) -> tuple[Recipe, int]:
-    """What a generator's metadata say of its network: the recipe, and the side of its images in pixels.
+    """Return the recipe of a generator, and the side of its images in pixels, from its metadata.
 
     Raises:
-        InputError: it is no generator of this version of facegen's, or its recipe has a value that no recipe has here.
-        Damaged: metadata that no run wrote.
+        InputError: This is not a generator of this version of facegen, or its recipe has a value that is not allowed
+            here.
+        Damaged: No run wrote such metadata.
     """
     if metadata.get("format") != "facegen-generator" or metadata.get("schema") != str(GENERATOR_SCHEMA):
-        raise InputError(f"{source} holds no generator of this version of facegen.", "facegen train writes them.")
+        raise InputError(
+            f"{source} holds no generator of this version of facegen.", "Use a file that facegen train wrote."
+        )
     try:
         return recipe_from_dict(json.loads(metadata["recipe"]), f"The recipe in {source}"), int(metadata["size"])
     except InputError as problem:
@@ -176,28 +190,31 @@ def _first_line(problem: Exception) -> str:
 
 
 def _require_finite(source: str, tensors: Mapping[str, Tensor]) -> None:
-    """InputError where a weight is NaN or infinite: every image would be black."""
+    """Raise InputError if a weight is NaN or infinite, because every image would be black."""
     for name, tensor in tensors.items():
         if not tensor.float().isfinite().all():
             raise InputError(
                 f"The generator {source} draws nothing: its weights {name} hold NaN or infinity.",
-                "Its training diverged. Take a generator from before that, or train anew at a lower learning rate.",
+                "Its training diverged. Use an earlier generator, or train again with a lower learning rate.",
             )
 
 
 def _require_sensible(size: int, kimg: float, trained_against: str | None) -> None:
-    """ValueError where the metadata say what no run of facegen's wrote."""
+    """Raise ValueError if the metadata have a value that no run of facegen writes."""
     if not 1 <= size <= MOST_SIZE:
-        raise ValueError(f"its images have a side from 1 to {MOST_SIZE:,} pixels, not {size:,}")
+        raise ValueError(f"the side of its images must be from 1 to {MOST_SIZE:,} pixels, not {size:,}")
     if not 0 <= kimg <= MOST_KIMG:
-        raise ValueError(f"it saw from 0 to {MOST_KIMG:,} kimg, not {kimg:g}")
+        raise ValueError(f"its kimg must be from 0 to {MOST_KIMG:,}, not {kimg:g}")
     if trained_against is not None and not re.fullmatch(r"[\w.:+-]{1,100}", trained_against, re.ASCII):
-        raise ValueError(f"the network that it was trained against has no name like {trained_against[:40]!r}")
+        raise ValueError(f"the network that it was trained against cannot be named {trained_against[:40]!r}")
 
 
 def _require_same_shapes(recipe: Recipe, size: int, tensors: Mapping[str, Tensor]) -> None:
-    """ValueError where the recipe's network has other tensors than the file: told before it takes any memory."""
-    with torch.device("meta"):  # shapes without values
+    """Raise ValueError if the file has other tensors than the recipe's network.
+
+    This check takes no memory for weights.
+    """
+    with torch.device("meta"):  # Tensors on this device have a shape but no values.
         wanted = generator_of_recipe(recipe, size).state_dict()
     if missing := sorted(wanted.keys() - tensors.keys()):
         raise ValueError(f"{len(missing)} of its {len(wanted)} tensors are missing, the first is {missing[0]}")
@@ -212,12 +229,12 @@ def _require_same_shapes(recipe: Recipe, size: int, tensors: Mapping[str, Tensor
 
 
 def _another_generator(damaged: Path) -> str:
-    """What to do about a damaged generator."""
+    """Return the remedy for a damaged generator."""
     for path in (damaged.with_name(LAST), damaged.with_name(BEST)):
         if path != damaged and path.is_file():
             try:
                 read_safetensors(path)
             except (Damaged, OSError):
                 continue
-            return f"Name another one of its run, which is whole: {path}"
-    return "Copy it again from where it came from; or train its run a little longer, which writes it anew."
+            return f"Name another generator of the same run, which is whole: {path}"
+    return "Copy it again from its source, or train its run a little longer, which writes the file again."

@@ -1,4 +1,4 @@
-"""The buffer in which the host hands the device a step's inputs: filled anew each time, read at the same address."""
+"""The staging buffer: the host fills it anew for each step, and the device reads it at the same addresses."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: Where tensors begin in a shared buffer, in bytes: compilers take their inputs to be aligned.
+#: Alignment of the tensors in a packed buffer, in bytes. Compilers assume that their inputs are aligned.
 ALIGNED = 64
 
 Tensors = dict[str, Tensor]
 
 
 class TensorSpec(NamedTuple):
-    """The shape and dtype of a tensor that is handed over."""
+    """The shape and dtype of a tensor in the buffer."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.float32
@@ -26,18 +26,19 @@ class TensorSpec(NamedTuple):
 
 
 class StagingBuffer:
-    """Tensors that are written on the host and read on the device.
+    """Tensors that the host writes and the device reads.
 
-    To a CUDA device all of them travel in one copy, from pinned memory: a copy of its own for each costs more than the
-    bytes do. On a CPU the host writes where the step reads.
+    A CUDA device receives all of them in one copy from pinned memory, because a copy for each would cost more than the
+    bytes do. On a CPU, the host writes into the tensors that the step reads.
 
     Args:
-        specs: of each tensor, by name.
-        packed: lay them out in one buffer; by default, for CUDA devices.
+        specs: The shape and dtype of each tensor, by name.
+        device: The device that reads the tensors.
+        packed: Whether to put them into one buffer; by default on CUDA devices only.
 
     Attributes:
-        on_device: the tensors that the step reads. They are the same ones from step to step, so that a graph captured
-            with them can be replayed.
+        on_device: The tensors that the step reads. They stay the same tensors from step to step, so that a CUDA graph
+            captured with them can be replayed.
     """
 
     def __init__(self, specs: Mapping[str, TensorSpec], device: torch.device, *, packed: bool | None = None) -> None:
@@ -55,7 +56,7 @@ class StagingBuffer:
         return {name: torch.zeros(spec.shape, dtype=spec.dtype, device=device) for name, spec in self._specs.items()}
 
     def _layout(self) -> tuple[dict[str, int], int]:
-        """Where each tensor begins, and the bytes of all."""
+        """Return the offset of each tensor in the packed buffer, and the total size, in bytes."""
         offsets, end = {}, 0
         for name, spec in self._specs.items():
             offsets[name] = end
@@ -70,10 +71,10 @@ class StagingBuffer:
         }
 
     def host(self) -> Tensors:
-        """The tensors to fill for the next step.
+        """Return the tensors to fill for the next step.
 
-        Pinned memory is fresh each time: the last step's may be on its way still. torch keeps it until the copy is
-        done, and then gives it out again.
+        Pinned memory is new each time, because that of the last step may still be in transit. torch keeps it until
+        the copy is done and then reuses it.
         """
         if self._whole is None:
             return self._on_host
@@ -81,7 +82,7 @@ class StagingBuffer:
         return self._views(self._outgoing)
 
     def send(self) -> None:
-        """Hand over what was filled. Nothing waits for it, on either side."""
+        """Send the filled tensors to the device. Neither side waits."""
         if self._whole is not None:
             self._whole.copy_(self._outgoing, non_blocking=True)
         elif self._on_host is not self.on_device:

@@ -1,4 +1,4 @@
-"""How a run begins, or goes on: its recipe, and the checkpoint that fits it."""
+"""The start or continuation of a run: its recipe, and the checkpoint that fits it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ DEFAULT_RECIPE = "dcgan"
 
 
 def chosen_recipe(recipe: str | Path | None, run: Path, overrides: Mapping[str, Any]) -> Recipe:
-    """The recipe of a name or file, else the one that the run was started with, else ``dcgan``; with ``overrides``.
+    """Return the recipe to train, with ``overrides`` applied.
 
-    None values among the overrides are ignored.
+    The recipe is the named one. Without a name, it is the recipe that the run was started with, or else ``dcgan``.
+    Overrides that are None are ignored.
 
     Raises:
-        InputError: no such recipe, or one that cannot be read; a length that is said twice.
+        InputError: There is no such recipe, it cannot be read, or the length is given twice.
     """
     return _override(_choose_recipe(recipe, run), overrides)
 
@@ -36,7 +37,7 @@ def _choose_recipe(recipe: str | Path | None, run: Path) -> Recipe:
         checkpoint = newest_checkpoint(run, is_writer=False)
         if checkpoint is None:
             return load_recipe(DEFAULT_RECIPE)
-        console.warn(f"{started_with} is no longer there: the recipe is that of the newest checkpoint.")
+        console.warn(f"{started_with} no longer exists. The recipe is taken from the newest checkpoint.")
         return recipe_from_dict(checkpoint["recipe"], f"The checkpoint of {run}")
     try:
         return load_recipe(started_with)
@@ -47,10 +48,10 @@ def _choose_recipe(recipe: str | Path | None, run: Path) -> Recipe:
 
 
 def _override(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
-    """The recipe with what was said by hand."""
+    """Return the recipe with the user's options applied."""
     if overrides.get("kimg") is not None and overrides.get("minutes") is not None:
-        raise InputError("A run's length is said twice, as --kimg and as --minutes.", "Say one of them.")
-    # What is said by hand counts, whatever else the recipe says of it.
+        raise InputError("The length of the run is given twice, as --kimg and as --minutes.", "Use only one of them.")
+    # An option replaces the recipe's field of the same purpose as well, such as its minimum time between scores.
     instead = {"kimg": "minutes", "score_every": "score_minutes", "checkpoint_every": "checkpoint_minutes"}
     given = {key: value for key, value in overrides.items() if value is not None}
     return recipe.with_overrides({**{instead[key]: 0.0 for key in given if key in instead}, **given})
@@ -59,13 +60,17 @@ def _override(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
 def checkpoint_to_continue(
     run: Path, recipe: Recipe, dataset: FaceDataset, *, is_writer: bool
 ) -> dict[str, Any] | None:
-    """The newest checkpoint of ``run`` if it is of this recipe and dataset, None if the run has none.
+    """Return the newest checkpoint of ``run`` if its recipe and dataset fit; None if the run has no checkpoint.
 
     Args:
-        is_writer: as for :func:`facegen.training.checkpoint.newest_checkpoint`.
+        run: The folder of the run.
+        recipe: The recipe to continue with.
+        dataset: The dataset to train on.
+        is_writer: Whether this process is the only one that writes to the run. Only the writer reports and renames
+            damaged checkpoints.
 
     Raises:
-        InputError: the folder holds a run of another recipe or dataset, or something that is no run at all.
+        InputError: The folder holds a run of another recipe or dataset, or something other than a run.
     """
     files = checkpoint_files(run)
     if not files:
@@ -76,7 +81,7 @@ def checkpoint_to_continue(
             raise InputError(f"{run} exists and is not a run.", "Name another folder for the run.")
         return None
     checkpoint = newest_checkpoint(run, is_writer=is_writer)
-    if checkpoint is None:  # they vanished in the meantime
+    if checkpoint is None:  # The files have vanished since they were listed.
         return None
     then = recipe_from_dict(checkpoint["recipe"], f"The checkpoint {files[0]}").learned_fields()
     now = settled_recipe(recipe, checkpoint).learned_fields()
@@ -86,13 +91,13 @@ def checkpoint_to_continue(
     if other:
         raise InputError(
             f"{run} holds a run that differs in {', '.join(other)}.",
-            "Name another folder for the new run, or give the same recipe and dataset to go on.",
+            "Name another folder for a new run, or use the same recipe and dataset to continue the old one.",
         )
     return checkpoint
 
 
 def is_done(recipe: Recipe, checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a run at this checkpoint has its length."""
+    """Whether a run at this checkpoint has reached its length."""
     if recipe.minutes:
         taken: float = checkpoint["seconds"] + checkpoint.get("aside_seconds", 0.0)
         return taken >= 60 * recipe.minutes

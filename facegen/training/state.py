@@ -1,4 +1,4 @@
-"""The state of training as a whole: saved, loaded, and restored after a trial run."""
+"""The whole state of training: saved, loaded, and restored after a trial run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: By name: networks, optimizers and float16's scalers.
+#: The parts of a trainer that have a state, by name: networks, optimizers and the gradient scalers of float16.
 Parts = Mapping[str, nn.Module | torch.optim.Optimizer | torch.amp.GradScaler]
 
 
 def state_of(parts: Parts) -> dict[str, Any]:
-    """Everything a resumed run needs: tensors, numbers and strings only, so ``weights_only=True`` loads it."""
+    """Return everything that a resumed run needs.
+
+    It consists of tensors, numbers and strings only, so that ``torch.load`` reads it with ``weights_only=True``.
+    """
     state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
     for name, part in parts.items():
         if isinstance(part, torch.optim.Optimizer):
@@ -26,35 +29,38 @@ def state_of(parts: Parts) -> dict[str, Any]:
 
 
 def load_state(parts: Parts, state: Mapping[str, Any]) -> None:
-    """Go on from what :func:`state_of` gave."""
+    """Load a state that :func:`state_of` returned."""
     for name, part in parts.items():
         if isinstance(part, torch.optim.Optimizer):
             _load_optimizer(part, state[name])
-        elif state[name] or isinstance(part, nn.Module):  # a scaler that was not in use has nothing to go on from
+        elif state[name] or isinstance(part, nn.Module):  # The state of an unused gradient scaler is empty.
             part.load_state_dict(state[name])
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Go on with its saved tensors. Rates, and how it computes, are the recipe's and this device's."""
+    """Load an optimizer's saved tensors.
+
+    Its learning rates and its implementation stay those of this recipe and device.
+    """
     own = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     groups = [{**mine, "params": saved["params"]} for mine, saved in zip(own, state["param_groups"], strict=True)]
-    # Copies: torch would go on in the very tensors that it is given, and what they are of may be loaded once more.
+    # Copy the state. torch would otherwise use the given tensors themselves, and the same state may be loaded again.
     optimizer.load_state_dict({"state": copy.deepcopy(state["state"]), "param_groups": groups})
     for parameter, moments in optimizer.state.items():
         for key, tensor in moments.items():
-            # In the parameter's layout, which was another where the checkpoint is from: fused Adam goes through the
-            # memory of both side by side.
+            # Use the memory layout of the parameter. The checkpoint may have another one, and fused Adam reads the
+            # memory of a parameter and of its moments in parallel.
             if tensor.shape == parameter.shape:
                 moments[key] = torch.empty_like(parameter).copy_(tensor)
     for group, mine in zip(optimizer.param_groups, own, strict=True):
-        group.update(mine)  # of which torch took copies: a rate must be the very tensor that each step finds changed
+        group.update(mine)  # torch has copied these. A rate must be the very tensor whose value changes between steps.
 
 
 @contextmanager
 def restored_afterwards(parts: Parts) -> Iterator[None]:
-    """Whatever the block does, the parts' state is restored after it, each tensor at its address in memory."""
-    # Detached: a copy with a gradient keeps a node of autograd for each parameter, of the stream that it was made on,
-    # and a graph of CUDA that is captured on another one meanwhile is broken off by it.
+    """Restore the parts' state after the block, each tensor at its address in memory."""
+    # The copies are detached. A copy with a gradient would keep an autograd node for each parameter, tied to the stream
+    # on which it was made. Such a node breaks the capture of a CUDA graph on another stream.
     before = {id(tensor): (tensor, tensor.detach().clone()) for tensor in _tensors(parts)}
     yield
     with torch.no_grad():
@@ -62,7 +68,7 @@ def restored_afterwards(parts: Parts) -> Iterator[None]:
             if id(tensor) in before:
                 tensor.copy_(before[id(tensor)][1])
             else:
-                tensor.zero_()  # an optimizer's, which makes its tensors in its first step, of zeros
+                tensor.zero_()  # An optimizer made this tensor in its first step, of zeros.
     for part in parts.values():
         if isinstance(part, torch.optim.Optimizer):
             part.zero_grad(set_to_none=True)
@@ -76,5 +82,5 @@ def _tensors(parts: Parts) -> Iterator[Tensor]:
             yield from (each for state in part.state.values() for each in state.values())
         elif part.is_enabled():
             scale, growth = part._scale, part._growth_tracker
-            assert scale is not None and growth is not None, "made before the first step"
+            assert scale is not None and growth is not None, "the scaler has made them before the first step"
             yield from (scale, growth)

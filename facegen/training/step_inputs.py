@@ -1,4 +1,4 @@
-"""The inputs of a training step: what is drawn for its updates, and where the recipe's schedules stand."""
+"""The inputs of a training step: the random draws of its updates, and the values of the recipe's schedules."""
 
 from __future__ import annotations
 
@@ -13,38 +13,44 @@ from facegen.training.networks import PENALTIES
 from facegen.training.recipe import Recipe
 from facegen.training.staging_buffer import StagingBuffer, Tensors, TensorSpec
 
-#: The averaged generator forgets at least a twentieth of what was shown, so that it is not held back by the start
-#: (the ramp-up of Karras et al., arXiv:2006.06676).
+#: The half-life of the EMA is at most this fraction of the images shown, so that the averaged generator soon forgets
+#: the start (the ramp-up of Karras et al., arXiv:2006.06676).
 EMA_RAMP = 0.05
 
 RATES = ("generator_lr", "discriminator_lr")
-#: How much of the averaged generator a step replaces, and of G's loss the moments are.
+#: The names of two values: the fraction of the averaged generator that a step replaces, and the weight of the moments
+#: in the generator's loss.
 EMA_SHARE, MOMENTS_WEIGHT = "ema_share", "moments_weight"
 AUGMENT_PROBABILITY = "augment_probability"
 
 
 class UpdateInputs(NamedTuple):
-    """What is drawn for one update of D, this rank's share of it, on the device."""
+    """This rank's share of the random draws for one update of the discriminator, on the device."""
 
     latents: Tensor
     sent: Tensor
     mirrored: Tensor | None
     mix: Tensor
     uniforms: tuple[Tensor, Tensor, Tensor]
-    """Of the alterations of the real images, of the generated ones, and of those that G learns from."""
+    """Uniforms of the augmentation: for real images, generated images, and those that the generator learns from."""
 
 
 class StepInputs:
-    """The inputs of a recipe's steps. All that changes from one step to the next is in them.
+    """The inputs of a recipe's steps. They contain everything that changes from step to step.
 
     Args:
-        uniforms: how many an alteration of an image takes.
+        recipe: The recipe.
+        real: The batches of real images.
+        uniforms: Number of uniform random numbers that the augmentation takes for an image.
+        device: The device that reads the inputs.
+        ranks: The ranks that share each batch.
 
     Attributes:
-        updates: what is drawn for each update of D in a step.
-        values: 0-dim float32 each: what the recipe's schedules say at this step.
-        rates: the learning rates of G and of D among them, where the optimizers want them.
-        rate_factor: what these are of the recipe's: 1, or less in a run that was rolled back.
+        updates: The draws for each update of the discriminator in a step.
+        values: The values of the recipe's schedules at this step, 0-dim float32 each.
+        rates: The learning rates of the generator and of the discriminator, on the device where the optimizers need
+            them.
+        rate_factor: Factor of the recipe's learning rates: 1, or less in a run that was rolled back.
     """
 
     def __init__(self, recipe: Recipe, real: RealImages, uniforms: int, device: torch.device, ranks: Ranks) -> None:
@@ -67,7 +73,7 @@ class StepInputs:
         received = self._buffer.on_device
         self.updates = [self._update_inputs(received, index) for index in range(recipe.d_steps)]
         self.values = {name: received[name] for name in names}
-        # Fused Adam reads a rate on a CUDA device there, and would wait for one on another device.
+        # Fused Adam on a CUDA device reads the rate there. It would have to wait for a rate on another device.
         rates = received if device.type == "cuda" else self._buffer.host()
         self.rates = (rates[RATES[0]], rates[RATES[1]])
 
@@ -78,7 +84,7 @@ class StepInputs:
         return UpdateInputs(latents, real, mirrored, mix, (of_real, of_fake, of_g))
 
     def load(self, step: int) -> None:
-        """Draw what step ``step`` takes, look up its schedules, and hand both to the device."""
+        """Draw the inputs of step ``step``, look up its schedules, and send both to the device."""
         tensors = self._buffer.host()
         for index in range(self.recipe.d_steps):
             self._draw(step * self.recipe.d_steps + index, self._update_inputs(tensors, index))
@@ -87,7 +93,7 @@ class StepInputs:
         self._buffer.send()
 
     def _draw(self, number: int, update: UpdateInputs) -> None:
-        """Draw update ``number``, for the global batch: any number of ranks trains on the same inputs."""
+        """Draw the inputs of update ``number`` for the global batch, whatever the number of ranks."""
         recipe = self.recipe
         draw = seeded(recipe.seed, STEP, number)
 

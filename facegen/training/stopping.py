@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a terminal that is closed, while a run trains."""
+"""Requests to stop a run while it trains: Ctrl-C, SIGTERM, and a terminal that is closed."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from facegen import console
 
 Result = TypeVar("Result")
 
-#: Seconds in which a second request is the first one: torchrun passes on what the terminal has sent to all, and a
-#: terminal that is closed tells its programs as the shell does.
+#: Seconds in which a repeated request counts as the same one. torchrun passes on the signal that the terminal has
+#: sent to every process already. When a terminal is closed, both it and the shell send a signal.
 SAME_REQUEST = 1.0
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that was asked to stop, and was saved."""
+    """The run was asked to stop, and a checkpoint was saved."""
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows in place of a traceback: nothing went wrong."""
-        return ["Stopped, and saved: the same cell goes on from here."]
+        """Return the text that a notebook shows in place of a traceback, because nothing went wrong."""
+        return ["Stopped and saved. Run the same cell again to continue."]
 
 
 class _BrokenOff(BaseException):
-    """The work at hand is given up for a request to stop; it leaves :meth:`StopRequests.unless_asked` as None."""
+    """The present work is abandoned for a request to stop. :meth:`StopRequests.unless_asked` then returns None."""
 
 
 class StopRequests:
-    """Requests to stop: ``is_asked`` says whether there was one. What a request does depends on when it comes.
+    """Requests to stop a run. ``is_asked`` tells whether there was one.
 
-    - Until :meth:`begin` there is nothing to save, and the first breaks off at once: KeyboardInterrupt.
-    - After it the first lets the step at hand end, so that it can be saved. A cluster that sends SIGTERM kills a few
-      seconds later, so it does not wait for what is done in :meth:`unless_asked`, which is given up.
-    - The second breaks off at once, whatever goes on, unless it comes with the first.
+    The effect of a request depends on when it comes:
+
+    - Before :meth:`begin` there is nothing to save. The first request stops at once with KeyboardInterrupt.
+    - After :meth:`begin`, the first request lets the present step finish, so that it can be saved. Work inside
+      :meth:`unless_asked` is abandoned, because a cluster that sends SIGTERM kills the process a few seconds later.
+    - A second request stops at once in any case, unless it comes together with the first.
     """
 
     def __init__(self) -> None:
@@ -46,25 +48,25 @@ class StopRequests:
         self._asked_at = 0.0
 
     def begin(self) -> None:
-        """From here on there is something to save."""
+        """Note that from now on there is something to save."""
         self._has_begun = True
 
     def request(self, number: int = 0, frame: FrameType | None = None) -> None:
-        """Take a request to stop, as the handler of a signal does."""
+        """Take a request to stop. This method is the handler of the signals."""
         if self.is_asked and time.monotonic() - self._asked_at < SAME_REQUEST:
             return
         if self.is_asked or not self._has_begun:
             raise KeyboardInterrupt
         self.is_asked, self._asked_at = True, time.monotonic()
-        # By another thread: this one may be in the middle of a message, and a stream is not to be entered twice.
-        words = "Stopping after this step, to save; once more breaks it off at once."
-        with suppress(RuntimeError):  # there may be no more threads, and the words are worth less than the run
+        # Another thread prints the message, because this one may be in the middle of writing to the same stream.
+        words = "Stopping after this step to save a checkpoint. A second request stops at once, without saving."
+        with suppress(RuntimeError):  # If no thread can be started, the message is lost, but the run is not.
             threading.Thread(target=console.info, args=(words,)).start()
         if self._may_give_up:
             raise _BrokenOff
 
     def unless_asked(self, work: Callable[[], Result]) -> Result | None:
-        """What ``work`` returns; None where a request to stop is there, or comes and breaks it off."""
+        """Return the result of ``work``; None if a request to stop has come, or comes and interrupts the work."""
         try:
             self._may_give_up = True
             try:
@@ -78,13 +80,14 @@ class StopRequests:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequests]:
-    """Inside, Ctrl-C, SIGTERM and SIGHUP are requests to stop. In a thread that is not the main one there are none.
+    """Treat Ctrl-C, SIGTERM and SIGHUP as requests to stop within the block.
 
-    SIGHUP, of a terminal that is closed, stays ignored where it is, as under nohup; Windows has none.
+    A thread other than the main thread receives no signals, so it has no requests. A SIGHUP that is ignored, as under
+    nohup, stays ignored. Windows has no SIGHUP.
     """
     requests = StopRequests()
     if threading.current_thread() is not threading.main_thread():
-        yield requests  # only the main thread may handle signals
+        yield requests  # Python allows signal handlers only in the main thread.
         return
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:

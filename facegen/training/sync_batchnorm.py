@@ -1,6 +1,6 @@
-"""BatchNorm over the images of all ranks, so that a run's statistics are those of its batch however it is shared out.
+"""BatchNorm over the images of all ranks, so that the statistics are those of the global batch.
 
-torch's own SyncBatchNorm takes no tensors on the CPU and waits for the device in every forward pass.
+torch's own SyncBatchNorm does not accept CPU tensors, and it waits for the device in every forward pass.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """The sum of all ranks' tensors. Every rank's loss depends on it, so its gradient is the sum of theirs."""
+    """The sum of all ranks' tensors.
+
+    Every rank's loss depends on the sum, so the gradient is the sum of the ranks' gradients.
+    """
 
     @staticmethod
     def forward(ctx: Any, own: Tensor) -> Tensor:
@@ -29,12 +32,13 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """BatchNorm whose training statistics are those of the global batch. Ioffe and Szegedy, arXiv:1502.03167.
+    """BatchNorm with the statistics of the global batch in training. Ioffe and Szegedy, arXiv:1502.03167.
 
-    Float [B, C, ...] → the same shape and dtype; statistics in at least float32. Every rank calls it with as many
-    images as the others, and as often, or they wait for one another for ever. Outside of training, or of a distributed
-    run, it is torch's BatchNorm, whose parameters and buffers it has. The gradient of an input or of a parameter is
-    that of the sum of all ranks' losses: averaged over the ranks, a parameter's is the global batch's.
+    The input is float [B, C, ...], and the output has the same shape and dtype. Statistics are computed in at least
+    float32. Every rank must call the layer equally often and with the same number of images, or the ranks wait for
+    each other forever. Outside training, or without a distributed run, the layer is torch's BatchNorm. It has the
+    same parameters and buffers. The gradient of an input or parameter is that of the sum of all ranks' losses.
+    Averaged over the ranks, a parameter's gradient is that of the global batch.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -47,12 +51,12 @@ class SyncBatchNorm(_BatchNorm):
         self._check_input_dim(input)
         wide = input.to(torch.promote_types(input.dtype, torch.float32))
         own = torch.stack(torch.var_mean(wide, (0, *range(2, input.ndim)), correction=0))
-        # Each rank writes a row of its own, so that the sum is everybody's statistics in one message.
+        # Each rank fills one row, so that a single sum gives every rank the statistics of all.
         rank, world = dist.get_rank(), dist.get_world_size()
         rows: Tensor = _SumOverRanks.apply(pad(own[None], (0, 0, 0, 0, rank, world - 1 - rank)))
         variances, means = rows.unbind(1)
-        # The variance of the whole is the mean of the parts' variances and the variance of their means: no difference
-        # of large squares.
+        # The total variance is the mean of the ranks' variances plus the variance of their means. This avoids the
+        # difference of large squares.
         mean, variance = means.mean(0), variances.mean(0) + means.var(0, correction=0)
         with torch.no_grad():
             self._track(mean, variance, world * input.numel() // input.shape[1])
@@ -66,25 +70,29 @@ class SyncBatchNorm(_BatchNorm):
         return normalised.to(input.dtype)
 
     def _track(self, mean: Tensor, variance: Tensor, values: int) -> None:
-        """Move the running statistics towards those of ``values`` values a channel; the variance unbiased."""
+        """Move the running statistics towards those of ``values`` values per channel.
+
+        The running variance is unbiased.
+        """
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
         unbiased = variance * (values / (values - 1))
         for running, new in ((self.running_mean, mean), (self.running_var, unbiased)):
-            if self.momentum is None:  # the mean over all batches
+            if self.momentum is None:  # A plain mean over all batches.
                 running.lerp_(new, self.num_batches_tracked.to(new.dtype).reciprocal())
             else:
                 running.lerp_(new, self.momentum)
 
 
 def convert_batch_norm(network: nn.Module) -> nn.Module:
-    """Replace each BatchNorm of a network by a :class:`SyncBatchNorm`, in place.
+    """Replace each BatchNorm of a network with a :class:`SyncBatchNorm`, in place.
 
-    Parameters and buffers stay the same tensors under the same names, so state dicts load either way.
+    Parameters and buffers stay the same tensors with the same names, so a state dict of either form loads into the
+    other.
 
     Returns:
-        The network; of a BatchNorm itself, its replacement.
+        The network. If the network itself is a BatchNorm, its replacement.
     """
     if isinstance(network, _BatchNorm):
         return _synchronised(network)

@@ -1,7 +1,8 @@
-"""A run's figures for TensorBoard: its event file, written by this thread.
+"""A board that writes an event file for TensorBoard, in the calling thread.
 
-torch's ``SummaryWriter`` writes from a thread of its own. Where that fails, as on a full disk, it prints a traceback
-and ends the training. A run needs no TensorBoard: so here a failure is said once, and training goes on.
+torch's ``SummaryWriter`` writes in a thread of its own. If that fails, for example because the disk is full, it
+prints a traceback and ends the training. A run does not need TensorBoard. So this board warns once about a failure,
+and training continues.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ PREFIX = "events.out.tfevents."
 
 
 class TensorBoard:
-    """Appends to an event file in ``run`` of its own. What cannot be written is said once, in a warning.
+    """A writer of a new event file in ``run``. It warns once if the file cannot be written.
 
     Args:
-        run: the folder.
-        recipe: what it trains, which TensorBoard is not told.
-        seen: images that were shown before. What earlier files have of later steps, TensorBoard drops.
+        run: The folder of the run.
+        recipe: The recipe of the run, which is not written to the file.
+        seen: Number of images shown before. TensorBoard drops later steps that earlier files contain.
     """
 
     def __init__(self, run: Path, recipe: Recipe, seen: int) -> None:
-        # As late as possible: TensorBoard is slow to import.
+        # Imported here, because TensorBoard is slow to import.
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -47,7 +48,7 @@ class TensorBoard:
         self._write(Event(session_log=SessionLog(status=SessionLog.START), step=seen + 1))
 
     def add(self, step: int, values: Mapping[str, float | str]) -> None:
-        """Write numbers as scalars, and words as text, by their names."""
+        """Write numbers as scalars and words as text, by their names."""
         from tensorboard.compat.proto.event_pb2 import Event
         from torch.utils.tensorboard.summary import scalar, text
 
@@ -56,16 +57,16 @@ class TensorBoard:
             self._write(Event(summary=summary, step=step))
 
     def picture(self, step: int, path: Path) -> None:
-        """Nothing: the run's folder has the grids, and an event file would have them twice."""
+        """Do nothing: the grids are in the run's folder already."""
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.close()  # it has no buffer, so nothing is left to write
+            self._writer.close()  # The file has no buffer, so nothing is left to write.
 
     def _write(self, event: Event) -> None:
         if self._writer is None:
             return
-        event.wall_time = time.time()  # for TensorBoard alone: facegen reads no date from it
+        event.wall_time = time.time()  # Only TensorBoard uses the time; facegen does not read it.
         try:
             self._writer.write(event.SerializeToString())
         except OSError as problem:
@@ -74,7 +75,7 @@ class TensorBoard:
     def _give_up(self, problem: OSError) -> None:
         console.warn(
             f"TensorBoard's file {self._path} cannot be written: {problem.strerror or in_words(problem)}. Training "
-            "goes on without it; log.jsonl has the same figures."
+            "continues without it, and log.jsonl has the same figures."
         )
         if self._writer is not None:
             self._writer.close()
@@ -82,6 +83,9 @@ class TensorBoard:
 
 
 def _next_time(run: Path) -> int:
-    """The present in seconds, or more: TensorBoard reads files by the times in their names, and a clock may go back."""
+    """Return the present time in seconds, or more if an earlier file has a later time in its name.
+
+    TensorBoard reads files in the order of these times, and a clock can go back.
+    """
     times = [path.name[len(PREFIX) :].partition(".")[0] for path in run.glob(f"{PREFIX}*")]
     return max([int(time.time()), *(int(each) + 1 for each in times if each.isascii() and each.isdigit())])

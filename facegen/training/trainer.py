@@ -1,4 +1,4 @@
-"""The trainer: D learns from a real and a generated batch, then G learns from D."""
+"""The trainer: in each step the discriminator learns first, and then the generator learns from it."""
 
 from __future__ import annotations
 
@@ -30,21 +30,25 @@ from facegen.training.state import Parts, load_state, restored_afterwards, state
 from facegen.training.step_inputs import AUGMENT_PROBABILITY, EMA_SHARE, MOMENTS_WEIGHT, StepInputs, UpdateInputs
 from facegen.training.sync_batchnorm import convert_batch_norm
 
-#: How often the moments' optimal map is computed anew, in half-lives of their averages.
+#: Interval at which the optimal map of the moments is computed, in half-lives of their running averages.
 MOMENTS_SOLVED = 0.25
 
 
 class Trainer:
-    """The networks, their optimizers and the averaged generator; a call is one step.
+    """The networks, their optimizers and the averaged generator. A call runs one step.
 
-    A step is one update of G, and ``d_steps`` updates of D before it. D is a set of critics, whose losses are summed.
-    A step has three parts. :meth:`load_inputs` draws on the host what the step takes, and sends it. :meth:`run_step` is
-    the same work on the device each time, on those inputs. :meth:`finish_step` is what the host decides afterwards.
-    Nothing in the first two waits for the device: figures stay on it until somebody reads them.
+    A step consists of ``d_steps`` updates of the discriminator and then one update of the generator. The
+    discriminator is a set of critics, whose losses are summed. A step has three parts:
+
+    - :meth:`load_inputs` draws the inputs of the step on the host and sends them to the device.
+    - :meth:`run_step` does the work on the device, which is the same each time, with those inputs.
+    - :meth:`finish_step` does what the host decides afterwards.
+
+    The first two never wait for the device. Figures stay on the device until :meth:`read_figures`.
 
     Raises:
-        InputError: networks that do not fit the images; a penalty on a D with BatchNorm.
-        EnvironmentProblem: the weights of the frozen network are not installed.
+        InputError: The networks do not fit the images, or a penalty applies to a critic with BatchNorm.
+        EnvironmentProblem: The weights of the frozen network are not installed.
     """
 
     def __init__(
@@ -55,10 +59,10 @@ class Trainer:
         self._loss = LOSSES[recipe.loss]
         self._augmentation = Augmentation(recipe, device)
         self._inputs = StepInputs(recipe, real, self._augmentation.uniforms, device, ranks)
-        # float16 alone underflows: its gradients are scaled up and the step is skipped where they overflow.
+        # Only float16 underflows. Its gradients are scaled up, and a step in which they overflow is skipped.
         scaled = precision == torch.float16
         self._scaler_g, self._scaler_d = (torch.amp.GradScaler(device.type, enabled=scaled) for _ in range(2))
-        # Of such a step the penalty, a gradient too, is no number.
+        # In a skipped step the penalty, which comes from a gradient, is not finite.
         self._means = RunningMeans(skippable=("penalty",) if scaled else ())
         generator, heads = build_networks(recipe, size)
         self.generator = placed(generator, device)
@@ -73,7 +77,7 @@ class Trainer:
         self._optimizer_d = self._adam(rate_d, *(critic.head for critic in self.critics.values()))
         self._one = torch.ones((), device=device)
         for scaler in (self._scaler_g, self._scaler_d):
-            scaler.scale(self._one)  # which makes its tensors, so that they are there from the first step on
+            scaler.scale(self._one)  # This makes the scaler's tensors, so that they exist from the first step on.
         self._moments = self._matching() if recipe.moments_weight else None
         if recipe.compile:
             self.generator.compile()
@@ -85,24 +89,24 @@ class Trainer:
         return self._inputs.recipe
 
     def slow_down(self, factor: float) -> None:
-        """Learn at ``factor`` times the rates of the recipe from the next step on."""
+        """Multiply the recipe's learning rates by ``factor`` from the next step on."""
         self._inputs.rate_factor = factor
 
     def follow(self, recipe: Recipe) -> None:
-        """Go on by the schedules of ``recipe``, which says the same of all else."""
+        """Continue with the schedules of ``recipe``, which must be equal in all other fields."""
         self._inputs.recipe = recipe
 
     def _critic(self, name: str, head: nn.Module) -> Critic:
         recipe = self.recipe
         head = placed(head, self.device)
-        # Tensors, not numbers: a compiled graph would be compiled anew for each value of a schedule.
+        # The weights are tensors, because a compiled graph would be compiled again for each new number.
         values = self._inputs.values
         weights = PenaltyWeights(*(values.get(field) if field else None for field in PENALTIES[name]))
         if weights.any and any(isinstance(layer, _BatchNorm) for layer in head.modules()):
             raise InputError(
-                f"The recipe {recipe.name} penalises the gradients of a discriminator with BatchNorm, whose logit of "
-                "one image depends on the others of its batch.",
-                'Say discriminator_norm = "none" or "layer"; discriminator_weight_norm = "spectral" goes with both.',
+                f"The recipe {recipe.name} penalises the gradient of a discriminator with BatchNorm, in which the "
+                "logit of one image depends on the other images of the batch.",
+                'Set discriminator_norm = "none" or "layer". Both work with discriminator_weight_norm = "spectral".',
             )
         view = None
         if name == FEATURES:
@@ -119,7 +123,7 @@ class Trainer:
         parameters = chain.from_iterable(network.parameters() for network in networks)
         recipe, cuda = self.recipe, self.device.type == "cuda"
         betas = (recipe.beta1, recipe.at("beta2", 0))
-        # The rate is a tensor, which each step finds changed. Capturable: a step's number stays on the device too.
+        # The rate is a tensor whose value changes between steps. capturable keeps the step's number on the device, too.
         return torch.optim.Adam(parameters, rate, betas, fused=self.device.type != "mps", capturable=cuda)
 
     def _autocast(self) -> AbstractContextManager[object]:
@@ -128,21 +132,24 @@ class Trainer:
         return torch.autocast(self.device.type, self._precision)
 
     def __call__(self, step: int) -> StepFigures:
-        """Run step number ``step``: ``d_steps`` updates of D, then one of G."""
+        """Run step number ``step``: ``d_steps`` updates of the discriminator, then one of the generator."""
         self.load_inputs(step)
         figures = self.run_step(self.penalised(step))
         self.finish_step(step)
         return figures
 
     def penalised(self, step: int) -> tuple[bool, ...]:
-        """Which updates of D have penalties: the one thing in which :meth:`run_step` differs from step to step."""
-        # Lazy regularisation (Karras et al., arXiv:1912.04958, section 3.1): seldom, and so much stronger.
+        """Return, for each update of the discriminator in a step, whether it has penalties.
+
+        Steps with the same answer are of the same kind: :meth:`run_step` does the same work in them.
+        """
+        # Lazy regularisation (Karras et al., arXiv:1912.04958, section 3.1): penalties are rare and weigh more.
         recipe = self.recipe
         updates = range(step * recipe.d_steps, (step + 1) * recipe.d_steps)
         return tuple(number % recipe.penalty_every == 0 for number in updates)
 
     def load_inputs(self, step: int) -> None:
-        """Draw the inputs of step ``step``, and send them to the device."""
+        """Draw the inputs of step ``step`` and send them to the device."""
         betas = (self.recipe.beta1, self.recipe.at("beta2", step * self.recipe.images_per_step))
         for optimizer in (self._optimizer_g, self._optimizer_d):
             for group in optimizer.param_groups:
@@ -150,9 +157,13 @@ class Trainer:
         self._inputs.load(step)
 
     def run_step(self, penalised: tuple[bool, ...]) -> StepFigures:
-        """Run the step whose inputs are loaded. ``penalised`` is what :meth:`penalised` says of it."""
+        """Run the step whose inputs are loaded, and return its figures.
+
+        Args:
+            penalised: The answer of :meth:`penalised` for this step.
+        """
         for update, with_penalties in zip(self._inputs.updates, penalised, strict=True):
-            # Only the images of the last update are G's to learn from.
+            # The generator learns only from the images of the last update.
             with torch.set_grad_enabled(update is self._inputs.updates[-1]):
                 with self._autocast():
                     fake = self.generator(update.latents)
@@ -165,9 +176,10 @@ class Trainer:
         return figures
 
     def finish_step(self, step: int) -> None:
-        """Compute anew what is only seldom computed, and takes the host: the moments' optimal map.
+        """Compute the optimal map of the moments if it is due.
 
-        Until their averages are of enough images there is none, and the moments weigh nothing.
+        It needs the host and is computed only once in a while. Before the running averages cover enough images there
+        is no map, and the moments add nothing to the loss.
         """
         if self._moments is None:
             return
@@ -177,9 +189,9 @@ class Trainer:
             self._moments.solve_map()
 
     def read_figures(self) -> Figures:
-        """The means of the steps' figures since the last reading, None for one that none of them had.
+        """Return the mean of each figure over the steps since the last call; None for a figure that no step had.
 
-        The one place that waits for the device.
+        This is the only method of a step's figures that waits for the device.
         """
         return self._means.read(self._ranks)
 
@@ -202,15 +214,16 @@ class Trainer:
         return {name: figure.detach() for name, figure in figures.items()}
 
     def _seen(self, update: UpdateInputs, fake: Tensor) -> dict[str, CriticInputs]:
-        """What each critic sees of an update's images."""
+        """Return the inputs of each critic for the images of an update."""
         with torch.no_grad():
             real = self._augmentation(self._real.images(update.sent, update.mirrored), update.uniforms[0])
-        # A frozen network costs more than all the rest, so it looks at G's images once: G learns from what D saw.
+        # The frozen network costs more than everything else, so it processes generated images once. With features, the
+        # generator learns from the same augmented images that the discriminator saw.
         fake = self._augmentation((fake if FEATURES in self.critics else fake.detach()).float(), update.uniforms[1])
         return {name: critic.inputs(real, fake) for name, critic in self.critics.items()}
 
     def _learn_d(self, update: UpdateInputs, seen: dict[str, CriticInputs], *, penalised: bool) -> dict[str, LossTerms]:
-        """One update of D."""
+        """Run one update of the discriminator."""
         self._optimizer_d.zero_grad(set_to_none=True)
         scale = self._scaler_d.scale(self._one)
         terms = {}
@@ -223,11 +236,11 @@ class Trainer:
         return terms
 
     def _learn_g(self, update: UpdateInputs, fake: Tensor, seen: dict[str, CriticInputs]) -> Tensor:
-        """One update of G, whose images ``fake`` are; its loss."""
+        """Run one update of the generator, which made the images ``fake``; return its loss."""
         losses = []
         for name, critic in self.critics.items():
             with self._autocast():
-                # Of pixels alone, G learns from its images altered anew.
+                # Without features, the generator's images are augmented again for its own update.
                 of_fake = seen[name].fake if FEATURES in self.critics else self._augmentation(fake, update.uniforms[2])
                 logits = [critic.frozen_logits(of_fake)]
                 if self._loss.paired:
@@ -242,8 +255,8 @@ class Trainer:
         return loss
 
     def _match_moments(self, moments: MomentMatching, seen: CriticInputs) -> Tensor:
-        """The weighted loss of G's features' moments."""
-        assert seen.pooled_real is not None and seen.pooled_fake is not None, "there are features"
+        """Return the weighted loss of the moments of the generator's features."""
+        assert seen.pooled_real is not None and seen.pooled_fake is not None, "the recipe has features"
         batch = moments.batch_moments(seen.pooled_real, seen.pooled_fake.detach())
         self._ranks.average(batch)
         half_life = self.recipe.moments_half_life_kimg * 1000
@@ -282,7 +295,7 @@ class Trainer:
 
     @torch.no_grad()
     def not_finite(self) -> list[str]:
-        """Names of the networks that have weights, or statistics, that are not finite. Waits for the device."""
+        """Return the names of the networks in which a weight or a statistic is not finite. Waits for the device."""
         networks = {"generator": self.generator, **{name: each.head for name, each in self.critics.items()}}
         networks["ema"] = self.ema
         whole = {
@@ -299,7 +312,7 @@ class Trainer:
 
     @contextmanager
     def trial_run(self) -> Iterator[None]:
-        """Steps within the block change nothing in the end: the state is restored, each tensor at its address."""
+        """Undo the steps of the block: the state is restored afterwards, each tensor at its address in memory."""
         with restored_afterwards(self._parts()):
             yield
         self._means.reset()

@@ -1,7 +1,8 @@
-"""A run's figures and grids for Weights & Biases (https://wandb.ai), or its folder ``wandb`` in the run while offline.
+"""A board that sends a run's figures and grids to Weights & Biases (https://wandb.ai).
 
-W&B's library sends what it is told, and nothing of the machine but its load: its notes of the host, the user, paths,
-the command line, the code, git and installed packages are off.
+Offline, they go into the folder ``wandb`` in the run. W&B's library sends what it gets here, and of the machine only
+its load. Its records of the host, the user, paths, the command line, the code, git and the installed packages are
+off.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which the library sends elsewhere, and reads as it is loaded
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # Reports go elsewhere. The library reads this when imported.
 import wandb
 
 from facegen import console
@@ -19,30 +20,30 @@ from facegen.errors import EnvironmentProblem
 from facegen.training.posted_board import PATIENCE, PostedBoard, remember, remembered
 from facegen.training.recipe import Recipe
 
-#: In the run: which of W&B's runs it is. No key is in it.
+#: The file in a run that holds the id of its W&B run. It holds no key.
 RUN_FILE = "wandb.json"
-#: The axis of all figures. W&B's own steps cannot go back, as a run does that goes on from a checkpoint.
+#: The axis of all figures. W&B's own steps cannot go back, but the steps of a resumed run can.
 STEP = "images_shown"
 
 
 def open_wandb(run: Path, recipe: Recipe, seen: int) -> PostedBoard:
-    """A board that tells W&B."""
+    """Return a board that sends the run to W&B."""
     return PostedBoard("W&B", lambda: Wandb(run, recipe))
 
 
 class Wandb:
-    """A run of W&B's: its config is the recipe, its figures have the names of the log.
+    """A run of W&B. Its config is the recipe, and its figures have the names of the log.
 
     Raises:
-        EnvironmentProblem: nobody is logged in.
-        Exception: whatever the library raises.
+        EnvironmentProblem: The user is not logged in.
+        Exception: W&B's library raises it.
     """
 
     def __init__(self, run: Path, recipe: Recipe) -> None:
-        # Both before wandb.init, which would ask for a key in the terminal, and say more than is of use.
+        # Both calls come before wandb.init, which would ask for a key in the terminal and print too much.
         mode = wandb.setup(wandb.Settings(silent=True)).settings.mode
         if mode == "online" and not wandb.login(prompt=False, verify=False):
-            raise EnvironmentProblem("Nobody is logged in.", "Say 'wandb login', or set WANDB_MODE=offline.")
+            raise EnvironmentProblem("You are not logged in.", "Run 'wandb login', or set WANDB_MODE=offline.")
         known = remembered(run / RUN_FILE)
         self._run = wandb.init(
             id=known.get("id", secrets.token_hex(4)),
@@ -74,7 +75,7 @@ class Wandb:
         told = {"id": self._run.id, "project": self._run.project, "entity": self._run.entity}
         remember(run / RUN_FILE, {key: value for key, value in told.items() if value})
         if self._run.offline:
-            console.info(f"W&B is offline: 'wandb sync' sends what is in {Path(self._run.dir).parent}.")
+            console.info(f"W&B is offline. To send the run later, use 'wandb sync' on {Path(self._run.dir).parent}.")
         else:
             console.info(f"W&B shows the run at {self._run.url}.")
 

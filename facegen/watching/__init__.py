@@ -1,1 +1,1 @@
-"""The page of runs: what it shows of each, served while they train or written once."""
+"""The page of runs: its data, the server that shows it during training, and the report."""

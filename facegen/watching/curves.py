@@ -1,4 +1,4 @@
-"""Curves of a run's ticks, with as many points as a page can show."""
+"""Curves of a run's ticks, thinned to the number of points that a page can show."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy.typing as npt
 from facegen.training.recipe import Recipe
 from facegen.training.run_view import Rollback, elapsed, figure
 
-#: Points of a curve: more are drawn over each other.
+#: Maximum number of points of a curve. More would be drawn on top of each other.
 MOST_POINTS = 600
-#: Of a tick, what is no curve of its own: the axes, and what is shown otherwise.
+#: Keys of a tick that are not curves: the axes, and values that are shown elsewhere.
 _NO_CURVE = frozenset({"kimg", "seconds", "aside_seconds", "score", "fid", "metric", "sec_per_kimg"})
-#: The learning rate as the recipe has it, which no tick says.
+#: The learning rate of the recipe, which ticks do not record.
 RATE = "generator_lr"
 
 Numbers = npt.NDArray[np.float64]
 
 
 class Curves:
-    """The curves of one run, whose ticks become more: those that were seen are not looked through again."""
+    """The curves of one growing run. Ticks that were read before are not read again."""
 
     def __init__(self) -> None:
         self._columns: dict[str, array[float]] = {}
@@ -34,15 +34,15 @@ class Curves:
     def of(
         self, ticks: Sequence[Mapping[str, Any]], recipe: Recipe | None, rollback: Rollback | None = None
     ) -> dict[str, Any]:
-        """Curves by name in ``figures``: ``mean``, and ``low`` and ``high`` where points stand for several ticks.
+        """Return curves by name in ``figures``: ``mean``, and ``low`` and ``high`` if points stand for several ticks.
 
-        ``kimg`` and ``hours`` say where the points are: at the last tick of each. ``ticks_a_point`` says how many a
-        point stands for. What a tick has not, or is not finite, counts for nothing; a point of none is None.
+        ``kimg`` and ``hours`` are the positions of the points: each is at the last of its ticks. ``ticks_a_point`` is
+        the number of ticks per point. Missing and non-finite values are ignored; a point without values is None.
 
         Args:
-            ticks: of a log, oldest first.
-            recipe: of the run: it says the learning rate.
-            rollback: from its kimg on the rate was multiplied.
+            ticks: The ticks of a log, oldest first.
+            recipe: The recipe of the run, which gives the learning rate.
+            rollback: The rollback of the run, if any. The learning rate was multiplied from its kimg on.
         """
         self._take(ticks)
         each = max(1, math.ceil(len(ticks) / MOST_POINTS))
@@ -63,7 +63,7 @@ class Curves:
         }
 
     def _take(self, ticks: Sequence[Mapping[str, Any]]) -> None:
-        """Add what is new; all anew where it is another log, or its last tick has had a figure added."""
+        """Add new ticks. Start again if the log was replaced, or if its last tick has received another value."""
         if self._count > len(ticks) or (self._count and ticks[self._count - 1] is not self._last):
             self._columns, self._count = {}, 0
         for place in range(self._count, len(ticks)):
@@ -87,7 +87,7 @@ def _rate(recipe: Recipe, kimg: float, rollback: Rollback | None) -> float:
 
 
 def _thinned(column: Numbers, each: int) -> dict[str, list[float | None]]:
-    """Float64 [n] → the mean of each ``each`` neighbours, of several the lowest and highest too; NaN is left out."""
+    """Reduce float64 [n] to the mean of every ``each`` neighbours, with their minimum and maximum, ignoring NaN."""
     if each == 1:
         return {"mean": _listed(column)}
     padded = np.full(-(-len(column) // each) * each, np.nan)
@@ -106,5 +106,5 @@ def _listed(values: Numbers) -> list[float | None]:
 
 
 def _short(value: float | None, digits: int = 5) -> float | None:
-    """A number to so many significant digits: a page's pixels are coarser. None for what is not finite."""
+    """Round a number to the digits that a page can show. None if it is not finite."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.{digits}g}")

@@ -1,4 +1,4 @@
-"""The page of runs: one template, with its data in it (a report) or without (its script asks the server)."""
+"""The page of runs: one template, with embedded data (a report) or without (its script asks the server)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from facegen.pages import sha256_of, templates_of
 
 PACKAGE = "facegen.watching"
 SCRIPTS, STYLE = ("charts.js", "watch.js"), "watch.css"
-#: What a file says that is a report of facegen's, within its first kilobyte.
+#: The mark of facegen's reports, within the first kilobyte of the file.
 MARK = '<meta name="generator" content="facegen watch">'
 
 
 def page(data: Mapping[str, Any] | None) -> str:
-    """The page. With ``data`` it stands alone and fetches nothing; without, it asks for ``data.json`` now and then."""
+    """Render the page. With ``data`` it is self-contained; without, its script requests ``data.json`` repeatedly."""
     from markupsafe import Markup
 
     embedded = None if data is None else Markup(_json(data))
@@ -27,7 +27,7 @@ def page(data: Mapping[str, Any] | None) -> str:
 
 
 def policy(*, is_served: bool) -> str:
-    """The Content-Security-Policy: scripts and styles by their hash, pictures that are embedded or the server's own."""
+    """Return the Content-Security-Policy: scripts and styles by hash, pictures embedded or from the server."""
     scripts, style = (
         " ".join(f"'sha256-{sha256_of(PACKAGE, name)}'" for name in names) for names in (SCRIPTS, (STYLE,))
     )
@@ -41,5 +41,5 @@ def policy(*, is_served: bool) -> str:
 
 
 def _json(data: Mapping[str, Any]) -> str:
-    """JSON that can stand in a script element: no tag begins in it."""
+    """Return JSON that is safe in a script element, because no tag can begin in it."""
     return json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""The page of runs as one file, which can be kept and mailed."""
+"""The page of runs as one file, to keep or to mail."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from facegen.watching.curves import Curves
 from facegen.watching.page import MARK, page
 from facegen.watching.shown_runs import names_of, page_data, shown_run
 
-#: Grids of a run that a report embeds, and bytes of all of them together, before they are written as text.
+#: Maximum number of embedded grids per run, and maximum bytes of all grids before base64.
 MOST_GRIDS, MOST_BYTES = 40, 9_000_000
 
 
 @dataclass(frozen=True)
 class Report:
-    """A written report: its path, how many grids are in it, how many there are, and names of damaged ones."""
+    """A written report: its path, the number of embedded and of existing grids, and the names of damaged ones."""
 
     path: Path
     grids: int
@@ -34,29 +34,31 @@ class Report:
 
 
 def require_report_place(path: Path) -> None:
-    """Check, before the work, that a report may be written at ``path``.
+    """Check before the work that a report may be written at ``path``.
 
     Raises:
-        InputError: another suffix than .html; a file that is no report of facegen's.
-        OSError: as :func:`facegen.files.require_place`.
+        InputError: The suffix is not .html, or a file exists that is not a report of facegen.
+        OSError: As :func:`facegen.files.require_place`.
     """
     if path.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{path} is no page.", "Let it end in .html.")
+        raise InputError(f"{path} is not a name for a page.", "End it in .html.")
     require_place(path)
     if path.exists():
         with open_regular(path) as file:
             head = file.read(1024)
         if head and MARK.encode() not in head:
-            raise InputError(f"{path} is there already, and no report of facegen's.", "Move it, or name another file.")
+            raise InputError(
+                f"{path} exists and was not made by facegen, so it is not replaced.", "Move it, or name another file."
+            )
 
 
 def write_watch_report(views: Sequence[RunView], path: Path) -> Report:
-    """Write the page of runs to ``path``, with its data and pictures in it.
+    """Write the page of runs to ``path``, with embedded data and pictures.
 
-    Grids are chosen as :func:`spread_grids` does, at most 40 a run and 9 MB of all, and embedded as JPEG.
+    Grids are chosen by :func:`spread_grids`, at most 40 per run and 9 MB in all, and embedded as JPEG.
 
     Raises:
-        EnvironmentProblem: the page cannot be written.
+        EnvironmentProblem: The page cannot be written.
     """
     most = MOST_GRIDS
     while True:
@@ -81,7 +83,7 @@ def write_watch_report(views: Sequence[RunView], path: Path) -> Report:
 
 
 def _pictures(grids: Sequence[Grid]) -> tuple[dict[Path, str], list[str]]:
-    """Grids as addresses that hold them, by path; and the paths of those that cannot be read."""
+    """Return grids as data URIs by path, and the paths of those that cannot be read."""
     pictures, damaged = {}, []
     for grid in grids:
         try:

@@ -1,4 +1,4 @@
-"""The page of runs, served to this machine alone; the only module that listens."""
+"""Serves the page of runs to this machine only. No other module listens on a port."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from facegen.watching.curves import Curves
 from facegen.watching.page import page, policy
 from facegen.watching.shown_runs import missing_run, names_of, page_data, shown_run
 
-#: The one address that is listened at: of this machine, for this machine.
+#: The address to listen on, which only this machine can reach.
 LOOPBACK = "127.0.0.1"
-#: The port that is taken unless another is named, and how many after it are tried.
+#: The default port, and how many ports after it are tried.
 PORT, TRIED = 8600, 20
-#: What a browser may call this machine. A stranger's name that leads here (DNS rebinding) is none of these.
+#: Host names that a browser may use. This excludes a foreign name that resolves to this machine (DNS rebinding).
 _HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 _GRID = re.compile(r"/grids/(\d{1,4})/(\d{1,9}(?:\.\d{1,6})?)\.png")
-#: Seconds for which what was read is not read again, however many pages ask.
+#: Seconds during which data is reused, however many pages ask for it.
 _FRESH = 1.0
 
 
 class Runs:
-    """The runs of a page, read when it asks.
+    """The runs of a page, read on request.
 
     Args:
-        paths: of the runs.
+        paths: Folders of the runs.
 
     Raises:
-        InputError: one of them is no run.
+        InputError: One of the folders is not a run.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -57,7 +57,7 @@ class Runs:
         self._body = self._as_json()
 
     def data(self) -> bytes:
-        """All that is shown, as JSON."""
+        """Return all data of the page, as JSON."""
         with self._lock:
             if time.monotonic() - self._read_at >= _FRESH:
                 for place, reader in enumerate(self._readers):
@@ -71,13 +71,13 @@ class Runs:
             return self._body
 
     def grid(self, place: int, kimg: str) -> Grid | None:
-        """The grid that an address of :meth:`data` stands for; None where there is none."""
+        """Return the grid of an address in :meth:`data`. None if there is none."""
         with self._lock:
             return self._grids[place].get(kimg) if place < len(self._grids) else None
 
     def _show(self, place: int, view: RunView) -> None:
         self._grids[place] = {_kimg(grid): grid for grid in view.grids}
-        # Curves are thinned again only where there is something new.
+        # Curves are thinned again only if there are new ticks.
         seen = (len(view.ticks), view.last_tick, view.state, view.grids, view.rollback, view.remarks, view.recipe)
         before = self._shown[place]
         if before is None or before[0] != seen:
@@ -95,7 +95,7 @@ def _kimg(grid: Grid) -> str:
 
 
 def _address(place: int, grid: Grid) -> str:
-    """A grid's address, with when it was written: after a rollback there may be another under its name."""
+    """Return a grid's address, which contains its time: after a rollback, another grid can have the same name."""
     try:
         written = grid.path.stat().st_mtime_ns
     except OSError:
@@ -107,19 +107,19 @@ class WatchServer(ThreadingHTTPServer):
     """Serves the page of some runs at 127.0.0.1.
 
     Args:
-        runs: what is shown.
-        port: to listen at; 0 for any that is free. OSError where it is not free.
+        runs: The runs to show.
+        port: The port to listen on. 0 for any free port. OSError if it is not free.
     """
 
     daemon_threads = True
-    allow_reuse_address = os.name != "nt"  # where it would let two programs have one port
+    allow_reuse_address = os.name != "nt"  # on Windows it would let two programs use one port
 
     def __init__(self, runs: Runs, port: int) -> None:
         self.runs = runs
         super().__init__((LOOPBACK, port), _Handler)
 
     def server_bind(self) -> None:
-        """As any server of sockets binds; HTTPServer would ask the network for this machine's name besides."""
+        """Bind as a plain socket server. HTTPServer would also ask the network for this machine's name."""
         super(HTTPServer, self).server_bind()
         self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
 
@@ -128,7 +128,7 @@ class WatchServer(ThreadingHTTPServer):
         return f"http://{LOOPBACK}:{self.server_port}/"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A browser that goes away is nothing; anything else is said, and the next request answered."""
+        """Ignore a browser that disconnects. Report any other error, and continue to serve."""
         import sys
 
         problem = sys.exc_info()[1]
@@ -137,10 +137,10 @@ class WatchServer(ThreadingHTTPServer):
 
 
 def open_server(runs: Runs, port: int | None) -> WatchServer:
-    """A server that listens at ``port``, or where that is None, at 8600 or the first after it that is free.
+    """Open a server on ``port``; if that is None, on 8600 or the first free port after it.
 
     Raises:
-        EnvironmentProblem: the port is taken, or none is free.
+        EnvironmentProblem: The port is in use, or none is free.
     """
     tried = [port] if port is not None else [*range(PORT, PORT + TRIED), 0]
     for each in tried:
@@ -155,7 +155,7 @@ def open_server(runs: Runs, port: int | None) -> WatchServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers the page, its data and its grids; everything else is not found."""
+    """Serves the page, its data and its grids. Everything else is not found."""
 
     server: WatchServer
     protocol_version = "HTTP/1.1"
@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 with open_regular(grid.path) as file:
                     picture = file.read()
-            except OSError:  # removed since
+            except OSError:  # it was removed in the meantime
                 self._answer(404, "text/plain", b"This grid is gone.\n")
             else:
                 self._answer(200, "image/png", picture, keep=True)
@@ -187,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What http.server itself refuses, such as a POST."""
+        """Answer what http.server itself refuses, such as a POST."""
         self.close_connection = True
         self._answer(code, "text/plain", f"{self.responses.get(code, ('Refused',))[0]}\n".encode())
 

@@ -1,4 +1,4 @@
-"""What the page shows of runs, as JSON: the same for the one that is served and the one that is written."""
+"""The data of the page as JSON. It is the same for the server and for the report."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from facegen.training.grids import Grid
 from facegen.training.run_view import Rollback, RunView
 from facegen.watching.curves import Curves
 
-#: Gives a grid of the run at this place an address that a page can show: a path of the server's, or the picture itself.
+#: Returns the address of a grid of the run with this index: a path on the server, or a data URI.
 AddressOf = Callable[[int, Grid], str]
 
 
 def shown_run(
     view: RunView, place: int, name: str, curves: Curves, grids: Sequence[Grid], address_of: AddressOf
 ) -> dict[str, Any]:
-    """A run as the page's script draws it.
+    """Return a run in the form that the page's script draws.
 
     Args:
-        view: the run.
-        place: its place among the page's runs, from 0.
-        name: what the page calls it.
-        curves: of this run alone; it keeps what it saw.
-        grids: those of its grids that are shown.
-        address_of: gives each an address.
+        view: The run.
+        place: Its index among the page's runs, from 0.
+        name: Its name on the page.
+        curves: The curves of this run. The object remembers what it has read.
+        grids: The grids to show.
+        address_of: Returns the address of a grid.
     """
     recipe = view.recipe
     is_fid = view.metric == "FID"
@@ -64,7 +64,7 @@ def shown_run(
 
 
 def missing_run(path: Path, name: str, problem: str) -> dict[str, Any]:
-    """A run that cannot be read any more, with the sentence that says why."""
+    """Return the entry of a run that can no longer be read, with the reason."""
     return {"name": name, "path": printable(str(path)), "problem": printable(problem)}
 
 
@@ -81,7 +81,7 @@ def _shown_rollback(rollback: Rollback | None) -> dict[str, Any] | None:
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """What a page calls runs: the last part of each path, with as many before it as tell them apart."""
+    """Return the names of runs on the page: the last part of each path, with more parts if names would be equal."""
     parts = [path.absolute().parts for path in paths]
     names = []
     for own in parts:
@@ -93,5 +93,5 @@ def names_of(paths: Sequence[Path]) -> list[str]:
 
 
 def page_data(runs: Sequence[Mapping[str, Any]], *, written: str | None, version: str) -> dict[str, Any]:
-    """All that the page's script is given; ``written`` is when a report was, None for a page that is served."""
+    """Return all data for the page's script. ``written`` is the time of a report, or None for a served page."""
     return {"schema": 1, "version": version, "written": written, "runs": list(runs)}

@@ -1,1 +1,1 @@
-"""Weights: where the published ones are, their sha256, and reading a file of them without a pickle."""
+"""Pretrained weights: where to get them, how to check them, and how to read them without pickle."""

@@ -1,4 +1,4 @@
-"""Tensors with a hash of their contents: what is read back is what was written."""
+"""Tensors stored with a hash of their content, so that damage is noticed when they are read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from facegen.errors import in_words
 from facegen.files import OTHER_CONTENTS, Damaged, atomic_path
 from facegen.held_file import HeldFile
 
-#: The key of the hash in the metadata of a ``.safetensors`` file. Files from before it was written have none.
+#: Metadata key of the hash in a ``.safetensors`` file. Older files of facegen do not have it.
 CONTENTS_SHA256 = "contents_sha256"
 
 
 def contents_sha256(value: object) -> str:
-    """The sha256 of a state: of nested mappings and lists, their keys, numbers and strings, and their tensors.
+    """Return the sha256 of a state: nested mappings and lists with their keys, numbers, strings and tensors.
 
-    Of a tensor its dtype, shape and values count; where it is and how it lies in memory does not.
+    A tensor contributes its dtype, shape and values, but not its device or memory layout.
     """
     digest = hashlib.sha256()
     for part in _parts(value):
@@ -54,17 +54,17 @@ def _of_file(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
 
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors and metadata, and the hash of both, as ``.safetensors``: the same bytes for the same contents."""
+    """Write tensors, metadata and a hash of both as ``.safetensors``. The same content gives the same bytes."""
     data = safetensors_bytes(tensors, metadata)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
 def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """What :func:`write_safetensors` writes."""
+    """Return the bytes that :func:`write_safetensors` writes."""
     known = {**metadata, CONTENTS_SHA256: _of_file(tensors, metadata)}
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, known)
-    # The library writes metadata in another order each time. The format is a length, a JSON header of it, tensors.
+    # The library writes metadata in a varying order. The format is a length, a JSON header of that length, and tensors.
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(known.items()))
@@ -74,29 +74,29 @@ def safetensors_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
 
 
 def read_safetensors(file: Path | HeldFile) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A file's tensors and metadata, from one reading of its bytes.
+    """Read a file's tensors and metadata. Its bytes are read once.
 
     Raises:
-        Damaged: it is none, or holds a hash that is not that of both.
-        OSError: it cannot be read.
+        Damaged: The file is not in this format, or its content does not match its hash.
+        OSError: The file cannot be read.
     """
     return parse_safetensors((file if isinstance(file, HeldFile) else HeldFile(file)).read())
 
 
 def parse_safetensors(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and metadata of a file's bytes.
+    """Parse the tensors and metadata of a file's bytes.
 
     Raises:
-        Damaged: they are no such file's, or hold a hash that is not that of both.
+        Damaged: The bytes are not in this format, or do not match their hash.
     """
     try:
-        # The library compares the shapes with the bytes that there are, so that none is larger than the file.
+        # The library compares shapes with the available bytes, so no tensor is larger than the file.
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         metadata = {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
     except MemoryError:
         raise
-    except Exception as problem:  # a flipped bit may be of a size or an encoding: there is no end of errors
+    except Exception as problem:  # a flipped bit can hit a size or an encoding, and raise anything
         raise Damaged(in_words(problem)) from problem
     if metadata.get(CONTENTS_SHA256) not in (None, _of_file(tensors, metadata)):
         raise Damaged(OTHER_CONTENTS)

@@ -1,4 +1,4 @@
-"""A network by name with the weights of a file in it, whichever project's names they have."""
+"""Builds a network by name and loads weights from a file, with the tensor names of several projects."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from facegen.weights.state_dicts import read_state_dict
 
 
 def network_from_file(architecture: Architecture, options: Mapping[str, int], path: Path) -> nn.Module:
-    """The network in eval mode with the weights of ``path``, whose classes it takes over.
+    """Build a network in eval mode with the weights of ``path``. The number of classes is that of the weights.
 
     Args:
-        options: what the architecture is built with.
-        path: a state dict, ``.safetensors`` or by ``torch.save``, with facegen's names or torchvision's. Auxiliary
-            classifiers, which serve training alone, are left out.
+        options: Options of the architecture.
+        path: A state dict in ``.safetensors`` or written by ``torch.save``, with facegen's or torchvision's names.
+            Auxiliary classifiers, which are for training only, are ignored.
 
     Raises:
-        InputError: the file cannot be read, or does not fit the network.
-        ValueError: the architecture cannot be built like that.
+        InputError: The file cannot be read, or does not fit the network.
+        ValueError: The architecture cannot be built with these options.
     """
     state_dict = architecture.convert(read_state_dict(path))
     state_dict = {key: tensor for key, tensor in state_dict.items() if not key.lower().startswith("aux")}
@@ -34,7 +34,7 @@ def network_from_file(architecture: Architecture, options: Mapping[str, int], pa
             network = architecture.build(**{**options, "classes": len(state_dict[f"{last[0]}.weight"])})
     for name, tensor in state_dict.items():
         if not tensor.float().isfinite().all():
-            raise InputError(f"The weights {path} are of no use: {name} holds NaN or infinity.", "Take others.")
+            raise InputError(f"The weights {path} cannot be used: {name} holds NaN or infinity.", "Name another file.")
     try:
         network.load_state_dict(state_dict, assign=True)
     except RuntimeError as problem:

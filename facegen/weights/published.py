@@ -1,7 +1,7 @@
-"""Published weights: where they are, whether they are right, and how they get there.
+"""Published weights: their address, their check by sha256, and their download.
 
-facegen keeps its copy in the cache folder, and recognises the one that another program left in torch hub's, as
-pytorch-fid does with Inception's, so that nobody downloads a file twice.
+facegen keeps its copy in the cache folder. It also accepts the copy that another program left in torch hub's folder,
+as pytorch-fid does with Inception's weights, so that the file is not downloaded twice.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Published:
-    """A file as it was published.
+    """A published file.
 
     Attributes:
-        name: of the file.
-        url: its address.
-        size: its length in bytes.
-        sha256: of its bytes.
-        title: of the network, in sentences.
-        command: what installs it.
+        name: The file's name.
+        url: Its address.
+        size: Its length in bytes.
+        sha256: The sha256 of its content.
+        title: The name of the network in sentences.
+        command: The command that installs it.
     """
 
     name: str
@@ -54,25 +54,25 @@ class Published:
 
     @property
     def path(self) -> Path:
-        """Where facegen keeps the file."""
+        """The place where facegen keeps the file."""
         return cache_folder() / "weights" / self.name
 
     @property
     def source(self) -> str:
-        """Its address."""
+        """The file's address."""
         return self.url
 
     @property
     def reinstall(self) -> str:
-        """What to do about a wrong file, a sentence."""
+        """A sentence that says what to do about a wrong file."""
         return f"Delete it and run: {self.command}"
 
     def find(self) -> Installed | None:
-        """The installed file, a right one before a wrong one; None where there is none. Reads the whole file."""
+        """Return the installed file, preferring a right one to a wrong one. None if there is none."""
         wrong = None
         for path in (self.path, self._torch_hub_path()):
             if path.is_file():
-                # A wrong length tells without reading it all, but the hash is what the user is shown.
+                # A wrong length would be enough to know, but the user is shown the hash.
                 sha256 = sha256_file(path)
                 if sha256 == self.sha256:
                     return Installed(path, sha256, right=True)
@@ -80,7 +80,11 @@ class Published:
         return wrong
 
     def install(self, source: Path) -> Installed:
-        """Copy ``source`` to where facegen keeps the file. InputError when it is another file by its sha256."""
+        """Copy ``source`` to the place where facegen keeps the file.
+
+        Raises:
+            InputError: The sha256 of ``source`` is not that of the published file.
+        """
         if not source.is_file():
             raise InputError(f"{source} is not a file.", f"Download {self.url} and name that file.")
         sha256 = sha256_file(source)
@@ -100,7 +104,11 @@ class Published:
         return Installed(target, sha256, right=True)
 
     def ensure(self) -> Installed:
-        """The right file: the installed one, or downloaded now. EnvironmentProblem where neither is possible."""
+        """Return the installed file, or download it now.
+
+        Raises:
+            EnvironmentProblem: Neither is possible.
+        """
         found = self.find()
         if found is not None and found.right:
             return found
@@ -114,26 +122,26 @@ class Published:
         return self.download()
 
     def download(self) -> Installed:
-        """Download the file to where facegen keeps it, going on from a partial download where the server allows it.
+        """Download the file. A partial download is continued if the server supports that.
 
-        The file takes its name only when its sha256 is right. A broken-off download leaves ``NAME.part``, from which
-        the next one goes on; a complete one with a wrong sha256 is deleted. Of two processes one downloads, and the
-        other waits for its file.
+        The file gets its name only if its sha256 is right. An interrupted download leaves ``NAME.part``, which the
+        next one continues. A complete download with a wrong sha256 is deleted. If two processes need the file, one
+        downloads it and the other waits.
 
         Raises:
-            EnvironmentProblem: no network, a server that sends something else, an incomplete or wrong file, or a cache
-                folder that cannot be written to.
+            EnvironmentProblem: There is no network, the server sends something else, the file is incomplete or wrong,
+                or the cache folder cannot be written.
         """
         target = self.path
         with _writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
         with sole_use(target, f"downloads {self.name}", wait=True):
-            if target.is_file() and sha256_file(target) == self.sha256:  # by the one that was waited for
+            if target.is_file() and sha256_file(target) == self.sha256:  # another process has downloaded it
                 return Installed(target, self.sha256, right=True)
             return self._download()
 
     def _download(self) -> Installed:
-        import urllib.error  # late, for they are not quick
+        import urllib.error  # imported late because it is slow
         from http.client import HTTPException
 
         target = self.path
@@ -142,21 +150,21 @@ class Published:
         try:
             self._fetch(partial)
         except (OSError, HTTPException) as problem:
-            # An HTTPError is a URLError too, but says more by itself ("HTTP Error 404: Not Found").
+            # An HTTPError is also a URLError, but its own text says more ("HTTP Error 404: Not Found").
             reason = problem.reason if type(problem) is urllib.error.URLError else problem
             raise EnvironmentProblem(
                 f"Cannot download {self.url}: {reason or type(problem).__name__}.", self._by_hand()
             ) from problem
         if (size := partial.stat().st_size) < self.size:
             raise EnvironmentProblem(
-                f"The download of {self.name} broke off after {size:,} of {self.size:,} bytes.",
-                f"Run '{self.command}' again to go on, or: {self._by_hand()}",
+                f"The download of {self.name} stopped after {size:,} of {self.size:,} bytes.",
+                f"Run '{self.command}' again to continue, or: {self._by_hand()}",
             )
         sha256 = sha256_file(partial)
         if sha256 != self.sha256:
             partial.unlink()
             raise EnvironmentProblem(
-                f"What {self.url} sent is not {self.name}: its sha256 is {sha256}, not {self.sha256}. It was deleted.",
+                f"{self.url} did not send {self.name}: the sha256 is {sha256}, not {self.sha256}. It was deleted.",
                 self._by_hand(),
             )
         with _writing(target):
@@ -164,7 +172,7 @@ class Published:
         return Installed(target, sha256, right=True)
 
     def _fetch(self, partial: Path) -> None:
-        """Add to ``partial`` what it lacks. Stops at the published length: nobody fills the disk by sending more."""
+        """Append the missing bytes to ``partial``, up to the published length: no server can fill the disk."""
         import urllib.request
 
         start = partial.stat().st_size if partial.is_file() else 0
@@ -179,9 +187,9 @@ class Published:
                 raise EnvironmentProblem(f"{self.url} answered with a web page, not with the file.", self._by_hand())
             resumed = start and response.status == 206 and _starts_at(response, start)
             if start and not resumed:
-                console.detail("The server does not go on from a partial download: starting again.")
+                console.detail("The server cannot continue a partial download, so it starts again.")
             with _writing(partial):
-                file = partial.open("ab" if resumed else "wb", buffering=0)  # what cannot be written is told at once
+                file = partial.open("ab" if resumed else "wb", buffering=0)  # unbuffered: a failed write is noticed
             with (
                 file,
                 console.progress(f"Downloading the {self.title} weights", self.size, unit="bytes") as task,
@@ -195,13 +203,13 @@ class Published:
                     task.advance(len(chunk))
 
     def _torch_hub_path(self) -> Path:
-        """Where pytorch-fid keeps the file: torch hub's folder, found as torch finds it but without importing torch."""
+        """Return where pytorch-fid keeps the file: torch hub's folder, found without importing torch."""
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - no home is no error here
         home = os.environ.get("TORCH_HOME") or Path(cache) / "torch"
         return Path(home) / "hub" / "checkpoints" / self.name
 
     def _by_hand(self) -> str:
-        return f"On a machine without a network, fetch {self.url} elsewhere and run: {self.command} --from {self.name}"
+        return f"Download {self.url} on a machine with a network, then run here: {self.command} --from {self.name}"
 
 
 INCEPTION = Published(
@@ -215,7 +223,7 @@ DINOV2 = Published(
     name="dinov2_vitl14_pretrain.pth",
     url="https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
     size=1_217_586_395,
-    # Meta gives none. Projects that downloaded the file independently of each other tell this one.
+    # Meta publishes none. This one is given by projects that downloaded the file independently of each other.
     sha256="d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
     title="DINOv2",
     command="facegen weights dinov2",
@@ -223,13 +231,13 @@ DINOV2 = Published(
 
 
 def _writing(path: Path) -> AbstractContextManager[None]:
-    """EnvironmentProblem where ``path`` cannot be written; an OSError of the network is another matter."""
+    """Raise EnvironmentProblem if ``path`` cannot be written. OSErrors of the network are not affected."""
     return writing_told(f"Cannot write {path}", "Make room there, or name another cache folder by FACEGEN_CACHE.")
 
 
 def _write(file: FileIO, chunk: bytes) -> None:
     rest = memoryview(chunk)
-    while rest:  # a file without a buffer may take less than it is given
+    while rest:  # an unbuffered file may accept less than it is given
         rest = rest[file.write(rest) :]
 
 

@@ -1,4 +1,4 @@
-"""Where weights come from: what every such place can say and do."""
+"""The interface of a source of weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Installed:
-    """A file found where the published one belongs, and whether it is that file by its sha256."""
+    """A file at the place of the published one, and whether its sha256 is right."""
 
     path: Path
     sha256: str
@@ -17,18 +17,18 @@ class Installed:
 
 
 class Weights(Protocol):
-    """Where an extractor's weights come from: a file to download, or one that a package brings along.
+    """A source of an extractor's weights: a file to download, or a file of an installed package.
 
-    :class:`facegen.weights.published.Published` and :class:`facegen.weights.packaged.Packaged` are these two.
+    The two are :class:`facegen.weights.published.Published` and :class:`facegen.weights.packaged.Packaged`.
 
     Attributes:
-        sha256: of the right file's bytes.
-        name: of the file as it was published; None where nobody says.
-        source: where it comes from: an address, or a command.
-        command: what installs it.
-        reinstall: what to do about a wrong file, a sentence.
-        replaceable: whether ``--weights FILE`` may stand in for it.
-        needed: whether every installation has it, so that its absence is a defect.
+        sha256: The sha256 of the right file.
+        name: The published name of the file, or None.
+        source: Where it comes from: an address, or a command.
+        command: The command that installs it.
+        reinstall: A sentence that says what to do about a wrong file.
+        replaceable: Whether ``--weights FILE`` may replace it.
+        needed: Whether every installation must have it, so that its absence is a defect.
     """
 
     @property
@@ -47,10 +47,18 @@ class Weights(Protocol):
     def needed(self) -> bool: ...
 
     def find(self) -> Installed | None:
-        """The installed file, right or wrong; None where there is none. Nothing is downloaded."""
+        """Return the installed file, right or wrong, or None. Nothing is downloaded."""
 
     def ensure(self) -> Installed:
-        """The file, downloaded now if it has to be. EnvironmentProblem where it cannot be had."""
+        """Return the file, downloading it now if necessary.
+
+        Raises:
+            EnvironmentProblem: The file cannot be obtained.
+        """
 
     def install(self, source: Path) -> Installed:
-        """Install this file. InputError where it is another one, or none can be."""
+        """Install this file.
+
+        Raises:
+            InputError: It is another file, or these weights cannot be installed from a file.
+        """

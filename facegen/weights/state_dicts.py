@@ -1,4 +1,4 @@
-"""Weights from files, as names and tensors. No code in a file is ever run."""
+"""Reads weights from files, as names and tensors. Code in a file is never run."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from facegen.printable import printable
 from facegen.weights.content import read_safetensors
 
 _WANTED = "Name a state dict: a .safetensors file, or what torch.save(model.state_dict(), FILE) wrote."
-#: Keys of a checkpoint that are named, at most.
+#: Maximum number of a checkpoint's keys in a message.
 _NAMED = 8
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a ``.safetensors`` file, or of one that ``torch.save`` wrote (read with ``weights_only``).
+    """Read the tensors of a ``.safetensors`` file, or of one that ``torch.save`` wrote (with ``weights_only``).
 
-    Which of the two it is, its content tells, whatever its name.
+    The format is recognised by the content, not by the name.
 
     Raises:
-        InputError: no such file, a damaged one, or one that holds something else: it says what.
+        InputError: The file does not exist, is damaged, or holds something else. The message says what.
     """
     return read_hashed_state_dict(path)[0]
 
 
 def read_hashed_state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
-    """As :func:`read_state_dict`, and the sha256 of the bytes that were read: the file is opened once."""
+    """Read a state dict as :func:`read_state_dict` does, and the sha256 of its bytes. The file is opened once."""
     value, sha256 = _read(path)
     if isinstance(value, dict) and all(isinstance(tensor, Tensor) for tensor in value.values()):
         _require_plain(path, value)
@@ -57,15 +57,15 @@ def read_hashed_state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
     remedy = _WANTED
     if inner:
         saved = f"torch.save(torch.load({path.name!r}, weights_only=True)[{inner[0]!r}], 'weights.pth')"
-        remedy = f"Save the one that is meant by itself, for example: {saved}"
-    raise InputError(f"{path} holds no state dict but a checkpoint of several parts: {_parts(value)}.", remedy)
+        remedy = f"Save the part that you need on its own, for example: {saved}"
+    raise InputError(f"{path} is a checkpoint of several parts and not a state dict: {_parts(value)}.", remedy)
 
 
 def _read(path: Path) -> tuple[Any, str]:
-    """What ``torch.save`` or safetensors wrote to ``path``, on the CPU, and the file's sha256; no pickled code is run.
+    """Read a file of ``torch.save`` or safetensors to the CPU, and hash it. No pickled code is run.
 
     Raises:
-        InputError: no such file, a damaged one, or none of the two kinds: it says which kind instead.
+        InputError: The file does not exist, is damaged, or is of another kind, which the message names.
     """
     if not path.is_file():
         raise InputError(f"The weights {path} are not a file.", f"{path} is a folder." if path.is_dir() else None)
@@ -81,27 +81,27 @@ def _read(path: Path) -> tuple[Any, str]:
             value: Any = read_safetensors(held)[0]
         else:
             require_honest_zip(held)
-            value = torch.load(held.file, map_location="cpu", weights_only=True)  # of a path, it looks at the name too
+            value = torch.load(held.file, map_location="cpu", weights_only=True)  # given a path, it uses the name too
         return value, held.sha256()
-    except MemoryError:  # no flaw of the file
+    except MemoryError:  # not a fault of the file
         raise
     except OSError as problem:
         raise InputError(f"Cannot read {path}: {problem.strerror or problem}.") from problem
-    except Exception as problem:  # the readers raise whatever they stumble over
+    except Exception as problem:  # the readers raise many kinds of exceptions
         raise _unreadable(path, kind, problem) from problem
 
 
 def require_honest_zip(held: HeldFile) -> None:
-    """Damaged where a zip's members claim more bytes than the file has. ``torch.save`` compresses nothing.
+    """Raise Damaged if a zip's members claim more bytes than the file has. ``torch.save`` compresses nothing.
 
-    So a file of 2 MB cannot ask for 4 GB, by packed zeros or by members that lie on top of each other.
+    This prevents a file of 2 MB from taking 4 GB, through compressed zeros or overlapping members.
     """
     held.file.seek(0)
     if held.file.read(2) == b"PK":
         try:
             with PlainZip(held.file) as archive:
                 claimed = sum(member.file_size for member in archive.infolist())
-        except (zipfile.BadZipFile, NotImplementedError, ValueError) as problem:  # the last of a name's encoding
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as problem:  # ValueError: a name's encoding
             raise Damaged(in_words(problem)) from problem
         if claimed > held.size:
             raise Damaged(f"its parts claim {claimed:,} bytes, and it has {held.size:,}")
@@ -109,15 +109,15 @@ def require_honest_zip(held: HeldFile) -> None:
 
 
 def _require_plain(path: Path, tensors: Mapping[Any, Tensor]) -> None:
-    """InputError where names are no text, or a tensor is not made of numbers that are all in the file."""
+    """Raise InputError if a name is not text, or a tensor is not plain numbers that are all in the file."""
     for name, tensor in tensors.items():
         if not isinstance(name, str):
             raise InputError(
-                f"{path} holds no state dict: its tensors have names like {name!r:.40}, which is no text.", _WANTED
+                f"{path} holds no state dict: a tensor's name is {name!r:.40}, which is not text.", _WANTED
             )
         if not is_plain(tensor):
             raise InputError(
-                f"{path} holds {printable(name)[:60]}, which is no plain tensor of numbers.",
+                f"{path} holds {printable(name)[:60]}, which is not a plain tensor of numbers.",
                 "Save dense tensors on the CPU: not sparse, quantized or empty ones.",
             )
         if not is_whole(tensor):
@@ -128,13 +128,13 @@ def _require_plain(path: Path, tensors: Mapping[Any, Tensor]) -> None:
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether it is dense numbers on the CPU: neither sparse, quantized, nested nor without values."""
+    """Return whether a tensor is dense numbers on the CPU: not sparse, quantized, nested or without values."""
     dense = tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_nested
     return dense and tensor.device.type == "cpu"
 
 
 def is_whole(tensor: Tensor) -> bool:
-    """Whether each number of a plain tensor is stored: one that is expanded claims any shape for next to nothing."""
+    """Return whether each number of a plain tensor is stored. An expanded tensor has any shape at almost no cost."""
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
@@ -146,15 +146,15 @@ def _another_kind(path: Path, kind: FileKind | None) -> InputError:
         )
     if kind is TORCHSCRIPT:
         saved = f"torch.save(torch.jit.load({path.name!r}, map_location='cpu').state_dict(), 'weights.pth')"
-        return InputError(f"{message}: it is a TorchScript module.", f"Save its state dict by itself: {saved}")
+        return InputError(f"{message}: it is a TorchScript module.", f"Save its state dict on its own: {saved}")
     remedy = "Unpack it and name the file in it." if kind.family == "archive" else kind.remedy
-    if remedy is None or "image" in remedy:  # what is to be done where images are wanted
+    if remedy is None or "image" in remedy:  # this advice is for places where images are expected
         remedy = _WANTED
     return InputError(f"{message}: it is {kind.name}.", remedy)
 
 
 def _unreadable(path: Path, kind: FileKind | None, problem: Exception) -> InputError:
-    """What went wrong in a file of a kind that is read."""
+    """Describe what is wrong with a file of a supported kind."""
     pickled = re.search(r"(?:GLOBAL|Unsupported class|Trying to load unsupported(?: GLOBAL)?) ([\w.]+)", str(problem))
     if pickled is not None:
         what = pickled.group(1)
@@ -163,7 +163,7 @@ def _unreadable(path: Path, kind: FileKind | None, problem: Exception) -> InputE
             f"{path} is not a file of weights alone: it holds {whole} ({what}), whose code facegen does not run.",
             "Where its code is at hand, run torch.save(model.state_dict(), 'weights.pth'), and name weights.pth.",
         )
-    if isinstance(problem, Damaged) and problem.__cause__ is None and kind is not ZIP:  # it is in our own words
+    if isinstance(problem, Damaged) and problem.__cause__ is None and kind is not ZIP:  # facegen's own message
         return InputError(f"The weights {path} are damaged: {problem}.", "Copy them again.")
     if kind is ZIP:
         return InputError(f"{path} is not a file of PyTorch weights: it is a zip archive.", "Name the file in it.")
@@ -180,7 +180,7 @@ def _is_state_dict(part: object) -> bool:
 
 
 def _parts(value: Mapping[object, object]) -> str:
-    """The parts of a checkpoint by their keys, the state dicts with how many tensors they have."""
+    """List a checkpoint's parts by their keys, and the number of tensors of each state dict."""
     named = []
     for key, part in list(value.items())[:_NAMED]:
         size = f" ({len(part):,} tensors)" if isinstance(part, Mapping) and _is_state_dict(part) else ""

@@ -1,23 +1,23 @@
 #!/usr/bin/env python
-"""What each part of a recipe is worth: variants of a recipe, each for the same CPU time on one thread.
+r"""Measure what each part of a recipe is worth: train variants of a recipe for the same CPU time on one thread.
 
     facegen prepare img_align_celeba.zip faces --partition list_eval_partition.txt --split train
-    python scripts/bench/ablation.py faces                    # dcgan and quick and their like, 200 s of one core each
+    python scripts/bench/ablation.py faces                    # dcgan and quick and variants, 200 s of one core each
     python scripts/bench/ablation.py faces --seconds 170 --only "dcgan" "rate 0.002"
     python scripts/bench/ablation.py faces --of laptop --seconds 480 --anneal --weights near-exact.pth --keep rows
 
-Each variant trains on one thread for --seconds of CPU time. Then, and at half time, images of its averaged generator
-are compared with the dataset's first 4,000: 500 images in effnet-lite0's features, or, with --weights, 1,000 in
-Inception's with those weights, as a generator that was trained against effnet-lite0's would be flattered by them.
-Recall is in the same features. One seed each: differences of a tenth say nothing.
+Each variant trains on one thread for --seconds of CPU time. At half time and at the end, images of its averaged
+generator are compared with the dataset's first 4,000: 500 images in effnet-lite0's features, or, with --weights, 1,000
+in Inception's features with those weights. effnet-lite0 would flatter a generator that was trained against it. Recall
+is in the same features. There is one seed per variant, so differences of a tenth mean nothing.
 
-A rate that stays high favours what is averaged well over what is good. With --anneal it falls linearly to a tenth of
-its first value over each variant's own time, as it does in a run that is meant to end; the score is then of the end
-alone. --keep writes each variant's images, for scripts/bench/independent.py.
+A rate that stays high favours variants that average well. With --anneal the rate falls linearly to a tenth of its
+first value over each variant's own time, as in a run that is meant to end. Only the end is scored then. --keep writes
+each variant's images, for scripts/bench/independent.py.
 
-What helps a generator that draws nothing yet may be worth nothing to a good one. With --from, a run's checkpoint, each
-variant goes on from there, as that run's own recipe with the variant's change: networks and optimizers are the
-checkpoint's, so a variant of another recipe or with other networks is refused; name the others with --only.
+A change that helps a generator at its start may be worth nothing to a good one. --from starts each variant from a
+run's checkpoint, with that run's own recipe and the variant's change. Networks and optimizers are the checkpoint's, so
+a variant of another recipe or with other networks is refused. Name the variants that fit with --only.
 
     python scripts/bench/ablation.py faces --of laptop --from run/checkpoints/kimg-000269.216.pt --seconds 420 \
         --anneal --weights near-exact.pth --only laptop "no moments" "moments, weight 5" "pixels' γ of 0.2"
@@ -50,7 +50,7 @@ from facegen.training.trainer import Trainer
 
 SMALL = {"generator_width": 16, "discriminator_width": 16, "batch": 32, "precision": "fp32", "compile": False}
 REFERENCE, STATISTICS = 4000, 1024
-#: Steps before and while the pace is measured that says over how many images the rates fall.
+#: Steps before the pace is measured, and while it is. The pace gives the number of images over which the rates fall.
 WARM_UP, PACED = 8, 24
 CPU = torch.device("cpu")
 
@@ -59,15 +59,15 @@ def rate(value: float) -> dict[str, float]:
     return {"generator_lr": value, "discriminator_lr": value}
 
 
-#: What `quick` has for a few minutes' sake, as it is for a longer run.
+#: Settings that `quick` has for runs of a few minutes, with the values for a longer run.
 REGULARISED = {"latent_dim": 64, "ema_half_life_kimg": 20.0}
 
-#: No norm of D's activations, and spectral norm of its weights.
+#: No norm of the discriminator's activations, and spectral norm of its weights.
 SPECTRAL = {"discriminator_norm": "none", "discriminator_weight_norm": "spectral"}
 
 Variants = dict[str, tuple[str, dict[str, Any]]]
 
-#: What is changed in which recipe, of networks of width 16 with batches of 32.
+#: Variants: the recipe and its changes. Networks have a width of 16, and batches have 32 images.
 NARROW: Variants = {
     "dcgan": ("dcgan", {}),
     "dcgan, rate 0.0004": ("dcgan", rate(0.0004)),
@@ -88,7 +88,7 @@ NARROW: Variants = {
     "rate 0.002, one in eight": ("quick", {**REGULARISED, **rate(0.002), "penalty_every": 8}),
 }
 
-#: What is changed in `laptop`, at its own size.
+#: Variants of `laptop`, at its own size.
 CHANGES: dict[str, dict[str, Any]] = {
     "laptop": {},
     "pixels alone": {"features": "", "moments_weight": 0.0},
@@ -131,14 +131,14 @@ LAPTOP |= {"quick": ("quick", {}), "dcgan": ("dcgan", {"batch": 32})}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path, help="a prepared dataset")
-    parser.add_argument("--of", choices=["narrow", "laptop"], default="narrow", help="which table (narrow)")
+    parser.add_argument("dataset", type=Path, help="prepared dataset")
+    parser.add_argument("--of", choices=["narrow", "laptop"], default="narrow", help="table of variants (narrow)")
     parser.add_argument("--seconds", type=float, default=200, help="CPU time of each variant's steps (200)")
-    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="some of its rows")
+    parser.add_argument("--only", nargs="+", metavar="VARIANT", help="variants to train; default: all")
     parser.add_argument("--anneal", action="store_true", help="let the rates fall to a tenth over each variant's time")
-    parser.add_argument("--from", dest="start", type=Path, metavar="CHECKPOINT", help="go on from there")
+    parser.add_argument("--from", dest="start", type=Path, metavar="CHECKPOINT", help="checkpoint to start from")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write each variant's images there, as .npy")
-    parser.add_argument("--weights", type=Path, help="Inception weights to score with, in place of effnet-lite0")
+    parser.add_argument("--weights", type=Path, help="Inception weights to score with, instead of effnet-lite0")
     options = parser.parse_args()
     variants, more = (LAPTOP, {}) if options.of == "laptop" else (NARROW, SMALL)
     start = load_checkpoint(options.start) if options.start else None
@@ -170,7 +170,7 @@ class Score(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What a variant came to, and the images of its end: uint8 [N, S, S, 3]."""
+    """The results of a variant, and its images at the end: uint8 [N, S, S, 3]."""
 
     kimg: float
     scores: Sequence[Score]
@@ -180,8 +180,8 @@ class Row(NamedTuple):
 class Distance:
     """The Fréchet distance of a trainer's averaged generator from the dataset's first training images.
 
-    Inception's features are taken in bfloat16 where the processor is quick in it, on both sides alike: three times as
-    quick, and good enough to tell variants apart, if not for a score.
+    On a processor that is fast in bfloat16, Inception's features are computed in bfloat16 on both sides. This is three
+    times as fast. It is accurate enough to compare variants, but not for a score.
     """
 
     def __init__(self, faces: FaceDataset, weights: Path | None) -> None:
@@ -212,21 +212,21 @@ class Distance:
 
 
 def annealed(recipe: Recipe, kimg: float, seen: int) -> Recipe:
-    """The recipe with rates that fall from what they are after ``seen`` images to a tenth of it over ``kimg`` more."""
+    """Return the recipe with rates that fall to a tenth over ``kimg`` more, from their value after ``seen`` images."""
     rates = {}
     for name in ("generator_lr", "discriminator_lr"):
         first, last = recipe.at(name, seen), recipe.at(name, seen) / 10
-        rates[name] = (first + (first - last) * seen / (1000 * kimg), last)  # a line through both, from 0 images on
+        rates[name] = (first + (first - last) * seen / (1000 * kimg), last)  # a line through both, from image 0 on
     return recipe.with_overrides({**rates, "schedule": "linear", "schedule_kimg": seen / 1000 + kimg})
 
 
 def begun(recipe: Recipe, real: RealImages, size: int, start: dict[str, Any] | None) -> Trainer:
-    """The recipe's trainer, as ``start``, a checkpoint's state, left it."""
+    """Return the recipe's trainer, restored from ``start``, the state of a checkpoint."""
     trainer = Trainer(recipe, real, size, CPU, choose_precision(recipe.precision, CPU), Ranks())
     if start:
         try:
             trainer.load_state_dict(start[TRAINER])
-        except (KeyError, RuntimeError, ValueError) as problem:  # a critic, a layer or an optimizer's parameters differ
+        except (KeyError, RuntimeError, ValueError) as problem:  # critics, layers or optimizer parameters differ
             raise SystemExit(
                 f"This variant has other networks than the checkpoint: {str(problem).splitlines()[0]}"
             ) from problem
@@ -242,7 +242,11 @@ def trained(
     anneal: bool,
     start: dict[str, Any] | None = None,
 ) -> Row:
-    """A variant's scores at half time and in the end, or in the end alone; ``start`` is a checkpoint's state."""
+    """Train a variant and return its scores at half time and at the end, or at the end alone.
+
+    Args:
+        start: The state of a checkpoint to start from.
+    """
     real = RealImages(
         faces.images, faces.training_rows(), batch=recipe.batch, seed=recipe.seed, device=CPU, ranks=Ranks()
     )

@@ -1,15 +1,15 @@
-"""Rehearse an autograder: a folder laid out as Gradescope's, its limits on memory and processor, and what is left.
+"""Rehearse an autograder in a folder laid out as Gradescope's, within its limits on memory and processor.
 
     facegen autograder --reference celeba --out autograder.zip
     python scripts/bench/autograder.py autograder.zip submissions/s1234.tar.gz
 
-The zip is unpacked as Gradescope does it, and run_autograder runs as it stands. setup.sh does not, for it needs a
-network and root: the Python that runs this script stands in for its virtual environment.
+The script unpacks the zip as Gradescope does, and runs run_autograder unchanged. It does not run setup.sh, which needs
+a network and root. The Python that runs this script replaces the virtual environment of setup.sh.
 
-Limits are kept by ``systemd-run --scope`` where systemd runs. Elsewhere by this script: it stops the processes whenever
-they have had more than their share of a processor, and ends them where they are in more memory than allowed. Memory is
-the resident set of all of them, files that are mapped included, looked at every 20 ms; the system's own record of the
-largest process's peak is shown beside it. Gradescope's 0.75 GB are taken for 768 MiB, as container limits are binary.
+``systemd-run --scope`` keeps the limits if systemd runs. Otherwise this script does: it pauses the processes whenever
+they exceed their share of a processor, and ends them if they exceed the memory limit. Memory is the resident set of
+all processes, mapped files included, read every 20 ms. The system's own record of the largest process's peak is shown
+beside it. Gradescope's 0.75 GB count as 768 MiB, because container limits are binary.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Run:
-    """What a rehearsal took: MiB, seconds, and by what its limits were kept."""
+    """The memory (MiB) and time (seconds) of a rehearsal, and what kept its limits."""
 
     limits: str
     code: int
@@ -47,7 +47,7 @@ class Run:
 
 
 def lay_out(root: Path, autograder: Path, submission: Path, minutes_late: int) -> None:
-    """``/autograder`` below ``root``, with the zip and the submission in their places."""
+    """Lay out ``/autograder`` below ``root``, with the zip and the submission in their places."""
     source, uploaded = root / "source", root / "submission"
     with zipfile.ZipFile(autograder) as archive:
         archive.extractall(source)
@@ -71,7 +71,7 @@ def rehearse(root: Path, memory: float, share: float, minutes: float) -> Run:
     """Run ``run_autograder`` within the limits."""
     environment = {**os.environ, "AUTOGRADER_ROOT": str(root), "AUTOGRADER_PYTHON": sys.executable}
     environment.pop("PYTHONPATH", None)
-    # setup.sh installs no extras: the OpenCV of the Python that stands in is hidden.
+    # setup.sh installs no extras, so the OpenCV of this Python is hidden.
     (root / "source" / "cv2.py").write_text('raise ImportError("setup.sh does not install it")\n')
     command, limits = [str(root / "run_autograder")], "this script"
     if _systemd_runs():
@@ -108,7 +108,7 @@ def _systemd_runs() -> bool:
 
 
 def _used_by(session: int) -> tuple[float, float, float]:
-    """MiB that are resident, MiB of these in no file, and seconds of processor, of all processes of a session."""
+    """Return the use of all processes of a session: resident MiB, MiB of these in no file, and processor seconds."""
     resident = anonymous = ticks = 0.0
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal():
@@ -118,9 +118,9 @@ def _used_by(session: int) -> tuple[float, float, float]:
             if int(fields[3]) != session:
                 continue
             status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-        except (OSError, ValueError):  # it has just ended
+        except (OSError, ValueError):  # the process has just ended
             continue
-        ticks += sum(map(int, fields[11:15]))  # its own, and its children's that have ended
+        ticks += sum(map(int, fields[11:15]))  # its own and those of its children that have ended
         resident += int(status.get("VmRSS", "0").split()[0]) * 1024
         anonymous += int(status.get("RssAnon", "0").split()[0]) * 1024
     return resident / 2**20, anonymous / 2**20, ticks / _TICK
@@ -139,7 +139,7 @@ def table(run: Run, memory: float, share: float, minutes: float) -> str:
 
 
 def require_results(root: Path) -> dict[str, object]:
-    """What results.json says. SystemExit where it is none of a graded submission."""
+    """Return the content of results.json. Raise SystemExit if it is not that of a graded submission."""
     results = json.loads((root / "results" / "results.json").read_text())
     if "score" not in results:
         raise SystemExit(f"No grade: {json.dumps(results, indent=2)}\n{(root / 'results' / 'stdout').read_text()}")
@@ -150,9 +150,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("autograder", type=Path)
     parser.add_argument("submission", type=Path)
-    parser.add_argument("--root", type=Path, help="what stands for /autograder; a temporary folder")
+    parser.add_argument("--root", type=Path, help="folder that replaces /autograder; default: a temporary one")
     parser.add_argument("--memory", type=float, default=MEMORY, help="MiB")
-    parser.add_argument("--share", type=float, default=SHARE, help="of a processor")
+    parser.add_argument("--share", type=float, default=SHARE, help="share of a processor")
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--late", type=int, default=0, help="minutes after the deadline")
     words = parser.parse_args()

@@ -1,12 +1,13 @@
 #!/usr/bin/env python
-"""Every family of classifiers learns a short, real task on a CPU: test accuracy, cost and speed, as JSON and Markdown.
+"""Train every family of classifiers on a short, real task on a CPU: test accuracy, cost and speed.
 
-    OMP_NUM_THREADS=2 python scripts/bench/classify.py --out docs/classifiers           # about half an hour
-    OMP_NUM_THREADS=2 python scripts/bench/classify.py --out docs/classifiers --speed   # only images/s: 2 minutes
-    python scripts/bench/classify.py --out docs/classifiers --only resnet18 vgg11
+    export OMP_NUM_THREADS=2
+    python scripts/bench/classify.py --out docs/figures/classifiers             # about half an hour
+    python scripts/bench/classify.py --out docs/figures/classifiers --speed     # only images/s: 2 minutes
+    python scripts/bench/classify.py --out docs/figures/classifiers --only resnet18 vgg11
 
-OUT.json is kept up to date row by row, so that a run that was stopped goes on with --only; at the end its tables are
-written into OUT.md, below the prose. Needs scikit-learn (`pip install -e '.[dev]'`).
+OUT.json is updated after every row, so --only can continue a run that was stopped. `scripts/figures.py` puts its tables
+into docs/classifiers.md. Needs scikit-learn (`pip install -e '.[dev]'`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 from learning import FRAME_SIZE, VOCABULARY, Task, accuracy, digits, faces, find_direction, find_trigram, learn
+from record import Table, read_data, record, table, this_command
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.lr_scheduler import OneCycleLR
@@ -31,13 +33,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from facegen.cnn.architecture import Architecture
 from facegen.cnn.registry import find_architecture
 
-#: The same for every network: what it is shown, how fast it learns, and how much a forward pass may cost.
+#: The same for every network: the number of inputs, the learning rate, and the maximum cost of a forward pass.
 STEPS, BATCH, SEED, LEARNING_RATE = 250, 64, 0, 3e-3
 WIDTHS, MOST_MACS = (64, 48, 32, 24, 16, 8, 4), 66_000_000
 
 SPEED_WARM_UP, SPEED_STEPS = 3, 20
 
-#: Heading: (key of a row, unit, format).
+#: Columns by heading: key of a row, unit, format.
 COLUMNS = {
     "width": ("width", 1, ".0f"),
     "parameters": ("parameters", 1, ",.0f"),
@@ -46,9 +48,6 @@ COLUMNS = {
     "published: M parameters": ("published_parameters", 1e6, ",.2f"),
     "published: M multiply-adds": ("published_macs", 1e6, ",.1f"),
 }
-
-#: The page's prose is above it, and stays.
-MARK = "<!-- scripts/bench/classify.py writes from here on -->"
 
 Row = dict[str, Any]
 
@@ -73,52 +72,54 @@ GROUPS = (
         ),
     ),
     Group("Sentences", {"trigram": find_trigram}, ("textcnn",), {"in_channels": 32, "vocabulary": VOCABULARY}),
-    # C3D is of before BatchNorm, and without it learns nothing in so few steps.
+    # C3D predates BatchNorm. Without it, C3D learns nothing in so few steps.
     Group("Clips", {"direction": find_direction}, ("c3d",), {"in_channels": 1, "size": FRAME_SIZE, "norm": "batch"}),
 )  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.md")
-    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="these networks alone")
-    parser.add_argument("--speed", action="store_true", help="measure the rows' images a second again, nothing else")
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json")
+    parser.add_argument("--only", nargs="+", metavar="NETWORK", help="networks to train; default: all")
+    parser.add_argument("--speed", action="store_true", help="measure only the training images per second again")
     options = parser.parse_args()
-    path = options.out.with_suffix(".json")
-    record: dict[str, list[Row]] = json.loads(path.read_text()) if path.exists() else {}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[Row]] = read_data(options.out.name, options.out.parent)
     for group in GROUPS:
         names = [name for name in group.networks if not options.only or name in options.only]
         if not names:
             continue
         tasks = {name: make() for name, make in group.tasks.items()}
-        rows = {row["network"]: row for row in record.get(group.title) or baselines(tasks)}
+        rows = {row["network"]: row for row in found.get(group.title) or baselines(tasks)}
         for name in names:
             if options.speed:
                 rows[name]["images_per_s"] = speed(group, name, tasks)
             else:
                 rows[name] = run(group, name, tasks)
             print(json.dumps(rows[name]), flush=True)
-            record[group.title] = list(rows.values())
-            path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    page = options.out.with_suffix(".md")
-    prose = page.read_text(encoding="utf-8").partition(MARK)[0] if page.exists() else ""
-    page.write_text(prose + "\n".join((MARK, *markdown(record))) + "\n", encoding="utf-8")
+            found[group.title] = list(rows.values())
+            record(
+                options.out.name,
+                title="What every family of classifiers learns in 250 steps",
+                command=this_command(),
+                tables={title.lower(): table_of(rows) for title, rows in found.items()},
+                data=found,
+                folder=options.out.parent,
+            )
 
 
 def build(group: Group, architecture: Architecture, task: Task, width: int) -> nn.Module:
-    """The network for the task's own inputs."""
+    """Build the network for the task's inputs."""
     shape = task.train.inputs.shape
     options = group.options or {"in_channels": shape[1], "size": shape[-1]}
     network = architecture.build(classes=task.classes, width=width, **options)
     for layer in network.modules():
         if isinstance(layer, _BatchNorm):
-            layer.momentum = 0.1  # EfficientNet's 0.01 is for runs of days: after 250 steps the start still shows
+            layer.momentum = 0.1  # EfficientNet's 0.01 is for runs of days: the start still shows after 250 steps
     return network
 
 
 def choose_width(group: Group, architecture: Architecture, task: Task) -> int:
-    """The widest that costs at most MOST_MACS an input and is not wider than published."""
+    """Return the largest width that costs at most MOST_MACS per input and is not above the published one."""
     published = inspect.signature(architecture.build).parameters["width"].default
     for width in (published, *WIDTHS):
         if width <= published:
@@ -130,7 +131,7 @@ def choose_width(group: Group, architecture: Architecture, task: Task) -> int:
 
 
 def multiply_adds(network: nn.Module, x: Tensor) -> int:
-    """Of one forward pass, counted on the meta device by torch."""
+    """Return the multiply-adds of one forward pass, counted by torch on the meta device."""
     with FlopCounterMode(display=False) as counter:
         network.to("meta").eval()(x.to("meta"))
     return counter.get_total_flops() // 2
@@ -141,7 +142,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def training(group: Group, architecture: Architecture, task: Task, width: int) -> tuple[nn.Module, Iterator[Any]]:
-    """A new network and its training steps."""
+    """Return a new network and its training steps."""
     torch.manual_seed(SEED)
     network = build(group, architecture, task, width)
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE)
@@ -150,7 +151,7 @@ def training(group: Group, architecture: Architecture, task: Task, width: int) -
 
 
 def run(group: Group, name: str, tasks: Mapping[str, Task]) -> Row:
-    """Train on every task of the group in turn. Sizes are those for the last task, as is the width for all."""
+    """Train on every task of the group in turn. Sizes and width are those for the last task."""
     architecture = find_architecture(name)
     *_, last = tasks.values()
     width = choose_width(group, architecture, last)
@@ -174,7 +175,7 @@ def run(group: Group, name: str, tasks: Mapping[str, Task]) -> Row:
 
 
 def speed(group: Group, name: str, tasks: Mapping[str, Task]) -> float:
-    """Training images a second on the last task."""
+    """Return the training images per second on the last task."""
     architecture = find_architecture(name)
     *_, task = tasks.values()
     _, steps = training(group, architecture, task, choose_width(group, architecture, task))
@@ -187,7 +188,7 @@ def speed(group: Group, name: str, tasks: Mapping[str, Task]) -> float:
 
 
 def baselines(tasks: Mapping[str, Task]) -> list[Row]:
-    """The most frequent class, and logistic regression on what a linear model can use."""
+    """Return the accuracy of the most frequent class, and of logistic regression on inputs for a linear model."""
     from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -211,21 +212,29 @@ def baselines(tasks: Mapping[str, Task]) -> list[Row]:
 
 
 def flat(inputs: Tensor) -> Tensor:
-    """Pixels as they come; for tokens, how often each occurs."""
+    """Return pixels as they are, or for tokens how often each occurs."""
     if inputs.is_floating_point():
         return inputs.flatten(1)
     return nn.functional.one_hot(inputs, VOCABULARY).sum(1).float()
 
 
-def markdown(record: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    for title, rows in record.items():
-        questions = list(rows[0]["accuracy"])
-        columns = ["network", *questions, *COLUMNS]
-        yield from ("", f"## {title}", "", f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}")
-        for row in rows:
-            cells = [row["network"], *(f"{100 * row['accuracy'][question]:.1f}" for question in questions)]
-            cells += [f"{row[key] / unit:{style}}" if key in row else "" for key, unit, style in COLUMNS.values()]
-            yield f"| {' | '.join(cells)} |"
+def table_of(rows: Sequence[Row]) -> Table:
+    """The accuracies of a group's networks, their sizes and their speed."""
+    questions = list(rows[0]["accuracy"])
+    columns = {
+        "network": "",
+        **dict.fromkeys(questions, ".1%"),
+        **{head: style for head, (_, _, style) in COLUMNS.items()},
+    }
+    cells = [
+        [
+            row["network"],
+            *(row["accuracy"][question] for question in questions),
+            *(row[key] / unit if key in row else None for key, unit, _ in COLUMNS.values()),
+        ]
+        for row in rows
+    ]
+    return table(columns, cells)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,32 @@
 #!/usr/bin/env python
-"""How often the 95% interval of the Fréchet distance holds the expected distance: a table in Markdown.
+"""Measure how often the 95% interval of the Fréchet distance holds the expected distance: a table in Markdown.
 
     python scripts/bench/coverage.py                                             # simulated features, 256 dims
     python scripts/bench/coverage.py --reference train.npy --population dcgan.npy other-real.npy
-    python scripts/bench/coverage.py --pairs [--reference … --population …]      # of differences, by which ranks go
+    python scripts/bench/coverage.py --pairs [--reference … --population …]      # differences, which decide ranks
 
-Each line draws --repeats sets of N, takes the mean of their distances for the expected one, and counts the intervals
-that hold it; "too low" and "too high" are those that lie below and above it. With features from files (float arrays
-[n, D]) the sets are drawn from a finite population without replacement, where they vary less than sets of new images:
-each deviation from the mean is enlarged by 1/√(1 − N/population) to make up for that. The first 256 dims are used as
-well, for N > D. "jackknife" and "influence" are the mean standard errors of the interval and of the plug-in influence
-function, beside the deviation that both estimate.
+Each line draws --repeats sets of N. The mean of their distances stands for the expected distance. The line counts the
+intervals that hold it; "too low" and "too high" intervals lie below and above it. Features from files are float arrays
+[n, D]. Sets of these are drawn without replacement from a finite population, where they vary less than sets of new
+images, so each deviation from the mean is enlarged by 1/√(1 − N/population). The first 256 dims are used as well, for
+N > D. "jackknife" and "influence" are the mean standard errors of the interval and of the plug-in influence function.
+Both estimate the "deviation" beside them.
 
-With --pairs each line draws sets of two populations, all pairs of them, and counts how often the interval of the
-difference (:func:`facegen.metrics.paired.margins_of_difference`) holds the expected difference. "outranked": how often
-one set is found better than another beyond the error where both are of one population, which is always wrong; and where
-they are of two, how often the better one is. "half shared": the same where half of the images are in both sets.
+With --pairs each line draws sets of two populations and forms all pairs. It counts how often the interval of the
+difference (:func:`facegen.metrics.paired.margins_of_difference`) holds the expected difference. "outranked" is how
+often one set was found better than the other beyond the error. If both are of one population, that is always wrong; if
+they are of two, it is how often the better one won. The last column is the same with half of the images in both sets.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from record import Cell, add_option, in_markdown, record, table, this_command
 from scipy import linalg
 
 from facegen.metrics.frechet import FrechetStatistics, frechet_distance, frechet_statistics
@@ -34,28 +35,65 @@ from facegen.metrics.paired import margins_of_difference
 
 Features = npt.NDArray[np.floating]
 Draw = Callable[[int, np.random.Generator], Features]
+#: The columns of the two tables, and the formats of their numbers.
+COLUMNS = {
+    "features": "",
+    "D": ",",
+    "N": ",",
+    "distance": ".2f",
+    "deviation": ".3f",
+    "jackknife": "",
+    "influence": ".3f",
+    "holds it": ".1%",
+    "too low": ".1%",
+    "too high": ".1%",
+}
+PAIR_COLUMNS = {
+    "first": "",
+    "second": "",
+    "D": ",",
+    "N": ",",
+    "difference": ".2f",
+    "deviation": ".3f",
+    "holds it": ".1%",
+    "outranked": ".1%",
+    "half of the images in common: holds it": ".1%",
+}
 SIZES = (250, 500, 1000)
 DIMS = 256
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--reference", type=Path, help="an .npy of features")
+    parser.add_argument("--reference", type=Path, help=".npy file of features")
     parser.add_argument("--population", type=Path, nargs="+", default=[], help=".npy files of features to draw from")
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="N")
-    parser.add_argument("--pairs", action="store_true", help="of differences of two sets")
+    parser.add_argument("--pairs", action="store_true", help="measure differences of two sets")
+    add_option(parser)
     options = parser.parse_args()
     if (options.reference is None) != (not options.population):
         parser.error("--reference and --population go together")
-    if options.pairs:
-        of_pairs(options)
-        return
-    columns = ["features", "D", "N", "distance", "deviation", "jackknife", "influence", "holds it"]
-    columns += ["too low", "too high"]
+    columns = PAIR_COLUMNS if options.pairs else COLUMNS
     print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+    rows = []
+    for cells in of_pairs(options) if options.pairs else of_sets(options):
+        rows.append(cells)
+        print(in_markdown(cells, list(columns.values())), flush=True)
+    if options.record:
+        what = "a difference of two distances" if options.pairs else "a Fréchet distance"
+        record(
+            options.record,
+            title=f"How often the 95% interval of {what} holds the expected one",
+            command=this_command(),
+            values={"repeats": options.repeats},
+            tables={"pairs" if options.pairs else "intervals": table(columns, rows)},
+        )
+
+
+def of_sets(options: argparse.Namespace) -> Iterator[list[Cell]]:
     if options.reference is None:
-        simulated(options.repeats, options.sizes)
+        yield from simulated(options.repeats, options.sizes)
         return
     reference = np.load(options.reference)
     for path in options.population:
@@ -64,16 +102,19 @@ def main() -> None:
             statistics = frechet_statistics(reference[:, :dims])
             for n in options.sizes:
                 draw = drawn_from(population[:, :dims])
-                row(path.stem, draw, statistics, n, options.repeats, share=n / len(population))
+                yield row(path.stem, draw, statistics, n, options.repeats, share=n / len(population))
 
 
 def drawn_from(population: Features) -> Draw:
-    """Draws without replacement."""
+    """Return a function that draws from features without replacement."""
     return lambda n, random: population[random.choice(len(population), n, replace=False)]
 
 
-def simulated(repeats: int, sizes: Sequence[int]) -> None:
-    """Features of correlated columns against 10,000 that are Gaussian: Gaussian, heavy-tailed, and as after a ReLU."""
+def simulated(repeats: int, sizes: Sequence[int]) -> Iterator[list[Cell]]:
+    """Yield a line per kind of features with correlated columns: Gaussian, heavy-tailed, and as after a ReLU.
+
+    The reference has 10,000 rows.
+    """
     random = np.random.default_rng(0)
     mixing = random.normal(size=(DIMS, DIMS)) * np.exp(-3 * np.arange(DIMS) / DIMS) / np.sqrt(DIMS)
     real = frechet_statistics(random.normal(size=(10_000, DIMS)) @ mixing.T)
@@ -87,12 +128,10 @@ def simulated(repeats: int, sizes: Sequence[int]) -> None:
     }
     for name, (draw, statistics) in cases.items():
         for n in sizes:
-            row(name, draw, statistics, n, repeats)
+            yield row(name, draw, statistics, n, repeats)
 
 
-def of_pairs(options: argparse.Namespace) -> None:
-    columns = ["first", "second", "D", "N", "difference", "deviation", "holds it", "outranked", "half shared holds it"]
-    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+def of_pairs(options: argparse.Namespace) -> Iterator[list[Cell]]:
     if options.reference is None:
         random = np.random.default_rng(0)
         mixing = random.normal(size=(DIMS, DIMS)) * np.exp(-3 * np.arange(DIMS) / DIMS) / np.sqrt(DIMS)
@@ -113,7 +152,9 @@ def of_pairs(options: argparse.Namespace) -> None:
     for n in options.sizes:
         for i, first in enumerate(names):
             for second in names[i : i + 2]:
-                pair_row((first, second), (populations[first], populations[second]), statistics, n, options.repeats)
+                yield pair_row(
+                    (first, second), (populations[first], populations[second]), statistics, n, options.repeats
+                )
 
 
 def pair_row(
@@ -122,8 +163,11 @@ def pair_row(
     reference: FrechetStatistics,
     n: int,
     repeats: int,
-) -> None:
-    """Measure one line of the table of pairs. What one draw takes of a finite population enlarges its deviations."""
+) -> list[Cell]:
+    """Measure one line of the table of pairs.
+
+    A draw takes a share of a finite population, so deviations are enlarged to make up for it.
+    """
     random = np.random.default_rng(n)
     numbers = np.arange(2 * n, dtype=np.uint64)
     differences, margins, shared, shared_margins = [], [], [], []
@@ -144,9 +188,8 @@ def pair_row(
         figures.append((deviations, np.mean(np.abs(deviations) <= np.array(widths))))
     outranked = np.mean(np.array(differences) > np.array(margins))
     outranked += np.mean(np.array(differences) < -np.array(margins)) if names[0] == names[1] else 0
-    cells = [*names, f"{len(reference.mu):,}", f"{n:,}", f"{np.mean(differences):.2f}"]
-    cells += [f"{figures[0][0].std(ddof=1):.3f}", f"{figures[0][1]:.1%}", f"{outranked:.1%}", f"{figures[1][1]:.1%}"]
-    print(f"| {' | '.join(cells)} |", flush=True)
+    measured = [np.mean(differences), figures[0][0].std(ddof=1), figures[0][1], outranked, figures[1][1]]
+    return [*names, len(reference.mu), n, *map(float, measured)]
 
 
 def row(
@@ -156,8 +199,8 @@ def row(
     n: int,
     repeats: int,
     share: float = 0.0,
-) -> None:
-    """Measure one line of the table and print it; ``share`` is what one draw takes of the population."""
+) -> list[Cell]:
+    """Measure one line of the table. ``share`` is the share of the population that one draw takes."""
     random = np.random.default_rng(n)
     values, lows, highs, errors, influences = [], [], [], [], []
     for _ in range(repeats):
@@ -171,16 +214,18 @@ def row(
     deviations = (np.array(values) - np.mean(values)) / np.sqrt(1 - share)
     below = deviations + np.array(highs) - np.array(values) < 0
     above = deviations + np.array(lows) - np.array(values) > 0
-    shares = [100 * (1 - below.mean() - above.mean()), 100 * below.mean(), 100 * above.mean()]
-    influence = "" if np.isnan(influences).any() else f"{np.mean(influences):.3f}"
+    shares = [1 - below.mean() - above.mean(), below.mean(), above.mean()]
+    influence = None if np.isnan(influences).any() else float(np.mean(influences))
     jackknife = f"{np.mean(errors):.3f} ± {np.std(errors):.3f}"
-    figures = [f"{np.mean(values):.2f}", f"{deviations.std(ddof=1):.3f}", jackknife, influence]
-    cells = [name, f"{len(reference.mu):,}", f"{n:,}", *figures, *(f"{share:.1f}%" for share in shares)]
-    print(f"| {' | '.join(cells)} |", flush=True)
+    figures = [float(np.mean(values)), float(deviations.std(ddof=1)), jackknife, influence]
+    return [name, len(reference.mu), n, *figures, *map(float, shares)]
 
 
 def influence_error(features: Features, reference: FrechetStatistics) -> float:
-    """The standard error by the plug-in influence function, 2dᵢᵀ(μ − μr) + ‖dᵢ‖² − (n − 1)·((FΣrFᵀ)^½)ᵢᵢ, for n < D."""
+    """Return the standard error by the plug-in influence function, for n < D.
+
+    The function is 2dᵢᵀ(μ − μr) + ‖dᵢ‖² − (n − 1)·((FΣrFᵀ)^½)ᵢᵢ.
+    """
     n = len(features)
     centred = features - features.mean(axis=0)
     eigenvalues, vectors = linalg.eigh(centred @ reference.sigma @ centred.T / (n - 1))

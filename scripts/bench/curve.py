@@ -1,23 +1,23 @@
 #!/usr/bin/env python
-"""The Fréchet distance of generators against kimg, with the floor of held-out real images: a table, JSON and a plot.
+"""Measure the Fréchet distance of generators against kimg, and the floor of held-out images: a table, JSON and a plot.
 
     python scripts/bench/curve.py snapshots/*.safetensors --reference train --heldout valid --out docs/curve
 
-Each generator draws 1,000 images (seed 0), which are scored as `facegen fid` does. The floor is the mean score of
-disjoint draws of 1,000 held-out real images against the same reference. The plot needs matplotlib (`pip install -e
+Each generator draws 1,000 images (seed 0), which are scored as `facegen fid` scores them. The floor is the mean score
+of disjoint draws of 1,000 held-out real images against the same reference. The plot needs matplotlib (`pip install -e
 '.[dev]'`).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from record import record, table, this_command
 
 from facegen import sample
 from facegen.data.dataset import FaceDataset
@@ -35,10 +35,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("generators", nargs="+", type=Path)
     parser.add_argument("--reference", type=Path, required=True)
-    parser.add_argument("--heldout", type=Path, help="a dataset of real images that are not in the reference")
+    parser.add_argument("--heldout", type=Path, help="dataset of real images that are not in the reference")
     parser.add_argument("--extractor", choices=("inception", "effnet-lite0"), default="effnet-lite0")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.png")
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.png, and figures/NAME.json beside it")
     options = parser.parse_args()
     extractor = None if options.weights else options.extractor
     scorer = open_scorer(options.reference, extractor=extractor, weights=options.weights)
@@ -54,17 +54,23 @@ def main() -> None:
         points.append((load_generator(path).kimg, score(scorer, path)))
         print(f"kimg {points[-1][0]:8.3f}  {points[-1][1]:8.2f}", flush=True)
     points.sort()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    record = {"measure": scorer.description, "n": N, "floor": floor, "points": points}
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
     distance, _, _ = scorer.description.partition(" against")
+    record(
+        options.out.name,
+        title=f"{distance} of {N:,} generated images against kimg",
+        command=this_command(),
+        values={"floor": float(np.mean(floor))} if floor else {},
+        tables={"points": table({"kimg": ".0f", distance: ".1f"}, points)},
+        data={"measure": scorer.description, "n": N, "floor": floor, "points": points},
+        folder=options.out.parent / "figures",
+    )
     figure = plot({"kimg": {f"{N:,} generated images": points}}, float(np.mean(floor)) if floor else None, distance)
     figure.axes[0].set_title(scorer.description)
     figure.savefig(options.out.with_suffix(".png"), dpi=120)
 
 
 def heldout_floor(scorer: SetScorer, heldout: Path) -> list[float]:
-    """Scores of as many disjoint draws as the held-out images allow."""
+    """Return the scores of as many disjoint draws as the held-out images allow."""
     images = FaceDataset.open(heldout).images
     order = np.random.default_rng(0).permutation(len(images))
     draws = [np.sort(order[first : first + N]) for first in range(0, len(order) - N + 1, N)]
@@ -80,12 +86,12 @@ def score(scorer: SetScorer, generator: Path) -> float:
 def plot(
     panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], floor: float | None, distance: str
 ) -> Figure:
-    """Curves of a distance on a logarithmic scale, and the line of its floor: a panel for each x axis.
+    """Plot curves of a distance on a logarithmic scale with the line of its floor, one panel per x axis.
 
     Args:
-        panels: what is on the x axis → a curve's label → its points (x, distance).
-        floor: of held-out real images; None where it was not measured.
-        distance: what the y axis is called.
+        panels: Label of the x axis → label of a curve → its points (x, distance).
+        floor: Score of held-out real images; None if it was not measured.
+        distance: Label of the y axis.
     """
     import matplotlib
 

@@ -1,23 +1,23 @@
 #!/usr/bin/env python
-"""What shortcuts do for depth, and BatchNorm for training, measured on small digits: two plots and their numbers.
+"""Measure what shortcuts do for depth, and BatchNorm for training, on small digits: two plots and their numbers.
 
     OMP_NUM_THREADS=2 python scripts/bench/depth.py --out docs       # 7 minutes of one core
-    python scripts/bench/depth.py --out docs --plot                     # draw OUT/depth-*.json again
+    python scripts/bench/depth.py --out docs --plot                     # draw the recorded curves again
 
-1. He et al., arXiv:1512.03385, figures 1 and 6: a plain network of 56 layers has a higher *training* error than the one
-   of 20 layers, so overfitting is not why; with shortcuts it has not.
+1. He et al., arXiv:1512.03385, figures 1 and 6: a plain network of 56 layers has a higher *training* error than one of
+   20 layers, so overfitting is not the reason. With shortcuts, 56 layers do not have a higher error.
 2. Ioffe and Szegedy, arXiv:1502.03167: with BatchNorm the same plain network learns faster, and at rates at which it
-   would not learn without.
+   would not learn without it.
 
-All start from He's initialisation and learn by SGD with momentum 0.9 and weight decay 1e-4, as in the first paper, at
-one rate throughout. Writes OUT/depth-residual.json and OUT/residual-against-plain.png, OUT/depth-batchnorm.json and
-OUT/batchnorm.png. Needs scikit-learn and matplotlib (`pip install -e '.[dev]'`).
+All networks start from He's initialisation and learn by SGD with momentum 0.9 and weight decay 1e-4, as in the first
+paper, at a constant rate. The script writes OUT/residual-against-plain.png, OUT/batchnorm.png, and the figures of both
+to OUT/figures/depth-residual.json and OUT/figures/depth-batchnorm.json. Needs scikit-learn and matplotlib (`pip install
+-e '.[dev]'`).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,20 +25,21 @@ from pathlib import Path
 
 import torch
 from learning import Task, digits, learn
+from record import Table, read_data, record, table, this_command
 from torch.optim import SGD
 
 from facegen.cnn.registry import find_architecture
 
-#: Images are 16×16, which the networks bring down to maps of 4×4.
+#: Side of the images, which the networks reduce to maps of 4×4.
 SIZE, BATCH, EPOCHS, SEEDS = 16, 64, 10, (0, 1)
 
-#: For each seed, the mean loss and error of each epoch.
+#: For each seed, the mean loss and error of every epoch.
 Curves = Sequence[Mapping[str, Sequence[float]]]
 
 
 @dataclass(frozen=True)
 class Run:
-    """A network, how it learns, and how its curves are drawn."""
+    """A network, its learning settings, and the style of its curves."""
 
     network: str
     style: str
@@ -48,8 +49,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Plot:
-    """Runs by their legend, and which of their figures is drawn."""
+    """Runs by their legend, and the figure that the plot shows."""
 
+    title: str
     picture: str
     quantity: str
     axis: str
@@ -58,6 +60,7 @@ class Plot:
 
 PLOTS = {
     "depth-residual": Plot(
+        "Training of plain and residual networks of 20 and 56 layers on digits, over ten epochs",
         "residual-against-plain",
         "error",
         "training error, %",
@@ -69,6 +72,7 @@ PLOTS = {
         },
     ),
     "depth-batchnorm": Plot(
+        "Training of a plain network of 20 layers on digits with BatchNorm and without, over ten epochs",
         "batchnorm",
         "loss",
         "training loss",
@@ -84,20 +88,38 @@ PLOTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="the folder of the JSON and PNG files")
-    parser.add_argument("--plot", action="store_true", help="draw what was measured before")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the JSON and PNG files")
+    parser.add_argument("--plot", action="store_true", help="draw the recorded curves again")
     options = parser.parse_args()
     task = digits(SIZE)
     for name, plot in PLOTS.items():
-        path = options.out / f"{name}.json"
+        folder = options.out / "figures"
         if not options.plot:
             curves = {legend: [follow(run, task, seed) for seed in SEEDS] for legend, run in plot.runs.items()}
-            path.write_text(json.dumps(curves, indent=1) + "\n")
-        draw(plot, json.loads(path.read_text()), options.out / f"{plot.picture}.png")
+            record(
+                name,
+                title=plot.title,
+                command=this_command(),
+                tables={"last": last_epoch(curves)},
+                data=curves,
+                folder=folder,
+            )
+        draw(plot, read_data(name, folder), options.out / f"{plot.picture}.png")
+
+
+def last_epoch(curves: Mapping[str, Curves]) -> Table:
+    """Return the loss and the error of the last epoch for each seed."""
+    columns = {"network": ""}
+    for seed in SEEDS:
+        columns |= {f"loss, seed {seed}": ".3f", f"error, seed {seed}": ".1%"}
+    rows = [
+        [legend, *(seed[key][-1] for seed in seeds for key in ("loss", "error"))] for legend, seeds in curves.items()
+    ]
+    return table(columns, rows)
 
 
 def follow(run: Run, task: Task, seed: int) -> dict[str, list[float]]:
-    """Train once: the mean loss and error of each epoch, over its own batches as they are met."""
+    """Train once, and return the mean loss and error of every epoch over its own batches."""
     torch.manual_seed(seed)
     network = find_architecture(run.network).build(classes=task.classes, in_channels=1, norm=run.norm)
     optimizer = SGD(network.parameters(), lr=run.rate, momentum=0.9, weight_decay=1e-4)
@@ -109,7 +131,7 @@ def follow(run: Run, task: Task, seed: int) -> dict[str, list[float]]:
 
 
 def draw(plot: Plot, curves: Mapping[str, Curves], path: Path) -> None:
-    """One thin line a seed."""
+    """Draw one thin line per seed."""
     import matplotlib
 
     matplotlib.use("Agg")

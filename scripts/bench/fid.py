@@ -1,22 +1,22 @@
 #!/usr/bin/env python
-"""Seconds, memory and value of a score, by five tools, on the same images with the same weights: a table.
+"""Compare a score by five tools, on the same images with the same weights: a table of seconds, memory and value.
 
     python scripts/bench/fid.py                      # 1,000 images, three rounds: an hour or two on two cores
     python scripts/bench/fid.py -n 32 --rounds 1     # a quick look
     python scripts/bench/fid.py --images FOLDER --weights FILE.pth
     python scripts/bench/fid.py --tools pytorch-fid facegen
 
-Needs the other tools: pip install -e '.[bench]'. One that is absent is left out. No tool downloads anything: all are
-given the weights of --weights, or the same random ones, by the means that each has for it.
+Needs the other tools: pip install -e '.[bench]'. A tool that is not installed is left out. No tool downloads anything:
+each gets the weights of --weights, or the same random ones, in its own way.
 
-Each tool runs in a process of its own, in turn, so that all meet the same machine and peak memory is each one's own
-(without that of its loader's workers).
-Features are timed from files on disk to mean and covariance; the Fréchet distance is timed apart from them, against one
-and the same reference. Imports and the loading of the network are not counted. Batch sizes and workers are each tool's
-defaults. torchmetrics reads no files: it is fed by a DataLoader as its users write it.
+The tools take turns. Each runs in its own process, so all run on the same machine, and peak memory belongs to one
+tool. (It excludes the loader's workers.) The time of features runs from files on disk to mean and covariance. The
+Fréchet distance is timed apart, against the same reference for all. Imports and the loading of the network are not
+counted. Batch sizes and workers are each tool's defaults. torchmetrics reads no files, so a DataLoader feeds it, as
+its users do.
 
-The last three columns say whether the values agree: the value, its relative difference from pytorch-fid's, and the part
-of that which is due to the distance, not to the features: how far the tool's distance is from ours on its own moments.
+The last three columns compare the values: the value, its relative difference from pytorch-fid's, and the part of that
+difference that the distance makes, not the features: how far the tool's distance of its own moments is from ours.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import packages_distributions
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from record import Cell, add_option, record, table, this_command
 
 if TYPE_CHECKING:
     import torch
@@ -47,17 +49,30 @@ if TYPE_CHECKING:
 
     Features = Callable[[Path], FrechetStatistics]
 
+#: The columns of the table, and the formats of their numbers.
+COLUMNS = {
+    "tool": "",
+    "features, s": ".1f",
+    "distance, s": ".2f",
+    "together, s": ".1f",
+    "× facegen": ".2f",
+    "peak memory, MB": ",.0f",
+    "value": ".5f",
+    "off by": ".1e",
+    "by the distance": ".1e",
+}
 WEIGHTS, SCRIPTED, REFERENCE = "weights.pth", "inception-2015-12-05.pt", "reference.npz"
 REFERENCE_IMAGES, REFERENCE_FEATURES = 64, 4000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-n", type=int, default=1000, help="images to score (1000)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each tool runs (3)")
-    parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS), help="all of them by default")
-    parser.add_argument("--images", type=Path, help="a folder of PNG or JPEG files; smooth random ones by default")
-    parser.add_argument("--weights", type=Path, help="a state dict with pytorch-fid's keys; random by default")
+    parser.add_argument("-n", type=int, default=1000, help="number of images to score (1000)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of runs of each tool (3)")
+    parser.add_argument("--tools", nargs="+", choices=TOOLS, default=list(TOOLS), help="tools to run; default: all")
+    parser.add_argument("--images", type=Path, help="folder of PNG or JPEG files; default: smooth random images")
+    parser.add_argument("--weights", type=Path, help="state dict with pytorch-fid's keys; default: random")
+    add_option(parser)
     parser.add_argument("--measure", choices=TOOLS, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -68,10 +83,32 @@ def main() -> None:
     for name in sorted(set(options.tools) - set(tools)):
         print(f"{name} is left out: it is not installed.")
     with tempfile.TemporaryDirectory() as work:
-        # Not here: a process counts its parent's peak as its own.
+        # In a process of its own, because a process counts its parent's peak memory as its own.
         with ProcessPoolExecutor(1, get_context("spawn")) as apart:
             apart.submit(prepare, Path(work), options.n, options.images, options.weights).result()
-        compare(Path(work), tools, options.rounds)
+        rows = compare(Path(work), tools, options.rounds)
+    if options.record:
+        keep(options.record, rows, options.n)
+
+
+def keep(name: str, rows: list[list[Cell]], n: int) -> None:
+    """Write the table, and how many times longer pytorch-fid's distance takes than facegen's."""
+    distances = {tool: distance for tool, _, distance, *_ in rows}
+    values = {}
+    if {"pytorch-fid", "facegen"} <= distances.keys():
+        values["distance_ratio"] = distances["pytorch-fid"] / distances["facegen"]
+    distributions = packages_distributions()
+    record(
+        name,
+        title=f"A score of {n:,} images by facegen and by other programs, with the same weights",
+        command=this_command(),
+        values=values,
+        tables={"tools": table(COLUMNS, rows)},
+        packages=(
+            "torch",
+            *dict.fromkeys(distributions[TOOLS[tool].module][0] for tool in distances if tool != "facegen"),
+        ),
+    )
 
 
 def prepare(work: Path, n: int, images: Path | None, weights: Path | None) -> None:
@@ -105,7 +142,7 @@ def draw_images(folder: Path, n: int, seed: int) -> None:
 
 
 def random_weights() -> dict[str, torch.Tensor]:
-    """He-normal convolutions and BatchNorms that change nothing."""
+    """Return He-normal convolutions, and BatchNorms that change nothing."""
     import torch
 
     random = torch.Generator().manual_seed(0)
@@ -119,7 +156,7 @@ def random_weights() -> dict[str, torch.Tensor]:
 
 
 def complete(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The others insist on every tensor, also on those that the features do not need."""
+    """Fill in every tensor. The other tools insist on all, also on those that the features do not need."""
     import torch
 
     unused = {
@@ -131,7 +168,7 @@ def complete(state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def published_names() -> dict[str, torch.Tensor]:
-    """Every tensor that pytorch-fid's network has, without values: its names and shapes are torchvision's."""
+    """Return every tensor of pytorch-fid's network without values. Names and shapes are torchvision's."""
     import torch
     from torchvision.models import inception_v3
 
@@ -140,7 +177,7 @@ def published_names() -> dict[str, torch.Tensor]:
 
 
 def save_torchscript(work: Path) -> None:
-    """The network as clean-fid's "clean" mode reads it: a TorchScript file whose ``layers`` take scaled pixels."""
+    """Save the network for clean-fid's "clean" mode: a TorchScript file whose ``layers`` take scaled pixels."""
     import torch
 
     class Scripted(torch.nn.Module):
@@ -155,7 +192,7 @@ def save_torchscript(work: Path) -> None:
 
 
 def reference_moments(work: Path) -> FrechetStatistics:
-    """Of features scattered about those of some other images: a likely mean and spectrum, and of full rank."""
+    """Return moments of full rank, of features scattered about those of other images: a likely mean and spectrum."""
     from facegen.data.images import open_images
     from facegen.metrics.frechet import frechet_statistics
 
@@ -177,7 +214,7 @@ def read_moments(path: Path) -> FrechetStatistics:
 
 
 def moments(features: np.ndarray) -> FrechetStatistics:
-    """As the other tools compute them: numpy's mean, of float32 where the features are, and covariance."""
+    """Return mean and covariance as the other tools compute them: numpy's mean stays float32 if the features are."""
     from facegen.metrics.frechet import FrechetStatistics
 
     return FrechetStatistics(len(features), np.mean(features, axis=0), np.cov(features, rowvar=False))
@@ -264,7 +301,7 @@ def load_clean_fid(work: Path, mode: str) -> Features:
     else:
         inception_pytorch.load_state_dict_from_url = lambda *_, **__: torch.load(work / WEIGHTS, weights_only=True)
         network = fid.build_feature_extractor(mode, device, use_dataparallel=False)
-    # Batches and workers as its compute_fid has them.
+    # The batch size and workers of its compute_fid.
     return lambda folder: moments(
         fid.get_folder_features(str(folder), network, 12, batch_size=32, device=device, mode=mode, verbose=False)
     )
@@ -300,13 +337,13 @@ def facegen_distance(first: FrechetStatistics, second: FrechetStatistics) -> flo
 
 @dataclass(frozen=True)
 class Tool:
-    """How one tool is measured.
+    """The way to measure one tool.
 
     Attributes:
-        module: the package it is.
-        load: work folder → a function from a folder of images to their moments.
-        distance: of the images' moments and the reference's.
-        note: what its features do otherwise than pytorch-fid's; empty where nothing.
+        module: The package of the tool.
+        load: Maps a work folder to a function from a folder of images to their moments.
+        distance: Maps the images' and the reference's moments to a distance.
+        note: How its features differ from pytorch-fid's; empty if they do not.
     """
 
     module: str
@@ -334,7 +371,7 @@ TOOLS = {
 
 
 def measure(name: str, work: Path) -> dict[str, float]:
-    """Runs in a process of its own."""
+    """Measure a tool. It runs in its own process."""
     tool = TOOLS[name]
     features, reference = tool.load(work), read_moments(work / REFERENCE)
     start = time.perf_counter()
@@ -355,16 +392,17 @@ def measure(name: str, work: Path) -> dict[str, float]:
 
 
 def peak_memory() -> float:
-    """This process's peak resident memory in MB; NaN where the platform does not tell."""
+    """Return this process's peak resident memory in MB; NaN if the platform does not report it."""
     try:
         import resource
-    except ImportError:  # Windows
+    except ImportError:  # Windows has no resource module
         return float("nan")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def compare(work: Path, tools: list[str], rounds: int) -> None:
+def compare(work: Path, tools: list[str], rounds: int) -> list[list[Cell]]:
+    """Run the tools in turn, print their results, and return a row for each."""
     n = len(list((work / "images").iterdir()))
     print(f"{n:,} images, 2,048 dims, {os.cpu_count()} cores; medians of {rounds} rounds", flush=True)
     outcomes: dict[str, list[dict[str, float]]] = {name: [] for name in tools}
@@ -376,6 +414,7 @@ def compare(work: Path, tools: list[str], rounds: int) -> None:
                 raise SystemExit(f"{name} failed:\n{done.stderr}")
             outcomes[name].append(json.loads(done.stdout.splitlines()[-1]))
 
+    rows: list[list[Cell]] = []
     header = ("features s", "distance s", "together s", "facegen ×", "peak MB", "value", "pytorch-fid", "distance")
     print(f"{'':17}" + "".join(f"{title:>12}" for title in header))
     for name in tools:
@@ -385,20 +424,24 @@ def compare(work: Path, tools: list[str], rounds: int) -> None:
             f"{paired(outcomes, name, 'facegen'):12.2f}{median['memory']:12.0f}{median['value']:12.5f}"
             f"{off(outcomes, name, 'pytorch-fid'):12.1e}{median['distance_error']:12.1e}"
         )
+        cells = [*(median[key] for key in ("features", "distance", "together")), paired(outcomes, name, "facegen")]
+        cells += [median["memory"], median["value"], off(outcomes, name, "pytorch-fid"), median["distance_error"]]
+        rows.append([name, *(cell if np.isfinite(cell) else None for cell in cells)])
     for name in tools:
         if TOOLS[name].note:
             print(f"{name} {TOOLS[name].note}.")
+    return rows
 
 
 def paired(outcomes: dict[str, list[dict[str, float]]], name: str, base: str) -> float:
-    """The median over rounds of how many times as long as ``base`` it took; NaN where that did not run."""
+    """Return the median over rounds of how many times longer it took than ``base``; NaN if ``base`` did not run."""
     rounds = zip(outcomes[name], outcomes.get(base, []), strict=False)
     ratios = [one["together"] / other["together"] for one, other in rounds]
     return float(np.median(ratios)) if ratios else float("nan")
 
 
 def off(outcomes: dict[str, list[dict[str, float]]], name: str, base: str) -> float:
-    """The relative difference of its value from ``base``'s; NaN where that did not run."""
+    """Return the relative difference of its value from ``base``'s; NaN if ``base`` did not run."""
     if base not in outcomes:
         return float("nan")
     value, truth = (outcomes[tool][0]["value"] for tool in (name, base))

@@ -1,20 +1,20 @@
 #!/usr/bin/env python
-"""How often the flags of 'facegen grade' are raised: on honest images, and on copies that were altered. In Markdown.
+"""Measure how often 'facegen grade' raises its flags, on honest images and on altered copies: tables in Markdown.
 
     python scripts/bench/flags.py honest pretrained=images run=other.npy --reference celeba --sets 100
     python scripts/bench/flags.py tails pretrained=images --reference celeba
     python scripts/bench/flags.py copies --reference celeba --images 300
 
-HONEST. Each pool of images (folder, archive, dataset, or .npy of uint8 [N, S, S, 3]) is what an honest student could
-have drawn. Sets of --n are drawn from it and checked for every flag. Sets of one pool overlap, so the share that is
-flagged says little beyond the pool: beside it stands how far each statistic lies from its threshold, in standard
-deviations over the draws. Copies are looked for once a pool, as they are of images and not of sets.
+HONEST. A pool holds images that an honest student could have drawn: a folder, archive, dataset, or .npy file of uint8
+[N, S, S, 3]. Sets of --n are drawn from it and checked for every flag. Sets of one pool overlap, so the share of
+flagged sets says little beyond the pool. The table therefore also shows how far each statistic is from its threshold,
+in standard deviations over the draws. Copies are looked for once per pool, because they concern images and not sets.
 
-TAILS. How many of a pool's images are how near to one of the reference by their hashes, and how many pairs within its
-sets of --n, in order: how fast they become few below tells what is left at the 20 bits that count.
+TAILS. By hash distance: how many images of a pool are near one of the reference, and how many pairs within its sets of
+--n are. How quickly these counts fall towards small distances shows what is left at the 20 bits that count.
 
-COPIES. Images of the reference, each altered in one way, are looked for among all of it: the share that is found by
-perceptual hashes, and with shifted copies.
+COPIES. Images of the reference, each altered in one way, are looked for in the whole reference. The table has the share
+that perceptual hashes find, and the share with shifted copies.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("honest", "tails", "copies"))
     parser.add_argument("pools", nargs="*", help="NAME=PATH")
-    parser.add_argument("--reference", type=Path, required=True, help="a dataset of real faces")
+    parser.add_argument("--reference", type=Path, required=True, help="dataset of real faces")
     parser.add_argument("--cache", type=Path, default=Path("bench-cache"))
     parser.add_argument("--sets", type=int, default=100)
     parser.add_argument("--n", type=int, default=1000)
-    parser.add_argument("--images", type=int, default=300, help="altered of each kind")
+    parser.add_argument("--images", type=int, default=300, help="number of images altered in each way")
     options = parser.parse_args()
     options.cache.mkdir(parents=True, exist_ok=True)
     sha256 = open_images(options.reference).sha256
@@ -93,7 +93,7 @@ def honest(
     share: float | None,
     options: argparse.Namespace,
 ) -> str:
-    """A row: what the flags say of sets of a pool."""
+    """Print a row: the flags of sets of a pool."""
     prints = fingerprint(images)
     hashed = int((find_matches(prints, known.fingerprints).row >= 0).sum())
     assert known.thumbnails is not None
@@ -136,7 +136,7 @@ def _far(values: list[float], limit: float) -> str:
 
 
 def tails(name: str, images: Images, known: KnownFaces, n: int) -> None:
-    """Two lines: images by their distance to the nearest known one, and pairs by theirs within sets."""
+    """Print two lines: images by distance to the nearest known one, and pairs within sets by their distance."""
     hashes, limits = fingerprint(images).hashes, range(20, 68, 4)
     _, nearest = nearest_within(hashes, known.fingerprints.hashes, max(limits))
     print(f"{name}, {len(images):,} images within bits of one of the reference:", end=" ")
@@ -150,7 +150,7 @@ def tails(name: str, images: Images, known: KnownFaces, n: int) -> None:
 
 
 def altered_copies(reference: Path, known: KnownFaces, count: int) -> None:
-    """A row a way of altering: the shares that hashes find, that hashes and shifts find, and the seconds."""
+    """Print a row per alteration: the shares that hashes find, and that hashes and shifts find; and the seconds."""
     images = load(reference)
     rows = np.linspace(0, len(images) - 1, count).astype(np.int64)
     print("| copies that are | found by hashes | with shifts |\n|---|--:|--:|")

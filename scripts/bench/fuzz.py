@@ -1,18 +1,19 @@
 #!/usr/bin/env python
-"""Every parser of facegen's, fed with files that damage or malice altered: a table of executions and findings.
+"""Feed every parser of facegen with altered files, as damage and malice make them: a table of executions and findings.
 
     python scripts/bench/fuzz.py                               # all targets, 60 seconds each
     python scripts/bench/fuzz.py --target submission_tar --seconds 600 --seed 7
     python scripts/bench/fuzz.py --target zip --input findings/zip/0-ZeroDivisionError.bin    # one input again
 
-A parser may end in an error of facegen's own, and in nothing else: no other exception, no more than 5 seconds of
-processor time or 1 GiB of memory more than before, no file written outside its folder, no program started, no pickle
-read, no connection. What breaks this is saved to --out, made smaller where that is quick, with its traceback beside it.
+A parser may only end in an error of facegen. It may raise no other exception, and use no more than 5 seconds of
+processor time or 1 GiB of memory over what it used before. It may write no file outside its folder, start no program,
+read no pickle, and open no connection. An input that breaks a rule is saved to --out, made smaller if that is quick,
+with its traceback beside it.
 
-Where atheris is installed (pip install atheris), it chooses the inputs by what code of facegen's they reach; without
-it, or with --engine own, inputs that end in a new place are altered further. Either way files are altered with
-knowledge of their format: see fuzz_mutations.py. Each target runs in a process of its own, which is started again if an
-input ends it. It runs on Linux.
+If atheris is installed (pip install atheris), it chooses inputs by the code of facegen that they reach. Without it, or
+with --engine own, inputs that end in a new place are altered further. Either way the alterations know the format of
+the file: see fuzz_mutations.py. Each target runs in its own process, which is restarted if an input ends it. The
+script runs on Linux.
 """
 
 from __future__ import annotations
@@ -36,22 +37,22 @@ from types import FrameType
 from typing import Any
 
 SECONDS_OF_PROCESSOR, MEMORY = 5.0, 1 << 30
-#: Without a new input for so long, a process waits for something that does not come.
+#: Seconds without a new input after which a process counts as stuck.
 STUCK = 40.0
-#: Address space that an input may claim: the machine is shared.
+#: Address space that an input may claim. It is limited because others use the machine too.
 ADDRESSES = 4 << 30
 RESTARTS = 20
-#: Inputs that are kept to be altered further.
+#: Number of inputs that are kept to be altered further.
 POOL = 400
-#: How libFuzzer ends a process that a signal was about to end.
+#: Exit code with which libFuzzer ends a process that a signal was about to end.
 _OF_LIBFUZZER = 77
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-#: Of these nothing is an answer to a file.
+#: Audit events that are never an answer to a file.
 _FORBIDDEN = frozenset(
     {"os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pickle.find_class"}
     | {"socket.connect", "socket.bind", "socket.getaddrinfo", "ctypes.dlopen", "webbrowser.open"}
 )
-#: Those whose first argument is a path that changes.
+#: Audit events whose first argument is a path that changes.
 _CHANGES = frozenset(
     {
         "os.remove",
@@ -72,12 +73,12 @@ class TooSlow(BaseException):
 
 
 class Escaped(BaseException):
-    """A file was touched outside the folder, a program started, or the like."""
+    """An input touched a file outside the folder, started a program, or the like."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What an input did: ``kind`` and ``place`` tell two of them apart; ``text`` has the traceback."""
+    """The fault of an input. ``kind`` and ``place`` identify it; ``text`` has the traceback."""
 
     kind: str
     place: str
@@ -85,7 +86,7 @@ class Finding:
 
 
 class Examiner:
-    """Runs a target's check on inputs, one at a time, and says what each did that it may not."""
+    """Run a target's check on inputs one at a time, and report forbidden behaviour."""
 
     def __init__(self, target: Any, folder: Path) -> None:
         self._target, self._folder = target, folder
@@ -97,7 +98,7 @@ class Examiner:
         signal.signal(signal.SIGPROF, _too_slow)
 
     def examine(self, data: bytes) -> tuple[Finding | None, bool]:
-        """The finding, or None; and whether the check ended in a place in which none did before."""
+        """Return the finding, or None, and whether the check ended in a place where none ended before."""
         before = _peak_memory()
         self._watching = True
         signal.setitimer(signal.ITIMER_PROF, SECONDS_OF_PROCESSOR)
@@ -149,7 +150,7 @@ def _peak_memory() -> int:
 
 
 def _place(problem: BaseException) -> str:
-    """Where it was raised: the last line of facegen's own, and the last of all."""
+    """Return where an exception was raised: the last line of facegen's code, and the last line of all."""
     frames = traceback.extract_tb(problem.__traceback__)
     own = [frame for frame in frames if f"{os.sep}facegen{os.sep}" in frame.filename]
     lines = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in (own[-1:] + frames[-1:])]
@@ -157,7 +158,7 @@ def _place(problem: BaseException) -> str:
 
 
 class Session:
-    """A process's work on one target: executions are counted, findings saved, once for each kind and place."""
+    """The work of a process on one target. It counts executions, and saves each kind and place of finding once."""
 
     def __init__(self, name: str, out: Path, seed: int, seconds: float) -> None:
         from fuzz_targets import TARGETS
@@ -175,7 +176,7 @@ class Session:
         self._said = 0.0
 
     def run(self, data: bytes) -> bool:
-        """One execution; whether it ended in a new place. The process ends when its time has come."""
+        """Run one input, and return whether it ended in a new place. End the process when its time is over."""
         self._current.seek(0)
         self._current.truncate()
         self._current.write(data)
@@ -188,11 +189,11 @@ class Session:
             self._said = time.monotonic()
         if time.monotonic() > self.ends:
             shutil.rmtree(self.work, ignore_errors=True)
-            os._exit(0)  # libFuzzer would report and go on
+            os._exit(0)  # without it, libFuzzer would report and go on
         return new
 
     def altered(self, random_: random.Random, data: bytes) -> bytes:
-        """An input to try next."""
+        """Return an input to try next."""
         if random_.randrange(20) == 0:
             from fuzz_mutations import spliced
 
@@ -212,7 +213,7 @@ class Session:
         (self.out / f"{stem}.txt").write_text(f"{len(small)} bytes\n{finding.text}", encoding="utf-8", errors="replace")
 
     def _smaller(self, finding: Finding, data: bytes) -> bytes:
-        """What is left of ``data`` when spans are left out of it while the finding stays; five seconds' worth."""
+        """Cut spans out of ``data`` while the finding stays, for at most five seconds, and return the rest."""
         until, width = time.monotonic() + 5, len(data) // 2
         while width and time.monotonic() < until:
             at = 0
@@ -228,7 +229,7 @@ class Session:
 
 
 def own_engine(session: Session) -> None:
-    """Alters seeds, and what ended in a new place, until the time has come."""
+    """Alter seeds, and inputs that ended in a new place, until the time is over."""
     pool = list(session.seeds)
     for data in session.seeds:
         session.run(data)
@@ -239,7 +240,7 @@ def own_engine(session: Session) -> None:
 
 
 def atheris_engine(session: Session, atheris: Any) -> None:
-    """Lets libFuzzer choose among inputs by the code that they reach."""
+    """Let libFuzzer choose inputs by the code that they reach."""
     corpus = session.work / "corpus"
     corpus.mkdir()
     for number, data in enumerate(session.seeds):
@@ -277,7 +278,7 @@ def worker(name: str, out: Path, seed: int, seconds: float, engine: str) -> None
 
 @dataclass
 class Report:
-    """What came of a target."""
+    """The result of a target."""
 
     executions: int = 0
     seconds: float = 0.0
@@ -286,7 +287,7 @@ class Report:
 
 
 def fuzz(name: str, out: Path, seconds: float, seed: int, engine: str, say: Callable[[str], None]) -> Report:
-    """Fuzz a target for so long, in processes of its own; an input that ends or blocks one is a finding."""
+    """Fuzz a target for a time, in its own processes. An input that ends or blocks a process is a finding."""
     out.mkdir(parents=True, exist_ok=True)
     report, began = Report(), time.monotonic()
     while (left := seconds - (time.monotonic() - began)) > 1 and report.restarts < RESTARTS:
@@ -315,7 +316,7 @@ def fuzz(name: str, out: Path, seconds: float, seed: int, engine: str, say: Call
 
 
 def _awaited(process: subprocess.Popen[bytes], current: Path) -> str | None:
-    """How a process ended that should not have; None where it went well."""
+    """Wait for a process and return how it failed; None if it ended well."""
     began = time.time()
     while process.poll() is None:
         time.sleep(0.25)
@@ -332,12 +333,12 @@ def _awaited(process: subprocess.Popen[bytes], current: Path) -> str | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--target", action="append", help="a parser; repeat it for several (all)")
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each target (60)")
-    parser.add_argument("--seed", type=int, default=0, help="of the alterations (0)")
-    parser.add_argument("--out", type=Path, default=Path("findings"), help="where inputs are saved (findings)")
-    parser.add_argument("--engine", choices=("atheris", "own"), help="what chooses inputs (atheris, where installed)")
-    parser.add_argument("--input", type=Path, help="run this input alone, and show its traceback")
+    parser.add_argument("--target", action="append", help="parser to fuzz; repeat it for several (all)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="seconds per target (60)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the alterations (0)")
+    parser.add_argument("--out", type=Path, default=Path("findings"), help="folder for saved inputs (findings)")
+    parser.add_argument("--engine", choices=("atheris", "own"), help="how inputs are chosen (atheris, if installed)")
+    parser.add_argument("--input", type=Path, help="run only this input, and show its traceback")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     out = options.out.resolve()

@@ -1,7 +1,7 @@
-"""Bytes altered as damage and malice alter them, and repaired so that the deep code of a parser is reached.
+"""Alter bytes as damage and malice do, and repair them so that the deep code of a parser is reached.
 
-A mutation is a function of a random generator and bytes. A repair makes right again what a parser compares first, such
-as a checksum or a length, so that it reads on into what was altered.
+A mutation is a function of a random generator and bytes. A repair corrects what a parser compares first, such as a
+checksum or a length, so that the parser reads on into the altered bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 #: Numbers at which sizes, counts and signs turn over.
 NUMBERS = (0, 1, 2, 3, 7, 8, 127, 128, 255, 256, 511, 512, 32767, 32768, 65535, 65536, 1 << 20, (1 << 31) - 1, 1 << 31)
 NUMBERS += ((1 << 32) - 1, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
-#: Values that a field of JSON or TOML should not have, as JSON.
+#: Values, as JSON, that a field of JSON or TOML should not have.
 VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, 1, -1, 2, 64, 10**6, 10**9, 2**31, 2**63, 2**64, 10**30, -(2**63), 0.5, -0.0),
     *(1e308, 1e-320, float("inf"), float("-inf"), float("nan")),
@@ -51,7 +51,7 @@ _TOML = (
 
 
 def of_bytes(random_: random.Random, data: bytes) -> bytes:
-    """One to eight alterations of any file: bits, bytes, numbers, and spans cut, doubled, moved or filled."""
+    """Apply one to eight alterations to any file: bits, bytes, numbers, and spans cut, doubled, moved or filled."""
     altered = bytearray(data)
     for _ in range(random_.choice((1, 1, 2, 3, 5, 8))):
         at = random_.randrange(len(altered) + 1)
@@ -84,7 +84,7 @@ def _number(random_: random.Random, width: int) -> bytes:
 
 
 def of_fields(*marks: bytes, reach: int = 64) -> Mutation:
-    """Numbers put into the headers that begin with one of ``marks``, within ``reach`` bytes of it."""
+    """Put numbers into the headers that begin with one of ``marks``, within ``reach`` bytes of the mark."""
 
     def mutate(random_: random.Random, data: bytes) -> bytes:
         places = [at for mark in marks for at in _places(data, mark)]
@@ -109,7 +109,7 @@ def _places(data: bytes, mark: bytes) -> list[int]:
 
 
 def of_tar(random_: random.Random, data: bytes) -> bytes:
-    """Tar headers altered field by field: names, sizes, kinds, prefixes; and headers put elsewhere."""
+    """Alter tar headers field by field (names, sizes, kinds, prefixes), or move headers."""
     altered = bytearray(data)
     headers = [at - 257 for at in _places(data, b"ustar") if 257 <= at <= len(data) - 255]
     if not headers:
@@ -181,7 +181,7 @@ def _pax(random_: random.Random) -> bytes:
 
 
 def of_json(random_: random.Random, data: bytes) -> bytes:
-    """One to three values of a JSON text replaced, removed, renamed or wrapped; or its bytes altered."""
+    """Replace, remove, rename or wrap one to three values of a JSON text, or alter its bytes."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -210,7 +210,7 @@ def _altered(random_: random.Random, value: Any) -> Any:
         at = random_.randrange(len(value))
         return [*value[:at], _altered(random_, value[at]), *value[at + 1 :]]
     if isinstance(value, str) and random_.randrange(3) == 0:
-        # JSON in JSON: the metadata of a generator has its recipe so.
+        # JSON within JSON: a generator's metadata holds its recipe this way.
         return of_json(random_, value.encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
     if isinstance(value, int | float) and not isinstance(value, bool) and random_.randrange(3) == 0:
         return random_.choice((value + 1, -value, value * 2, str(value), [value]))
@@ -218,7 +218,7 @@ def _altered(random_: random.Random, value: Any) -> Any:
 
 
 def of_toml(random_: random.Random, data: bytes) -> bytes:
-    """Values of a TOML text replaced, lines doubled, moved and removed, tokens put in; or its bytes altered."""
+    """Replace values of a TOML text; double, move and remove lines; insert tokens; or alter its bytes."""
     lines = data.decode("utf-8", "replace").split("\n")
     for _ in range(random_.choice((1, 1, 2, 4))):
         at = random_.randrange(len(lines))
@@ -240,7 +240,7 @@ def of_toml(random_: random.Random, data: bytes) -> bytes:
 
 
 def of_table(random_: random.Random, data: bytes) -> bytes:
-    """The cells of a table of text replaced, its lines doubled and removed; or its bytes altered."""
+    """Replace the cells of a table of text, double and remove its lines, or alter its bytes."""
     lines = data.split(b"\n")
     for _ in range(random_.choice((1, 2, 4))):
         at = random_.randrange(len(lines))
@@ -275,7 +275,7 @@ def of_table(random_: random.Random, data: bytes) -> bytes:
 
 
 def of_safetensors(random_: random.Random, data: bytes) -> bytes:
-    """The JSON header altered, with its length right again; or bytes of the tensors."""
+    """Alter the JSON header and correct its length, or alter bytes of the tensors."""
     end = 8 + int.from_bytes(data[:8], "little")
     if end > len(data) or random_.randrange(6) == 0:
         return of_bytes(random_, data)
@@ -283,7 +283,7 @@ def of_safetensors(random_: random.Random, data: bytes) -> bytes:
     if random_.randrange(3) and b"__metadata__" in header:
         try:
             fields = json.loads(header)
-            if random_.randrange(2):  # else the hash tells at once
+            if random_.randrange(2):  # otherwise the hash gives it away
                 fields["__metadata__"].pop("contents_sha256", None)
             if random_.randrange(2):
                 fields["__metadata__"] = _altered(random_, fields["__metadata__"])
@@ -296,7 +296,7 @@ def of_safetensors(random_: random.Random, data: bytes) -> bytes:
 
 
 def of_members(inner: Mutation) -> Mutation:
-    """A member of a zip altered by ``inner`` and zipped again, so that its CRC is right; or a name or method."""
+    """Alter a member of a zip with ``inner`` and zip it again with the right CRC, or alter a name or method."""
 
     def mutate(random_: random.Random, data: bytes) -> bytes:
         try:
@@ -319,7 +319,7 @@ def of_members(inner: Mutation) -> Mutation:
                 members[at] = (name, inner(random_, content))
         buffer = io.BytesIO()
         with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", random_.choice(_METHODS)) as archive:
-            warnings.simplefilter("ignore")  # of two members of one name
+            warnings.simplefilter("ignore")  # zipfile warns of two members with one name
             for name, content in members:
                 info = zipfile.ZipInfo(name or "x")
                 archive.writestr(info, content, archive.compression)
@@ -329,7 +329,7 @@ def of_members(inner: Mutation) -> Mutation:
 
 
 def of_npy(random_: random.Random, data: bytes) -> bytes:
-    """The header's shape, type or order replaced, with its length right again; or its bytes altered."""
+    """Replace the header's shape, type or order with the length corrected, or alter the bytes."""
     if not data.startswith(b"\x93NUMPY") or random_.randrange(4) == 0:
         return of_bytes(random_, data)
     end = 10 + int.from_bytes(data[8:10], "little")
@@ -382,7 +382,7 @@ def of_npy(random_: random.Random, data: bytes) -> bytes:
 
 
 def in_pixels(random_: random.Random, data: bytes) -> bytes:
-    """The compressed rows of a PNG altered and compressed again; or its chunks put elsewhere; or its bytes altered."""
+    """Alter the compressed rows of a PNG and compress them again, or move its chunks, or alter its bytes."""
     chunks = png_chunks(data)
     if not chunks or random_.randrange(3) == 0:
         return of_bytes(random_, data)
@@ -409,7 +409,7 @@ def in_pixels(random_: random.Random, data: bytes) -> bytes:
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
-    """The chunks of a PNG, kind and body, as far as they are whole."""
+    """Return the whole chunks of a PNG, as kind and body."""
     chunks, at = [], 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -419,7 +419,7 @@ def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def with_tar_sums(data: bytes) -> bytes:
-    """Every tar header with its checksum right again."""
+    """Correct the checksum of every tar header."""
     summed = bytearray(data)
     for at in range(0, len(summed) - 511, 512):
         if summed[at + 257 : at + 262] == b"ustar":
@@ -429,16 +429,16 @@ def with_tar_sums(data: bytes) -> bytes:
 
 
 def gzipped(data: bytes) -> bytes:
-    """``data`` as a gzip file, the same bytes each time."""
+    """Return ``data`` as a gzip file, with the same bytes each time."""
     return gzip.compress(data, 1, mtime=0)
 
 
 def one_of(*mutations: Mutation) -> Mutation:
-    """One of several mutations, each time another."""
+    """Return a mutation that picks one of several at random."""
     return lambda random_, data: random_.choice(mutations)(random_, data)
 
 
 def spliced(random_: random.Random, first: bytes, others: Sequence[bytes]) -> bytes:
-    """The start of one file and the end of another."""
+    """Join the start of one file and the end of another."""
     other = random_.choice(others)
     return first[: random_.randrange(len(first) + 1)] + other[random_.randrange(len(other) + 1) :]

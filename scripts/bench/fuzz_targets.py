@@ -1,7 +1,7 @@
-"""What is fuzzed: each parser of facegen's, with whole files to begin from, made by facegen's own writers.
+"""The targets of fuzzing: each parser of facegen, with whole files to begin from, made by facegen's own writers.
 
-A target's check hands bytes to its parser and uses what comes back as a stage does. It may end in the target's expected
-exceptions alone.
+A target's check hands bytes to its parser, and uses the result as a stage does. It may only end in the target's
+expected exceptions.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ from facegen.training.recipe import Recipe, load_recipe, recipe_from_dict, recip
 from facegen.training.saved_generator import load_generator, save_generator
 from facegen.weights.state_dicts import read_state_dict
 
-#: Submissions of two images, read as those of a thousand are.
+#: Submissions of two images, read by the same rules as those of a thousand.
 LIMITS = Limits(count=2, bytes=4 << 20, members=20, member_bytes=1 << 20)
 DIMS = 3
 EXTRACTOR = FeatureExtractor("tiny", "0" * 64, DIMS, None, torch.device("cpu"))
-#: Commands that stop soon, for they are given nothing: a configuration's values are checked before that.
+#: Commands that stop soon because they get no input. The values of a configuration are checked before that.
 COMMANDS = (
     ("inspect", "--list"),
     ("inspect", "lenet5", "--json"),
@@ -73,20 +73,20 @@ RUNNER = CliRunner()
 
 
 class Contradiction(Exception):
-    """What a parser took is not what it says it is."""
+    """The result of a parser contradicts itself."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A parser to be fuzzed.
+    """A parser to fuzz.
 
     Attributes:
-        name: what ``--target`` calls it.
-        seeds: whole files to begin from; they may need a folder to be made in, in which the check finds their fellows.
-        check: reads the bytes, in that folder.
-        mutate: alters a seed.
-        repair: makes checksums and the like right again; most inputs are repaired.
-        expected: the exceptions in which a check may end.
+        name: Its name for ``--target``.
+        seeds: Makes whole files to begin from. It may use a folder, in which the check finds files that go with them.
+        check: Reads the bytes, in that folder.
+        mutate: Alters a seed.
+        repair: Corrects checksums and the like. Most inputs are repaired.
+        expected: The exceptions in which a check may end.
     """
 
     name: str
@@ -98,20 +98,20 @@ class Target:
 
 
 def pixels(size: int = 64, seed: int = 0) -> np.ndarray:
-    """An image, uint8 [size, size, 3]: smooth, so that it compresses."""
+    """Return a smooth image, uint8 [size, size, 3], that compresses well."""
     rows, columns = np.mgrid[0:size, 0:size]
     return np.stack([rows * 3 + seed, columns * 2, rows + columns], axis=-1).astype(np.uint8)
 
 
 def encoded(format: str, image: Image.Image | None = None, **options: Any) -> bytes:
-    """An image file's bytes."""
+    """Return the bytes of an image file."""
     buffer = io.BytesIO()
     (Image.fromarray(pixels()) if image is None else image).save(buffer, format, **options)
     return buffer.getvalue()
 
 
 def picture_files() -> list[bytes]:
-    """Images of every format that photographs come in, and the modes and metadata that are treated apart."""
+    """Return images in every format of photographs, and the modes and metadata that are handled separately."""
     rgb = Image.fromarray(pixels(24))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -162,7 +162,7 @@ def _is_submitted(name: str) -> Callable[[bytes, Path], None]:
 
 
 def _submission(folder: Path) -> list[bytes]:
-    """The tar of a submission, and one with what systems add: a folder, litter, extended headers, a JPEG."""
+    """Return the tar of a submission, and one with what systems add: a folder, litter, extended headers, a JPEG."""
     names = []
     for number in range(2):
         names.append(folder / f"{number}.png")
@@ -436,7 +436,7 @@ def _is_dataset(name: str) -> Callable[[bytes, Path], None]:
 
 
 def _resealed(data: bytes) -> bytes:
-    """A manifest with the hash of its own fields right again."""
+    """Return a manifest whose hash matches its own fields again."""
     try:
         fields = dict(json.loads(data))
         fields["manifest_sha256"] = fields_sha256({k: v for k, v in fields.items() if k != "manifest_sha256"})

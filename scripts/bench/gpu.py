@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The most of a quarter of an hour with a GPU: proof that it works there, speeds, and a trained generator.
+"""Make the most of a quarter of an hour with a GPU: checks, speeds, and a trained generator.
 
     python scripts/bench/gpu.py pack celeba                      # here: writes carry/
     python scripts/bench/gpu.py all best --out OUT               # there: unpacks it, and does the following three
@@ -7,15 +7,15 @@
     python scripts/bench/gpu.py speed --out OUT --seconds 200
     python scripts/bench/gpu.py train best --out OUT --minutes 5
     python scripts/bench/gpu.py join OUT generator.safetensors   # here again
-    python scripts/bench/gpu.py report OUT docs/gpu.md           # the page of what came back
+    python scripts/bench/gpu.py report OUT report.md             # a page of the results
 
-It is for a machine without a network that has PyTorch and the common libraries, to which little can be carried and
-from which little comes back: the project's tree with carry/ is less than 60 MiB, and what is written to OUT is fewer
-than eight files of less than 15 MiB each. Everything is written as it is found, so that a machine that is taken away
-early loses one minute of training and the measurement at hand. The last line of each part says how it went.
+It is for a machine without a network that has PyTorch and the common libraries. Little can be carried to it, and
+little comes back: the project's tree with carry/ is less than 60 MiB, and OUT has fewer than eight files of less than
+15 MiB each. Every result is written as soon as it is known. So a machine that is taken away early costs one minute of
+training and the current measurement. The last line of each part says how it went.
 
-There, the project need not be installed: the wheels that the machine lacks are unpacked beside the dataset, in the
-folder --work. Rehearse it here with `all best --out OUT --device cpu --tiny`.
+The project need not be installed on the GPU machine: the wheels that it lacks are unpacked beside the dataset, in the
+folder --work. Rehearse on a CPU with `all best --out OUT --device cpu --tiny`.
 """
 
 from __future__ import annotations
@@ -48,25 +48,25 @@ def main() -> None:
         return added
 
     pack = command("pack", "dataset")
-    pack.add_argument("--pack", type=Path, default=ROOT / "carry", help="where it goes (carry)")
-    pack.add_argument("--quality", type=int, default=92, help="of the JPEG files (92)")
-    pack.add_argument("--limit", type=int, help="training images (all)")
+    pack.add_argument("--pack", type=Path, default=ROOT / "carry", help="folder to write (carry)")
+    pack.add_argument("--quality", type=int, default=92, help="quality of the JPEG files (92)")
+    pack.add_argument("--limit", type=int, help="number of training images (all)")
     for name, words in (("check", ()), ("speed", ()), ("train", ("recipe",)), ("all", ("recipe",))):
         part = command(name, *words)
-        part.add_argument("--out", type=Path, required=True, help="where the results go")
-        part.add_argument("--pack", type=Path, default=ROOT / "carry", help="what `pack` wrote (carry)")
+        part.add_argument("--out", type=Path, required=True, help="folder for the results")
+        part.add_argument("--pack", type=Path, default=ROOT / "carry", help="folder that `pack` wrote (carry)")
         part.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "facegen-gpu")
         part.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-        part.add_argument("--tiny", action="store_true", help="small networks and few steps: a rehearsal")
+        part.add_argument("--tiny", action="store_true", help="small networks and few steps, for a rehearsal")
         if name in ("check", "speed"):
-            part.add_argument("--seconds", type=float, default=150.0, help="when it stops (150)")
+            part.add_argument("--seconds", type=float, default=150.0, help="time limit (150)")
         if name == "check":
             part.add_argument("--items", nargs="+", metavar="ITEM", help="names of the checks (all)")
         if name == "train":
-            part.add_argument("--no-compile", action="store_true", help="the compiler takes a minute or two of them")
-            part.add_argument("--minutes", type=float, default=5.0, help="when all is done (5)")
+            part.add_argument("--no-compile", action="store_true", help="do not compile, which takes a minute or two")
+            part.add_argument("--minutes", type=float, default=5.0, help="time limit of everything (5)")
         if name == "all":
-            part.add_argument("--share", type=float, default=1.0, help="of 600 seconds (1)")
+            part.add_argument("--share", type=float, default=1.0, help="share of 600 seconds to use (1)")
     command("join", "out", "generator")
     command("report", "out", "page")
     options = parser.parse_args()
@@ -86,7 +86,7 @@ def pack(options: argparse.Namespace) -> None:
 
 
 def _dataset(options: argparse.Namespace) -> Path:
-    """What is carried, ready to use: the dataset's path."""
+    """Return the path of the dataset that was carried, ready to use."""
     from gpu_pack import install_words, unpack
 
     options.out.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def _dataset(options: argparse.Namespace) -> Path:
 
 
 def check(options: argparse.Namespace) -> None:
-    dataset = _dataset(options)  # first: with it come the wheels that the imports below need
+    dataset = _dataset(options)  # first: the wheels that the imports below need come with it
     from gpu_check import run_checks
 
     results = run_checks(
@@ -140,7 +140,7 @@ def train(options: argparse.Namespace) -> None:
 
 
 def everything(options: argparse.Namespace) -> None:
-    """The three one after the other, each within its time whatever becomes of the one before."""
+    """Run the three parts in turn, each within its time, whatever happened to the part before."""
     start, share = time.monotonic(), options.share
 
     def part(name: str, *words: str, until: float) -> None:
@@ -153,7 +153,7 @@ def everything(options: argparse.Namespace) -> None:
             process.wait(limit + 10 * share)
         except subprocess.TimeoutExpired:
             print(f"{name}: it did not end in time", flush=True)
-            process.send_signal(signal.SIGINT)  # so that it ends what it has started
+            process.send_signal(signal.SIGINT)  # lets it end the processes that it started
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:

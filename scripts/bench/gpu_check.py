@@ -1,41 +1,42 @@
 #!/usr/bin/env python
-"""The checks of facegen's ways with a GPU: each against the same on the CPU, or against the plain way there.
+"""Check facegen on a GPU: each item against the same on the CPU, or against the plain way on the GPU.
 
     python scripts/bench/gpu_check.py --all --dataset D --out O --seconds 300     # writes O/check.jsonl
     python scripts/bench/gpu_check.py --item captured:best --dataset D            # one item
     python scripts/bench/gpu_check.py --all --dataset D --out O --device cpu --tiny   # a rehearsal without a GPU
 
-Each item runs in a process of its own, several at a time, and each of its parts is a line of JSON as soon as it is
-known: whether it is ok (null: not made), its figures, and the last words of what went wrong. Without a GPU its part is
-left out, or stood in for: a captured step by one that is run again, the compiler by its tracer.
+Each item runs in its own process, several at a time. Each of its parts is a line of JSON as soon as it is known: ok
+(null: not made), its figures, and the last words of a failure. Without a GPU a part is left out or replaced: a
+captured step by one that is run again, the compiler by its tracer.
 
 device          torch drives the GPU, and choose_device("auto") finds it.
-step:RECIPE     A training step against the CPU's in float32: figures, and gradients of all networks. Precisions:
-                fp32; tf32, which is what float32 convolutions are unless told otherwise; bf16; fp16. The learning rates
-                are 0, because Adam's first steps are the gradients' signs, which rounding turns around where they are
-                small. Both trainers go on from one checkpoint of the CPU's, behind a step that the moments' map is
-                computed at; the weight of the moments is a fiftieth, for the map of one batch is a wild one.
-                Then a step with the recipe's rates, whose update must be Adam's in float64, within a thousandth.
-compiled:RECIPE The compiled trainer against the eager one: four steps' figures, the first one's gradients, whose memory
-                must be laid out as the parameters' (fused Adam walks through both side by side), and the update.
-captured:RECIPE Eight replayed steps against eight plain ones: figures and weights. The capture must leave the
-                trainer as it was, and take one graph for each kind of step. dcgan and best also go on from a
-                checkpoint, and dcgan once in float16.
-captured_compiled:RECIPE The same of a compiled trainer.
-memory:RECIPE   torch.cuda.memory_allocated after each of 50 steps: the same, to 1 MiB, for steps of a kind.
-no_sync:RECIPE  20 steps in which torch makes an error of whatever waits for the device.
-interrupt       SIGINT ends a training with 130, and --resume takes it to its whole length.
-minutes         --minutes: the clock stops it within a quarter, and its kimg was foreseen to a half: other items share
-                the GPU meanwhile, which changes the pace.
+step:RECIPE     A training step against the CPU's in float32: figures, and gradients of all networks. Precisions are
+                fp32; tf32, which float32 convolutions are unless told otherwise; bf16; fp16. The learning rates are 0,
+                because Adam's first steps are the signs of the gradients, and rounding flips small ones. Both trainers
+                go on from one checkpoint of the CPU, after a step at which the moments' map is computed. The weight of
+                the moments is a fiftieth, because the map of one batch is a wild one. Then a step with the recipe's
+                rates runs, whose update must be Adam's in float64, within a thousandth.
+compiled:RECIPE The compiled trainer against the eager one: the figures of four steps, the first step's gradients and
+                the update. The gradients must be laid out in memory as the parameters are, because fused Adam walks
+                through both side by side.
+captured:RECIPE Eight replayed steps against eight plain ones: figures and weights. The capture must not change the
+                trainer, and must take one graph for each kind of step. dcgan and best also go on from a checkpoint,
+                and dcgan runs once in float16.
+captured_compiled:RECIPE The same for a compiled trainer.
+memory:RECIPE   torch.cuda.memory_allocated after each of 50 steps: equal to 1 MiB for steps of one kind.
+no_sync:RECIPE  20 steps in which torch raises an error for everything that waits for the device.
+interrupt       SIGINT ends a training with 130, and --resume takes it to its full length.
+minutes         --minutes: the clock stops the run within a quarter, and its kimg was predicted to a half. Other items
+                share the GPU meanwhile, which changes the pace.
 sample          64 images of the generator that ships, against the CPU's: at most 2 levels of 255 apart, 0.1 on average.
                 TF32 in all convolutions, imitated on a CPU, makes 1 and 0.02.
 score           effnet-lite0's features against the CPU's, to 1e-4; the Fréchet distance of 1,000 images from 1,000
                 others, to 1e-3. The scorer turns TF32 off.
-two_formats     The real images, positions sent or pixels sent: channels_last, and the CPU's to 2⁻²³, one unit in the
-                last place of 1.
+two_formats     The real images with positions sent or pixels sent: channels_last, and equal to the CPU's to 2⁻²³, one
+                unit in the last place of 1.
 oom_capped      A batch that does not fit into a tenth of the GPU's memory ends in a sentence and exit code 2.
-oom             So does one of 300,000 images on the whole GPU, which nothing else runs on meanwhile.
-How far a GPU may be from the CPU, and why: gpu_compare.py.
+oom             A batch of 300,000 images does so on the whole GPU, with nothing else on it.
+gpu_compare.py says how far a GPU may be from the CPU, and why.
 """
 
 from __future__ import annotations
@@ -67,22 +68,22 @@ from facegen.device import choose_device
 from facegen.training.recipe import Recipe, load_recipe, recipe_names
 
 RESULTS = "check.jsonl"
-#: Items at a time. A CPU has none to spare.
+#: Number of items at a time. A CPU has no spare cores for several.
 AT_ONCE = {"cuda": 4, "cpu": 1}
-#: Seconds in which the lines of a process that has ended must have come.
+#: Seconds within which the lines of an ended process must arrive.
 GRACE = 5.0
-#: Recipes that in small are the same as others: `best`, and `r3gan_small`.
+#: Recipes that equal others when small: `best`, and `r3gan_small`.
 TWINS = ("laptop", "t4", "r3gan")
 
 
 class Item(NamedTuple):
-    """What is checked in one process.
+    """A check that runs in one process.
 
     Attributes:
-        parts: makes them, of the setting and a recipe's name, which is "" where the item has none.
-        seconds: its limit.
-        recipes: which it is made for; None: it has no recipe.
-        is_alone: nothing else runs meanwhile.
+        parts: Makes its parts, from the setting and a recipe's name, which is "" if the item has none.
+        seconds: Its time limit.
+        recipes: Which recipes it is made for; None if it has no recipe.
+        is_alone: Whether nothing else runs meanwhile.
     """
 
     parts: Callable[[Setting, str], Iterator[Part]]
@@ -95,7 +96,7 @@ def _is_first(recipe: Recipe) -> bool:
     return recipe.name in FIRST
 
 
-#: In the order in which they start, the longest and most telling first.
+#: Items in the order in which they start: the longest and most telling first.
 ITEMS = {
     "compiled": Item(compiled, 170.0, lambda recipe: recipe.compile),
     "captured": Item(captured, 170.0, lambda recipe: recipe.cuda_graphs),
@@ -115,7 +116,7 @@ ITEMS = {
 
 
 def item_names(*, tiny: bool = False) -> list[str]:
-    """All items in the order in which they start."""
+    """Return all items in the order in which they start."""
     recipes = [load_recipe(name) for name in recipe_names() if not (tiny and name in TWINS)]
     ranks: dict[str, tuple[bool, bool, bool, int, int]] = {}
     for number, (kind, item) in enumerate(ITEMS.items()):
@@ -125,17 +126,17 @@ def item_names(*, tiny: bool = False) -> list[str]:
             elif item.recipes is not None and item.recipes(recipe):
                 later = not _is_first(recipe)
                 order = 0 if later else FIRST.index(recipe.name)
-                # Of the later ones, those that the compiler takes a minute for come last.
+                # Items that the compiler takes a minute for come last among the later ones.
                 last = later and item.parts is compiled
                 ranks[f"{kind}:{recipe.name}"] = (item.is_alone, later, last, number, order)
     return sorted(ranks, key=lambda name: ranks[name])
 
 
-# An item's own process.
+# The process of an item.
 
 
 def run_item(name: str, setting: Setting) -> None:
-    """Print the results of an item's parts, a line each."""
+    """Print the results of an item's parts, one per line."""
     kind, _, recipe = name.partition(":")
     parts = ITEMS[kind].parts(setting, recipe)
     start = time.perf_counter()
@@ -146,11 +147,11 @@ def run_item(name: str, setting: Setting) -> None:
 
 
 def result_of(label: str, work: Callable[[], Result], start: float) -> Result:
-    """The line of a part, whose time counts from ``start``."""
+    """Return the line of a part. Its time counts from ``start``."""
     try:
         figures = work()
         if torch.cuda.is_initialized():
-            torch.cuda.synchronize()  # which fails later than it was asked
+            torch.cuda.synchronize()  # errors appear here, later than the call that caused them
     except Exception:  # noqa: BLE001 - a part that fails must not lose the item's others
         figures = {"ok": False, "error": last_lines(traceback.format_exc())}
     figures = {"check": label, "ok": None, "seconds": time.perf_counter() - start, **figures}
@@ -159,7 +160,7 @@ def result_of(label: str, work: Callable[[], Result], start: float) -> Result:
 
 
 def _cleaned(value: Any) -> Any:
-    """As JSON can say it: four digits, and a word for what is not finite."""
+    """Return a value as JSON can hold it: four digits, and a word for what is not finite."""
     if isinstance(value, Mapping):
         return {str(key): _cleaned(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -172,8 +173,8 @@ def _cleaned(value: Any) -> Any:
 # All items.
 
 
-#: A process group of its own, so that an item ends with all that it has started. Not a session of its own, if Python
-#: knows how: a machine that ends a session's processes must find them.
+#: Starts a process group, so that an item ends with everything that it started. It is not a new session, if Python can
+#: avoid that: a machine that ends a session's processes must find them.
 GROUP: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 
 
@@ -186,18 +187,18 @@ def run_checks(
     tiny: bool = False,
     wanted: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Run items within ``seconds``; write each result to ``out/check.jsonl`` and to stdout as it comes.
+    """Run items within ``seconds``. Write each result to ``out/check.jsonl`` and to stdout as it comes.
 
-    Of an item for which no time is left there is one line with ``skipped``; one that the end of the time breaks off is
-    neither ok nor not. Ended by Ctrl-C, it ends what runs.
+    An item for which no time is left gives one line with ``skipped``. An item that the end of the time breaks off is
+    neither ok nor failed. Ctrl-C ends everything that runs.
 
     Args:
-        dataset: a prepared dataset.
-        out: a folder for the results.
-        seconds: when all is over.
+        dataset: A prepared dataset.
+        out: A folder for the results.
+        seconds: Time limit for all.
         device: ``"cuda"``, or ``"cpu"`` for a rehearsal.
-        tiny: small networks, batches and runs.
-        wanted: the names of the items; by default, all.
+        tiny: Whether networks, batches and runs are small.
+        wanted: Names of the items; default: all.
 
     Returns:
         The results in the order in which they came.
@@ -220,14 +221,14 @@ def run_checks(
 
 @dataclass
 class Runner:
-    """Runs items in processes, from several threads.
+    """Run items in processes, from several threads.
 
     Args:
-        words: the command that runs an item, but for ``--item`` and its name.
-        file: where results go.
-        work: a folder for temporary files.
-        deadline: when all is over, by :func:`time.monotonic`.
-        at_once: processes at a time, which share the cores.
+        words: The command that runs an item, without ``--item`` and its name.
+        file: The file for the results.
+        work: A folder for temporary files.
+        deadline: The end of all, by :func:`time.monotonic`.
+        at_once: Number of processes at a time. They share the cores.
     """
 
     words: list[str]
@@ -265,7 +266,7 @@ class Runner:
             return
         limit = ITEMS[name.partition(":")[0]].seconds
         start = time.monotonic()
-        # Whatever an item that was ended leaves in its folder goes with the folder of all.
+        # Files that a killed item leaves are in the common folder and go with it.
         folder = Path(tempfile.mkdtemp(dir=self.work))
         with (folder / "errors").open("w+", encoding="utf-8", errors="replace") as errors:
             code, printed = self._process(name, min(limit, left), errors, folder)
@@ -281,7 +282,7 @@ class Runner:
             self._emit({"check": name, "ok": False, "seconds": seconds, "error": said or f"exit code {code}"})
 
     def _process(self, name: str, limit: float, errors: IO[str], folder: Path) -> tuple[int | None, int]:
-        """An item's exit code, None when it ran out of time, and how many results it printed."""
+        """Return an item's exit code, None if it ran out of time, and the number of results it printed."""
         words = [*self.words, "--item", name]
         process = subprocess.Popen(
             words,
@@ -304,7 +305,7 @@ class Runner:
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            _kill_group(process)  # all that it has started, also where it ended by itself
+            _kill_group(process)  # everything that it started, also if it ended by itself
             process.wait()
             with self._lock:
                 del self._running[process.pid]
@@ -328,14 +329,14 @@ class Runner:
             "PYTHONUNBUFFERED": "1",
             "FACEGEN_OFFLINE": "1",
             "TMPDIR": str(folder),
-            # What one item has compiled, another need not.
+            # Items share the compiled code.
             "TORCHINDUCTOR_CACHE_DIR": str(self.work / "inductor"),
             "TRITON_CACHE_DIR": str(self.work / "triton"),
         }
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # it has ended, and so has all that it started
+    with suppress(ProcessLookupError, PermissionError):  # it and everything that it started have ended
         os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -343,12 +344,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--all", action="store_true", help="all items")
-    what.add_argument("--item", choices=item_names(), metavar="NAME", help="one item, here")
-    parser.add_argument("--dataset", type=Path, required=True, help="a prepared dataset")
+    what.add_argument("--item", choices=item_names(), metavar="NAME", help="run one item in this process")
+    parser.add_argument("--dataset", type=Path, required=True, help="prepared dataset")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="small networks, batches and runs: a rehearsal")
-    parser.add_argument("--out", type=Path, help="with --all: where check.jsonl goes")
-    parser.add_argument("--seconds", type=float, default=300.0, help="with --all: when it stops (300)")
+    parser.add_argument("--tiny", action="store_true", help="small networks, batches and runs, for a rehearsal")
+    parser.add_argument("--out", type=Path, help="with --all: folder for check.jsonl")
+    parser.add_argument("--seconds", type=float, default=300.0, help="with --all: time limit (300)")
     options = parser.parse_args()
     if options.item:
         run_item(options.item, Setting(options.dataset, choose_device(options.device), options.tiny))

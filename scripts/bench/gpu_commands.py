@@ -1,4 +1,4 @@
-"""The checks of gpu_check.py that run commands, and those of images: sampled, scored, and read."""
+"""The checks of gpu_check.py that run commands, and the checks of sampled, scored and read images."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from facegen.training.log import read_log
 from facegen.training.recipe import load_recipe
 from facegen.training.saved_generator import LAST, load_generator
 
-#: Of a command that an item runs; less than the item's own, so that its last words are told.
+#: Time limit of a command that an item runs. It is below the item's own, so that the command's last words are reported.
 COMMAND_SECONDS = 55.0
 
 
 def _train_words(setting: Setting, run: Path, *words: object) -> list[str]:
-    """The command that trains the recipe quick; in small, a file's."""
+    """Return the command that trains the recipe quick, or in a tiny setting a recipe file."""
     recipe = "quick"
     if setting.tiny:
         file = run.parent / "tiny.toml"
@@ -45,9 +45,9 @@ def _train_words(setting: Setting, run: Path, *words: object) -> list[str]:
 
 
 def _run(words: Sequence[str], errors: IO[str], until: Callable[[], object] | None = None) -> tuple[int | None, float]:
-    """The exit code of a command, None when it took too long, and the seconds that it took.
+    """Run a command, and return its exit code (None if it took too long) and its seconds.
 
-    It is interrupted as soon as ``until`` says so.
+    The command is interrupted as soon as ``until`` returns True.
     """
     start = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=errors, stdin=subprocess.DEVNULL)
@@ -64,7 +64,7 @@ def _run(words: Sequence[str], errors: IO[str], until: Callable[[], object] | No
 
 
 def _with_errors(result: Result, errors: IO[str]) -> Result:
-    """The result, with what a command said if it is not ok."""
+    """Add the command's output to the result if it is not ok."""
     if not result["ok"]:
         errors.seek(0)
         result["error"] = last_lines(errors.read())
@@ -112,14 +112,14 @@ def _minutes(setting: Setting) -> Result:
 
 def oom_capped(setting: Setting, _: str) -> Iterator[Part]:
     limited = "import torch; torch.cuda.set_per_process_memory_fraction(0.1); from facegen.cli import main; main()"
-    # Its largest tensors have less than 2³¹ entries, so that nothing but memory is short.
+    # Its largest tensors have less than 2³¹ entries, so memory alone is short.
     words = ["-c", limited]
     part = partial(_oom, setting, words, batch=30_000) if setting.has_cuda else lambda: dict(NEEDS_CUDA)
     yield "oom_capped", part
 
 
 def oom(setting: Setting, _: str) -> Iterator[Part]:
-    # What the host holds of such a batch is its latents, 120 MB, and positions: the images are on the GPU.
+    # Of such a batch the host holds only latents (120 MB) and positions. The images are on the GPU.
     part = partial(_oom, setting, ["-m", "facegen"], batch=300_000) if setting.has_cuda else lambda: dict(NEEDS_CUDA)
     yield "oom", part
 
@@ -127,7 +127,7 @@ def oom(setting: Setting, _: str) -> Iterator[Part]:
 def _oom(setting: Setting, start: Sequence[str], *, batch: int) -> Result:
     with tempfile.TemporaryDirectory() as work, (Path(work) / "errors").open("w+") as errors:
         words = [sys.executable, *start, "train", str(setting.dataset), str(Path(work) / "run"), "--recipe", "dcgan"]
-        # Without scores, for which the whole dataset would be looked at first.
+        # Without scores, because a score reads the whole dataset first.
         code, seconds = _run([*words, "--device", "cuda", "--batch", str(batch), "--score-every", "0"], errors)
         errors.seek(0)
         # The console may break lines.
@@ -187,7 +187,7 @@ def _two_formats(setting: Setting, *, on_device: bool) -> Result:
     theirs, ours = (setting.real_images(batch, device) for device in (CPU, setting.device))
     kept = ours.on_device
     if not on_device:
-        ours._images = None  # as where the device has no room for them
+        ours._images = None  # as on a device that has no room for them
     mirrored = torch.rand(batch, generator=torch.Generator().manual_seed(0)) < 0.5
     most, unequal, layouts = 0.0, 0, True
     for number, flips in enumerate((None, mirrored, mirrored)):

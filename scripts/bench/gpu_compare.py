@@ -1,15 +1,16 @@
-"""Of a training step on a GPU and on the CPU: what is compared, and how far it may be apart.
+"""Compare a training step on a GPU with the CPU's, and say how far they may be apart.
 
-How far gradients may be apart. Rounding moves activations across the kinks of ReLU, so that a relative error e of the
-arithmetic becomes one of √e in gradients, more or less, depending on the network: DCGAN's generator has 0.15 in
-bfloat16 at its first step, R3GAN's 0.01. So the measure is made on the spot: the same step on the device in exact
-float32 with each weight changed at random by what the precision rounds off (1e-6; 3e-4 for the ten bits of TF32 and
-float16; 2e-3 for bfloat16's seven). On a CPU, bfloat16 and float16 differ by 1 to 1.6 times that. An error may be three
-times as large, or the precision's base where that is more: 1e-3 in fp32, 5e-2 in tf32 and fp16, 0.15 in bf16; for
-figures 1e-4, 2e-3, 1e-2 and 2e-2. Rounding has no direction, so the part of an error that lies along the gradient (a
-factor that is too large or too small) may be a third of it. Repeated steps differ where a GPU adds up in any order:
-captured ones may differ from plain ones by three times what those differ by when run again, or by 5% of the way
-that the weights went, and 2% of figures.
+Gradients. Rounding moves activations across the kinks of ReLU. A relative error e of the arithmetic therefore becomes
+about √e in gradients, depending on the network: 0.15 for DCGAN's generator in bfloat16 at its first step, 0.01 for
+R3GAN's. So the limit is measured on the spot: the same step runs on the device in exact float32, with each weight
+changed at random by what the precision rounds off (1e-6; 3e-4 for the ten bits of TF32 and float16; 2e-3 for
+bfloat16's seven). On a CPU, bfloat16 and float16 differ by 1 to 1.6 times that. An error may be three times as large,
+or as large as the precision's base if that is more: 1e-3 in fp32, 5e-2 in tf32 and fp16, 0.15 in bf16. For figures the
+bases are 1e-4, 2e-3, 1e-2 and 2e-2. Rounding has no direction, so the part of an error along the gradient (a factor
+that is too large or too small) may be a third of it.
+
+Repeated steps differ, because a GPU adds up in any order. Captured steps may differ from plain ones by three times the
+difference of plain ones that are run again, or by 5% of the way that the weights went and 2% of figures.
 """
 
 from __future__ import annotations
@@ -35,33 +36,33 @@ from facegen.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
-#: Recipes whose items come first: there may be no time for the others.
+#: Recipes whose items come first, because there may be no time for the others.
 FIRST = ("dcgan", "best")
 TINY = {"generator_width": 4, "discriminator_width": 4, "features_size": 32, "features_width": 2, "latent_dim": 8}
-#: Training images that trainers draw from: few, so that they are soon on the device.
+#: Training images that trainers draw from. They are few, so that they are on the device soon.
 ROWS = 2048
-#: How often a step is tried again because float16 overflowed in it and halved its scale.
+#: How often a step is repeated because float16 overflowed in it and halved its scale.
 TRIES = 20
-#: Figures below it are compared as if they were it; but for penalties, which start small.
+#: Figures below it are compared as if they were equal to it, except penalties, which start small.
 FLOOR = 0.01
-#: How far an update may be from Adam's: float32 rounds weights near 1 by some ten-thousandths of an update.
+#: How far an update may be from Adam's. float32 rounds weights near 1 by some ten-thousandths of an update.
 UPDATE = 1e-3
 RATES = ("generator_lr", "discriminator_lr")
-#: Of a trainer whose weights do not move.
+#: Recipe changes for a trainer whose weights do not move.
 STILL = dict.fromkeys(RATES, 0.0)
-#: How many times the difference that rounding alone makes an error may be.
+#: Largest error, as a multiple of the difference that rounding alone makes.
 MARGIN = 3.0
 MIB = 1 << 20
-#: Of a process that fails, how much of its last words is told.
+#: How much of a failed process's last output is reported.
 LAST_LINES, LAST_CHARACTERS = 12, 1500
 Result = dict[str, Any]
-#: A part of an item: the name of its line, and what finds ``ok`` and the figures.
+#: A part of an item: the name of its line, and a function that finds ``ok`` and the figures.
 Part = tuple[str, Callable[[], Result]]
 NEEDS_CUDA: Result = {"ok": None, "needs": "cuda"}
 
 
 class Precision(NamedTuple):
-    """An arithmetic, what it rounds off, and how far gradients and figures may always be from the CPU's."""
+    """An arithmetic, its rounding, and the base by which gradients and figures may always differ from the CPU's."""
 
     dtype: torch.dtype
     tf32: bool
@@ -80,7 +81,7 @@ PRECISIONS = {
 
 @dataclass(frozen=True)
 class Setting:
-    """Where the checks are made, and whether in small."""
+    """Where the checks run, and whether they are tiny."""
 
     dataset: Path
     device: torch.device
@@ -91,7 +92,7 @@ class Setting:
         return self.device.type == "cuda"
 
     def recipe(self, name: str, **changes: Any) -> Recipe:
-        """The shipped recipe, neither compiled nor captured unless ``changes`` say so; small in small."""
+        """Return the shipped recipe, tiny in a tiny setting. Only ``changes`` can have it compiled or captured."""
         recipe = load_recipe(name)
         small = {**TINY, "batch": 4, "penalty_every": min(recipe.penalty_every, 2)} if self.tiny else {}
         return recipe.with_overrides({"compile": False, "cuda_graphs": False, **small, **changes})
@@ -107,7 +108,7 @@ class Setting:
         return RealImages(faces.images, rows, batch=batch, seed=0, device=device, ranks=Ranks())
 
     def own_precision(self, recipe: Recipe) -> str:
-        """What training takes for the recipe here, as a key of ``PRECISIONS``."""
+        """Return the precision that training takes for the recipe here, as a key of ``PRECISIONS``."""
         dtype = choose_precision(recipe.precision, self.device, double_backward=recipe.is_penalised)
         return {torch.float32: "tf32", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
 
@@ -122,25 +123,25 @@ def tf32_convolutions(allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-# What is compared.
+# Comparisons.
 
 
 class StepResult(NamedTuple):
-    """What came of a step: gradients by network, flat and in float64 on the CPU, and figures."""
+    """The result of a step: figures, and gradients by network, flat and in float64 on the CPU."""
 
     gradients: dict[str, Tensor]
     figures: dict[str, float | None]
 
 
 class Difference(NamedTuple):
-    """Of two steps, relative to the second: of gradients, of their part along the second's, and of figures."""
+    """The relative difference of two steps: of gradients, of their part along the second's, and of figures."""
 
     gradients: dict[str, float]
     along: dict[str, float]
     figures: dict[str, float]
 
     def is_within(self, alone: Difference, precision: Precision) -> bool:
-        """Whether it is no more than ``alone``, which rounding alone makes, or the precision's base allow."""
+        """Return whether it is within ``alone``, the difference that rounding alone makes, or the precision's base."""
         gradients = all(
             error <= max(precision.gradients, MARGIN * alone.gradients[name])
             and abs(self.along[name]) <= max(precision.gradients / MARGIN, alone.gradients[name])
@@ -173,19 +174,19 @@ def difference(ours: StepResult, theirs: StepResult) -> Difference:
 
 
 def relative(ours: Tensor, theirs: Tensor) -> float:
-    """‖ours − theirs‖ / ‖theirs‖; 0 where both are nothing."""
+    """Return ‖ours − theirs‖ / ‖theirs‖; 0 if both are zero."""
     away, size = (ours - theirs).norm().item(), theirs.norm().item()
     return away / size if size else (math.inf if away else 0.0)
 
 
 def along(ours: Tensor, theirs: Tensor) -> float:
-    """By what factor, less 1, ``theirs`` is in ``ours``."""
+    """Return the factor of ``theirs`` in ``ours``, less 1."""
     square = theirs.square().sum().item()
     return (ours * theirs).sum().item() / square - 1 if square else 0.0
 
 
 def figure_error(name: str, ours: float | None, theirs: float | None) -> float:
-    """The difference of two figures, relative to the second or to ``FLOOR``; infinite where one of them is missing."""
+    """Return the difference of two figures, relative to the second or to ``FLOOR``; infinite if one is missing."""
     if ours == theirs:
         return 0.0
     if ours is None or theirs is None:
@@ -197,7 +198,7 @@ def figure_error(name: str, ours: float | None, theirs: float | None) -> float:
 def adam(
     weight: Tensor, gradient: Tensor, state: Mapping[str, Tensor], lr: float, betas: tuple[float, float], eps: float
 ) -> Tensor:
-    """The weight after Adam's next step, in float64. Kingma and Ba, arXiv:1412.6980, algorithm 1."""
+    """Return the weight after Adam's next step, in float64 (Kingma and Ba, arXiv:1412.6980, algorithm 1)."""
     beta1, beta2 = betas
     step = state["step"].item() + 1
     gradient = gradient.double()
@@ -208,12 +209,12 @@ def adam(
 
 
 def same_layout(ours: Tensor, theirs: Tensor) -> bool:
-    """Whether memory is gone through in the same order; strides along one entry do not matter."""
+    """Return whether memory is walked through in the same order. Strides along single entries do not matter."""
     strides = zip(ours.shape, ours.stride(), theirs.stride(), strict=True)
     return ours.shape == theirs.shape and all(size == 1 or one == other for size, one, other in strides)
 
 
-# The parts of a trainer.
+# Parts of a trainer.
 
 
 def networks_of(trainer: Trainer) -> dict[str, nn.Module]:
@@ -221,7 +222,7 @@ def networks_of(trainer: Trainer) -> dict[str, nn.Module]:
 
 
 def flat(tensors: Sequence[Tensor]) -> Tensor:
-    """All entries of tensors of any device and layout: float64 on the CPU."""
+    """Return all entries of tensors of any device and layout as float64 on the CPU."""
     return torch.cat([tensor.detach().cpu().double().reshape(-1) for tensor in tensors])
 
 
@@ -238,7 +239,7 @@ def step_result(trainer: Trainer) -> StepResult:
 
 
 def on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A trainer's state as a checkpoint gives it back: a copy, in main memory."""
+    """Copy a trainer's state into main memory, as a checkpoint restores it."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     buffer.seek(0)
@@ -247,30 +248,30 @@ def on_cpu(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(trainer: Trainer, state: Mapping[str, Any]) -> None:
-    """Go on from ``state``, which may be of another precision: float16's scales stay the trainer's own."""
+    """Restore ``state``, which may be of another precision: float16's scales stay the trainer's own."""
     own = trainer.state_dict()
     trainer.load_state_dict({**state, **{name: own[name] for name in ("scaler_g", "scaler_d")}})
 
 
 def scales_of(trainer: Trainer) -> tuple[float, float]:
-    """float16's scales of G's and D's losses; 1 in other precisions."""
+    """Return float16's scales of the generator's and discriminator's losses; 1 in other precisions."""
     state = trainer.state_dict()
     of_g, of_d = (float(state[name].get("scale", 1.0)) for name in ("scaler_g", "scaler_d"))
     return of_g, of_d
 
 
 def is_taken(trainer: Trainer, step: int) -> bool:
-    """Run a step. Whether it changed the weights: where float16 overflows, it halves a scale instead."""
+    """Run a step, and return whether it changed the weights. If float16 overflows, it halves a scale instead."""
     before = scales_of(trainer)
     trainer(step)
     return all(now >= then for now, then in zip(scales_of(trainer), before, strict=True))
 
 
 def run_from(trainer: Trainer, state: Mapping[str, Any], step: int) -> StepResult:
-    """A step from ``state`` on. Fused Adam leaves float16's gradients without their scale."""
+    """Run a step from ``state``. Fused Adam leaves float16's gradients unscaled."""
     for _ in range(TRIES):
         load(trainer, state)
-        trainer.read_figures()  # those of before are not this step's
+        trainer.read_figures()  # discard those of earlier steps
         if is_taken(trainer, step):
             return step_result(trainer)
     raise RuntimeError(f"float16 overflows in each of {TRIES} tries, down to scales of {scales_of(trainer)}")
@@ -287,7 +288,7 @@ def disturb(trainer: Trainer, rounding: float) -> None:
 
 
 def update_of(trainer: Trainer, name: str, step: int) -> Result:
-    """Run a step with the rates that the recipe ``name`` has; each side's update against Adam's of its gradients."""
+    """Run a step with the rates of the recipe ``name``, and compare each side's update with Adam's."""
     shipped = load_recipe(name)
     recipe = trainer.recipe.with_overrides({rate: getattr(shipped, rate) for rate in RATES})
     trainer.follow(recipe)
@@ -302,7 +303,7 @@ def update_of(trainer: Trainer, name: str, step: int) -> Result:
     networks = networks_of(trainer)
     generator = networks.pop("generator")
     sides: list[tuple[str, dict[str, nn.Module]]] = [("generator", {"generator": generator})]
-    if recipe.d_steps == 1:  # else the last of D's gradients are left alone, and its weights have moved by all
+    if recipe.d_steps == 1:  # otherwise only the last discriminator gradients are left, and they do not fit its weights
         sides.append(("discriminator", networks))
     errors = {}
     for side, of_side in sides:
@@ -322,6 +323,6 @@ def update_of(trainer: Trainer, name: str, step: int) -> Result:
 
 
 def last_lines(text: str) -> str:
-    """The end of what a process said, without progress and blank lines."""
+    """Return the end of a process's output, without progress and blank lines."""
     lines = [line.rstrip() for line in text.splitlines() if line.strip()]
     return "\n".join(lines[-LAST_LINES:])[-LAST_CHARACTERS:]

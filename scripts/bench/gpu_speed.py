@@ -1,13 +1,13 @@
-"""How fast training is on a GPU: recipes by batch, each plain, compiled, and captured as CUDA graphs.
+"""Measure training speed on a GPU: recipes by batch, each plain, compiled, and captured as CUDA graphs.
 
-Each case is a line of JSON: images a second, and the most memory. Its profile is another, after all the rates, because
-it can take a minute: the share of the time that the GPU's kernels were running, which the profiler tells of ten steps
-more, and the operations that an image costs, of the convolutions and products that torch.utils.flop_counter finds in a
-step. Two cases are of other work: the plain loop of the PyTorch example's DCGAN beside facegen's
-(`scripts/bench/train.py`, one round), and the scoring of 1,000 images.
+Each case is a line of JSON: images per second, and the most memory. Its profile is another line, written after all the
+rates because it can take a minute. The profile has the share of the time that the GPU's kernels ran, which the
+profiler measures over ten more steps, and the operations per image: those of the convolutions and products that
+torch.utils.flop_counter finds in a step. Two cases measure other work: the plain loop of the PyTorch example's DCGAN
+beside facegen's (`scripts/bench/train.py`, one round), and the scoring of 1,000 images.
 
-The cases run one after the other in one process, since starting one takes longer than most of them. A case that breaks
-it or takes too long is reported, and another process goes on with the next.
+The cases run one after the other in one process, because starting one takes longer than most of them. If a case breaks
+the process or takes too long, it is reported and another process goes on with the next.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 RESULTS = "speed.jsonl"
 
-#: What is on, by the name of a case's form.
+#: Recipe settings, by the name of a case's form.
 FORMS = {
     "eager": {"compile": False, "cuda_graphs": False},
     "captured": {"compile": False, "cuda_graphs": True},
@@ -44,11 +44,11 @@ FORMS = {
     "compiled and captured": {"compile": True, "cuda_graphs": True},
 }
 PROFILED = ("eager", "captured")
-#: Seconds after which a case is given up; the compiler alone may take two minutes.
+#: Seconds after which a case is given up. The compiler alone may take two minutes.
 LIMIT, COMPILER_LIMIT = 45.0, 150.0
-#: Seconds, and steps at least, that are counted after the first steps.
+#: Seconds, and the least number of steps, that count after the first steps.
 COUNTED, STEPS, WARM_UP, PROFILED_STEPS = 3.0, 20, 10, 10
-#: Images of the batch that operations are counted with.
+#: Batch size for counting operations.
 FLOPS_BATCH = 8
 
 
@@ -69,9 +69,9 @@ class Case(NamedTuple):
 
 
 PEER, SCORING = Case("dcgan", 128, "peer"), Case("effnet-lite0", 1000, "scoring")
-#: Of a case's form, where it is profiled.
+#: Forms of a case that are profiled.
 PROFILE = " profile"
-#: The most telling first: there may be no time for the last.
+#: Cases, the most telling first: there may be no time for the last.
 CASES = (
     *(Case("best", 64, form) for form in ("eager", "captured")),
     *(Case("dcgan", 128, form) for form in ("eager", "captured")),
@@ -94,7 +94,7 @@ CASES = (
 def run_speed(
     dataset: Path, out: Path, seconds: float, *, device: str = "cuda", tiny: bool = False
 ) -> list[dict[str, Any]]:
-    """Measure the cases until the time is up; a line each, to ``out/speed.jsonl`` and stdout, and as the result."""
+    """Measure the cases until the time is up, write each to ``out/speed.jsonl`` and stdout, and return them."""
     until = time.monotonic() + seconds
     results: list[dict[str, Any]] = []
     left = [case for case in CASES if not tiny or case.batch <= 128 or case == SCORING]
@@ -118,7 +118,7 @@ def run_speed(
 def _work_off(
     left: Sequence[Case], dataset: Path, until: float, report: Callable[[dict[str, Any]], None], options: list[str]
 ) -> list[Case]:
-    """Run a process over the cases until one breaks it or takes too long; the cases after that one."""
+    """Run a process over the cases until one breaks it or takes too long, and return the cases after that one."""
     words = [sys.executable, __file__, "--dataset", str(dataset), *options, *(case.name for case in left)]
     with tempfile.TemporaryFile("w+") as complaints:
         worker = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=complaints, text=True, start_new_session=True)
@@ -127,7 +127,7 @@ def _work_off(
         threading.Thread(target=_read, args=(worker.stdout, lines), daemon=True).start()
         try:
             for index, case in enumerate(left):
-                # The first waits for the process to start, too.
+                # The first case also waits for the process to start.
                 limit = case.limit + (30 if index == 0 else 0)
                 try:
                     line = lines.get(timeout=max(1.0, min(limit, until - time.monotonic())))
@@ -143,7 +143,7 @@ def _work_off(
             return []
         finally:
             with suppress(ProcessLookupError):
-                os.killpg(worker.pid, signal.SIGKILL)  # and what it has started
+                os.killpg(worker.pid, signal.SIGKILL)  # it and everything that it started
             worker.wait()
 
 
@@ -151,7 +151,7 @@ def _read(stdout: Any, lines: queue.Queue[str]) -> None:
     for line in stdout:
         if line.startswith("{"):
             lines.put(line)
-    lines.put("")  # it is at its end
+    lines.put("")  # marks the end
 
 
 def main() -> None:
@@ -188,7 +188,7 @@ def measured(case: Case, dataset: Path, device: str, tiny: bool) -> dict[str, An
 
 
 def _opened(case: Case, dataset: Path, device: str, tiny: bool) -> tuple[Recipe, Trainer, StepFunction, float]:
-    """A case's trainer, what runs its steps, and the seconds until they could begin."""
+    """Return a case's trainer, the function that runs its steps, and the seconds until they could begin."""
     import torch
     from gpu_compare import TINY
     from open_recipe import open_recipe
@@ -210,7 +210,7 @@ def _opened(case: Case, dataset: Path, device: str, tiny: bool) -> tuple[Recipe,
 
 
 def rate_of(recipe: Recipe, trainer: Trainer, take_step: StepFunction, device: str, tiny: bool) -> dict[str, Any]:
-    """A recipe's steps, whatever is beside them left out."""
+    """Measure a recipe's steps alone."""
     import torch
 
     steps = _numbers()
@@ -234,7 +234,7 @@ def rate_of(recipe: Recipe, trainer: Trainer, take_step: StepFunction, device: s
 def profile_of(
     recipe: Recipe, trainer: Trainer, take_step: StepFunction, dataset: Path, device: str, tiny: bool
 ) -> dict[str, Any]:
-    """How busy the GPU is, and what an image costs."""
+    """Measure how busy the GPU is, and what an image costs."""
     steps = _numbers()
     for _ in range(WARM_UP):
         take_step(next(steps))
@@ -251,7 +251,7 @@ def _numbers() -> Iterator[int]:
 
 
 def _busy(trainer: Trainer, take_step: StepFunction, steps: Iterator[int]) -> float | str:
-    """The share of ten steps' time in which a kernel or a copy was running."""
+    """Return the share of ten steps' time in which a kernel or a copy was running."""
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
@@ -277,13 +277,13 @@ def _busy(trainer: Trainer, take_step: StepFunction, steps: Iterator[int]) -> fl
 
 
 def flops_of_an_image(recipe: Recipe, dataset: Path, device: str) -> float:
-    """Operations of a step over the real images that it shows: a mean over as many steps as penalties are apart."""
+    """Return a step's operations per real image: a mean over as many steps as there are between penalties."""
     from open_recipe import open_recipe
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils.flop_counter import flop_registry
 
     class Counter(TorchDispatchMode):
-        """torch's own, FlopCounterMode, hooks modules too, and with that stops torch.func.grad."""
+        """An own counter: torch's FlopCounterMode also hooks modules, which stops torch.func.grad."""
 
         total = 0
 
@@ -302,7 +302,7 @@ def flops_of_an_image(recipe: Recipe, dataset: Path, device: str) -> float:
 
 
 def scoring(dataset: Path, device: str, count: int) -> dict[str, Any]:
-    """Seconds that the periodic score of ``count`` images takes: their features, and the distance."""
+    """Return the seconds that the periodic score of ``count`` images takes: features and distance."""
     from facegen.data.dataset import FaceDataset
     from facegen.scoring.scorer import open_scorer
 
@@ -324,7 +324,7 @@ def scoring(dataset: Path, device: str, count: int) -> dict[str, Any]:
 
 
 def beside_the_plain_loop(device: str, tiny: bool) -> dict[str, Any]:
-    """Images a second of the plain DCGAN loop and of facegen's, one round."""
+    """Return the images per second of the plain DCGAN loop and of facegen's, in one round."""
     from train import make_images
 
     rates = {}

@@ -1,4 +1,4 @@
-"""The checks of gpu_check.py that run training steps: compiled and captured ones, memory, and no waiting."""
+"""The checks of gpu_check.py that run training steps: compiled and captured steps, memory, and synchronisation."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Step:
 
     def __init__(self, setting: Setting, name: str) -> None:
         self.setting, self.name = setting, name
-        batch = 4 if setting.tiny or name == "r3gan" else 16  # with which r3gan takes the CPU minutes
+        batch = 4 if setting.tiny or name == "r3gan" else 16  # with 16, r3gan takes the CPU minutes
         recipe = setting.recipe(name, batch=batch, **STILL)
         if recipe.moments_weight:
             half_life = recipe.images_per_step / 1000
@@ -97,10 +97,10 @@ class Step:
         self.state = on_cpu(trainer.state_dict())
         self.reference = run_from(trainer, self.state, self.number)
         self.scales = _feature_scales(trainer)
-        self._exact = cache(self._run_exactly)  # once each, however many precisions want it
+        self._exact = cache(self._run_exactly)  # once each, however many precisions need it
 
     def _run_exactly(self, rounding: float) -> StepResult:
-        """On the device in float32, with weights that are changed at random by ``rounding``."""
+        """Run it on the device in float32, with weights that are changed at random by ``rounding``."""
         with tf32_convolutions(False):
             trainer = self.setting.trainer(self.recipe, torch.float32)
             load(trainer, self.state)
@@ -124,7 +124,7 @@ class Step:
         return {"ok": ok, **told}
 
     def update(self, label: str) -> Result:
-        """A step with the recipe's rates."""
+        """Run a step with the recipe's rates."""
         precision = PRECISIONS[label]
         with tf32_convolutions(precision.tf32):
             trainer = self.setting.trainer(self.recipe, precision.dtype)
@@ -144,13 +144,13 @@ def step(setting: Setting, name: str) -> Iterator[Part]:
             yield f"step:{name} {label}", lambda: dict(NEEDS_CUDA)
             continue
         yield f"step:{name} {label}", partial(of_recipe.part, label)
-        if label != "tf32":  # to Adam it is float32
+        if label != "tf32":  # for Adam it is float32
             yield f"step:{name} {label} update", partial(of_recipe.update, label)
 
 
 @contextmanager
 def _tracer_alone(setting: Setting) -> Iterator[None]:
-    """In small, what the compiler makes of a step without its compiling, which takes a minute."""
+    """Return the compiler's tracer alone for a tiny setting, without compiling, which takes a minute."""
     if not setting.tiny:
         yield
         return
@@ -169,7 +169,7 @@ def compiled(setting: Setting, name: str) -> Iterator[Part]:
 
 
 def _compiled_update(setting: Setting, name: str, label: str, trainers: Sequence[Trainer]) -> Result:
-    """With the trainer that :func:`_compiled` has left."""
+    """Check the update with the trainer that :func:`_compiled` has left."""
     assert trainers, "there is no compiled trainer"
     with tf32_convolutions(PRECISIONS[label].tf32), _tracer_alone(setting):
         return update_of(trainers[0], name, 4)
@@ -200,7 +200,7 @@ def _compiled(setting: Setting, recipe: Recipe, label: str, trainers: list[Train
 
 
 def _steps(trainer: Trainer, count: int) -> tuple[StepResult, bool]:
-    """The first one's gradients and all steps' figures; whether gradients lie in memory as their parameters do."""
+    """Return the first step's gradients, all steps' figures, and whether gradients lie in memory as parameters do."""
     whole: dict[str, float | None] = {}
     gradients: dict[str, Tensor] = {}
     layouts = True
@@ -232,7 +232,7 @@ def captured_compiled(setting: Setting, name: str) -> Iterator[Part]:
 
 
 def _to_capture(setting: Setting, name: str) -> tuple[Recipe, torch.dtype]:
-    """The recipe, whose moments are matched from the fourth step on, and its precision."""
+    """Return the recipe, with moments that are matched from the fourth step on, and its precision."""
     recipe = setting.recipe(name)
     recipe = recipe.with_overrides({"moments_half_life_kimg": 4 * recipe.images_per_step / 1000})
     return recipe, PRECISIONS[setting.own_precision(recipe)].dtype
@@ -301,7 +301,7 @@ def _captured(setting: Setting, recipe: Recipe, dtype: torch.dtype, *, first: in
 
 
 def _run_again(run_step: Callable[[], StepFigures]) -> tuple[StepFigures, Callable[[], None]]:
-    """A recorder for where there are no CUDA graphs."""
+    """Record a step where there are no CUDA graphs, by running it again."""
     figures = run_step()
 
     def again() -> None:
@@ -321,14 +321,14 @@ def _apart(
     theirs: tuple[dict[str, Tensor], list[dict[str, float | None]]],
     origin: dict[str, Tensor],
 ) -> tuple[dict[str, float], float]:
-    """How far weights are apart, relative to the way from ``origin``, and the most that a figure is."""
+    """Return how far weights are apart, relative to the way from ``origin``, and the largest difference of a figure."""
     weights = {name: relative(ours[0][name] - start, theirs[0][name] - start) for name, start in origin.items()}
     pairs = zip(ours[1], theirs[1], strict=True)
     return weights, max(figure_error(name, our[name], value) for our, their in pairs for name, value in their.items())
 
 
 def changed_parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The parts of a trainer that are not what they were, to the bit. Adam's tensors, made since, are of zeros."""
+    """Return the parts of a trainer that changed by a bit. Adam tensors that are new are compared with zeros."""
     changed = []
     for name, part in after.items():
         if name.startswith("optimizer"):

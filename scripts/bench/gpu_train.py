@@ -1,8 +1,8 @@
-"""A training run whose results come back while it goes, for a machine that may be taken away at any moment.
+"""Train and write results during the run, for a machine that may be taken away at any moment.
 
-`facegen train` runs by the clock in a process of its own. Once a minute what there is of it is written to the output
-folder, each file whole or not at all: the averaged generator as float16 in pieces of less than 15 MiB, 1,000 of its
-images as a tarball, a grid of 64, and `train.json` with the log, the recipe and the sha256 of the generator.
+`facegen train` runs by the clock in its own process. Once a minute its state is written to the output folder, each
+file whole or not at all: the averaged generator as float16 in pieces of less than 15 MiB, 1,000 of its images as a
+tarball, a grid of 64, and `train.json` with the log, the recipe and the sha256 of the generator.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 IMAGES, GRID, RESULT = "images.tar.gz", "grid.png", "train.json"
 PIECE_BYTES = 15 << 20
-#: Seconds between two looks at the run, and that are kept at the end for the last results.
+#: Seconds between two looks at the run, and seconds kept at the end for the last results.
 EVERY, LAST_RESULTS = 2.0, 15.0
-#: What a run takes before its first step and after its last, in seconds: the reference's features, the last score.
+#: Seconds that a run takes before its first step (reference features) and after its last (last score).
 AROUND = 40.0
 
 
@@ -43,16 +43,17 @@ def run_training(
     tiny: bool = False,
     compiled: bool = True,
 ) -> dict[str, Any]:
-    """Train ``recipe`` so that everything is done after ``seconds``; the contents of ``train.json``.
+    """Train ``recipe`` so that everything is done after ``seconds``, and return the contents of ``train.json``.
 
-    ``compiled`` is whether it is if the recipe says so.
+    Args:
+        compiled: Whether to compile if the recipe does.
     """
     from facegen.training.recipe import load_recipe
 
     until = time.monotonic() + seconds
     minutes = max(seconds / 4, seconds - AROUND - LAST_RESULTS) / 60
     chosen = load_recipe(recipe)
-    # At every tick the clock decides.
+    # The clock decides at every tick.
     often = {"score_every": chosen.tick_kimg, "checkpoint_every": chosen.tick_kimg}
     every = {"score_minutes": min(1.0, minutes / 4), "checkpoint_minutes": min(1.0, minutes / 4)}
     changes: dict[str, Any] = {**often, **every, "minutes": minutes}
@@ -73,7 +74,7 @@ def run_training(
             while process.poll() is None:
                 time.sleep(min(EVERY, seconds / 20))
                 if time.monotonic() > until - LAST_RESULTS and not asked:
-                    process.send_signal(signal.SIGINT)  # it is late; this writes a checkpoint
+                    process.send_signal(signal.SIGINT)  # the run is late; this writes a checkpoint
                     asked = True
                 late = time.monotonic() > until
                 if late:
@@ -104,7 +105,7 @@ def _started(words: list[str], stderr: Path) -> Iterator[subprocess.Popen[bytes]
 
 
 def bring(run: Path, out: Path, device: str, tiny: bool = False, said: list[str] | None = None) -> dict[str, Any]:
-    """Write what there is of the run to ``out``; the contents of ``train.json``."""
+    """Write the state of the run to ``out``, and return the contents of ``train.json``."""
     from pretrained import store_half
 
     from facegen import sample
@@ -145,7 +146,7 @@ def piece_name(number: int) -> str:
 
 
 def join(out: Path, generator: Path) -> None:
-    """Put the generator's pieces in ``out`` together again. InputError where they are not those of one generator."""
+    """Join the generator's pieces in ``out``. Raise InputError if they are not those of one generator."""
     path = out / RESULT
     if not path.is_file():
         raise InputError(f"There is no {path}, so no generator came back.", "Name the folder that the run wrote to.")

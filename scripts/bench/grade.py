@@ -1,15 +1,14 @@
 #!/usr/bin/env python
-"""How fast a class is graded: submissions a minute, the share of the time in the network, and peak memory.
+"""Measure how fast a class is graded: seconds per submission, the network's share of the time, and peak memory.
 
     python scripts/bench/grade.py --reference celeba --submissions 6 --extractor inception --weights FILE
     python scripts/bench/grade.py --reference celeba --submissions 6 --workers 1 2
 
-The submissions hold images of the generator that ships with facegen, each with other noise of one grey level, so that
-none shares an image's bytes with another; the flags of copies are raised then, and their evidence is part of the work.
-"network" is the time in which the network was at work, over the time from the first submission to the leaderboard.
-What opens the reference is not counted. "again" is a second run with another target, and "another reference" one
-against half of the reference: neither takes the network. Peak memory is that of this process, and the largest of its
-workers'.
+The submissions hold images of the generator that ships with facegen, each with its own noise of one grey level. So no
+two images have the same bytes. The flags of copies are raised, and collecting their evidence is part of the work.
+"network" is the time in which the network computed, over the time from the first submission to the leaderboard.
+Opening the reference is not counted. "another target" is a second run, and "another reference" one against half of the
+reference. Neither uses the network. Peak memory is that of this process, and the largest of its workers'.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from record import Cell, add_option, in_markdown, record, table, this_command
 
 from facegen import console
 from facegen.data.dataset import FaceDataset, new_dataset
@@ -38,11 +38,19 @@ from facegen.submission.rules import LIMITS
 from facegen.submission.writer import write_tarball
 from facegen.training.saved_generator import load_generator
 
+#: The columns of the table, and the formats of their numbers.
+COLUMNS = {
+    "run": "",
+    "seconds per submission": ".1f",
+    "network": ".1%",
+    "peak memory, MiB": ",",
+    "workers' peak memory, MiB": ",",
+}
 Images = npt.NDArray[np.uint8]
 
 
 class Clock:
-    """Adds up the time in a function."""
+    """Measure the total time in a function."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -59,7 +67,7 @@ class Clock:
 
 
 def tarballs(folder: Path, count: int) -> None:
-    """A class's submissions."""
+    """Write a class's submissions."""
     saved = load_generator(generator_path())
     latents = normal_latents(0, 0, LIMITS.count, saved.recipe.latent_dim)
     drawn = np.asarray(draw_images(saved.network, latents))
@@ -77,7 +85,7 @@ def tarballs(folder: Path, count: int) -> None:
 
 
 def half_of(reference: Path, target: Path) -> Path:
-    """Every other image of a dataset."""
+    """Return every other image of a dataset."""
     whole = FaceDataset.open(reference)
     with new_dataset(target, whole.size) as writer:
         rows = range(0, len(whole), 2)
@@ -86,14 +94,13 @@ def half_of(reference: Path, target: Path) -> Path:
     return target
 
 
-def peaks() -> str:
-    own, others = (
-        resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return f"{own:,} MiB, workers {others:,} MiB"
+def peaks() -> list[int]:
+    """Return the peak memory of this process, and the largest of its workers', in MiB."""
+    return [resource.getrusage(who).ru_maxrss // 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 
 
-def graded(what: str, submissions: Path, count: int, out: Path, **options: Any) -> None:
+def graded(what: str, submissions: Path, count: int, out: Path, **options: Any) -> list[Cell]:
+    """Grade the submissions, print a row about the speed, and return it."""
     network, whole = Clock(), Clock()
     features_of, grade_share, rank, write = SetScorer.features_of, stage.grade_share, stage.rank, stage._write
     SetScorer.features_of = network.around(features_of)  # type: ignore[method-assign]
@@ -105,9 +112,9 @@ def graded(what: str, submissions: Path, count: int, out: Path, **options: Any) 
         SetScorer.features_of = features_of  # type: ignore[method-assign]
         for name, function in (("grade_share", grade_share), ("rank", rank), ("_write", write)):
             setattr(stage, name, function)
-    cells = [what, f"{whole.seconds:.1f} s", f"{60 * count / whole.seconds:.2f}"]
-    cells += [f"{network.seconds / whole.seconds:.1%}", peaks()]
-    print(f"| {' | '.join(cells)} |", flush=True)
+    cells = [what, whole.seconds / count, network.seconds / whole.seconds, *peaks()]
+    print(in_markdown(cells, list(COLUMNS.values())), flush=True)
+    return cells
 
 
 def main() -> None:
@@ -118,6 +125,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, nargs="+", default=[2])
+    add_option(parser)
     options = parser.parse_args()
     console.set_verbosity(console.QUIET)
     measure = {"extractor": options.extractor, "weights": options.weights, "device": options.device}
@@ -127,18 +135,28 @@ def main() -> None:
         tarballs(submissions, options.submissions)
         half = half_of(options.reference, Path(folder) / "half")
         print(f"{options.submissions} submissions, {os.cpu_count()} cores")
-        print("| run | time | submissions a minute | network | peak memory |\n|---|---|---|---|---|", flush=True)
+        print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}", flush=True)
+        rows = []
         for workers in options.workers:
             out = Path(folder) / f"grades-{workers}"
             about: dict[str, Any] = {"reference": options.reference, "workers": workers, **measure}
-            # The reference's features, and the hashes of its images, are taken once and kept.
+            # The reference's features and the hashes of its images are computed once and kept.
             scorer = stage.open_scorer(options.reference, **measure)
             stage.known_collections(options.reference, None, LIMITS.size, out / "cache", scorer)
-            graded(f"{workers} workers", submissions, options.submissions, out, **about)
-            graded("again, another target", submissions, options.submissions, out, target=5.0, **about)
+            said = f"{workers} workers"
+            rows.append(graded(said, submissions, options.submissions, out, **about))
+            rows.append(graded(f"{said}, another target", submissions, options.submissions, out, target=5.0, **about))
             about["reference"] = half
             stage.open_scorer(half, **measure)
-            graded("another reference", submissions, options.submissions, out, **about)
+            rows.append(graded(f"{said}, another reference", submissions, options.submissions, out, **about))
+    if options.record:
+        record(
+            options.record,
+            title=f"Grading {options.submissions} submissions of 1,000 images",
+            command=this_command(),
+            values={"submissions": options.submissions},
+            tables={"runs": table(COLUMNS, rows)},
+        )
 
 
 if __name__ == "__main__":

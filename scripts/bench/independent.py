@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Generated faces judged by a network that knows nothing of ImageNet: a table in Markdown, or JSON.
+"""Judge generated faces with a network that knows nothing of ImageNet: a table in Markdown, or JSON.
 
     pip install -e '.[bench]'
     facegen prepare img_align_celeba.zip celeba --partition list_eval_partition.txt
@@ -7,13 +7,13 @@
     OMP_NUM_THREADS=1 python scripts/bench/independent.py images.npy --reference celeba --n 1000 --json
 
 Generators trained against ImageNet features flatter FID, whose network was trained on ImageNet (Kynkäänniemi et al.,
-arXiv:2203.06026). Here the features are the 128 dims of dlib's face recognition network, which has seen only faces, and
-dlib's frontal face detector (histograms of oriented gradients) says in what share of the images there is a face.
+arXiv:2203.06026). Here the features are the 128 dims of dlib's face recognition network, which has seen only faces.
+dlib's frontal face detector (histograms of oriented gradients) counts the images that show a face.
 
-Images are folders, archives, datasets, or .npy files (uint8 [N, 64, 64, 3]), 64×64 and aligned as CelebA's. Of a
-dataset the train split is the reference and the others are held out; of any other reference, what is not drawn. The
-floor is what as many held-out images score. Distances compare at equal --n and --reference-n alone. The reference's
-descriptors are kept in the cache folder. 1,000 images take some 12 seconds of one CPU core.
+Images are folders, archives, datasets, or .npy files (uint8 [N, 64, 64, 3]), 64×64 and aligned as CelebA's are. For a
+dataset the train split is the reference and the others are held out. For any other reference, the images that are not
+drawn are held out. The floor is the score of as many held-out images. Compare distances only at equal --n and
+--reference-n. The reference's descriptors are kept in the cache folder. 1,000 images take some 12 seconds of one core.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ from facegen.scoring.reference import parts
 
 SIZE, DIMS, BATCH = 64, 128, 8
 
-#: Rows and columns of the face: where dlib's own alignment (``get_face_chip``: five landmarks, padding 0.25) cuts
-#: CelebA's faces on average. So cut, 193 of 193 real faces are nearest to their own aligned chip; of a box that holds
-#: the forehead too, rows 12 to 56 and columns 10 to 54, one in seven, for the network has not seen such chips.
+#: Rows and columns of the face. This is where dlib's own alignment (``get_face_chip``: five landmarks, padding 0.25)
+#: cuts CelebA's faces on average. Cut like this, 193 of 193 real faces are nearest to their own aligned chip. In a
+#: box with the forehead (rows 12 to 56, columns 10 to 54) only one in seven is: the network saw no such chips.
 ROWS, COLUMNS = slice(21, 60), slice(13, 52)
 CHIP = 150
 
-#: The detector looks for faces of 80 pixels. Of 200 real ones it finds none at 64×64, 95% at 128, 97% at 160, 95% at
-#: 256 and 93% at 384 pixels; in noise it finds none.
+#: Side to which images are scaled for the detector, which looks for faces of 80 pixels. Of 200 real faces it finds none
+#: at 64×64, 95% at 128, 97% at 160, 95% at 256 and 93% at 384 pixels. In noise it finds none.
 DETECTED_AT = 160
 
 WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
@@ -67,11 +67,11 @@ Descriptors = npt.NDArray[np.float32]  # [N, 128]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("images", nargs="*", type=Path, help="sets of images; none: the floor alone")
+    parser.add_argument("images", nargs="*", type=Path, help="sets of images; without any, only the floor")
     parser.add_argument("--reference", type=Path, required=True, help="real images: a dataset, folder, archive or .npy")
-    parser.add_argument("--n", type=int, default=1000, help="how many images of each set (1000)")
-    parser.add_argument("--reference-n", type=int, default=5000, help="how many of the reference (5000)")
-    parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
+    parser.add_argument("--n", type=int, default=1000, help="number of images per set (1000)")
+    parser.add_argument("--reference-n", type=int, default=5000, help="number of reference images (5000)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
     try:
         reference = open_face_reference(options.reference, options.n, options.reference_n)
@@ -91,7 +91,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class FaceJudgement:
-    """What is seen in n images: ``descriptors`` float32 [n, 128], and ``found``, bool [n]: there is a face."""
+    """The judgement of n images: ``descriptors``, float32 [n, 128], and ``found``, bool [n], true for a face."""
 
     descriptors: Descriptors
     found: npt.NDArray[np.bool_]
@@ -108,29 +108,29 @@ class FaceScore:
 
 @dataclass(frozen=True)
 class FaceReference:
-    """Statistics of real faces' descriptors, and ``heldout``: n other real images, None where there are not so many."""
+    """The statistics of real faces' descriptors, and ``heldout``, n other real images; None if there are too few."""
 
     statistics: FrechetStatistics
     heldout: Images | None
 
     def score(self, images: Images) -> FaceScore:
-        """The score of n >= 2 images."""
+        """Score n ≥ 2 images."""
         judgement = judge_faces(images)
         distance = frechet_distance(frechet_statistics(judgement.descriptors), self.statistics)
         return FaceScore(len(images), distance, float(judgement.found.mean()))
 
     @cached_property
     def floor(self) -> FaceScore | None:
-        """What the held-out images score: no generator can be expected to do better."""
+        """Return the score of the held-out images. No generator can be expected to do better."""
         return None if self.heldout is None else self.score(self.heldout)
 
 
 def open_face_reference(path: Path, n: int = 1000, reference_n: int = 5000) -> FaceReference:
-    """The reference at ``path``: at most ``reference_n`` real images, drawn with a seed, and n that are held out.
+    """Open the reference at ``path``: at most ``reference_n`` real images, drawn with a seed, and n held-out ones.
 
     Raises:
-        InputError: nothing there, images that are not 64×64, or fewer than two.
-        EnvironmentProblem: the network's weights are not installed.
+        InputError: Nothing is there, images are not 64×64, or there are fewer than two.
+        EnvironmentProblem: The network's weights are not installed.
     """
     source = open_source(path)
     used, others = (source, None) if isinstance(source, np.ndarray) else parts(source)
@@ -144,7 +144,7 @@ def open_face_reference(path: Path, n: int = 1000, reference_n: int = 5000) -> F
 
 
 def read_images(path: Path, n: int) -> Images:
-    """n images of those at ``path``, drawn with a seed. InputError where there are fewer: they would not compare."""
+    """Return n of the images at ``path``, drawn with a seed. Raise InputError if there are fewer than n."""
     source = open_source(path)
     require_enough(min(len(source), n), str(path))
     if len(source) < n:
@@ -155,7 +155,7 @@ def read_images(path: Path, n: int) -> Images:
 
 
 def open_source(path: Path) -> ImageCollection | Images:
-    """What is at ``path``; an .npy's images stay on disk. InputError when it is absent or does not hold images."""
+    """Open the images at ``path``. An .npy's stay on disk. Raise InputError if it is absent or holds no images."""
     if path.suffix.lower() != ".npy":
         return open_images(path)
     try:
@@ -168,7 +168,7 @@ def open_source(path: Path) -> ImageCollection | Images:
 
 
 def taken(source: ImageCollection | Images, rows: npt.NDArray[np.int64]) -> Images:
-    """The images in these rows, rising. InputError where one is not 64×64."""
+    """Return the images in these rows, in rising order. Raise InputError if one is not 64×64."""
     if isinstance(source, np.ndarray):
         return np.array(source[rows])
     images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
@@ -184,12 +184,12 @@ def taken(source: ImageCollection | Images, rows: npt.NDArray[np.int64]) -> Imag
 
 
 def judge_faces(images: Images) -> FaceJudgement:
-    """What dlib's networks see in images, uint8 [n, 64, 64, 3]. EnvironmentProblem where they are not installed."""
+    """Judge images, uint8 [n, 64, 64, 3], with dlib's networks. Raise EnvironmentProblem if they are not installed."""
     return FaceJudgement(descriptors_of(images), faces_found(images))
 
 
 def faces_found(images: Images) -> npt.NDArray[np.bool_]:
-    """Whether dlib's frontal face detector finds a face in each image, bool [n]."""
+    """Return whether dlib's frontal face detector finds a face in each image: bool [n]."""
     try:
         import dlib
     except ImportError as problem:
@@ -199,12 +199,12 @@ def faces_found(images: Images) -> npt.NDArray[np.bool_]:
 
 
 def scaled(image: Images, size: int) -> Images:
-    """An image [H, W, 3] at size×size, bilinear."""
+    """Scale an image [H, W, 3] to size×size, bilinear."""
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
 def kept_descriptors(images: Images) -> Descriptors:
-    """The same as :func:`descriptors_of`, from the cache folder where it has them, else kept there."""
+    """Return :func:`descriptors_of` the images from the cache folder, or compute them and keep them there."""
     how = [WEIGHTS_SHA256, str((ROWS, COLUMNS, CHIP))]
     key = hashlib.sha256(json.dumps([*how, hashlib.sha256(images.tobytes()).hexdigest()]).encode()).hexdigest()
     path = cache_folder() / "face-descriptors" / f"{key[:32]}.npy"
@@ -221,7 +221,7 @@ def kept_descriptors(images: Images) -> Descriptors:
 
 
 def descriptors_of(images: Images) -> Descriptors:
-    """Descriptors of the faces in images, uint8 [n, 64, 64, 3], cut out where aligned faces are."""
+    """Return the descriptors of faces in images, uint8 [n, 64, 64, 3], cut out where aligned faces are."""
     network = face_network()
     batches = []
     with torch.inference_mode():
@@ -232,19 +232,19 @@ def descriptors_of(images: Images) -> Descriptors:
 
 
 class FaceNetwork:
-    """dlib's face recognition network in torch: dlib's own, built without a BLAS, takes eleven times as long.
+    """dlib's face recognition network in torch. dlib's own code, built without a BLAS, takes eleven times as long.
 
-    A ResNet of 29 convolutions (He et al., arXiv:1512.03385, the 34-layer one less some layers at half the width),
-    trained on three million faces: https://github.com/davisking/dlib-models. As in dlib, a strided convolution is not
-    padded, a shortcut is average-pooled, and a sum of unequal shapes is filled up with zeros.
+    The network is a ResNet of 29 convolutions (He et al., arXiv:1512.03385, the 34-layer one with fewer layers and half
+    the width), trained on three million faces: https://github.com/davisking/dlib-models. As in dlib, a strided
+    convolution is not padded, a shortcut is average-pooled, and a sum of unequal shapes is filled up with zeros.
     """
 
-    #: Of each residual block; 32 to 256 channels.
+    #: The channels of each residual block: 32 to 256.
     STRIDES = (1, 1, 1, 2, 1, 1, 1, 2, 1, 1, 2, 1, 1, 2)
     MEAN = (122.782, 117.001, 104.298)
 
     def __init__(self, tensors: list[npt.NDArray[np.float32]]) -> None:
-        """``tensors``: as :func:`read_tensors` gives them, a convolution's and its affine layer's by turns."""
+        """Load ``tensors``, in the order of :func:`read_tensors`: a convolution's and its affine layer's by turns."""
         *pairs, projection = map(torch.from_numpy, tensors)
         self._convolutions = []
         channels, kernel = 3, 7
@@ -257,7 +257,7 @@ class FaceNetwork:
         self._projection = projection.view(channels, DIMS)
 
     def __call__(self, chips: Tensor) -> Tensor:
-        """Descriptors float32 [n, 128] of chips uint8 [n, 150, 150, 3], RGB."""
+        """Return descriptors float32 [n, 128] of chips uint8 [n, 150, 150, 3], RGB."""
         x = (chips.float() - torch.tensor(self.MEAN)).permute(0, 3, 1, 2) / 256
         stem, *blocks = self._convolutions
         x = F.max_pool2d(F.relu(F.conv2d(x, *stem, stride=2)), 3, 2)
@@ -269,7 +269,7 @@ class FaceNetwork:
 
 
 def filled_sum(first: Tensor, second: Tensor) -> Tensor:
-    """The sum of [n, C, H, W] tensors in the larger of both shapes; what one lacks at its ends is zero."""
+    """Add [n, C, H, W] tensors in the larger of both shapes. Missing entries at the ends count as zero."""
     _, channels, height, width = map(max, first.shape, second.shape)
     total = first.new_zeros(len(first), channels, height, width)
     for each in (first, second):
@@ -279,8 +279,8 @@ def filled_sum(first: Tensor, second: Tensor) -> Tensor:
 
 @cache
 def face_network() -> FaceNetwork:
-    """The network with the published weights. EnvironmentProblem where they are not installed."""
-    # The package is not imported: its own code needs pkg_resources, which setuptools has dropped.
+    """Return the network with the published weights. Raise EnvironmentProblem if they are not installed."""
+    # The package is not imported, because its own code needs pkg_resources, which setuptools has dropped.
     package = find_spec("face_recognition_models")
     if package is None or package.origin is None:
         raise EnvironmentProblem("face-recognition-models, which has the weights, is not installed.", REMEDY)
@@ -290,16 +290,16 @@ def face_network() -> FaceNetwork:
     return FaceNetwork(list(read_tensors(path.read_bytes())))
 
 
-#: A layer with parameters: its name, and how many integers stand between that and its tensor.
+#: Layers with parameters: the name, and how many integers stand between the name and its tensor.
 LAYER = re.compile(rb"\x01(?:\x05con_4|\x07affine_|\x04(fc_2))")
 
 
 def read_tensors(data: bytes) -> Iterator[npt.NDArray[np.float32]]:
     """Yield the parameters of each layer in a network that dlib has serialized, flat, from its input to its output.
 
-    A layer is its name and its tensor (a fully connected one has its two sizes between them): an integer for the
-    format's version, four for the shape, and the values as little-endian float32. An integer is its number of bytes,
-    then these, the lowest first. What else is there of a layer does not matter here.
+    A layer is its name and its tensor (a fully connected one has its two sizes between them). The tensor is an integer
+    for the format's version, four integers for the shape, and the values as little-endian float32. An integer is its
+    number of bytes, then these bytes, the lowest first. Other data of a layer does not matter here.
     """
     at = 0
     while layer := LAYER.search(data, at):
@@ -315,7 +315,7 @@ def read_tensors(data: bytes) -> Iterator[npt.NDArray[np.float32]]:
 
 
 def in_markdown(record: dict[str, Any]) -> str:
-    """The sets, the nearest first, and below them the floor."""
+    """Return the sets as a table, the nearest first, and below them the floor."""
     rows = sorted(record["sets"].items(), key=lambda item: item[1]["distance"])
     if record["floor"]:
         rows.append(("floor: held-out real images", record["floor"]))

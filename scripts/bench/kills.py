@@ -1,14 +1,15 @@
-"""Is a run that is killed again and again the same run in the end? SIGKILL at random moments, then compared to the bit.
+"""Check that a run that is killed again and again ends as the same run: SIGKILL at random moments, compared by bits.
 
 A tiny recipe is trained once without a break, and once by a process that is killed (``kill -9``) at random moments and
-started again. Every other kill strikes while a checkpoint is being written: when its ``.part`` file is there, and a
-random little later. In the end, the last checkpoint and ``best.safetensors`` must be the same to the bit, the log must
-have the same ticks with the same figures (but for times), and no ``.part`` file may be left. A score is that of the
-images' mean: quick, and as exact as any.
+started again. Every other kill strikes while a checkpoint is being written: when its ``.part`` file exists, and a
+random little later. At the end, the last checkpoint and ``best.safetensors`` must be equal to the bit. The log must
+have the same ticks with the same figures, except times. No ``.part`` file may be left. A score is here the score of the
+images' mean, which is fast and as exact as any.
 
     python scripts/bench/kills.py --kills 30
 
-On a CPU, with one thread, and on a system that has fork. Prints a JSON object, and exits with 1 where anything differs.
+It runs on a CPU with one thread, on a system that has fork. It prints a JSON object, and exits with 1 if anything
+differs.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-#: Of a tick, what is measured by the clock or the system, and so is another each time.
+#: Keys of a tick that the clock or the system measures, and that therefore differ each time.
 OF_THE_MOMENT = ("images_per_sec", "sec_per_kimg", "memory_gib", "seconds", "aside_seconds")
-#: Seconds in which a killed process may get so far that it writes another checkpoint.
+#: Seconds that a killed process gets until it writes another checkpoint.
 PATIENCE = 60.0
 #: A run with fifty checkpoints in 8 kimg, and half as many scores.
 CHANGES = {
@@ -49,7 +50,7 @@ CHANGES = {
 
 
 class Means:
-    """A score of the images' mean, in place of a network's."""
+    """A score of the images' mean, which replaces a network's score."""
 
     def features(self, images: Any) -> Any:
         return images.reshape(len(images), -1).astype("float32")
@@ -70,7 +71,7 @@ def main() -> None:
 
 
 def measure(work: Path, kills: int, kimg: float, seed: int) -> dict[str, Any]:
-    """Train both runs in ``work``; what came of it."""
+    """Train both runs in ``work`` and return the result."""
     os.environ |= {"FACEGEN_OFFLINE": "1", "FACEGEN_CACHE": str(work / "cache")}
     _prepare(work, kimg)
     start = time.monotonic()
@@ -109,7 +110,7 @@ def _prepare(work: Path, kimg: float) -> None:
 
 
 def _child(work: Path, run: str) -> BaseProcess:
-    """A process that trains ``run``, started: a fork, so that it need not import everything first."""
+    """Start a process that trains ``run``. It is a fork, so that it need not import everything first."""
     child = get_context("fork").Process(target=_train, args=(work, run))
     child.start()
     return child
@@ -133,10 +134,10 @@ def _train(work: Path, run: str) -> None:
 def _strike(
     child: BaseProcess, run: Path, in_checkpoint: bool, dice: random.Random, seconds: float, kills: int
 ) -> bool:
-    """Kill the child at a moment drawn by ``dice``; whether a checkpoint was being written then."""
+    """Kill the child at a moment drawn by ``dice``, and return whether a checkpoint was being written then."""
     checkpoints, deadline = run / "checkpoints", time.monotonic() + PATIENCE
     before = _newest(checkpoints)
-    # A new checkpoint first, or a run that is killed too early each time has no end.
+    # Wait for a new checkpoint first. A run that is killed too early each time never ends.
     while child.is_alive() and _newest(checkpoints) == before and time.monotonic() < deadline:
         time.sleep(0.01)
     time.sleep(dice.uniform(0, 2 * seconds / (kills + 1) / 3))
@@ -162,7 +163,7 @@ def _newest(checkpoints: Path) -> str:
 
 
 def _differences(one: Path, other: Path) -> list[str]:
-    """What of two runs is not the same."""
+    """Return what differs between two runs."""
     import torch
 
     from facegen.training.checkpoint import TRAINER, checkpoint_files, load_checkpoint
@@ -188,9 +189,9 @@ def _ticks(run: Path) -> list[dict[str, Any]]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=30, help="how often the process is killed")
-    parser.add_argument("--kimg", type=float, default=8.0, help="the run's length")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--kills", type=int, default=30, help="number of kills (30)")
+    parser.add_argument("--kimg", type=float, default=8.0, help="length of the run in kimg (8)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (0)")
     return parser.parse_args()
 
 

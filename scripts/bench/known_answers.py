@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""Questions whose answers are known, asked of the score: plots and JSON of how it moves when real faces are spoiled.
+"""Ask the score questions with known answers: plots and JSON of how it moves when real faces are damaged.
 
     facegen prepare img_align_celeba.zip celeba && python scripts/bench/known_answers.py celeba --out docs/known-celeba
     facegen prepare synthetic:3000 faces && \\
         python scripts/bench/known_answers.py faces --reference 2000 -n 300 --out docs/known-synthetic
 
-Real images, shuffled with a seed, are parted into a reference and a held-out rest. N held-out ones are blurred, made
-noisy, compressed, robbed of modes (clusters of their 8×8 thumbnails), or replaced by copies of reference images. The
-Fréchet distance must rise with every step of damage, and fall with copies, of which the memorization panel must tell;
-N held-out images themselves must stay green in 99 of 100 draws. Features are effnet-lite0's; those of some 30,000
-images take ten minutes or more, and `--features FOLDER` keeps them. The plot needs matplotlib.
+Real images are shuffled with a seed and split into a reference and a held-out rest. N held-out images are blurred, made
+noisy, compressed, deprived of modes (clusters of their 8×8 thumbnails), or replaced by copies of reference images. The
+Fréchet distance must rise with every step of damage. It must fall with copies, and there the memorization panel must
+turn red. N untouched held-out images must stay green in 99 of 100 draws. Features are effnet-lite0's. Those of some
+30,000 images take ten minutes or more, and `--features FOLDER` keeps them. The plot needs matplotlib.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
+from record import record, this_command
 from scipy.cluster.vq import kmeans2
 
 from facegen.data.images import open_images
@@ -42,7 +42,7 @@ def blurred(image: Pixels, sigma: float) -> Pixels:
 
 
 def noisy(image: Pixels, sigma: float) -> Pixels:
-    """The noise is the same for the same image and scales with ``sigma``: steps differ by nothing else."""
+    """Add noise that is the same for the same image and scales with ``sigma``. Steps differ in nothing else."""
     noise = np.random.default_rng(int(image.sum())).normal(size=image.shape)
     return np.clip(image + sigma * noise, 0, 255).round().astype(np.uint8)
 
@@ -59,7 +59,7 @@ def mirrored(image: Pixels) -> Pixels:
 
 @dataclass(frozen=True)
 class Ladder:
-    """A damage, and its steps from slight to heavy."""
+    """A kind of damage, and its steps from slight to heavy."""
 
     title: str
     damage: Callable[[Pixels, float], Pixels]
@@ -85,10 +85,10 @@ COPY_DRAWS, HELD_OUT_DRAWS = 3, 100
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("images", nargs="+", type=Path, help="real images: folders, archives or datasets")
-    parser.add_argument("--reference", type=int, default=10_000, help="how many of them are the reference (10000)")
-    parser.add_argument("-n", type=int, default=1000, help="how many are scored (1000)")
-    parser.add_argument("--features", type=Path, help="a folder that keeps what was computed")
-    parser.add_argument("--out", type=Path, required=True, help="writes OUT.json and OUT.png")
+    parser.add_argument("--reference", type=int, default=10_000, help="number of reference images (10000)")
+    parser.add_argument("-n", type=int, default=1000, help="number of scored images (1000)")
+    parser.add_argument("--features", type=Path, help="folder that keeps computed features")
+    parser.add_argument("--out", type=Path, required=True, help="writes OUT.png, and figures/NAME.json beside it")
     options = parser.parse_args()
     pixels = np.stack([image for path in options.images for _, image in open_images(path)])
     order = np.random.default_rng(0).permutation(len(pixels))
@@ -97,15 +97,21 @@ def main() -> None:
     embed = Embedder(open_extractor("effnet-lite0"), options.features)
     features = embed("real", pixels)
     reference, heldout = order[: options.reference], order[options.reference :]
-    record = ask(embed, pixels, features, reference, heldout, options.n)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.with_suffix(".json").write_text(json.dumps(record, indent=2) + "\n")
-    plot(record, options.out.with_suffix(".png"))
+    answers = ask(embed, pixels, features, reference, heldout, options.n)
+    record(
+        options.out.name,
+        title=f"How the effnet-lite0 FD of {options.n:,} images moves with blur, noise, JPEG, dropped modes and copies",
+        command=this_command(),
+        values={"clean": answers["clean"], "draws": HELD_OUT_DRAWS, "green_draws": answers["heldout"]["green"]},
+        data=answers,
+        folder=options.out.parent / "figures",
+    )
+    plot(answers, options.out.with_suffix(".png"))
 
 
 @dataclass(frozen=True)
 class Embedder:
-    """Features of images, kept by the images' hash where there is a folder for them; a name is for the console."""
+    """A feature extractor that keeps features under the images' hash if it has a folder. The console shows the name."""
 
     extractor: FeatureExtractor
     folder: Path | None
@@ -128,7 +134,7 @@ class Embedder:
 def ask(
     embed: Embedder, pixels: np.ndarray, features: np.ndarray, reference: np.ndarray, heldout: np.ndarray, n: int
 ) -> dict[str, Any]:
-    """All questions; ``reference`` and ``heldout`` are rows of ``pixels`` [m, H, W, 3] and ``features`` [m, D]."""
+    """Ask all questions. ``reference`` and ``heldout`` are rows of ``pixels`` [m, H, W, 3] and ``features`` [m, D]."""
     statistics = frechet_statistics(features[reference])
     scored, rest = heldout[:n], heldout[n:]
     clean = distance(features[scored], statistics)
@@ -164,9 +170,10 @@ def rises(values: Sequence[float]) -> bool:
 
 
 def drop_modes(pixels: np.ndarray, features: np.ndarray, reference: FrechetStatistics, n: int) -> dict[str, Any]:
-    """The distance of n images of as many clusters as are left: the mean over orders in which clusters are dropped.
+    """Return the distance of n images from the remaining clusters: the mean over orders of dropping.
 
-    One order need not rise all the way: two clusters that lie on either side of the mean are nearer to it than three.
+    In a single order the distance need not rise at every step: two clusters on either side of the mean are nearer to it
+    than three.
     """
     clusters = thumbnail_clusters(pixels)
     kept, values = [], []
@@ -184,7 +191,7 @@ def drop_modes(pixels: np.ndarray, features: np.ndarray, reference: FrechetStati
 
 
 def thumbnail_clusters(pixels: np.ndarray) -> np.ndarray:
-    """Which of the modes each image [m, H, W, 3] is of: k-means over its 8×8 thumbnail, which no network made."""
+    """Return the mode of each image [m, H, W, 3], by k-means over its 8×8 thumbnail, which needs no network."""
     thumbnails = [np.asarray(Image.fromarray(image).resize((8, 8), Image.Resampling.BOX)).ravel() for image in pixels]
     return kmeans2(np.array(thumbnails, dtype=np.float64), CLUSTERS, minit="++", seed=0)[1]
 
@@ -196,7 +203,7 @@ def copy(
     training: np.ndarray,
     heldout: np.ndarray,
 ) -> dict[str, Any]:
-    """Sets [n, D] of which a share are copies: their distance, and in how many of a few draws they are red."""
+    """Replace shares of a set [n, D] by copies; return the mean distances and the shares of draws that are red."""
     n, values, red = len(honest), [], []
     for share in SHARES:
         draws = []
@@ -213,7 +220,7 @@ def copy(
 
 
 def heldout_draws(heldout: np.ndarray, training: np.ndarray, n: int) -> dict[str, Any]:
-    """Draws of n held-out rows, each judged by the others: how many images are flagged, and how many sets not red."""
+    """Judge draws of n held-out rows by the others. Count flagged images, and the sets that are not red."""
     flagged, green = [], 0
     for seed in range(HELD_OUT_DRAWS):
         order = np.random.default_rng(seed).permutation(len(heldout))

@@ -1,4 +1,4 @@
-"""What classify.py and depth.py share: four labelled tasks with a fixed split, and the loop that learns them."""
+"""The common parts of classify.py and depth.py: four labelled tasks with a fixed split, and the training loop."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-#: Faces are drawn once and kept here, which git ignores.
+#: Folder that keeps the drawn faces. git ignores it.
 FACES = Path(__file__).parents[2] / "work" / "bench" / "faces"
 TRAIN_FACES, TEST_FACES = 4000, 1000
 
-#: The trigram to find in sentences of 24 words out of 20; token 0, the padding, does not occur.
+#: The trigram to find in sentences of 24 words out of 20. Token 0, the padding, does not occur.
 PATTERN, VOCABULARY, SENTENCE = (1, 2, 3), 21, 24
 
 #: (dy, dx) of each class: right, down, left, up.
@@ -28,7 +28,7 @@ FRAMES, FRAME_SIZE = 16, 32
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs [N, ...], and int64 labels [N, Q]: one class number for each question asked of an input."""
+    """Inputs [N, ...] and int64 labels [N, Q]: a class number for each question about an input."""
 
     inputs: Tensor
     labels: Tensor
@@ -36,7 +36,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Task:
-    """Questions, each with its number of classes, and examples; the questions' logits lie side by side."""
+    """Questions, each with its number of classes, and examples. The logits of all questions lie side by side."""
 
     questions: Mapping[str, int]
     train: Examples
@@ -44,25 +44,25 @@ class Task:
 
     @property
     def classes(self) -> int:
-        """Logits of a network for this task."""
+        """The number of logits that a network for this task needs."""
         return sum(self.questions.values())
 
     def answers(self, logits: Tensor) -> tuple[Tensor, ...]:
-        """Each question's own logits."""
+        """Return the logits of each question."""
         return logits.split(tuple(self.questions.values()), dim=1)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The cross-entropies of the questions, summed."""
+        """Return the sum of the questions' cross-entropies."""
         losses = [F.cross_entropy(answer, label) for answer, label in zip(self.answers(logits), labels.T, strict=True)]
         return torch.stack(losses).sum()
 
     def right(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Which questions are answered rightly: bool [B, Q]."""
+        """Return which questions are answered correctly: bool [B, Q]."""
         return torch.stack([answer.argmax(1) for answer in self.answers(logits)], 1) == labels
 
 
 def digits(size: int = 32) -> Task:
-    """scikit-learn's 1,797 handwritten digits, 8×8 grey, scaled up to ``size``; 500 of them are the test.
+    """Return scikit-learn's 1,797 handwritten digits, 8×8 grey, scaled up to ``size``. 500 of them are the test set.
 
     The classes have the same shares in both parts.
     """
@@ -78,7 +78,7 @@ def digits(size: int = 32) -> Task:
 
 
 def faces() -> Task:
-    """5,000 drawn faces, 64×64 RGB in [−1, 1], and four of their attributes; the last 1,000 are the test."""
+    """Return 5,000 drawn faces, 64×64 RGB in [−1, 1], with four attributes each. The last 1,000 are the test set."""
     from facegen import prepare
     from facegen.data.dataset import FaceDataset
     from facegen.data.synthetic import HairColour, face_attributes
@@ -86,7 +86,7 @@ def faces() -> Task:
     count = TRAIN_FACES + TEST_FACES
     prepare(f"synthetic:{count}", FACES)
     pixels = torch.from_numpy(np.array(FaceDataset.open(FACES).images))
-    # A permuted NHWC array is NCHW in channels_last, which is the quicker layout on a CPU.
+    # A permuted NHWC array is NCHW in channels_last, which is faster on a CPU.
     images = pixels.permute(0, 3, 1, 2) / 127.5 - 1
     attributes = face_attributes(0, range(count))
     questions = {"glasses": 2, "beard": 2, "smile": 2, "hair_colour": len(HairColour)}
@@ -96,9 +96,9 @@ def faces() -> Task:
 
 
 def sentences(count: int, seed: int) -> Examples:
-    """Random tokens int64 [N, 24] with the trigram 1 2 3 in half of them, and in the others its tokens reordered.
+    """Return random tokens int64 [N, 24]. Half of the rows have the trigram 1 2 3, the others its tokens reordered.
 
-    The label is 1 where the trigram occurs. How often a token occurs says nothing about it.
+    The label is 1 if the trigram occurs. How often a token occurs does not reveal it.
     """
     random = np.random.default_rng(seed)
     tokens = random.integers(1, VOCABULARY, size=(count, SENTENCE))
@@ -112,10 +112,10 @@ def sentences(count: int, seed: int) -> Examples:
 
 
 def clips(count: int, seed: int, *, noise: float = 0.5) -> Examples:
-    """Clips float [N, 1, 16, 32, 32] of a square or disc that moves right, down, left or up: labels 0, 1, 2, 3.
+    """Return clips float [N, 1, 16, 32, 32] of a square or disc that moves right, down, left or up: labels 0, 1, 2, 3.
 
-    It starts anywhere and leaves through one edge to come back through the other, so that every frame alone is as
-    likely in one direction as in another.
+    The shape starts anywhere, leaves through one edge and comes back through the opposite one. So a single frame is
+    equally likely for every direction.
     """
     random = np.random.default_rng(seed)
     direction = random.integers(len(DIRECTIONS), size=count)
@@ -123,7 +123,7 @@ def clips(count: int, seed: int, *, noise: float = 0.5) -> Examples:
     speed, radius = random.integers(1, 4, size=(count, 1, 1)), random.integers(3, 7, size=(count, 1, 1, 1))
     is_square = random.random((count, 1, 1, 1)) < 0.5
     centre = start + speed * DIRECTIONS[direction][:, None] * np.arange(FRAMES)[:, None]
-    # int16, for the broadcast below is the largest array here.
+    # int16, because the broadcast below is the largest array here.
     half = FRAME_SIZE // 2
     away = ((np.arange(FRAME_SIZE) - centre[..., None] + half) % FRAME_SIZE - half).astype(np.int16)
     y, x = np.abs(away[:, :, 0, :, None]), np.abs(away[:, :, 1, None, :])
@@ -134,12 +134,12 @@ def clips(count: int, seed: int, *, noise: float = 0.5) -> Examples:
 
 
 def find_trigram() -> Task:
-    """Is the trigram in the sentence?"""
+    """Return the task of finding the trigram in a sentence."""
     return Task({"trigram": 2}, sentences(4000, 0), sentences(1000, 1))
 
 
 def find_direction() -> Task:
-    """Which way does the shape move?"""
+    """Return the task of naming the direction in which the shape moves."""
     return Task({"direction": len(DIRECTIONS)}, clips(2000, 0), clips(1000, 1))
 
 
@@ -152,7 +152,7 @@ def learn(
     batch: int,
     seed: int,
 ) -> Iterator[tuple[float, float]]:
-    """Train on random batches without end; yields each step's loss and share of wrong answers."""
+    """Train on random batches without end, and yield each step's loss and share of wrong answers."""
     random = torch.Generator().manual_seed(seed)
     examples = task.train
     network.train()
@@ -173,7 +173,7 @@ def learn(
 
 @torch.inference_mode()
 def accuracy(network: nn.Module, task: Task) -> dict[str, float]:
-    """The share of test examples answered rightly, for each question."""
+    """Return the share of test examples answered correctly, for each question."""
     network.eval()
     logits = torch.cat([network(inputs) for inputs in task.test.inputs.split(250)])
     shares = task.right(logits, task.test.labels).double().mean(0).tolist()

@@ -1,16 +1,16 @@
 #!/usr/bin/env python
-"""Mutation testing of a subpackage: its code is altered in one place at a time, and its tests should notice.
+"""Test the tests of a subpackage by mutation: alter its code in one place at a time, which its tests should notice.
 
     python scripts/bench/mutants.py metrics --sample 150
     python scripts/bench/mutants.py submission --sample 100 --seed 3 --seconds 600
     python scripts/bench/mutants.py metrics --again metrics.txt            # the survivors of an earlier run, its output
     python scripts/bench/mutants.py metrics --module frechet --list        # every alteration, and nothing is run
 
-A mutant has one comparison, operator, constant, condition or negation replaced; words of messages are left alone. Its
-tests are those of its own module's file, and then the subpackage's others; no file is written, for each mutant is
-compiled in a process of its own, forked from one that has imported torch already. A mutant that no test kills is shown
-with its line: either a test is missing, or the two programs do the same. Ctrl-C or SIGTERM ends the run, which
-then says what was tried until then.
+A mutant has one comparison, operator, constant, condition or negation replaced. Words of messages are left alone. The
+tests of the mutant's own module run first, then the subpackage's others. No file is written: each mutant is compiled in
+its own process, forked from one that has imported torch already. A mutant that no test kills is shown with its line:
+either a test is missing, or the two programs do the same. Ctrl-C or SIGTERM ends the run, which then reports what was
+tried until then.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-#: A mutant whose tests take more processor time than so many times what all take as they are, and so many seconds
-#: more, loops for ever.
+#: A mutant loops for ever if its tests take more processor time than ``_TIMES`` times the time of all unaltered
+#: tests, plus ``_MORE`` seconds.
 _TIMES, _MORE = 2, 10
-#: What every mutant's process needs, imported once, so long as none of it imports what is altered.
+#: Modules that every mutant's process needs. They are imported once, and must not import what is altered.
 _COMMON = (
     *(
         "torch",
@@ -69,14 +69,14 @@ _OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module with one place altered.
+    """A module with one altered place.
 
     Attributes:
-        module: its full name.
-        path: its file.
-        line: of the place.
-        what: the expression before and after.
-        number: of the alteration among the module's.
+        module: Its full name.
+        path: Its file.
+        line: Line of the place.
+        what: The expression before and after.
+        number: Number of the alteration within the module.
     """
 
     module: str
@@ -90,7 +90,7 @@ class Mutant:
 
 
 def mutants_of(path: Path) -> list[Mutant]:
-    """All mutants of a module."""
+    """Return all mutants of a module."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
     found = []
@@ -105,13 +105,13 @@ def mutants_of(path: Path) -> list[Mutant]:
 
 
 def _in_one_line(node: ast.AST) -> str:
-    """An expression in short; of a statement with a body, its condition."""
+    """Return an expression in short. For a statement with a body, return its condition."""
     shown = node.test if isinstance(node, ast.If | ast.While) else node
     return " ".join(ast.unparse(shown).split())[:90]
 
 
 def _alterations(tree: ast.AST) -> Iterator[tuple[Any, Callable[[Any], None]]]:
-    """Each node that can be altered with how, always in the same order."""
+    """Yield each node that can be altered and the alteration, always in the same order."""
     for node in _places(tree):
         match node:
             case ast.Compare(ops=ops):
@@ -136,7 +136,7 @@ def _alterations(tree: ast.AST) -> Iterator[tuple[Any, Callable[[Any], None]]]:
 
 
 def _is_text(node: Any) -> bool:
-    """Whether strings are put together: what a message says is not tested word by word."""
+    """Return whether strings are put together: the words of messages are not tested."""
     return any(
         isinstance(each, ast.JoinedStr) or (isinstance(each, ast.Constant) and isinstance(each.value, str))
         for each in ast.walk(node)
@@ -144,7 +144,7 @@ def _is_text(node: Any) -> bool:
 
 
 def _places(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a tree but those of messages, annotations and what is for type checkers."""
+    """Yield the nodes of a tree without those of messages, annotations and code for type checkers."""
     if isinstance(node, ast.JoinedStr | ast.Raise | ast.Assert):
         return
     if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
@@ -159,7 +159,7 @@ def _places(node: ast.AST) -> Iterator[ast.AST]:
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports the mutant in place of its module."""
+    """An importer that imports the mutant instead of its module."""
 
     def __init__(self, mutant: Mutant) -> None:
         self._mutant = mutant
@@ -180,7 +180,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def passes(mutant: Mutant | None, tests: list[str], most: int) -> bool:
-    """Whether the tests pass in a forked process; False also where they take more processor time than ``most``."""
+    """Return whether the tests pass in a forked process; False also if they take more processor time than ``most``."""
     child = os.fork()
     if child == 0:
         import pytest
@@ -190,7 +190,7 @@ def passes(mutant: Mutant | None, tests: list[str], most: int) -> bool:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
-        resource.setrlimit(resource.RLIMIT_CPU, (most, most))  # of its own: a busy machine kills no mutant
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most))  # processor time: a busy machine kills no mutant
         if mutant is not None:
             sys.meta_path.insert(0, _Finder(mutant))
         code = 1
@@ -209,13 +209,13 @@ def passes(mutant: Mutant | None, tests: list[str], most: int) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("subpackage", help="of facegen, with tests of its own: metrics, submission")
-    parser.add_argument("--module", action="append", help="of these modules alone, for example frechet")
-    parser.add_argument("--sample", type=int, help="so many mutants, drawn from all (all)")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
-    parser.add_argument("--again", type=Path, help="of these alone: what an earlier run printed, in a file")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutant after so long")
-    parser.add_argument("--own", action="store_true", help="run the tests of the mutant's own module alone: quicker")
+    parser.add_argument("subpackage", help="subpackage of facegen with tests of its own: metrics, submission")
+    parser.add_argument("--module", action="append", help="module to alter, for example frechet; repeat it (all)")
+    parser.add_argument("--sample", type=int, help="number of mutants, drawn at random (all)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw (0)")
+    parser.add_argument("--again", type=Path, help="file with the output of an earlier run: only its mutants")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start no mutant after this time")
+    parser.add_argument("--own", action="store_true", help="run only the tests of the mutant's own module: quicker")
     parser.add_argument("--list", action="store_true", help="show the mutants and run nothing")
     options = parser.parse_args()
     modules = sorted((ROOT / "facegen" / options.subpackage).glob("*.py"))
@@ -270,7 +270,7 @@ def main() -> None:
 
 
 def _survives(mutant: Mutant, folder: Path, most: int, *, own_alone: bool) -> bool:
-    """Whether a mutant's tests all pass: first those of its own module, where it has some, and then the others."""
+    """Return whether all of a mutant's tests pass: first those of its own module, if it has any, then the others."""
     own = folder / f"test_{mutant.path.stem}.py"
     others = [str(path) for path in sorted(folder.glob("test_*.py")) if path != own]
     tests = [[str(own)], *([] if own_alone else [others])] if own.exists() else [others]

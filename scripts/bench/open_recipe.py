@@ -1,4 +1,4 @@
-"""A recipe's trainer as `facegen train` would open it here, for the benchmarks."""
+"""Open a recipe's trainer as `facegen train` would open it here, for the benchmarks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from facegen.training.trainer import Trainer
 def open_recipe(
     recipe: Recipe, dataset: Path, device: str, *, must_compile: bool, images: type[RealImages] = RealImages
 ) -> tuple[Trainer, StepFunction]:
-    """The trainer, and what runs its steps: compiled and captured as the recipe says.
+    """Return the trainer and the function that runs its steps, compiled and captured as the recipe says.
 
     Args:
-        must_compile: a compiler that fails is an error, not done without.
-        images: makes the batches of real images.
+        must_compile: Whether a compiler that fails is an error, instead of training without it.
+        images: Makes the batches of real images.
     """
     torch.backends.cudnn.benchmark = True
     chosen = choose_device(device)

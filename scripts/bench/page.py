@@ -1,9 +1,9 @@
 """Try the pages of a graded class in a browser: 300 rows, real clicks and keys, at two widths, light and dark.
 
-A class is made up (values, intervals, points, flags with their pairs, each kind of rejection, attempts, names of all
-sorts) with images that facegen's own generator draws, and its pages are written as 'facegen grade' writes them. Then
-Chromium sorts, searches, opens rows and contact sheets by mouse and by keyboard, and prints. Each check is a line; the
-screenshots are to be looked at.
+The script makes up a class: values, intervals, points, flags with their pairs, each kind of rejection, attempts and
+names of all sorts. The generator that ships with facegen draws its images. The pages are written as 'facegen grade'
+writes them. Then Chromium sorts, searches, opens rows and contact sheets by mouse and keyboard, and prints. Each check
+is a line. Look at the screenshots yourself.
 
     python scripts/bench/page.py OUT [--rows 300] [--images 1000] [--chromium /usr/bin/chromium]
 
@@ -54,7 +54,7 @@ SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 
 
 def faces(path: Path, count: int) -> npt.NDArray[np.uint8]:
-    """What the generator that ships draws with seed 0, uint8 [count, 64, 64, 3]; kept at ``path``."""
+    """Return the shipped generator's images of seed 0, uint8 [count, 64, 64, 3]. They are kept at ``path``."""
     if not path.is_file() or len(np.load(path)) < count:
         generator = load_generator(generator_path())
         np.save(path, draw_images(generator.network, normal_latents(0, 0, count, generator.recipe.latent_dim)))
@@ -63,7 +63,7 @@ def faces(path: Path, count: int) -> npt.NDArray[np.uint8]:
 
 
 def made_up(rows: int, pool: npt.NDArray[np.uint8]) -> Leaderboard:
-    """A class of ``rows`` students, the same every time."""
+    """Return a class of ``rows`` students, the same every time."""
     random = np.random.default_rng(7)
     names = tuple(f"{i:04d}.png" for i in range(1, len(pool) + 1))
     rejected, missing = (len(Code), 9)
@@ -108,7 +108,7 @@ def made_up(rows: int, pool: npt.NDArray[np.uint8]) -> Leaderboard:
 def submission(
     value: float, pool: npt.NDArray[np.uint8], names: tuple[str, ...], random: np.random.Generator
 ) -> GradedSubmission:
-    """The pool's images in an order of its own, tinted."""
+    """Return the pool's images in an order of their own, tinted."""
     tint = random.uniform(0.75, 1.1, 3)
     images = np.clip(pool[random.permutation(len(pool))] * tint, 0, 255).astype(np.uint8)
     low, high = value * random.uniform(0.94, 0.97), value * random.uniform(1.03, 1.07)
@@ -133,7 +133,7 @@ def attempts(row: LeaderboardRow, late: int) -> tuple[Attempt, ...]:
 
 
 def flag(board: list[LeaderboardRow], names: tuple[str, ...]) -> None:
-    """Flags with evidence on about a tenth of the rows."""
+    """Add flags with evidence to about a tenth of the rows."""
 
     def pairs(matches: list[str], most: int = 20) -> list[dict[str, Any]]:
         made = zip(names[3:], matches, range(most), strict=False)
@@ -145,19 +145,19 @@ def flag(board: list[LeaderboardRow], names: tuple[str, ...]) -> None:
         other = place ^ 1
         if place % 38 in (6, 7) and other < len(board):
             number = str(board[other].outcome.student_number)
-            words = f"31 of 1,000 images look the same as one of {number}'s (2 pixel for pixel, 4 mirrored)."
+            words = f"31 of 1,000 images look the same as an image of {number} (2 pixel for pixel, 4 mirrored)."
             flags.append(Flag(f"shared_with:{number}", words, {**copies, "examples": pairs(list(names[100:]))}))
         if place % 31 == 3:
-            words = "12 of 1,000 images look the same as another of them (3 exact repeats)."
+            words = "12 of 1,000 images look the same as another image of the submission (3 exact repeats)."
             flags.append(
                 Flag("duplicate_images", words, {"images": 12, "exact": 3, "examples": pairs(list(names[50:]), 9)})
             )
         if place % 47 == 11:
-            words = "31 of 1,000 images look the same as one that the generator which ships with facegen draws."
+            words = "31 of 1,000 images look the same as an image that facegen's own generator draws."
             shipped = [f"seed {i % 3}, image {40 + i}" for i in range(20)]
             flags.append(Flag("pretrained_generator", words, {**copies, "examples": pairs(shipped, 8)}))
         if place % 61 == 20:
-            words = "31 of 1,000 images look the same as one in the training set."
+            words = "31 of 1,000 images look the same as an image of the training set."
             flags.append(
                 Flag("copied_from_training", words, {**copies, "examples": pairs([f"{i:06d}.jpg" for i in range(9)])})
             )
@@ -168,7 +168,7 @@ def flag(board: list[LeaderboardRow], names: tuple[str, ...]) -> None:
 
 
 def tie(board: list[LeaderboardRow]) -> list[LeaderboardRow]:
-    """Two rows of one value, and neighbours that cannot be told from one another."""
+    """Give two rows one value, and mark neighbours that cannot be told from each other."""
     tied = list(board)
     for place in range(20, 24):
         others = tuple(board[other].name for other in range(20, 24) if other != place)
@@ -178,7 +178,7 @@ def tie(board: list[LeaderboardRow]) -> list[LeaderboardRow]:
 
 
 class Checks:
-    """Lines of what was tried, and whether any failed."""
+    """The lines of all checks, and whether any failed."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -314,7 +314,7 @@ def try_pages(out: Path, chromium: str, checks: Checks) -> None:
 
 
 def without_script(browser: Any, out: Path, checks: Checks) -> None:
-    """Without JavaScript all rows are open; and the print has all rows."""
+    """Check that all rows are open without JavaScript, and that the print has all rows."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, java_script_enabled=False)
     page = context.new_page()
     page.goto((out / "leaderboard.html").resolve().as_uri())
@@ -340,7 +340,7 @@ def screenshots(page: Any, folder: Path, where: str) -> Callable[[str], None]:
 
 
 def written(out: Path, board: Leaderboard) -> Iterator[tuple[str, float, int]]:
-    """Write all pages: what, in how many seconds of processor time, of how many bytes."""
+    """Write all pages, and yield the name, seconds of processor time and size in bytes of each."""
     began = time.process_time()
     album = Album(KnownPictures(None, None, 64))
     write_text(out / "leaderboard.html", board.to_html(album))
@@ -358,7 +358,7 @@ def written(out: Path, board: Leaderboard) -> Iterator[tuple[str, float, int]]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--rows", type=int, default=300, help="60 at least")
+    parser.add_argument("--rows", type=int, default=300, help="number of rows, at least 60 (300)")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     arguments = parser.parse_args()

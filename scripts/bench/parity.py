@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Every network beside its original: parameters, multiply-adds and logits.
+"""Compare every network with its original: parameters, multiply-adds and logits.
 
     python scripts/bench/parity.py                     # a few minutes on one core
     python scripts/bench/parity.py resnet18 vgg16      # these only
-    python scripts/bench/parity.py --markdown          # writes docs/networks.md
+    python scripts/bench/parity.py --record            # writes docs/figures/networks.json
 
-The largest difference of a logit is relative to the largest logit, on one random input of the published size, with one
-and the same random weights and BatchNorm statistics on both sides. torchvision publishes parameters and multiply-adds
-with its weights. EfficientNet-Lite0 has its published weights if efficientnet_lite_pytorch is installed, and no figure
+The largest difference of a logit is relative to the largest logit, on one random input of the published size. Both
+sides have the same random weights and BatchNorm statistics. torchvision publishes parameters and multiply-adds with its
+weights. EfficientNet-Lite0 has its published weights if efficientnet_lite_pytorch is installed, and no figure
 otherwise.
 """
 
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import torch
 import torchvision.models
+from record import Cell, record, table
 from torch import nn
 
 from facegen.cnn.architecture import FILTER, Architecture
@@ -34,7 +35,7 @@ from facegen.cnn.registry import ARCHITECTURES, find_architecture
 
 ROOT = Path(__file__).parents[2]
 
-#: Parameters of those that torchvision does not have, and who says so.
+#: Published parameters of the networks that torchvision does not have, and their source.
 PUBLISHED = {
     "lenet5": ("61,706", "the usual form"),
     "lenet5_1998": ("60,000", "LeCun et al. 1998, without 850 last"),
@@ -55,10 +56,10 @@ PUBLISHED = {
     "r3gan_generator": ("22,429,824", "brownvc/R3GAN, FFHQ-64"),
     "r3gan_discriminator": ("22,381,440", "brownvc/R3GAN, FFHQ-64"),
 }
-#: What torchvision calls otherwise, and builds without.
+#: The names and options of torchvision that differ from facegen's.
 THEIR_NAMES = {"alexnet_torchvision": "alexnet"}
 THEIR_OPTIONS = {"googlenet": {"aux_logits": False, "init_weights": False}, "inception_v3": {"init_weights": False}}
-#: Its published figures count the auxiliary classifier of one, but not of the other.
+#: The published figures of inception_v3 count the auxiliary classifier. Those of googlenet do not.
 OPTIONS = {"inception_v3": {"auxiliary": True}}
 
 
@@ -76,27 +77,39 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", help="architectures; all by default")
-    parser.add_argument("--markdown", action="store_true", help="write docs/networks.md")
+    parser.add_argument("names", nargs="*", help="architectures; default: all")
+    parser.add_argument("--record", action="store_true", help="write docs/figures/networks.json")
     options = parser.parse_args()
-    if options.markdown and options.names:
-        parser.error("--markdown is of all architectures")
+    if options.record and options.names:
+        parser.error("--record takes all architectures: name none.")
     architectures = [find_architecture(name) for name in options.names] or list(ARCHITECTURES.values())
     rows = []
     for architecture in architectures:
         if architecture.role != FILTER:
             rows.append(measure(architecture))
-            print(" ".join(cell.rjust(width) for cell, width in zip(cells(rows[-1]), WIDTHS, strict=True)), flush=True)
+            line = zip(map(shown, cells(rows[-1])), WIDTHS, strict=True)
+            print(" ".join(cell.rjust(width) for cell, width in line), flush=True)
     modules = {row.module: lines_of_code(ROOT / row.module) for row in rows}
     for module, lines in modules.items():
         print(f"{module}: {lines} lines")
-    if options.markdown:
-        (ROOT / "docs" / "networks.md").write_text(markdown(rows, modules), encoding="utf-8")
+    if options.record:
+        record(
+            "networks",
+            title="Every network beside its original: parameters, multiply-adds and the largest difference of a logit",
+            command="python scripts/bench/parity.py --record",
+            tables={
+                "networks": table(COLUMNS, [cells(row) for row in rows]),
+                "modules": table(
+                    {"module": "", "lines": ","}, [[f"`{name}`", lines] for name, lines in modules.items()]
+                ),
+            },
+            packages=("torch", "torchvision"),
+        )
 
 
 def measure(architecture: Architecture) -> Row:
     name = architecture.name
-    with torch.device("meta"):  # no time for initial weights
+    with torch.device("meta"):  # saves the time of initial weights
         network = architecture.build(**OPTIONS.get(name, {})).eval()
         macs = sum(layer.macs for layer in layer_table(network, architecture.random_input()))
     published, gmacs = published_by_torchvision(name)
@@ -120,7 +133,7 @@ def measure(architecture: Architecture) -> Row:
 
 
 def largest_difference(architecture: Architecture, ours: nn.Module, theirs: nn.Module) -> float:
-    """Of a logit, relative to the largest; ``ours`` takes the weights of ``theirs``."""
+    """Load ``theirs`` into ``ours``; return the largest difference of a logit, relative to the largest logit."""
     ours.load_state_dict(architecture.convert(theirs.eval().state_dict()), assign=True)
     x = architecture.random_input()
     with torch.inference_mode():
@@ -129,7 +142,7 @@ def largest_difference(architecture: Architecture, ours: nn.Module, theirs: nn.M
 
 
 def published_by_torchvision(name: str) -> tuple[str, float | None]:
-    """Parameters, and 10⁹ multiply-adds, from what comes with its weights."""
+    """Return the parameters and the 10⁹ multiply-adds that come with torchvision's weights."""
     if not (their_name := torchvision_name(name)):
         return "", None
     meta = torchvision.models.get_model_weights(their_name).DEFAULT.meta
@@ -137,14 +150,14 @@ def published_by_torchvision(name: str) -> tuple[str, float | None]:
 
 
 def torchvision_name(name: str) -> str | None:
-    if name in PUBLISHED:  # alexnet is another there
+    if name in PUBLISHED:  # torchvision's alexnet is another network
         return None
     their_name = THEIR_NAMES.get(name, name)
     return their_name if their_name in torchvision.models.list_models(torchvision.models) else None
 
 
 def find_original(name: str) -> Callable[[], tuple[nn.Module, str]] | None:
-    """What makes the original network and says whose it is, or None where none is installed."""
+    """Return a function that makes the original network and names its owner, or None if none is installed."""
     if their_name := torchvision_name(name):
         return partial(from_torchvision, their_name)
     if name == "efficientnet_lite0" and find_spec("efficientnet_lite_pytorch"):
@@ -174,7 +187,7 @@ def from_efficientnet_lite_pytorch() -> tuple[nn.Module, str]:
 
 
 def randomised(network: nn.Module) -> nn.Module:
-    """``network`` with BatchNorm statistics and maps as training would leave them."""
+    """Give ``network`` the kind of BatchNorm statistics and weights that training leaves, and return it."""
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.running_mean, std=0.1)
@@ -185,7 +198,7 @@ def randomised(network: nn.Module) -> nn.Module:
 
 
 def lines_of_code(path: Path) -> int:
-    """Lines without comments, docstrings and blank ones."""
+    """Count the lines without comments, docstrings and blank lines."""
     source = path.read_text(encoding="utf-8")
     silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
     lines = set()
@@ -201,41 +214,33 @@ def docstring_lines(tree: ast.AST) -> Iterator[int]:
             yield from range(node.body[0].lineno, node.body[0].end_lineno + 1)
 
 
-HEADERS = ("network", "parameters", "published", "multiply-adds", "published", "largest difference", "original")
+#: The columns of the page's table, and their widths on the console.
+COLUMNS = {
+    "network": "",
+    "parameters": ",",
+    "published parameters": "",
+    "multiply-adds": ",",
+    "published multiply-adds": "",
+    "largest difference": "",
+    "original": "",
+}
 WIDTHS = (20, 11, 40, 16, 9, 9, 25)
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    return (
+def cells(row: Row) -> list[Cell]:
+    return [
         row.name,
-        f"{row.parameters:,}",
-        row.published_parameters or "–",
-        f"{row.macs:,}",
-        "–" if row.published_gmacs is None else f"{row.published_gmacs:.3f} G",
-        "–" if row.difference is None else f"{row.difference:.1e}" if row.difference else "0",
-        row.original or "–",
-    )
+        row.parameters,
+        row.published_parameters or None,
+        row.macs,
+        None if row.published_gmacs is None else f"{row.published_gmacs:.3f} G",
+        None if row.difference is None else f"{row.difference:.1e}" if row.difference else "0",
+        row.original or None,
+    ]
 
 
-def markdown(rows: list[Row], modules: dict[str, int]) -> str:
-    lines = ["# Networks", "", *INTRODUCTION.strip().splitlines(), ""]
-    lines += ["| " + " | ".join(HEADERS) + " |", "|---|--:|--:|--:|--:|--:|---|"]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    lines += ["", "Lines of code, without docstrings, comments and blank lines:", ""]
-    lines += ["| module | lines |", "|---|--:|", *(f"| `{module}` | {count} |" for module, count in modules.items())]
-    return "\n".join(lines) + "\n"
-
-
-INTRODUCTION = f"""
-Every network of `facegen.cnn` beside its original: parameters and multiply-adds as published, and the largest
-difference of a logit, relative to the largest logit, on one random input of the published size with the same weights
-in both (random ones with random BatchNorm statistics; EfficientNet-Lite0's published ones). float32, CPU, torch
-{torch.__version__.partition("+")[0]}. 0 is equality bit for bit; another order of rounding would show as about 1e-6.
-
-`facegen inspect NAME` shows a network's layers. This page is written by `python scripts/bench/parity.py --markdown`.
-inception_v3 is counted with its auxiliary classifier, as torchvision counts it; LeNet-5's 60,000 of 1998 are without
-the 850 of the last layer, which the paper sets by hand.
-"""
+def shown(cell: Cell) -> str:
+    return "–" if cell is None else cell if isinstance(cell, str) else f"{cell:,}"
 
 
 if __name__ == "__main__":

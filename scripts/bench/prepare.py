@@ -1,10 +1,10 @@
-"""Images a second and memory of ``facegen prepare``, beside a plain torchvision data set on the same machine.
+"""Measure images per second and memory of ``facegen prepare``, beside a plain torchvision dataset on the same machine.
 
     python scripts/bench/prepare.py CELEBA_ZIP [--limit 6000] [--rounds 3] [--workers 2]
 
-The peer is what a PyTorch user writes: torchvision's ImageFolder over the unpacked images with Resize(64) and
+The peer is the code that a PyTorch user writes: torchvision's ImageFolder over the unpacked images with Resize(64) and
 CenterCrop(64), through a DataLoader with as many workers, into one array. (Unpacking is not counted.) The two take
-turns, so that another load on the machine falls on both. Peak memory is that of fresh processes at two limits.
+turns, so that other load on the machine affects both. Peak memory is that of fresh processes at two limits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from facegen.data.archives import Zip
 from facegen.data.dataset import FaceDataset
 from facegen.stages.prepare import prepare
 
-# Linux's own high-water mark: getrusage's would count what this script held when it started the process.
+# This is Linux's own high-water mark. That of getrusage would count what this script held when it started the process.
 _PEAK_MEMORY = """
 import re, resource, sys
 from pathlib import Path
@@ -41,7 +41,7 @@ print(parent // 1024, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 
 
 
 def peer(folder: Path, workers: int) -> tuple[float, np.ndarray]:
-    """Seconds and the uint8 [N, 64, 64, 3] of ImageFolder behind a DataLoader."""
+    """Return the seconds and the uint8 [N, 64, 64, 3] of ImageFolder behind a DataLoader."""
     began = time.perf_counter()
     images = ImageFolder(folder, transform=Compose([Resize(64), CenterCrop(64), np.array]))
     loader = DataLoader(images, batch_size=32, num_workers=workers, collate_fn=collate)

@@ -1,22 +1,22 @@
 #!/usr/bin/env python
-"""Every recipe at equal wall time on one machine: a table, curves against minutes and kimg, and grids.
+"""Train every recipe for equal wall time on one machine: a table, curves against minutes and kimg, and grids.
 
     facegen prepare img_align_celeba.zip celeba --partition list_eval_partition.txt
     python scripts/bench/proof.py celeba --minutes 10      # again and again until it says that it is done
     python scripts/bench/proof.py celeba --minutes 10 --recipes best --wall 30
     python scripts/bench/proof.py celeba --recipes dcgan:16 best:8 --batch 32 --wall 15 --threads 1      # on a CPU
 
-Trains each recipe for --wall minutes (scores and checkpoints are not counted), in pieces: a call works for about
---minutes and then saves; the next call goes on where it stopped, to the bit, also on another machine that has --work.
-When all recipes have had their time, each draws 1,000 images (seed 0), which are scored with all metrics against the
-dataset's train split, its held-out splits being the floor and the unseen real images; with --weights every score is
-taken in Inception's features as well, which no recipe is trained against, and the plot is of these. Where dlib is
-installed, faces are scored without ImageNet too (independent.py beside this script). Writes OUT.md, OUT.json, OUT.png
-and OUT-RECIPE.png. The plot needs matplotlib.
+Each recipe trains for --wall minutes, without the time of scores and checkpoints. A call works for about --minutes and
+then saves. The next call goes on where it stopped, to the bit, also on another machine that has --work. When all
+recipes have had their time, each draws 1,000 images (seed 0). These are scored with all metrics against the dataset's
+train split. Its held-out splits give the floor and the unseen real images. With --weights every score is also taken in
+Inception's features, which no recipe is trained against, and the plot shows these. If dlib is installed, faces are also
+scored without ImageNet (independent.py beside this script). The script writes OUT.png, OUT-RECIPE.png and
+figures/NAME.json beside them. The plot needs matplotlib.
 
-NAME:WIDTH is a recipe at another width, its learning rates in inverse proportion to that (Yang et al.,
-arXiv:2203.03466, table 3: Adam, hidden layers), so that no recipe has a rate that only another width suits. What the
-first call of a recipe says of it (--batch, --schedule-kimg) holds.
+NAME:WIDTH is a recipe at another width. Its learning rates are in inverse proportion to the width (Yang et al.,
+arXiv:2203.03466, table 3: Adam, hidden layers), so that no recipe keeps a rate that suits only another width. The
+--batch and --schedule-kimg of the first call of a recipe hold for all its calls.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curve import N, plot
+from record import Table, record, table, this_command
 
 from facegen.files import write_text
 from facegen.training.hyperparameter import Scheduled
@@ -47,23 +48,41 @@ if TYPE_CHECKING:
     from independent import FaceReference
     from matplotlib.figure import Figure
 
+#: The columns of the table of recipes, and the formats of their numbers.
+COLUMNS = {
+    "recipe": "",
+    "kimg": ".0f",
+    "minutes": ".0f",
+    "≈FID": ".1f",
+    "≈FID's floor": ".1f",
+    "effnet-lite0 FD": ".1f",
+    "its floor": ".1f",
+    "face FD": ".3f",
+    "face FD's floor": ".3f",
+    "faces found": ".0%",
+    "in real images": ".0%",
+    "precision": ".2f",
+    "recall": ".2f",
+    "coverage": ".2f",
+    "copies": "",
+}
 LONG = 1e6  # kimg: the clock ends a run, not its length
 POLL = 0.5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", type=Path, help="a prepared dataset with a train split and others")
-    parser.add_argument("--recipes", nargs="+", default=recipe_names(), help="NAME, FILE or NAME:WIDTH; all by default")
-    parser.add_argument("--wall", type=float, default=30, help="minutes of training for each (30)")
-    parser.add_argument("--minutes", type=float, default=10, help="how long this call may take to train (10)")
+    parser.add_argument("dataset", type=Path, help="prepared dataset with a train split and others")
+    parser.add_argument("--recipes", nargs="+", default=recipe_names(), help="NAME, FILE or NAME:WIDTH; default: all")
+    parser.add_argument("--wall", type=float, default=30, help="minutes of training per recipe (30)")
+    parser.add_argument("--minutes", type=float, default=10, help="minutes of training in this call (10)")
     parser.add_argument("--score-minutes", type=float, default=5, help="training minutes between two scores (5)")
-    parser.add_argument("--batch", type=int, help="in place of the recipes'")
-    parser.add_argument("--schedule-kimg", type=float, help="in place of the recipes'")
-    parser.add_argument("--threads", type=int, help="CPU threads of a training")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="in place of the recipes'")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="in place of the recipes'")
-    parser.add_argument("--tick-kimg", type=float, help="in place of the recipes': how finely the clock is read")
+    parser.add_argument("--batch", type=int, help="batch size; default: the recipe's")
+    parser.add_argument("--schedule-kimg", type=float, help="length of the schedules; default: the recipe's")
+    parser.add_argument("--threads", type=int, help="number of CPU threads of a training")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="default: as the recipe says")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="default: the recipe's")
+    parser.add_argument("--tick-kimg", type=float, help="kimg between looks at the clock; default: the recipe's")
     parser.add_argument("--weights", type=Path, help="Inception weights to score with as well")
     parser.add_argument("--work", type=Path, default=Path("work/proof"))
     parser.add_argument("--out", type=Path, default=Path("docs/proof"))
@@ -89,7 +108,7 @@ class Run:
 
     @classmethod
     def of(cls, name: str, options: argparse.Namespace) -> Run:
-        """``name`` may end in ``:WIDTH``."""
+        """Return the run of a recipe. ``name`` may end in ``:WIDTH``."""
         name, _, width = name.partition(":")
         folder = options.work / f"{Path(name).stem}{'-' if width else ''}{width}"
         if not (folder / "recipe.toml").is_file():
@@ -99,12 +118,12 @@ class Run:
 
     @property
     def minutes(self) -> float:
-        """Trained so far."""
+        """The minutes trained so far."""
         log = read_log(self.folder / "run")
         return float(log[-1]["seconds"]) / 60 if log else 0.0
 
     def train(self, options: argparse.Namespace, deadline: float) -> None:
-        """To the next score, the wall or the deadline, whichever comes first; Ctrl-C makes facegen save."""
+        """Train to the next score, the wall or the deadline, whichever comes first. Ctrl-C makes facegen save."""
         before = self.minutes
         goal = min((before // options.score_minutes + 1) * options.score_minutes, options.wall)
         words = [sys.executable, "-m", "facegen", "--quiet", "train", options.dataset, self.folder / "run"]
@@ -126,7 +145,7 @@ class Run:
 
 
 def fitted(recipe: Recipe, width: int | None, options: argparse.Namespace) -> Recipe:
-    """The recipe at another width, its end left to the clock and its scores to this script."""
+    """Return the recipe at another width. The clock ends its run, and this script scores it."""
 
     def scaled(rate: Scheduled, published: int) -> Scheduled | None:
         if width is None:
@@ -152,11 +171,11 @@ def fitted(recipe: Recipe, width: int | None, options: argparse.Namespace) -> Re
 
 
 def report(runs: list[Run], options: argparse.Namespace) -> None:
-    """Score every snapshot, the last with all metrics; write the table, the plot and the grids."""
+    """Score every snapshot, the last with all metrics. Write the figures, the plot and the grids."""
     import facegen
 
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"command": " ".join(sys.argv[1:]), "recipes": {}}
+    recipes: dict[str, Any] = {}
     for run in runs:
         kept = run.folder / "scores.json"
         scores: dict[str, Any] = json.loads(kept.read_text()) if kept.is_file() else {}
@@ -188,16 +207,20 @@ def report(runs: list[Run], options: argparse.Namespace) -> None:
             print(f"{run.name} {kimg} kimg: {found['effnet-lite0']['value']:.2f}", flush=True)
             if last:
                 shutil.copy(drawn.grid, options.out.with_name(f"{options.out.name}-{run.name}.png"))
-        record["recipes"][run.name] = list(scores.values())
-    write_text(options.out.with_suffix(".json"), json.dumps(record, indent=2) + "\n")
-    table = in_markdown(record)
-    write_text(options.out.with_suffix(".md"), table)
-    print(table)
-    curves_of(record).savefig(options.out.with_suffix(".png"), dpi=120)
+        recipes[run.name] = list(scores.values())
+    record(
+        options.out.name,
+        title="Recipes at equal wall time",
+        command=this_command(),
+        tables={"recipes": rows_of(recipes)},
+        data={"recipes": recipes},
+        folder=options.out.parent / "figures",
+    )
+    curves_of(recipes).savefig(options.out.with_suffix(".png"), dpi=120)
 
 
 def face_scores(images: Path, dataset: Path) -> dict[str, float] | None:
-    """What independent.py says of the images, and of as many held-out ones; None without dlib."""
+    """Return the scores of independent.py for the images and as many held-out ones; None without dlib."""
     if find_spec("dlib") is None:
         return None
     from independent import read_images
@@ -215,73 +238,49 @@ def face_scores(images: Path, dataset: Path) -> dict[str, float] | None:
 
 @cache
 def face_reference(dataset: Path) -> FaceReference:
-    """Opened once for all recipes, and so is its floor."""
+    """Open the reference and measure its floor, once for all recipes."""
     from independent import open_face_reference
 
     return open_face_reference(dataset, N)
 
 
 def measure_of(lasts: Iterable[dict[str, Any]]) -> tuple[str, str]:
-    """Whose features recipes are compared in, and what the distance is called: Inception's where all were scored so."""
+    """Return the extractor to compare by, and the name of its distance: Inception if all recipes were scored by it."""
     scored = all("inception" in last for last in lasts)
     return ("inception", "≈FID") if scored else ("effnet-lite0", "effnet-lite0 FD")
 
 
-def curves_of(record: dict[str, Any]) -> Figure:
-    """Each recipe's scores against minutes and kimg."""
-    lasts = [scores[-1] for scores in record["recipes"].values()]
+def curves_of(recipes: dict[str, Any]) -> Figure:
+    """Return each recipe's scores against minutes and kimg."""
+    lasts = [scores[-1] for scores in recipes.values()]
     network, label = measure_of(lasts)
     panels = {
         against: {
-            name: [(score[against], score[network]["value"]) for score in scores]
-            for name, scores in record["recipes"].items()
+            name: [(score[against], score[network]["value"]) for score in scores] for name, scores in recipes.items()
         }
         for against in ("minutes", "kimg")
     }
     figure = plot(panels, lasts[0][network]["floor"], f"{label} of {N:,} images")
     for axis in figure.axes:
-        axis.set_xlim(left=0)  # a single score each would spread a rounding of minutes over the whole axis
+        axis.set_xlim(left=0)  # with one score each, rounding of minutes would spread over the whole axis
     return figure
 
 
-def in_markdown(record: dict[str, Any]) -> str:
-    """The last score of each recipe, the best first."""
-    lasts = {name: scores[-1] for name, scores in record["recipes"].items()}
-    with_inception = any("inception" in last for last in lasts.values())
-    columns = ["recipe", "kimg", "minutes", "effnet-lite0 FD", "95% interval", "floor"]
-    columns += ["≈FID", "its floor"] if with_inception else []
-    with_faces = all(last.get("faces") for last in lasts.values())
-    columns += ["face FD", "its floor", "faces found", "of real"] if with_faces else []
-    columns += ["precision", "recall", "coverage", "copies"]
-    lines = [
-        "# Recipes at equal wall time",
-        "",
-        "What this shows is in [training.md](training.md#measured). Written by",
-        "",
-        "```sh",
-        f"python scripts/bench/proof.py {record['command']}",
-        "```",
-        "",
-        f"| {' | '.join(columns)} |",
-        f"|{'---|' * len(columns)}",
-    ]
+def rows_of(recipes: dict[str, Any]) -> Table:
+    """Return the last score of each recipe, the best first. A score that was not taken is empty."""
+    lasts = {name: scores[-1] for name, scores in recipes.items()}
     by, _ = measure_of(lasts.values())
+    rows = []
     for name, last in sorted(lasts.items(), key=lambda item: item[1][by]["value"]):
-        score, metrics = last["effnet-lite0"], last["metrics"]
-        low, high = score["interval95"]
-        cells = [name, f"{last['kimg']:.0f}", f"{last['minutes']:.0f}", f"**{score['value']:.1f}**"]
-        cells += [f"{low:.1f}–{high:.1f}", f"{score['floor']:.1f}"]
-        if with_inception:
-            inception = last.get("inception")  # a score of an earlier call, without --weights, has none
-            cells += [f"{inception['value']:.1f}", f"{inception['floor']:.1f}"] if inception else ["–", "–"]
-        if with_faces:
-            faces = last["faces"]
-            cells += [f"{faces['distance']:.3f}", f"{faces['floor_distance']:.3f}"]
-            cells += [f"{faces['found']:.0%}", f"{faces['floor_found']:.0%}"]
-        copies = "red" if metrics["memorization"]["red"] else "green"
-        cells += [f"{metrics[name]:.2f}" for name in ("precision", "recall", "coverage")] + [copies]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        row = [name, last["kimg"], last["minutes"]]
+        for network in ("inception", "effnet-lite0"):
+            score = last.get(network)
+            row += [[score["value"], *score["interval95"]], score["floor"]] if score else [None, None]
+        faces, metrics = last.get("faces") or {}, last["metrics"]
+        row += [faces.get(key) for key in ("distance", "floor_distance", "found", "floor_found")]
+        row += [metrics[key] for key in ("precision", "recall", "coverage")]
+        rows.append([*row, "red" if metrics["memorization"]["red"] else "green"])
+    return table(COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Seconds and memory to find the images that submissions share, by the index and by comparing each with each.
+"""Measure seconds and memory to find the images that submissions share, by the index and by comparing every pair.
 
     python scripts/bench/rank.py [--submissions 300] [--images 1000] [--copied 0.05] [--each-with-each 30]
-    python scripts/bench/rank.py --board                                # ranks and renders the leaderboard too
+    python scripts/bench/rank.py --board                                # also ranks and renders the leaderboard
 
-No image is needed: fingerprints are drawn at random, or are those of a dataset of faces (--dataset). The classes:
-strangers, of whom a share has copied a tenth of the images of another, changed by up to 20 bits or mirrored; one where
-all submit the same images, each in an order of its own; one where every image is flat, and all hashes are 0; and one
-in which every tenth generator has collapsed. Each is measured twice, the second time from what the first has kept.
-Comparing each with each is measured on fewer submissions; its time grows as their square.
+No image is needed: fingerprints are drawn at random, or are those of a dataset of faces (--dataset). There are four
+classes. Strangers: a share of them has copied a tenth of another's images, changed by up to 20 bits or mirrored. The
+same images: all submit the same images, each in its own order. Flat: every image is flat, and all hashes are 0.
+Collapsed: every tenth generator has collapsed. Each class is measured twice, the second time from what the first kept.
+Comparing every pair is measured on fewer submissions, because its time grows as their square.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _COPIED_IMAGES = 0.1
 
 
 class Draw:
-    """Draws classes of ``count`` submissions of ``images`` images, of whom a share of ``copied`` copies."""
+    """A maker of classes of ``count`` submissions of ``images`` images; a share of ``copied`` of them copies."""
 
     def __init__(self, count: int, images: int, copied: float, dataset: Path | None) -> None:
         self.count, self.images, self.copied, self.dataset = count, images, copied, dataset
@@ -56,7 +56,7 @@ class Draw:
         return Fingerprints(self.words(self.images)[:, 0], self.words(self.images), self.words(self.images))
 
     def faces(self) -> list[Fingerprints]:
-        """Of a dataset's images, in their order, and from the start again where they end: then each is one bit off."""
+        """Return the fingerprints of a dataset's images in order, and from the start again after the end."""
         assert self.dataset is not None
         dataset = FaceDataset.open(self.dataset)
         parts = [fingerprint(dataset.images[start : start + 1000]) for start in range(0, len(dataset), 1000)]
@@ -85,7 +85,7 @@ class Draw:
         return [Fingerprints(self.words(self.images)[:, 0], zeros, zeros) for _ in range(self.count)]
 
     def collapsed(self) -> list[Fingerprints]:
-        """Every tenth submission has images that are all like one of its own; the others are strangers'."""
+        """Make every tenth submission of images like one of its own; the others are strangers'."""
         prints = [self.one() for _ in range(self.count)]
         for each in prints[::10]:
             each.hashes[:] = each.hashes[0] ^ self.flips(self.images, NEAR // 2)
@@ -112,7 +112,7 @@ def outcomes_of(prints: list[Fingerprints]) -> list[Outcome]:
 
 
 def measure(name: str, draw: Draw, board: bool) -> None:
-    """In a process of its own, whose peak memory is its own too."""
+    """Measure in a process of its own, so that the peak memory is its own too."""
     console.set_verbosity(console.QUIET)
     prints = CLASSES[name](draw)
     before = peak()
@@ -153,7 +153,7 @@ def each_with_each(draw: Draw) -> None:
 
 
 def peak() -> int:
-    """The process's high-water mark in MiB, of Linux; 0 elsewhere."""
+    """Return the process's high-water mark in MiB on Linux; 0 elsewhere."""
     status = Path("/proc/self/status")
     return int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) // 1024 if status.is_file() else 0
 
@@ -162,10 +162,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--submissions", type=int, default=300)
     parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--copied", type=float, default=0.05, help="the share of strangers who have copied")
-    parser.add_argument("--dataset", type=Path, help="a dataset whose faces the strangers submit")
-    parser.add_argument("--each-with-each", type=int, default=30, help="submissions to compare so; 0 for none")
-    parser.add_argument("--board", action="store_true", help="rank and render the leaderboard too")
+    parser.add_argument("--copied", type=float, default=0.05, help="share of strangers who have copied (0.05)")
+    parser.add_argument("--dataset", type=Path, help="dataset whose faces the strangers submit")
+    parser.add_argument("--each-with-each", type=int, default=30, help="submissions to compare in pairs; 0 for none")
+    parser.add_argument("--board", action="store_true", help="also rank and render the leaderboard")
     parser.add_argument("--only", choices=CLASSES, action="append")
     options = parser.parse_args()
     print(f"{options.submissions} submissions of {options.images} images, one process, {platform.processor() or '?'}")

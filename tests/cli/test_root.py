@@ -90,7 +90,7 @@ def test_an_empty_argument_is_not_the_working_folder(facegen: Run, words: list[s
         (
             ImportError("libcudart.so.12: cannot open", name="torch"),
             2,
-            "imported: libcudart.so.12: cannot open. 'facegen",
+            "imported: libcudart.so.12: cannot open. Run 'facegen",
         ),
         (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2, "error: Cannot write x.png: No space left"),
         (
@@ -104,8 +104,8 @@ def test_an_empty_argument_is_not_the_working_folder(facegen: Run, words: list[s
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2, "error: Cannot read or write: Broken pipe. Mend that"),
         (OSError(errno.EBADF, "Bad file descriptor", b"x"), 2, "error: Cannot read or write x: Bad file descriptor."),
         (OSError(errno.EBADF, None, 7), 2, "error: Cannot read or write 7: OSError: [Errno 9]"),
-        (ValueError("embedded null byte"), 2, "error: A path has a NUL character in it."),
-        (RuntimeError("Symlink loop from '/x'"), 2, "error: The links of /x lead in a circle. Name another"),
+        (ValueError("embedded null byte"), 2, "error: A path contains a NUL character."),
+        (RuntimeError("Symlink loop from '/x'"), 2, "error: The links of /x form a circle. Name another"),
         (MemoryError(), 2, "error: There is not enough memory: MemoryError. Close other programs"),
         (MemoryError("Unable to allocate 9 TiB"), 2, "enough memory: MemoryError: Unable to allocate 9 TiB. Close"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "There is not enough memory: RuntimeError"),

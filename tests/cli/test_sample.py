@@ -19,7 +19,7 @@ def test_the_pretrained_generator_needs_no_run(facegen: Run, tmp_path: Path) -> 
     assert outcome.exit_code == 0 and outcome.stdout.strip() == str(tmp_path / "images")
     assert len(list((tmp_path / "images").glob("*.png"))) == 5
     (notice,) = (line for line in outcome.stderr.splitlines() if "ships with facegen" in line)
-    assert "kimg" in notice and "non-commercial" in notice and "not to be handed in" in notice
+    assert "kimg" in notice and "non-commercial" in notice and "do not hand them in" in notice
 
 
 @pytest.mark.parametrize(
@@ -48,5 +48,5 @@ def test_latents_are_those_that_can_be_drawn() -> None:
 def test_no_discriminator_ships(facegen: Run, tmp_path: Path) -> None:
     outcome = facegen("sample", "--pretrained", tmp_path / "images", "--rejection", "--device", "cpu")
     assert outcome.exit_code == 2
-    assert "--rejection needs a discriminator, and none ships with facegen." in outcome.stderr
+    assert "--rejection needs a discriminator, but facegen ships a generator only." in outcome.stderr
     assert not (tmp_path / "images").exists()

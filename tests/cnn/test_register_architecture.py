@@ -101,7 +101,7 @@ class TestRegistered:
             r"Cannot build the generator .*g\.safetensors\. The recipe 'quick' has generator = 'one_pixel', which must"
         )
         assert re.search(told, outcome.stderr)
-        assert "One of your own is known once its package is installed or imported." in outcome.stderr
+        assert "To use one of your own, install or import its package." in outcome.stderr
 
     def test_its_name_is_taken(self) -> None:
         with pytest.raises(ValueError, match="an architecture is called 'one_pixel' already"):

@@ -40,7 +40,7 @@ def test_grey_becomes_rgb_and_is_said(tmp_path: Path, shape: tuple[int, ...], ca
 
 def test_channels_first_are_said(tmp_path: Path, capsys: Any) -> None:
     open_container(store(tmp_path / "x", BYTES.transpose(0, 3, 1, 2).copy()))
-    assert "the channels are first" in capsys.readouterr().err
+    assert "the channels come first" in capsys.readouterr().err
 
 
 def test_a_fourth_channel_goes_the_way_of_a_png_with_transparency(tmp_path: Path) -> None:
@@ -57,12 +57,12 @@ NOT_IMAGES = {
     "-1 to 1": (UNIT * 2 - 1, r"\(\(x \+ 1\) \* 127\.5\)\.round\(\)"),
     "0 to 255 as float": (BYTES.astype(np.float64), r"\(x\)\.round\(\)"),
     "0 to 255 as int": ({"arr_0": BYTES.astype(np.int64)}, r"np\.load\('x\.npz'\)\['arr_0'\]"),
-    "normalised by ImageNet's means": ((UNIT - 0.45) / 0.225, r"Bring it to 0 to 255"),
-    "not finite": (UNIT * np.float32(np.nan), r"Bring it to 0 to 255"),
+    "normalised by ImageNet's means": ((UNIT - 0.45) / 0.225, r"Scale (them|its values) to 0 to 255"),
+    "not finite": (UNIT * np.float32(np.nan), r"Scale (them|its values) to 0 to 255"),
     "features": (np.zeros((5, 2048), np.float32), r"float32 \[5, 2048\]"),
     "one image": (BYTES[0], r"that is one image"),
     "one image, channels first": (BYTES[0].transpose(2, 0, 1), r"3 grey images, or the channels of one"),
-    "two ways": (np.zeros((5, 3, 8, 3), np.uint8), r"second axis or the last"),
+    "two ways": (np.zeros((5, 3, 8, 3), np.uint8), r"either its second or its last axis"),
     "none": (BYTES[:0], r"holds no image"),
     "Fortran order": (np.asfortranarray(BYTES), r"Fortran order"),
     "several": ({"a": BYTES, "b": BYTES}, r"several arrays of images: a uint8 \[5, 8, 6, 3\], b uint8"),
@@ -139,9 +139,9 @@ def several(path: Path) -> Path:
 
 
 DAMAGED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "npy, cut": (lambda path: cut(store(path, BYTES)), "cut short: 3 of its 5 images"),
+    "npy, cut": (lambda path: cut(store(path, BYTES)), "cut short: it has 3 of its 5 images"),
     "npy, no header": (lambda path: cut(cut(cut(cut(cut(store(path, BYTES[:1])))))), "damaged|cut short|empty file"),
-    "npy, several": (several, r"goes on for \d+ bytes after its array uint8 \[2, 8, 6, 3\].*np.concatenate"),
+    "npy, several": (several, r"has \d+ bytes behind its array uint8 \[2, 8, 6, 3\].*np.concatenate"),
     "npz, cut": (lambda path: cut(store(path, {"a": BYTES})), "truncated or damaged"),
     "npz, a bit": (lambda path: spoilt(store(path, {"a": BYTES})), "CRC-32"),
     "npz, compressed, a bit": (lambda path: spoilt(compressed(path)), "damaged"),

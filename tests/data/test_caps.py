@@ -116,7 +116,7 @@ BOMBS = {
     "names.tar.gz": (many_names, "more than 100 times as many"),
     "name.tar": (long_name, "more than 1,048,576 bytes of names, attributes"),
     "link.zip": (link_by_bzip2, "'a.png' is compressed by another method than deflate"),
-    "map.tar.gz": (sparse_map, "more than 1,048,576 bytes of names, attributes and a sparse file's map"),
+    "map.tar.gz": (sparse_map, "more than 1,048,576 bytes of names, attributes and sparse-file maps"),
     "array.npy": (huge_array, "claims more than 2,000,000 entries"),
     "header.npy": (
         lambda path: path.write_bytes(b"\x93NUMPY\2\0" + struct.pack("<I", 1 << 31)),
@@ -141,7 +141,7 @@ def test_images_of_too_many_pixels_for_their_archive_are_refused(
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for number in range(9):
             archive.writestr(f"{number}.png", png(300))
-    with pytest.raises(InputError, match=r"images of more than 540,000 pixels, more than 100 a byte"):
+    with pytest.raises(InputError, match=r"images have more than 540,000 pixels, more than 100 per byte"):
         list(open_images(tmp_path / "a.zip"))
 
 

@@ -84,11 +84,11 @@ CHANGES = {
     "one bit of a pixel": (edit_bytes("images.npy", lambda data: data[:-1] + bytes([data[-1] ^ 1])), "other pixels"),
     "two images exchanged": (save_images(PIXELS[[1, 0, 2, 3, 4, 5]]), "images.npy holds other pixels"),
     "another shape": (save_images(PIXELS.reshape(3, 16, 8, 3)), "damaged: images.npy holds uint8 [3, 16, 8, 3], not"),
-    "fewer images": (save_images(PIXELS[:5]), "for 6 rows of index.csv"),
+    "fewer images": (save_images(PIXELS[:5]), "but index.csv has 6 rows"),
     "another type": (save_images(PIXELS.astype(np.int16)), "images.npy holds int16"),
-    "Fortran's order": (save_images(np.asfortranarray(PIXELS)), "images.npy holds its array in Fortran's order"),
-    "bytes beyond the array": (edit_bytes("images.npy", lambda data: data + b"xy"), "has 2 bytes beyond its array"),
-    "a header that is none": (edit_bytes("images.npy", lambda data: data[:88] + b"(" + data[89:]), "is no whole array"),
+    "Fortran's order": (save_images(np.asfortranarray(PIXELS)), "images.npy is stored in Fortran order"),
+    "bytes beyond the array": (edit_bytes("images.npy", lambda data: data + b"xy"), "has 2 bytes behind its array"),
+    "a damaged header": (edit_bytes("images.npy", lambda data: data[:88] + b"(" + data[89:]), "is not a whole array"),
     "a name": (edit_bytes("index.csv", lambda data: data.replace(b"32,", b"33,")), "index.csv has other names"),
     "a split, to another of as many letters": (
         edit_bytes("index.csv", lambda data: data.replace(b",valid", b",train", 1).replace(b",train", b",valid", 1)),
@@ -98,14 +98,14 @@ CHANGES = {
     "a manifest too deep to read": (edit_bytes("manifest.json", lambda data: b"[" * 100_000), "is damaged: "),
     "splits counted otherwise": (
         edit_bytes("index.csv", lambda data: data.replace(b"valid", b"train")),
-        "manifest.json says splits .*, and index.csv has",
+        "manifest.json says splits .*, but index.csv has",
     ),
     "rows sorted": (edit_bytes("index.csv", sorted_rows), "or another order"),
     "a quote that never ends": (edit_bytes("index.csv", lambda data: data.replace(b"\n", b'\n"', 1)), "index.csv"),
-    "a row fewer": (edit_bytes("index.csv", lambda data: data[: data[:-1].rfind(b"\n") + 1]), "for 5 rows"),
-    "another hash in the manifest": (edit_manifest(sha256="0" * 64), "manifest.json is not as it was written"),
-    "another count in the manifest": (edit_manifest(images=7), "manifest.json is not as it was written"),
-    "another crop in the manifest": (edit_manifest(crop=148), "manifest.json is not as it was written"),
+    "rows cut": (edit_bytes("index.csv", lambda data: data[: data[:-1].rfind(b"\n") + 1]), "but index.csv has 5 rows"),
+    "another hash in the manifest": (edit_manifest(sha256="0" * 64), "manifest.json does not match its own hash"),
+    "another count in the manifest": (edit_manifest(images=7), "manifest.json does not match its own hash"),
+    "another crop in the manifest": (edit_manifest(crop=148), "manifest.json does not match its own hash"),
     "one hash of three gone": (lose_a_hash, "manifest.json lacks some of its hashes"),
     "images of another dataset": (swap("images.npy"), "images.npy holds other pixels"),
     "an index of another dataset": (swap("index.csv"), "index.csv has other names or splits"),
@@ -193,7 +193,7 @@ def test_a_dataset_from_before_is_verified_by_the_one_hash_it_has(faces: Path) -
     index = (faces / "index.csv").read_bytes()
     assert FaceDataset.open(faces).sha256 == hashlib.sha256(PIXELS.tobytes() + index).hexdigest()
     save_images(255 - PIXELS)(faces)
-    with pytest.raises(InputError, match=r"changed since it was prepared: images\.npy or index\.csv is another"):
+    with pytest.raises(InputError, match=r"changed since it was prepared: images\.npy or index\.csv differs"):
         open_images(faces)
 
 

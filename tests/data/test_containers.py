@@ -115,7 +115,7 @@ def test_a_vanished_file_ends_the_reading(store: Store, png: Png) -> None:
     path = store("faces", {"1.png": png(1)})
     (member,) = open_container(path).members(["1.png"])
     (path / "1.png").unlink()
-    with pytest.raises(EnvironmentProblem, match=r"1\.png, which was there before: No such file"):
+    with pytest.raises(EnvironmentProblem, match=r"1\.png, which existed a moment ago: No such file"):
         member.read()
 
 
@@ -223,7 +223,7 @@ def test_a_half_unpacked_folder_beside_its_archive_is_warned_of(
     archive = store(form, files)
     assert len(open_container(tmp_path / source).names) == 2
     (said,) = told(tmp_path / source)
-    assert said.startswith(f"{tmp_path / 'faces'} holds 2 images and {form} beside it 3: ")
+    assert said.startswith(f"{tmp_path / 'faces'} holds 2 images, but {form} beside it holds 3: ")
     assert said.endswith(f"name {archive}.")
     store("faces", files)
     assert told(tmp_path / source) == []
@@ -237,7 +237,7 @@ def test_a_part_of_a_half_unpacked_archive(store: Store, png: Png, tmp_path: Pat
     store("archive.zip", other | {f"{own}img/img/{at}.png": png(at) for at in range(2)})
     assert told(tmp_path / source) == []
     store("archive.zip", other | {f"{own}img/img/{at}.png": png(at) for at in range(3)})
-    assert f"{tmp_path / source} holds 2 images and archive.zip beside it 3" in told(tmp_path / source)[0]
+    assert f"{tmp_path / source} holds 2 images, but archive.zip beside it holds 3" in told(tmp_path / source)[0]
 
 
 @pytest.mark.parametrize("root", ["celeba/img_align_celeba", "Img/img_align_celeba"])
@@ -246,7 +246,7 @@ def test_celebas_own_folder_half_unpacked(store: Store, png: Png, tmp_path: Path
     store(root, {"1.jpg": png(1)})
     store(f"{root}.zip", files)
     assert len(open_container(tmp_path).names) == 1
-    assert f"{tmp_path / root} holds 1 image and img_align_celeba.zip beside it 3" in told(tmp_path)[0]
+    assert f"{tmp_path / root} holds 1 image, but img_align_celeba.zip beside it holds 3" in told(tmp_path)[0]
 
 
 def test_an_empty_folder_beside_its_archive_is_no_obstacle(store: Store, png: Png, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_bomb_is_not_inflated(tmp_path: Path, store: Store, monkeypatch: pytes
     monkeypatch.setattr(archives, "LARGEST_IMAGE", 1000)
     for name in ("faces.zip", "faces.tar.gz"):
         found = open_container(store(name, {"1.png": bytes(1001)}))
-        with pytest.raises(Unreadable, match="1,001 bytes, more than an image has"):
+        with pytest.raises(Unreadable, match="1,001 bytes, too large for an image"):
             next(iter(found.members(found.names))).read()
 
 
@@ -341,7 +341,7 @@ def test_weights_in_place_of_images_are_called_what_they_are(tmp_path: Path) -> 
         ),
         ("a.tar.bz2", bz2.compress(b"<html>quota"), "a bzip2 file that holds an HTML page"),
         ("a.tar.xz", lzma.compress(b"\xff\xd8\xff\xe0" * 99), " an xz file that holds a JPEG image"),
-        ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999, mtime=0), "a gzip file that holds something that is no tar"),
+        ("a.tar.gz", gzip.compress(b"\xfe\xfd\xfc" * 999, mtime=0), "a gzip file that holds other data, not a tar"),
         ("a.tar.gz.aa", gzip.compress(b"ustar" * 999, mtime=0)[:-20], "a volume of a split archive"),
     ],
 )

@@ -98,12 +98,12 @@ def test_another_file_of_the_machine_is_not_opened(
     other = write(tmp_path / "secret.h5", {"images": BYTES})
     with h5py.File(tmp_path / "x.h5", "w") as file:
         refer(file, other)
-    with pytest.raises(InputError, match=r"x\.h5 refers to other files, which are not opened: images .*secret\.h5"):
+    with pytest.raises(InputError, match=r"x\.h5 refers to other files, which facegen does not open: .*secret\.h5"):
         open_container(tmp_path / "x.h5")
     with h5py.File(tmp_path / "x.h5", "a") as file:
         file["own"] = BYTES[:2]
     assert len(open_container(tmp_path / "x.h5").names) == 2
-    assert "refers to other files, which are not opened: images" in capsys.readouterr().err
+    assert "refers to other files, which facegen does not open: images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("keep", [100, 1000, -2000])
@@ -148,7 +148,7 @@ def test_a_heap_whose_objects_lead_nowhere_is_damaged_and_not_gone_round_for_eve
     free = first + 16 + -(-length // 8) * 8  # the free space follows the one object
     assert whole[free : free + 2] == b"\0\0"
     path.write_bytes(whole[: free + 8] + bytes(8) + whole[free + 16 :])
-    with pytest.raises(InputError, match="damaged HDF5 file: the heap at byte"):
+    with pytest.raises(InputError, match="damaged HDF5 file: the heap of"):
         open_container(path)
 
 
@@ -181,18 +181,18 @@ def test_a_chunk_that_is_packed_twice_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         space = h5py.h5s.create_simple((4, 8, 6, 3))
         h5py.h5d.create(file.id, b"images", h5py.h5t.NATIVE_UINT8, space, properties)
-    with pytest.raises(InputError, match="packed by deflate and then by something else"):
+    with pytest.raises(InputError, match="packed by deflate and then packed again"):
         open_container(tmp_path / "x.h5")
 
 
 def test_groups_are_no_deeper_than_anybody_makes_them(tmp_path: Path) -> None:
     path = write(tmp_path / "x.h5", {"g/" * 70 + "images": BYTES})
-    with pytest.raises(InputError, match="more than 64 groups within each other"):
+    with pytest.raises(InputError, match="nests groups more than 64 deep"):
         open_container(path)
 
 
 def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset(b"\xfaces", data=BYTES)
-    with pytest.raises(InputError, match=r"x\.h5 has a name that is no UTF-8"):
+    with pytest.raises(InputError, match=r"x\.h5 has a name that is not UTF-8"):
         open_container(tmp_path / "x.h5")

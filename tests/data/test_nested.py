@@ -50,7 +50,7 @@ class TestNested:
 
     def test_it_is_said(self, tmp_path: Path, png: Png, capsys: Any) -> None:
         open_container(write(tmp_path / "x.zip", {"a/inner.zip": zipped({"1.png": png(1)})}))
-        assert "Images from a/inner.zip, which lies in" in capsys.readouterr().err
+        assert "Reading the images from a/inner.zip in" in capsys.readouterr().err
 
     def test_the_inner_archive_is_told_by_content(self, tmp_path: Path, png: Png) -> None:
         path = write(tmp_path / "x.zip", {"download": zipped({"1.png": png(1)}), "__MACOSX/._download": b"PK\3\4"})
@@ -134,7 +134,7 @@ class TestParts:
         container = open_container(paths[number - 1])
         assert container.names == [f"{number}.png"]
         (told,) = container.passed_over.incomplete
-        assert "read alone" in told and f"beside it: {paths[2 - number].name}." in told
+        assert "read alone" in told and f"Beside it: {paths[2 - number].name}." in told
 
     @pytest.mark.parametrize("same", [True, False])
     def test_a_name_in_two_parts_must_be_the_same_image(self, tmp_path: Path, png: Png, same: bool) -> None:
@@ -143,7 +143,7 @@ class TestParts:
         if same:
             assert open_container(tmp_path).names == ["1.png", "2.png", "3.png"]
         else:
-            with pytest.raises(InputError, match=r"different images by the name 2\.png"):
+            with pytest.raises(InputError, match=r"different images named 2\.png"):
                 open_container(tmp_path)
 
     @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_the_first_line_is_no_header_unless_it_says_so(text: str) -> None:
 
 
 def test_a_name_in_two_splits_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"puts '000001\.jpg' into train and, in line 4, into test"):
+    with pytest.raises(InputError, match=r"puts '000001\.jpg' into the train split and, in line 4, into the test"):
         read(LINES + "000001.jpg 2\n")
 
 

@@ -125,7 +125,7 @@ def test_one_that_cannot_be_read_is_warned_of_where_another_can(
         found(images)
     store("faces", {"list_eval_partition.csv": TABLE})
     assert [Path(label).name for label in found(images)] == ["list_eval_partition.csv"]
-    assert "list_eval_partition.txt is an HTML page, not a text file. It is left aside." in capsys.readouterr().err
+    assert "list_eval_partition.txt is an HTML page, not a text file. It is not used." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["list_eval_partition.csv.zip", "list_eval_partition.txt.gz"])

@@ -32,9 +32,9 @@ def test_the_report_of_39_files(form: str, store: Store, png: Png) -> None:
     files |= {f"{at}.jpg_large": JPEG for at in range(10)} | {f"face {at}": png(at) for at in range(10)}
     path = store(form, files)
     assert warnings_of(path) == (
-        f"Of 39 files in {path} 7 are taken as images; left out: 12 .heic, 10 .jpg_large and 10 without a suffix. "
-        "Convert the .heic to PNG or JPEG, to have them taken. Let the names of the files without a suffix and "
-        ".jpg_large end in .jpg or .png: 0.jpg_large, for one, is an image by its content."
+        f"7 of 39 files in {path} are read as images. Left out: 12 .heic, 10 .jpg_large and 10 without a suffix. "
+        "To include the .heic, convert them to PNG or JPEG. To include the files without a suffix and "
+        ".jpg_large, end their names in .jpg or .png: 0.jpg_large, for example, holds an image."
     ).replace("0.jpg_large,", f"{open_container(path).passed_over.misnamed[0]},")
 
 
@@ -42,25 +42,25 @@ def test_the_report_of_39_files(form: str, store: Store, png: Png) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "remedy"),
     [
-        ("1.heif", b"x", "Convert the .heif to PNG"),
-        ("1.CR2", b"x", "Convert the .cr2 to PNG"),
-        ("1.jxl", b"x", "Convert the .jxl to PNG"),
-        ("1.svg", b"<svg/>", "Convert the .svg to PNG"),
-        ("film.mp4", b"x", "Convert the .mp4 to PNG"),
-        ("1.jpg-large", JPEG, "Let the names of the .jpg-large end in .jpg"),
-        ("1.jpg@v1", JPEG, "Let the names of the .jpg@v1 end in .jpg"),
-        ("d.1/face", JPEG, "Let the names of the files without a suffix end in .jpg"),
-        ("more.zip", b"PK\5\6", "Name an archive itself, or unpack it, to have what it holds: more.zip."),
-        ("a/rest.tar.gz", b"x", "to have what it holds: a/rest.tar.gz."),
-        ("more.download", b"PK\3\4", "to have what it holds: more.download."),
-        ("train-00000.parquet", b"PAR1", "to have what it holds: train-00000.parquet."),
+        ("1.heif", b"x", "To include the .heif, convert them to PNG"),
+        ("1.CR2", b"x", "To include the .cr2, convert them to PNG"),
+        ("1.jxl", b"x", "To include the .jxl, convert them to PNG"),
+        ("1.svg", b"<svg/>", "To include the .svg, convert them to PNG"),
+        ("film.mp4", b"x", "To include the .mp4, convert them to PNG"),
+        ("1.jpg-large", JPEG, "To include the .jpg-large, end their names in .jpg"),
+        ("1.jpg@v1", JPEG, "To include the .jpg@v1, end their names in .jpg"),
+        ("d.1/face", JPEG, "To include the files without a suffix, end their names in .jpg"),
+        ("more.zip", b"PK\5\6", "To read an archive, name it or unpack it: more.zip."),
+        ("a/rest.tar.gz", b"x", "name it or unpack it: a/rest.tar.gz."),
+        ("more.download", b"PK\3\4", "name it or unpack it: more.download."),
+        ("train-00000.parquet", b"PAR1", "name it or unpack it: train-00000.parquet."),
     ],
 )
 def test_pictures_and_archives_are_said_with_the_way_on(
     form: str, name: str, data: bytes, remedy: str, store: Store, png: Png
 ) -> None:
     said = warnings_of(store(form, {"1.png": png(1), name: data}))
-    assert "Of 2 files" in said and "1 is taken" in said and remedy in said
+    assert "1 of 2 files" in said and "is read as images" in said and remedy in said
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_they_are_a_line_of_the_story_and_annotations_are_not(
 ) -> None:
     path = store("faces", {"1.png": png(1), "a.txt": b"", "b.txt": b"", "c.csv": b"", "list_attr_celeba.txt": b""})
     open_container(path).passed_over.say_remark(path, 1)
-    assert capsys.readouterr().err == f"Beside 1 image {path} holds 2 .txt and 1 .csv; passed over.\n"
+    assert capsys.readouterr().err == f"Beside 1 image, {path} holds 2 .txt and 1 .csv, which are left out.\n"
 
 
 @pytest.mark.parametrize("form", ["faces", "faces.zip", "faces.tar"])
@@ -90,11 +90,11 @@ def test_images_that_a_dot_hides_are_said_and_what_macos_makes_is_not(form: str,
     container = open_container(path)
     assert sorted(container.passed_over.hidden) == [".2.png", ".3.JPG.icloud", "a/.jpg"]
     assert container.passed_over.to_json() == {"hidden": 3} and "3 images in" in warnings_of(path)
-    assert "iCloud took those that end in .icloud off this disk" in warnings_of(path)
+    assert "iCloud removed the files ending in .icloud from this disk" in warnings_of(path)
 
 
 def test_where_everything_is_left_out_the_error_says_what_there_is(store: Store) -> None:
-    with pytest.raises(InputError, match=r"It holds 2 \.heic and 1 \.txt\. Convert the \.heic"):
+    with pytest.raises(InputError, match=r"It holds 2 \.heic and 1 \.txt\. To include the \.heic, convert"):
         open_container(store("faces", {"1.heic": b"x", "2.HEIC": b"x", "a.txt": b"x"}))
 
 
@@ -123,7 +123,7 @@ def test_prepare_says_it_once_and_keeps_it_in_the_manifest(
 ) -> None:
     path = store("faces", {"1.png": png(1), "2.heic": b"x", "more.zip": b"x", "a.txt": b"x"})
     outcome = facegen("prepare", path, tmp_path / "out", "--size", "8")
-    assert outcome.stderr.count("Of 4 files in") == 1 and "more.zip" in outcome.stderr
+    assert outcome.stderr.count("1 of 4 files in") == 1 and "more.zip" in outcome.stderr
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["passed_over"] == {".heic": 1, ".txt": 1, ".zip": 1}
 
@@ -136,11 +136,11 @@ def test_fid_says_it_once_for_each_source_and_in_its_json(
     reference = store("reference", {f"{at}.png": png(at + 9) for at in range(3)} | {"rest.zip": b"x", "a.txt": b"x"})
     store("images.zip", {f"images/{at}.png": png(at) for at in range(5)})
     outcome = facegen("fid", images, "--reference", reference, "--json")
-    assert outcome.stderr.count("its unpacking may have been cut short") == 1
-    assert sum("its unpacking may have been cut short" in said for said in json.loads(outcome.stdout)["warnings"]) == 1
-    said = [warning for warning in json.loads(outcome.stdout)["warnings"] if warning.startswith("Of ")]
+    assert outcome.stderr.count("its unpacking may have stopped early") == 1
+    assert sum("its unpacking may have stopped early" in said for said in json.loads(outcome.stdout)["warnings"]) == 1
+    said = [warning for warning in json.loads(outcome.stdout)["warnings"] if "are read as images" in warning]
     assert [str(path) in sentence for path, sentence in zip((images, reference), said, strict=True)] == [True, True]
-    assert [outcome.stderr.count(f"in {path} 3 are taken") for path in (images, reference)] == [1, 1]
+    assert [outcome.stderr.count(f"in {path} are read as images") for path in (images, reference)] == [1, 1]
 
 
 def test_grade_says_it_once_though_the_reference_is_the_training_images_too(
@@ -155,4 +155,4 @@ def test_grade_says_it_once_though_the_reference_is_the_training_images_too(
     faces = store("faces", {f"{at}.png": png(at) for at in range(3)} | {"4.heic": b"x"})
     (tmp_path / "s1.tar.gz").write_bytes(b"none")
     words = ("grade", tmp_path / "s1.tar.gz", "--reference", faces, "--train", faces, "--out", tmp_path / "out")
-    assert facegen(*words).stderr.count(f"in {faces} 3 are taken") == 1
+    assert facegen(*words).stderr.count(f"in {faces} are read as images") == 1

@@ -65,7 +65,7 @@ def test_a_crop_equals_torchvisions_at_any_size(data: st.DataObject | None, crop
 
 @pytest.mark.parametrize(("width", "height"), [(147, 218), (178, 147), (1, 1)])
 def test_an_image_smaller_than_the_crop_is_not_padded(width: int, height: int) -> None:
-    with pytest.raises(Unreadable, match=f"^{width}×{height} pixels are less than the crop of 148×148$"):
+    with pytest.raises(Unreadable, match=f"^{width}×{height} pixels, smaller than the crop of 148×148$"):
         resize_and_crop(noise(width, height), 64, 148)
 
 

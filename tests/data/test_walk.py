@@ -122,7 +122,7 @@ def test_both_normal_forms_of_a_name_are_taken_and_said(store: Store, png: Png) 
     container = Folder(root)
     assert len(container.names) == 3
     (sentence,) = container.passed_over.warnings(root, 3)
-    assert "1 image in" in sentence and "normal form of Unicode" in sentence
+    assert "1 image in" in sentence and "Unicode normal form" in sentence
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are Unicode")

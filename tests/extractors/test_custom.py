@@ -97,9 +97,9 @@ def test_features_of_half_precision_and_of_torch_will_do(write: Write) -> None:
         ("script.inner:means", "no module script.inner"),
         ("script:absent", "has no callable 'absent'"),
         ("script:number", "has no callable 'number'"),
-        ("script:", "is no package.module:callable"),
-        (":means", "is no package.module:callable"),
-        ("script.py:means", r"no module script\.py .*Without \.py"),
+        ("script:", "does not have the form package.module:callable"),
+        (":means", "does not have the form package.module:callable"),
+        ("script.py:means", r"no module script\.py .*Leave out \.py"),
         ("script:rows", r"returns \[2, 3\] for images \[1, 64, 64, 3\]"),
         ("script:flat", r"returns \[3\] for images"),
         ("script:integers", "returns uint8 for images .* not floating-point"),
@@ -109,7 +109,7 @@ def test_features_of_half_precision_and_of_torch_will_do(write: Write) -> None:
         ("script:takes_two", r"fails on images .*: TypeError: .*argument: 'y'\. It takes"),
         ("script:leaves", r"fails on images .*: SystemExit: 3 \(.*script\.py"),
         ("script:forgets", "returns NoneType for images"),
-        ("script:vast", "returns 100,000 features for an image.*16,384 at most"),
+        ("script:vast", "returns 100,000 features per image.*at most 16,384"),
     ],
 )
 def test_what_is_no_extractor_is_said(write: Write, name: str, words: str) -> None:
@@ -158,7 +158,7 @@ def test_dims_that_depend_on_the_size_are_said(write: Write) -> None:
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"dims": 4}, "gives 3 features an image, not 4"), ({"weights": Path("x.pth")}, "of no use")],
+    [({"dims": 4}, "gives 3 features per image, not 4"), ({"weights": Path("x.pth")}, "has no effect")],
 )
 def test_other_options_do_not_go_with_it(write: Write, options: dict[str, object], words: str) -> None:
     write(MEANS)

@@ -241,7 +241,7 @@ def test_policies_are_read_in_their_order() -> None:
         ("colour", "'colour' is no augmentation policy; the nearest is 'color'"),
         ("flip,zoom", "'zoom' is no augmentation policy; there are flip, color, translation, cutout"),
         ("flip,", "'' is no augmentation policy; there are flip, color, translation, cutout"),
-        ("flip,color,flip", "the augmentation policy 'flip' is said twice"),
+        ("flip,color,flip", "the augmentation policy 'flip' is given twice"),
     ],
 )
 def test_policies_that_do_not_exist_are_said(text: str, said: str) -> None:

@@ -44,12 +44,12 @@ def test_each_field_can_be_asked_for(field: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("N=student_numbr", r"no field 'student_numbr' \(did you mean 'student_number'\?\)"),
-        ("N=", "has no field ''"),
-        ("=points", "has no header and field"),
-        ("moodel", r"no list of columns \(did you mean 'moodle'\?\)"),
-        ("N=points,N=value", "is twice"),
-        ("N=points,", "has no header and field"),
+        ("N=student_numbr", r"unknown field, 'student_numbr' \(did you mean 'student_number'\?\)"),
+        ("N=", "has an unknown field, ''"),
+        ("=points", "lacks a header or a field"),
+        ("moodel", r"not a list of columns \(did you mean 'moodle'\?\)"),
+        ("N=points,N=value", "the column 'N' twice"),
+        ("N=points,", "lacks a header or a field"),
         ('"N=points', "cannot be read"),
     ],
 )
@@ -71,7 +71,7 @@ def test_canvass_preset_has_the_columns_that_canvas_wants() -> None:
 def test_one_row_a_student_and_no_baseline(capsys: pytest.CaptureFixture[str]) -> None:
     rows = table("N=student_number,F=file", row("s1", "a"), row("S1", "b"), row("s2"), baselines=(row("base"),))
     assert [cells[0] for cells in rows] == ["N", "s1", "s2"]
-    assert "S1 has several rows, and b is not in the grade import." in " ".join(capsys.readouterr().err.split())
+    assert "S1 has several rows. b is left out of the grade import." in " ".join(capsys.readouterr().err.split())
 
 
 def test_no_cell_runs_as_a_formula() -> None:

@@ -149,7 +149,7 @@ def test_shifted_and_darkened_copies_are_found_and_say_how(is_mirrored: bool, sm
         assert (example["image"], example["match"]) == (f"{5 + i}.png", f"{40 + i:06d}.jpg")
         assert (example["shift"], example["mirrored"]) == ([3, -2], is_mirrored)
         assert example["correlation"] > 0.88 and example["distance"] > 20
-    assert "3 differ from it by a shift" in flag.message
+    assert "3 of them differ from the known image by a shift" in flag.message
 
 
 def test_two_shifted_copies_may_be_chance_and_so_may_many_of_one_image(smooth: Smooth) -> None:
@@ -283,7 +283,7 @@ class TestNoFaces:
         assert list(flag.details) == list(FLAGS["no_faces"].evidence)
         assert (flag.details["share"], flag.details["reference_share"], flag.details["looked_at"]) == (0.1667, 0.9, 60)
         assert flag.details["without"] == [f"{i}.png" for i in range(10, 30)]
-        assert "no face is found" in flag.message and "no measure of quality" in flag.message
+        assert "No face is found" in flag.message and "not a measure of quality" in flag.message
 
     @pytest.mark.parametrize(("found", "share", "raised"), [(14, 0.8, True), (15, 0.8, False), (60, 0.8, False)])
     def test_the_edge_is_a_part_of_the_references_share(

@@ -104,11 +104,11 @@ def test_it_draws_to_the_pixel_what_sample_draws(tmp_path: Path, chroma: float) 
 @pytest.mark.parametrize(
     ("own", "course", "taken", "note"),
     [
-        (None, None, 0, "Drawn here with seed 0, as it names none."),
-        ("7", None, 7, "Drawn here, with the seed 7."),
-        ("7", 3, 3, "Drawn here, with the course's seed 3; its own seed, 7, was not used."),
-        ("3", 3, 3, "Drawn here, with the course's seed 3."),
-        (str(2**63 - 1), None, 2**63 - 1, "Drawn here, with the seed 9223372036854775807."),
+        (None, None, 0, "Drawn here with seed 0: the file names no seed."),
+        ("7", None, 7, "Drawn here with seed 7."),
+        ("7", 3, 3, "Drawn here with the course's seed 3; its own seed, 7, was not used."),
+        ("3", 3, 3, "Drawn here with the course's seed 3."),
+        (str(2**63 - 1), None, 2**63 - 1, "Drawn here with seed 9223372036854775807."),
     ],
 )
 def test_the_courses_seed_goes_before_the_students(
@@ -142,18 +142,18 @@ def test_a_discriminator_that_is_registered_elsewhere_alone_does_not_matter(tmp_
         (lambda _, known: known.clear(), "not_generator", "holds no generator of this version"),
         (lambda _, known: known.pop("recipe"), "not_generator", "KeyError: 'recipe'"),
         (says(recipe="[" * 100_000), "not_generator", "RecursionError"),
-        (says(recipe="[1]"), "not_generator", "no table of hyperparameters"),
-        (says(recipe="{"), "not_generator", "none that facegen writes"),
-        (has(colour="red"), "not_generator", "'colour', which is no hyperparameter"),
+        (says(recipe="[1]"), "not_generator", "must be a table of hyperparameters"),
+        (says(recipe="{"), "not_generator", "facegen does not write such metadata"),
+        (has(colour="red"), "not_generator", "'colour', which is not a hyperparameter"),
         (has(name="long" * 50_000, latent_dim=0), "not_generator", "from 1 to 16,384"),
-        (has(latent_dim=16_385), "not_generator", "latent_dim is from 1 to 16,384"),
+        (has(latent_dim=16_385), "not_generator", "latent_dim must be from 1 to 16,384"),
         (has(generator_width="2"), "not_generator", "must be int"),
         (has(generator=["dcgan_generator"]), "not_generator", "must be str"),
         (has(generator="resnet50"), "not_generator", "must be one of"),
-        (has(generator="mine\n"), "unknown_architecture", r"Its architecture is 'mine\u000a'."),
-        (says(seed="-1"), "not_generator", "Its seed is '-1'"),
-        (says(seed="٣"), "not_generator", "Its seed is"),
-        (says(seed=str(2**63)), "not_generator", "Its seed is '9223372036854775808'"),
+        (has(generator="mine\n"), "unknown_architecture", r"The generator's architecture is 'mine\u000a'."),
+        (says(seed="-1"), "not_generator", "The file's seed is '-1'"),
+        (says(seed="٣"), "not_generator", "The file's seed is"),
+        (says(seed=str(2**63)), "not_generator", "The file's seed is '9223372036854775808'"),
         (says(size="64"), "wrong_size", "64x64 pixels, not 32x32"),
         (says(size="9" * 5000), "not_generator", "Exceeds the limit"),
         (has(generator_width=3), "wrong_weights", "does not fit its own recipe"),
@@ -161,7 +161,7 @@ def test_a_discriminator_that_is_registered_elsewhere_alone_does_not_matter(tmp_
         (has(generator="sngan_generator"), "wrong_weights", "tensors are missing"),
         (has(generator_width=4096, latent_dim=16_384), "generator_too_large", "billion multiply-adds, above 16.00"),
         (says(kimg="nan"), "wrong_weights", "not nan"),
-        (says(trained_against="a\nb"), "wrong_weights", "has no name like"),
+        (says(trained_against="a\nb"), "wrong_weights", "cannot be named"),
         (holds("more", torch.zeros(2)), "wrong_weights", "1 tensors of another network, the first is more"),
         (lambda tensors, _: tensors.popitem(), "wrong_weights", "1 of its"),
         (lambda tensors, _: tensors.clear(), "wrong_weights", "tensors are missing"),
@@ -170,7 +170,7 @@ def test_a_discriminator_that_is_registered_elsewhere_alone_does_not_matter(tmp_
         (holds("project.conv.weight", torch.zeros(4, 8, 4, 4).to(torch.float8_e5m2)), "wrong_weights", "float8"),
         (every(float("nan")), "wrong_weights", "NaN or infinity"),
         (every(float("inf")), "wrong_weights", "NaN or infinity"),
-        (every(0), "draws_no_images", "all of one colour"),
+        (every(0), "draws_no_images", "every pixel has the same colour"),
         (every(3e38), "draws_no_images", "NaN or infinity"),
     ],
 )
@@ -188,7 +188,7 @@ def test_code_of_others_is_never_built(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(ARCHITECTURES, "theirs", Architecture("theirs", Theirs, (100,), "", GENERATOR))
     path = written(tmp_path, recipe=RECIPE.with_overrides({"generator": "theirs"}))
     monkeypatch.setattr(Theirs, "__init__", lambda *_, **__: pytest.fail("it was built"))
-    assert refused(path) == ("unknown_architecture", "Its architecture is 'theirs'.")
+    assert refused(path) == ("unknown_architecture", "The generator's architecture is 'theirs'.")
 
 
 def safetensors_of(header: bytes, rest: bytes = b"") -> bytes:
@@ -202,20 +202,20 @@ def shaped(shape: str, end: int = 4, kind: str = "F32") -> bytes:
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        (b"", "not_generator", "It is an empty file."),
-        (b"hello\n" * 9, "not_generator", "It is a text file."),
+        (b"", "not_generator", "The file is an empty file."),
+        (b"hello\n" * 9, "not_generator", "The file is a text file."),
         (b"\x1f\x8b\x08" + bytes(60), "not_generator", "gzip"),
-        (pickle.dumps({"weight": 1}), "not_generator", "It is a Python pickle."),
-        (b"\xff" * 64, "not_generator", "It is no safetensors file."),
-        ((1 << 18).to_bytes(8, "little") + b"{}", "damaged", "no whole safetensors file"),
+        (pickle.dumps({"weight": 1}), "not_generator", "The file is a Python pickle."),
+        (b"\xff" * 64, "not_generator", "The file is not a safetensors file."),
+        ((1 << 18).to_bytes(8, "little") + b"{}", "damaged", "not a complete safetensors file"),
         ((1 + (1 << 18)).to_bytes(8, "little") + b"{}", "not_generator", "claims 262,145 bytes, above 0.25 MiB"),
-        (safetensors_of(b"{" * 200_000), "damaged", "no whole safetensors file"),
-        (safetensors_of(b'{"a":' + b"[" * 200_000), "damaged", "no whole safetensors file"),
-        (shaped("[1]", 8), "damaged", "no whole safetensors file"),
-        (shaped("[2]"), "damaged", "no whole safetensors file"),
-        (shaped("[9223372036854775807,9223372036854775807]"), "damaged", "no whole safetensors file"),
-        (shaped("[-1]"), "damaged", "no whole safetensors file"),
-        (shaped("[1]", kind="OBJECT"), "damaged", "no whole safetensors file"),
+        (safetensors_of(b"{" * 200_000), "damaged", "not a complete safetensors file"),
+        (safetensors_of(b'{"a":' + b"[" * 200_000), "damaged", "not a complete safetensors file"),
+        (shaped("[1]", 8), "damaged", "not a complete safetensors file"),
+        (shaped("[2]"), "damaged", "not a complete safetensors file"),
+        (shaped("[9223372036854775807,9223372036854775807]"), "damaged", "not a complete safetensors file"),
+        (shaped("[-1]"), "damaged", "not a complete safetensors file"),
+        (shaped("[1]", kind="OBJECT"), "damaged", "not a complete safetensors file"),
         (shaped("[1]"), "not_generator", "holds no generator"),
         (safetensors_of(b"{}"), "not_generator", "holds no generator"),
     ],
@@ -361,7 +361,7 @@ class TestInTheGrader:
         outcomes = [self.grade(path, scorer, seed) for seed in (1, 1, 2, None)]
         assert scorer.calls == 3 and [outcome.student_number for outcome in outcomes] == ["s1"] * 4
         assert outcomes[0].graded.score == outcomes[1].graded.score != outcomes[2].graded.score
-        assert outcomes[1].graded.notes == ("Drawn here, with the course's seed 1.",)
+        assert outcomes[1].graded.notes == ("Drawn here with the course's seed 1.",)
 
     def test_code_that_draws_otherwise_draws_again(
         self, folder: Path, scorer: Any, monkeypatch: pytest.MonkeyPatch

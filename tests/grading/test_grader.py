@@ -226,7 +226,9 @@ def test_a_score_that_is_no_number_rejects_nobody(
         return replace(measured, score=replace(measured.score, value=value))
 
     scorer.measure = no_number
-    with pytest.raises(InputError, match=r"The score of s1\.tar\.gz is (nan|inf), which is no number\. The images are"):
+    with pytest.raises(
+        InputError, match=r"The score of s1\.tar\.gz is (nan|inf), which is not a number\. The images are"
+    ):
         Grader(scorer, Collections(), tmp_path / "cache", limits=limits).grade(Found.at(submit("s1", smooth(40))))
 
 
@@ -251,7 +253,7 @@ def test_a_result_that_cannot_be_kept_stops_the_run(
 ) -> None:
     path, cache = submit("s1", smooth(40 if valid else 3)), tmp_path / "cache"
     cache.write_bytes(b"")  # a file in the folder's place: no user, root neither, writes below it
-    with pytest.raises(EnvironmentProblem, match=r"Cannot keep the result of s1\.tar\.gz in .*cache"):
+    with pytest.raises(EnvironmentProblem, match=r"Cannot write the result of s1\.tar\.gz to .*cache"):
         Grader(scorer, Collections(), cache, limits=limits).grade(Found.at(path))
 
 
@@ -365,6 +367,6 @@ def test_a_file_that_cannot_be_read_is_named_and_what_the_machine_lacks_is_not_o
         else:
             OpenTarball(file, path, limits)
     if of_the_file:
-        assert str(raised.value) == f"Cannot read {path}: No. Let it be read, and run it again."
+        assert str(raised.value) == f"Cannot read {path}: No. Make the file readable, and run it again."
     else:
         assert raised.value is problem

@@ -109,7 +109,9 @@ class TestWho:
     @pytest.mark.parametrize("text", ["", "[]", "{", "\0"])
     def test_metadata_that_is_none_ends_in_words(self, place: Path, text: str) -> None:
         (place / "submission_metadata.json").write_text(text)
-        with pytest.raises(InputError, match=r"submission_metadata.json (is no JSON|holds no JSON object)"):
+        with pytest.raises(
+            InputError, match=r"submission_metadata.json (is not valid JSON|does not hold a JSON object)"
+        ):
             Upload.begin(place / "submission")
 
     @pytest.mark.parametrize("users", [None, [], [None], "x", [{"sid": None}]])
@@ -124,7 +126,7 @@ class TestUpload:
         [
             ((), "Nothing was uploaded"),
             (("a.tar.gz", "b.tar.gz"), "2 tarballs were uploaded: 'a.tar.gz', 'b.tar.gz'"),
-            (("1.png", "2.png"), "2 files were uploaded and no .tar.gz among them"),
+            (("1.png", "2.png"), "2 files were uploaded, but none is a .tar.gz file"),
         ],
     )
     def test_what_is_wrong_with_it_is_a_rejection(
@@ -141,7 +143,7 @@ class TestUpload:
         assert (found.file, found.refused) == ("faces.tar.gz", None)
 
     def test_no_folder_ends_in_words(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="takes that of one submission"):
+        with pytest.raises(InputError, match="name the folder of one submission"):
             Upload.begin(tmp_path / "absent")
 
 
@@ -182,7 +184,7 @@ class TestResults:
 class TestFailures:
     def test_results_are_there_from_the_first_and_have_no_score(self, place: Path) -> None:
         uploaded(place, "s1.tar.gz")
-        assert "score" not in results(place) and "no fault of this submission" in results(place)["output"]
+        assert "score" not in results(place) and "not the fault of your submission" in results(place)["output"]
 
     @pytest.mark.parametrize("problem", [EnvironmentProblem("No memory."), OSError("odd"), KeyboardInterrupt()])
     def test_what_fails_is_told_to_the_staff_and_is_no_0(self, place: Path, problem: BaseException) -> None:

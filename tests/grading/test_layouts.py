@@ -89,9 +89,9 @@ def test_a_platforms_layout_is_recognised(
 def test_it_is_said_what_was_recognised_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     find_submissions(laid_out("folder", MOODLE, tmp_path))
     said = " ".join(capsys.readouterr().err.split())
-    assert "is Moodle's download of all submissions: 3 submissions." in said
+    assert "is Moodle's download of all submissions, with 3 submissions." in said
     assert "not graded: 'Jane Doe_12345_assignsubmission_file_/notes.txt'" in said
-    assert "Student numbers are from the file's own name (1), the participant's number (2)." in said
+    assert "Student numbers come from the file's own name (1), the participant's number (2)." in said
 
 
 def test_one_file_name_of_many_students_is_no_number(tmp_path: Path) -> None:
@@ -210,7 +210,11 @@ class TestNumberPattern:
 
     @pytest.mark.parametrize(
         ("pattern", "words"),
-        [("(", "is no regular expression"), ("(a+)+$", "repeats a group that repeats"), ("a" * 201, "201 characters")],
+        [
+            ("(", "is not a regular expression"),
+            ("(a+)+$", "repeats a group that itself repeats"),
+            ("a" * 201, "201 characters"),
+        ],
     )
     def test_one_that_is_of_no_use_ends_in_words(self, pattern: str, words: str) -> None:
         with pytest.raises(InputError, match=words):

@@ -98,11 +98,11 @@ def test_a_student_number_that_differs_in_case_is_said_in_the_board(
 ) -> None:
     second = graded("S1", 2.0, 2) if other == "graded" else replace(rejected("S1.tar.gz"), student_number="S1")
     value = board(graded("s1", 1.0, 1), second, graded("s2", 1.0, 3))
-    words = "'S1.tar.gz' and 's1.tar.gz' have one student number"
+    words = "'S1.tar.gz' and 's1.tar.gz' have the same student number"
     notes = {row["file"]: " ".join(row["notes"]) for row in value.to_json()["submissions"]}
     assert [name for name, note in notes.items() if words in note] == ["s1.tar.gz", "S1.tar.gz"]
     assert value.to_html().replace("&#39;", "'").count(words) == 2
-    assert capsys.readouterr().err.replace("\n", " ").count("have one student number") == 1
+    assert capsys.readouterr().err.replace("\n", " ").count("have the same student number") == 1
 
 
 def test_many_flags_for_shared_images_have_few_examples_each(graded: Callable[..., Outcome]) -> None:

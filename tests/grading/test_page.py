@@ -89,7 +89,7 @@ def shared(other: LeaderboardRow, own: LeaderboardRow) -> Flag:
     images, matches = (each.outcome.graded.names for each in (own, other) if each.outcome.graded)
     number = other.outcome.student_number
     pairs = [{"image": images[i], "match": matches[i + 1], "distance": i, "mirrored": False} for i in range(3)]
-    return Flag(f"shared_with:{number}", f"3 of 24 images look the same as one of {number}'s.", {"examples": pairs})
+    return Flag(f"shared_with:{number}", f"3 of 24 images look the same as an image of {number}.", {"examples": pairs})
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +200,9 @@ class TestKnownPictures:
 
     def test_what_cannot_be_read_is_said_and_left_out(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert KnownPictures(tmp_path / "gone", None, 64)("copied_from_reference", ["a.png"]) == {}
-        assert "shows no picture beside those of copied_from_reference" in " ".join(capsys.readouterr().err.split())
+        assert "shows no matching pictures for the flag copied_from_reference" in " ".join(
+            capsys.readouterr().err.split()
+        )
 
 
 def test_ranks_are_shown_as_what_is_known_of_them(board: Leaderboard) -> None:
@@ -355,10 +357,11 @@ class TestFeedback:
             "11.00 and 13.00",
             "below the target of 20",
             "9.50",
-            "Your rank is 1 of 4: by its value your submission cannot be told from 1 other",
+            "Your rank is 1 of 4.",
+            "By its value, your submission cannot be told apart from 1 other.",
         ):
             assert words in pages["s7410001.html"], words
-        assert "which others have too" in pages["s7410003.html"]
+        assert "and others share it" in pages["s7410003.html"]
         assert "7.5 for the value." in pages["s7410003.html"] and "Q9920002_1.tar.gz" in pages["Q9920002.html"]
 
     def test_a_rejected_one_is_told_what_to_do(self, pages: dict[str, str]) -> None:
@@ -368,7 +371,7 @@ class TestFeedback:
 
     def test_a_shared_image_is_shown_from_the_own_side(self, pages: dict[str, str]) -> None:
         page = Page(pages["s7410001.html"])
-        assert "Images look the same as ones of 1 other submission." in pages["s7410001.html"]
+        assert "Some images look the same as images of 1 other submission." in pages["s7410001.html"]
         shown = [str(image["alt"]) for image in page.all("img")]
         assert [alt for alt in shown if alt.endswith(".png")] == [f"of-s7410001-member-{i}.png" for i in range(3)]
 
@@ -398,7 +401,7 @@ class TestFeedback:
 
     @pytest.mark.parametrize("place", [".", "grades"])
     def test_the_grades_are_not_replaced(self, place: str, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="The grades are in"):
+        with pytest.raises(InputError, match="Feedback would replace"):
             require_feedback_place(tmp_path / place, tmp_path / "grades")
 
 

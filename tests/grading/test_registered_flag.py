@@ -127,7 +127,7 @@ def test_a_check_that_breaks_costs_its_flag_and_no_more(
     grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
     (row,) = rank([grader.grade(Found.at(red))])
     (note,) = row.notes
-    assert row.rank == 1 and not row.flags and note.startswith("The flag odd could not be looked for (")
+    assert row.rank == 1 and not row.flags and note.startswith("The flag odd could not be checked (")
     assert f"s1.tar.gz: {note}" in capsys.readouterr().err
     assert not list((tmp_path / "cache").glob("flags-*"))  # as if the flag had been looked for
 
@@ -177,7 +177,7 @@ def test_a_measure_that_breaks_costs_its_flag_and_no_more(
     register_flag(FlagRule("odd", "The images are odd.", {}, "Always.", check=lambda submission: None, measure=breaks))
     grader = Grader(scorer, Collections(), tmp_path / "cache", limits=limits)
     (row,) = rank([grader.grade(Found.at(red))])
-    assert row.rank == 1 and row.notes == ("The flag odd could not be looked for (KeyError: 'colour').",)
+    assert row.rank == 1 and row.notes == ("The flag odd could not be checked (KeyError: 'colour').",)
     kept = {path.name.partition("-")[0] for path in (tmp_path / "cache").iterdir()}
     assert kept == {"features", "score"}  # nothing as if the flag had been looked for
 
@@ -198,7 +198,7 @@ def test_a_comparison_that_breaks_costs_its_flag_and_no_more(
 
 
 def test_a_code_is_another_modules_once() -> None:
-    with pytest.raises(ValueError, match="there is a flag low_diversity already"):
+    with pytest.raises(ValueError, match="another module has a flag low_diversity already"):
         register_flag(replace(FLAGS["low_diversity"], check=fails))
 
 
@@ -215,5 +215,5 @@ def test_a_code_can_stand_in_the_csv(code: str) -> None:
 
 
 def test_a_rule_looks_at_one_submission_or_at_two() -> None:
-    with pytest.raises(ValueError, match="needs a check or a compare"):
+    with pytest.raises(ValueError, match="needs either a check or a compare"):
         FlagRule("toy", "It means.", {}, "Always.")

@@ -60,14 +60,14 @@ class TestRoster:
         [
             ("", "is empty"),
             ("\n , \n", "is empty"),
-            ("student_number,name\n", "has no student in it"),
+            ("student_number,name\n", "has no students"),
             ("Name,Group\nAda,1\n", "no column of student numbers among 'Name', 'Group'"),
             ("Kennung\ns1\ns2\n", "no column of student numbers among 'Kennung'"),
             ("id,id\n1,2\n", "two columns called 'id'"),
-            ("number\n2.02E+07\n", "in line 2 the student number '2.02E\\+07'"),
-            ("number\ns1\n\n20230001.0\n", "in line 4 the student number '20230001.0'"),
-            ("number,name\ns1,Ada\nS1,Bob\n", "'S1' in lines 2 and 3, with two names"),
-            ('number\n"s1\n', "is no CSV: .* from line 2"),
+            ("number\n2.02E+07\n", "the student number '2.02E\\+07' in line 2"),
+            ("number\ns1\n\n20230001.0\n", "the student number '20230001.0' in line 4"),
+            ("number,name\ns1,Ada\nS1,Bob\n", "'S1' in lines 2 and 3 with different names"),
+            ('number\n"s1\n', "is not a CSV: .* from line 2"),
         ],
     )
     def test_what_is_no_roster_says_why(self, save: Save, text: str, message: str) -> None:
@@ -76,7 +76,7 @@ class TestRoster:
 
     @pytest.mark.parametrize(
         ("data", "message"),
-        [(b"PK\x03\x04" + bytes(60), "is a zip archive, not a table"), (b"s1,\xb1\xe8\n", "is no text in UTF-8")],
+        [(b"PK\x03\x04" + bytes(60), "is a zip archive, not a table"), (b"s1,\xb1\xe8\n", "is not text in UTF-8")],
     )
     def test_a_workbook_or_another_encoding_is_told(self, tmp_path: Path, data: bytes, message: str) -> None:
         (tmp_path / "roster.xlsx").write_bytes(data)
@@ -91,7 +91,7 @@ class TestRoster:
         roster = read_roster(save("name,number\nPoints possible,\nAda,s1\nAda,S1\n"))
         assert students(roster) == [("s1", "Ada")]
         said = capsys.readouterr().err
-        assert "passed over: 'line 2'." in said and "count once: 'S1'." in said
+        assert "skipped: 'line 2'." in said and "counts once: 'S1'." in said
 
     def test_upper_and_lower_case_count_as_one(self) -> None:
         roster = Roster({"a1": Student("A1", None), "b1": Student("b1", None)})
@@ -104,9 +104,9 @@ class TestStranger:
         ("number", "known", "how"),
         [
             ("20230013", "20230012", "differs in one character"),
-            ("20230021", "20230012", "has two neighbours swapped"),
-            ("123", "00123", "differs by zeros at the beginning, which spreadsheets drop"),
-            ("00123", "123", "differs by zeros at the beginning, which spreadsheets drop"),
+            ("20230021", "20230012", "has two neighbouring characters swapped"),
+            ("123", "00123", "differs only in zeros at the beginning, which spreadsheets remove"),
+            ("00123", "123", "differs only in zeros at the beginning, which spreadsheets remove"),
             ("2023001", "20230012", "has one character more"),
             ("202300122", "20230012", "has one character less"),
         ],
@@ -114,7 +114,8 @@ class TestStranger:
     def test_the_one_that_is_nearly_it_is_named(self, number: str, known: str, how: str) -> None:
         sentence = Roster({}).stranger(number, [Student("77777777", None), Student(known, "Ada")])
         assert sentence == (
-            f"The number {number!r} is not on the roster; {known!r} (Ada), who is on it and handed in nothing, {how}."
+            f"The number {number!r} is not on the roster. "
+            f"The number {known!r} (Ada) is on the roster without a submission, and {how}."
         )
 
     @pytest.mark.parametrize("known", [["20230012", "20230014"], ["20231300"], ["20239913"], []])
@@ -156,7 +157,7 @@ class TestTimes:
 
     def test_times_of_what_is_not_there_are_warned_of(self, save: Save, capsys: pytest.CaptureFixture[str]) -> None:
         with_times(found("s1.tar.gz"), save("file,time\ns9.tar.gz,2026-11-20 23:59\n"), SEOUL)
-        assert "has times of what was not handed in: 's9.tar.gz'." in capsys.readouterr().err
+        assert "has times for files or students without a submission: 's9.tar.gz'." in capsys.readouterr().err
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -164,11 +165,11 @@ class TestTimes:
             ("file,when\ns1.tar.gz,2026-11-20 23:59\n", "no column of times among 'file', 'when'"),
             ("who,time\ns1,2026-11-20 23:59\n", "no column of files or student numbers among 'who', 'time'"),
             ("file,time\n\ns1.tar.gz,03/04/2026 10:00\n", "Line 3 of .* '03/04/2026 10:00', which does not say"),
-            ("file,time\n,2026-11-20 23:59\n", "Line 2 of .* tells not of what"),
-            ("number,time\n1E+5,2026-11-20 23:59\n", "in line 2 the student number '1E\\+5'"),
+            ("file,time\n,2026-11-20 23:59\n", "Line 2 of .* has a time but neither a file nor a student number"),
+            ("number,time\n1E+5,2026-11-20 23:59\n", "the student number '1E\\+5' in line 2"),
             (
                 "file,time\ns1.tar.gz,2026-11-20 23:59\ns1.tar.gz,2026-11-20 23:58\n",
-                "two times of 's1.tar.gz', in lines 2 and 3",
+                "two times for 's1.tar.gz', in lines 2 and 3",
             ),
         ],
     )

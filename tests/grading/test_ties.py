@@ -68,8 +68,8 @@ def test_the_private_value_ranks_and_what_it_turns_around_is_said(outcomes: Call
     assert [row.name for row in public] == ["a", "b", "c"] and [row.name for row in private] == ["b", "a", "c"]
     notes = {row.name: row.notes for row in private}
     assert notes["c"] == ()
-    assert "by the public value it is ahead of, and by the private one behind, b." in notes["a"][0]
-    assert "by the public value it is behind, and by the private one ahead of, a." in notes["b"][0]
+    assert "by the public value it is ahead of b, by the private one behind." in notes["a"][0]
+    assert "by the public value it is behind a, by the private one ahead." in notes["b"][0]
 
 
 def test_what_both_errors_allow_is_no_disagreement(outcomes: Callable[..., list[Outcome]]) -> None:

@@ -40,7 +40,7 @@ def test_percentiles_are_numpys() -> None:
         (lambda tanh: tanh * 255, "exactly 0"),
         (lambda tanh: (tanh * 127.5).astype(np.int64) % 256, "wrap around"),
         (lambda tanh: (tanh + 3) / 4 * 255, "denormalised twice"),
-        (lambda tanh: 20 + 20 * (tanh + 1), "of 0 to 255 only"),
+        (lambda tanh: 20 + 20 * (tanh + 1), "of the range 0 to 255"),
         (lambda tanh: np.rint((tanh + 1) / 2), "without multiplying by 255"),
         (lambda tanh: (tanh + 1) * 127.5, None),
     ],
@@ -70,7 +70,7 @@ def jumps(share: float, height: int = 129) -> np.ndarray:
     [
         (runs({0: 0.5, 1: 0.5}), "without multiplying by 255"),
         (runs({1: 1.0}), "without multiplying by 255"),
-        (runs({1: 0.5, 2: 0.5}), "1 to 2 of 0 to 255 only"),
+        (runs({1: 0.5, 2: 0.5}), "1 to 2 of the range 0 to 255"),
         (runs({0: 0.26, 99: 0.74}), "26% of all values are exactly 0"),
         (runs({0: 0.24, 99: 0.76}), None),
         (runs({0: 0.25, 99: 0.75}), None),
@@ -80,12 +80,12 @@ def jumps(share: float, height: int = 129) -> np.ndarray:
         (jumps(0.151), None),
         (jumps(0.149, height=128), None),  # half the range is 127.5, and bytes know no half: more than 128 is over it
         (runs({99: 0.5, 255: 0.5}), None),
-        (runs({100: 0.5, 255: 0.5}), "start at 100 of 255"),
+        (runs({100: 0.5, 255: 0.5}), "about 100 of 255"),
         (runs({20: 0.5, 84: 0.5}), None),
-        (runs({20: 0.5, 83: 0.5}), "20 to 83 of 0 to 255 only"),
-        (runs({20: 0.004, 100: 0.992, 240: 0.004}), "start at 100 of 255"),  # 0.5% at either end is no range
+        (runs({20: 0.5, 83: 0.5}), "20 to 83 of the range 0 to 255"),
+        (runs({20: 0.004, 100: 0.992, 240: 0.004}), "about 100 of 255"),  # 0.5% at either end is no range
         (runs({20: 0.006, 100: 0.988, 240: 0.006}), None),
-        (runs({20: 0.996, 240: 0.004}), "20 to 20 of 0 to 255 only"),
+        (runs({20: 0.996, 240: 0.004}), "20 to 20 of the range 0 to 255"),
     ],
 )
 def test_where_a_sign_begins(image: np.ndarray, words: str | None) -> None:

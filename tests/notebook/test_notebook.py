@@ -349,7 +349,7 @@ class TestTraining:
         assert page.outputs == []
 
     def test_a_stop_is_a_sentence_in_place_of_a_traceback(self) -> None:
-        assert Stopped()._render_traceback_() == ["Stopped, and saved: the same cell goes on from here."]
+        assert Stopped()._render_traceback_() == ["Stopped and saved. Run the same cell again to continue."]
 
 
 def test_importing_facegen_and_its_console_imports_no_ipython() -> None:

@@ -90,7 +90,7 @@ def test_an_interrupted_pass_goes_on_with_the_rest(
     network = Network()
     found = cached_features(collection, extractor(network), "The reference")
     assert network.images == 20 - batches * CPU_BATCH
-    assert f"The reference: going on after {batches * CPU_BATCH} of 20 images." in capsys.readouterr().err
+    assert f"The reference: continuing after {batches * CPU_BATCH} of 20 images." in capsys.readouterr().err
     assert_same(found, whole)
     assert partial_files() == []
 
@@ -194,7 +194,7 @@ def test_where_nothing_can_be_stored_nothing_is_promised(
     interrupt(collection, 2)
     said = capsys.readouterr().err
     assert "stopped after 16 of 20 images" in said and "was not written" in said
-    assert "stored" not in said and "goes on" not in said
+    assert "stored" not in said and "continues" not in said
 
 
 def test_a_second_process_waits_and_reads_what_the_first_stored(

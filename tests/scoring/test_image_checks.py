@@ -54,7 +54,7 @@ def test_alike_sets_earn_no_warning() -> None:
 def test_mixed_sizes_are_told() -> None:
     images = [*smooth(3, 0.5), np.full((32, 40, 3), 99, np.uint8)]
     (warning,) = warnings_of(properties_of(images), None)
-    assert "2 sizes, 64×64 3 times and 40×32 1" in warning
+    assert "2 sizes: 64×64 is the most common (3 images), 40×32 the rarest (1)" in warning
 
 
 def test_another_size_than_the_references_is_told() -> None:

@@ -179,7 +179,7 @@ class TestRefusals:
             (np.zeros((0, 3, 8, 8), np.uint8), "empty batch"),
             (np.zeros((2, 3, 0, 8), np.uint8), "no pixels"),
             ([SMALL[0], SMALL[1]], "stack"),
-            ("images", "no array or tensor"),
+            ("images", "not an array or tensor"),
             (np.array([["a"]]), "images are uint8"),
         ],
     )

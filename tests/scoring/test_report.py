@@ -185,7 +185,7 @@ class TestPage:
         self, page_of: Callable[[Evaluation], Page], evaluation: Evaluation, network: str, warned: bool
     ) -> None:
         text = page_of(replace(evaluation, score=evaluation.score.with_origin(Origin(None, network)))).words
-        assert f"generator was trained against a network, as they say: {network}." in text
+        assert f"generator was trained against a network: {network}." in text
         assert ("trained against tiny: the value flatters" in text) is warned
         assert ("values of other generators are not comparable" in text) is warned
 
@@ -204,8 +204,8 @@ class TestSentences:
         ("value", "low", "high", "expected"),
         [
             (15.0, 14.0, 16.0, ("below the target of 20", "good")),
-            (19.5, 18.0, 21.0, ("below the target of 20, but within the error", "note")),
-            (20.5, 19.0, 22.0, ("not below the target of 20, but within the error", "note")),
+            (19.5, 18.0, 21.0, ("below the target of 20, but within the margin of error", "note")),
+            (20.5, 19.0, 22.0, ("not below the target of 20, but within the margin of error", "note")),
             (25.0, 24.0, 26.0, ("not below the target of 20", "bad")),
         ],
     )
@@ -222,7 +222,7 @@ class TestSentences:
 
     @pytest.mark.parametrize(
         ("floor", "expected"),
-        [(5.0, "5.00 of the value is the images' own"), (9.9, "cannot be told from real"), (12.0, "copies of it")],
+        [(5.0, "The other 5.00 of the value come from"), (9.9, "cannot be told from real"), (12.0, "copies of it")],
     )
     def test_the_value_is_compared_with_the_floor(self, evaluation: Evaluation, floor: float, expected: str) -> None:
         score = replace(evaluation.score, value=10.0)
@@ -234,7 +234,7 @@ class TestSentences:
         [
             (True, 1e-9, "copies suspected", "p < 0.001"),
             (False, 0.002, "a few images may be copies", "too few to call the set copied"),
-            (False, 0.4, "no sign of copies", "So many may be chance."),
+            (False, 0.4, "no sign of copies", "That is no more than chance explains."),
         ],
     )
     def test_copies_in_words(
@@ -249,7 +249,7 @@ class TestSentences:
         found = replace(evaluation.result(MEMORIZATION), red=False, p_value=0.4)
         changed = with_memorization(evaluation, found)
         assert sentences.badges(changed)[-1].text == "a few images may be copies"
-        assert "4 of them have exactly the features of such an image" in sentences.copies(changed)[-1]
+        assert "4 of them have exactly the features of a training" in sentences.copies(changed)[-1]
 
 
 class TestCharts:

@@ -66,7 +66,7 @@ def test_json_of_something_else_is_refused(damage: dict[str, object]) -> None:
 
 
 def test_json_that_is_no_object_is_refused() -> None:
-    with pytest.raises(ValueError, match="not a score but one list"):
+    with pytest.raises(ValueError, match="not a score, but a value of type list"):
         Score.from_json([])  # type: ignore[arg-type]
 
 
@@ -133,7 +133,7 @@ def test_people_are_told_what_the_value_is_worth() -> None:
         "95% interval 11.00 to 13.00",
         "kid 0.0123 ± 0.0004",
         "precision 0.5",
-        "memorization RED, there are copies: 50 images look like copies, where chance makes it 5.0",
+        "memorization RED, there are copies: 50 images look like copies; by chance it would be 5.0",
         "weights " + "6" * 64,
     ]
 

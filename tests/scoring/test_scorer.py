@@ -180,7 +180,7 @@ def test_fewer_images_than_dims_are_told(scorer: SetScorer, pixels: np.ndarray, 
 
 
 class TestMargin:
-    @pytest.mark.parametrize(("factor", "told"), [(0.5, "fail the target"), (1.05, "hardly any room"), (2.0, None)])
+    @pytest.mark.parametrize(("factor", "told"), [(0.5, "even they miss"), (1.05, "almost no margin"), (2.0, None)])
     def test_is_what_the_floor_leaves_under_the_target(
         self, scorer: SetScorer, pixels: np.ndarray, factor: float, told: str | None
     ) -> None:
@@ -198,10 +198,10 @@ class TestMargin:
         monkeypatch.setattr(module, "floor_of", lambda *words: Floor(21.0, 0.1, (21.0,), 1000, 1000))
         monkeypatch.setattr(margin, "floors_by_reference_size", lambda *words: {10_000: 14.5, 5_000: 15.2})
         told = replace(scorer, target=20.0).margin_warning(1000)
-        assert told is not None and "1,000 real images score 21.00 against 1,000 and so fail the target of 20" in told
-        assert "against about 1,700 they would leave 10% of it" in told
+        assert told is not None and "1,000 real images score 21.00 against 1,000 reference images, so" in told
+        assert "a reference of about 1,700 images they would score 10% below it" in told
         hopeless = replace(scorer, target=12.0).margin_warning(1000)
-        assert hopeless is not None and "no reference is large enough" in hopeless
+        assert hopeless is not None and "No reference is large enough" in hopeless
 
     def test_a_floor_of_part_of_the_reference_is_said_to_be_that(self, scorer: SetScorer, pixels: np.ndarray) -> None:
         assert any("12 of the 20 reference images" in warning for warning in scorer.score(pixels[:8]).warnings)
@@ -213,7 +213,7 @@ class TestMargin:
         """As many references as images: a course's usual case."""
         monkeypatch.setattr(margin, "expected_floor", lambda pool, n, reference_n: 21.0)
         told = SetScorer(tiny, open_reference(folder, tiny), target=20.0).margin_warning(20)
-        assert told is not None and "20 real images would score about 21.0 against 20 and so fail" in told
+        assert told is not None and "20 real images would score about 21.0 against 20 reference images, so even" in told
 
     def test_without_a_target_nothing_is_told(self, scorer: SetScorer) -> None:
         assert scorer.margin_warning(8) is None

@@ -288,7 +288,7 @@ NONE = {
     "a pickle in .pt": (torch_file({"mu": np.random.default_rng(0)}), "pickled Python objects"),
     "a state dict": (torch_file({"weight": torch.zeros(3)}), "lacks mu and sigma"),
     "a damaged .npz": (lambda folder: damage(npz(mu=MU, sigma=SIGMA)(folder), 900), "not an .npz file of plain arrays"),
-    "a .npz cut short": (short_npz, r"cut short, for its end is missing\. Save, download or copy it again"),
+    "a .npz cut short": (short_npz, r"cut short and lacks its end\. Save, download or copy it again"),
     "several arrays in one .npy": (several, r"goes on for \d[\d,]* bytes after its array float\d\d \[30, "),
     "a .npy cut short": (short_npy, "not a whole .npy file"),
     "a claim beyond the file": (claiming((10**9, 10**9)), r"claims an array sigma float64 \[1000000000, 1000000000\]"),
@@ -299,7 +299,7 @@ NONE = {
     "a long word": (npz(mu=MU, sigma=SIGMA, extractor=np.zeros(9)), r"extractor in .* is float64 \[9\], not a word"),
     "an expanded tensor": (torch_file({"mu": torch.zeros(1).expand(10**9), "sigma": torch.zeros(1)}), "lacks mu"),
     "a tensor without values": (torch_file({"mu": torch.zeros(3, device="meta")}), "lacks mu and sigma"),
-    "a pipe": (pipe, "no file of statistics but a pipe"),
+    "a pipe": (pipe, "not a file of statistics but a pipe"),
     ".npz called .npy": (npz("stats.npy", mu=MU), "lacks sigma"),
 }
 

@@ -86,8 +86,8 @@ def test_noise_surrounds_the_result(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--add", "0"), "no list of faces"),
-        (("--add", "1,,2"), "no list of faces"),
+        (("--add", "0"), "is not a list of faces"),
+        (("--add", "1,,2"), "is not a list of faces"),
         (("--subtract", "1"), "--add"),
         (("--add", "1,2,3", "--subtract", "2,3,1"), "cancel"),
     ],

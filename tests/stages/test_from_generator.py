@@ -61,7 +61,7 @@ def test_what_pack_writes_is_graded(run: Path, reference: Path, tmp_path: Path, 
         ("s3", "not_generator"),
     ]
     by_number = {row["student_number"]: row for row in rows}
-    assert by_number["s1"]["notes"] == ["Drawn here, with the seed 7."]
+    assert by_number["s1"]["notes"] == ["Drawn here with seed 7."]
     assert by_number["s1"]["score"]["value"] != by_number["s2"]["score"]["value"]
     with (tmp_path / "grades" / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["graded", "graded", "rejected"]
@@ -98,7 +98,7 @@ def test_under_one_seed_the_same_generator_is_seen_to_be_shared(run: Path, refer
 
 
 def test_a_seed_without_generators_is_an_error(reference: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="A seed draws nothing where images are handed in"):
+    with pytest.raises(InputError, match="A generator seed has no effect on images"):
         grade(tmp_path, reference=reference, generator_seed=5, out=tmp_path / "grades")
 
 

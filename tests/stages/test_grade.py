@@ -196,7 +196,7 @@ def test_a_folder_of_something_else_is_refused_before_the_work(
 ) -> None:
     words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades", "--feedback", submissions)
     outcome = facegen(*words)
-    assert outcome.exit_code == 2 and "which is no feedback" in outcome.stderr and MeanScorer.calls == 0
+    assert outcome.exit_code == 2 and "which is not feedback" in outcome.stderr and MeanScorer.calls == 0
 
 
 def test_copies_are_shown_beside_what_they_are_copies_of(submissions: Path, tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_files_that_cannot_be_read_do_not_keep_the_others_from_being_graded(
     outcome = facegen(*words)
     stderr = " ".join(outcome.stderr.split())
     assert (outcome.exit_code, MeanScorer.calls) == (2, 1)
-    assert "Of 6 submissions 2 could not be read: 'r0.tar.gz', 'r9.tar.gz'. So there is no leaderboard." in stderr
+    assert "2 of 6 submissions could not be read: 'r0.tar.gz', 'r9.tar.gz'. No leaderboard was written." in stderr
     assert [path.name for path in (tmp_path / "grades").iterdir() if path.suffix] == []
     for name in ("r0.tar.gz", "r9.tar.gz"):
         (submissions / name).unlink()
@@ -355,7 +355,7 @@ def test_a_full_disk_ends_in_a_sentence_and_keeps_what_was_graded(
         outcome = facegen(*words)
     assert (outcome.exit_code, "Traceback" in outcome.stderr) == (2, False)
     assert "Cannot write grades: No space left on device. Make room, or name another place." in outcome.stderr
-    assert f"Stopped after {0 if during == 'Grader.grade_all' else 2} of 2: run it again" in " ".join(
+    assert f"Stopped after {0 if during == 'Grader.grade_all' else 2} of 2. Run the command again" in " ".join(
         outcome.stderr.split()
     )
     graded = MeanScorer.calls
@@ -384,11 +384,11 @@ def test_what_may_be_a_submission_and_is_passed_over_is_warned_of(
         (submissions / ours).write_bytes(b"")
     stderr = facegen("grade", submissions, "--reference", reference, "--out", submissions / "grades").stderr
     warnings = [line for line in stderr.splitlines() if line.startswith("warning: ")]
-    assert any("Hidden in " in line and "not graded: '.hidden'. Rename" in line for line in warnings)
-    assert any("Folders in " in line and "not looked into: 'notes'. Move" in line for line in warnings)
-    assert "Not submissions, ignored: '.DS_Store', 'README.md', '__MACOSX'." in stderr
+    assert any("Hidden files in " in line and "not graded: '.hidden'. If one is" in line for line in warnings)
+    assert any("Folders in " in line and "not searched: 'notes'. Move" in line for line in warnings)
+    assert "These files are not submissions and were ignored: '.DS_Store', 'README.md', '__MACOSX'." in stderr
     again = facegen("grade", submissions, "--reference", reference, "--out", submissions / "grades").stderr
-    assert "ignored: '.DS_Store', 'README.md', '__MACOSX', 'grades'." in again and "looked into: 'notes'." in again
+    assert "ignored: '.DS_Store', 'README.md', '__MACOSX', 'grades'." in again and "not searched: 'notes'." in again
 
 
 @pytest.mark.parametrize("make", [lambda path: None, Path.mkdir])
@@ -507,7 +507,7 @@ def test_a_column_that_there_is_not_ends_before_anything_is_graded(
 ) -> None:
     words = ("grade", submissions, "--reference", reference, "--out", tmp_path / "grades", "--csv-columns", "N=numbr")
     outcome = facegen(*words)
-    assert (outcome.exit_code, MeanScorer.calls) == (2, 0) and "no field 'numbr'" in outcome.stderr
+    assert (outcome.exit_code, MeanScorer.calls) == (2, 0) and "unknown field, 'numbr'" in outcome.stderr
 
 
 class TestGradescope:
@@ -539,4 +539,4 @@ class TestGradescope:
     ) -> None:
         (place / "submission" / "s1.tar.gz").write_bytes(packed.read_bytes())
         code, results = self.grade(place, tmp_path / "absent", facegen)
-        assert code == 2 and "score" not in results and "no fault of this submission" in results["output"]
+        assert code == 2 and "score" not in results and "not the fault of your submission" in results["output"]

@@ -85,7 +85,9 @@ def test_shards_are_merged_to_the_board_of_one_run(course: Path, whole: list[byt
     first = grade(course / "submissions", shard=(1, 2), **about)
     assert first.json == course / "shards" / "shard-1-of-2" / "leaderboard.json"
     assert sorted(row.outcome.file for row in first.leaderboard.rows) == ["bad.tar.gz", "s1.tar.gz"]
-    with pytest.raises(InputError, match=r"Of 4 .* 2 are not graded in .*'s0\.tar\.gz', 's2\.tar\.gz'\. .*'2/2'"):
+    with pytest.raises(
+        InputError, match=r"2 of 4 submissions are not graded in .*'s0\.tar\.gz', 's2\.tar\.gz'\. .*'2/2'"
+    ):
         grade(course / "submissions", merge=True, **about)
     grade(course / "submissions", shard=(2, 2), **about)
     grade(course / "submissions", merge=True, **about)
@@ -95,7 +97,7 @@ def test_shards_are_merged_to_the_board_of_one_run(course: Path, whole: list[byt
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3"])
 def test_what_is_no_shard(shard: str, course: Path, facegen: CommandLine) -> None:
     outcome = facegen("grade", course, "--reference", course, "--shard", shard)
-    assert outcome.exit_code == 2 and "is no shard. Say 3/8 for the third of eight." in outcome.stderr
+    assert outcome.exit_code == 2 and "is not a shard. Write 3/8 for the third of eight shards." in outcome.stderr
 
 
 def command(course: Path, out: str, *more: object) -> list[str]:

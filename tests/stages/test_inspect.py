@@ -68,9 +68,9 @@ def test_memory_of_vgg16_by_hand() -> None:
         ("resnt18", {}, r"no architecture 'resnt18'\. Did you mean 'resnet18'\?"),
         ("resnet18", {"input": (64, 64)}, "takes inputs of 3 numbers, not 2.*--input 3x224x224"),
         ("inception_v3", {"input": (3, 64, 64)}, r"cannot take 3×64×64: at .*smaller than 3.*--size 64"),
-        ("c3d", {"input": (3, 8, 112, 112)}, r"made for --input 3x16x112x112\.$"),
+        ("c3d", {"input": (3, 8, 112, 112)}, r"Use --input 3x16x112x112\.$"),
         ("dcgan_generator", {"size": 48}, "48×48"),
-        ("textcnn", {"size": 64}, "takes no --size"),
+        ("textcnn", {"size": 64}, "does not take --size"),
     ],
 )
 def test_what_cannot_be_inspected_is_told_in_a_sentence(name: str, options: dict[str, int], says: str) -> None:
@@ -120,7 +120,7 @@ class TestPictures:
         ("name", "options", "says"),
         [
             ("lenet5", {"layer": "pol"}, "there is no layer 'pol'; there are pool"),
-            ("textcnn", {}, "takes no images"),
+            ("textcnn", {}, "does not take images"),
             ("lenet5", {"input": (3, 32, 40)}, r"3×32×40\. Use --input 3xNxN"),
         ],
     )

@@ -50,7 +50,7 @@ def test_by_the_clock_it_says_how_far_the_minutes_reach(dataset: Path, recipe: P
     step_takes(0.5)
     planned = plan(dataset, recipe=recipe, overrides={"minutes": 10.0}, device="cpu", seconds=6.0)
     assert planned.recipe.kimg == pytest.approx(600 * 0.97 * 16 / 1000)
-    assert planned.lines()[1] == "Measured for 4 s. At 16 images/s 10 minutes reach 9.312 kimg."
+    assert planned.lines()[1] == "Measured for 4 s. At 16 images/s the run reaches 9.312 kimg in 10 minutes."
 
 
 def test_a_run_is_planned_from_where_it_stands(dataset: Path, recipe: Path, tmp_path: Path, step_takes: Any) -> None:
@@ -96,7 +96,7 @@ def test_a_batch_that_does_not_fit_is_an_error_with_one_that_does(
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(foresight, "open_trainer", too_large)
-    with pytest.raises(EnvironmentProblem, match=r"A batch of 8 images does not fit into memory\. One of 4 fits"):
+    with pytest.raises(EnvironmentProblem, match=r"A batch of 8 images does not fit into memory\. A batch of 4 fits"):
         plan(dataset, recipe=recipe, device="cpu")
 
 
@@ -113,5 +113,5 @@ def test_the_command_prints_it(facegen: Any, dataset: Path, recipe: Path, tmp_pa
     )
     assert outcome.exit_code == 0, outcome.stderr
     _, second, third = outcome.stdout.splitlines()
-    assert second == "Measured for 32 s. At 1.0 images/s it takes about 33 minutes to 2 kimg."
+    assert second == "Measured for 32 s. At 1.0 images/s the run needs about 33 minutes to reach 2 kimg."
     assert third.startswith("Memory: ") and not (tmp_path / "run").exists()

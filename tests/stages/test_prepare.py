@@ -115,7 +115,7 @@ def test_images_smaller_than_the_crop_are_skipped(archive: Path, tmp_path: Path)
     assert prepare(archive, tmp_path / "out", size=8, crop=40, workers=1).skipped == COUNT
     with pytest.raises(
         InputError,
-        match=r"None of the 71 images .* 22×27 pixels are less than the crop of 99×99\. Try a smaller --crop",
+        match=r"None of the 71 images .* 22×27 pixels, smaller than the crop of 99×99\. Use a smaller --crop",
     ):
         prepare(archive, tmp_path / "out", size=8, crop=99, workers=1)
 
@@ -183,7 +183,7 @@ def test_partition_of_other_images_beside_is_left_aside(
 ) -> None:
     partition(tmp_path, range(1000, 1003))
     assert prepare(archive, tmp_path / "out", size=8).splits["train"] == COUNT
-    assert "left aside" in capsys.readouterr().err
+    assert "it is not used" in capsys.readouterr().err
 
 
 def test_a_stray_image_is_left_out_said_and_counted(
@@ -208,7 +208,7 @@ def test_photographs_that_are_there_twice_are_said(tmp_path: Path, capsys: pytes
         Image.new("RGB", (9, 9)).save(tmp_path / "f" / name)
     (tmp_path / "list_eval_partition.txt").write_text("1.jpg 0\n2.jpg 1\n")
     assert prepare(tmp_path / "f", tmp_path / "d", workers=0).splits == {"train": 2, "valid": 3, "test": 0}
-    said = "3 images have names that others in f have, in another folder or format: all are taken."
+    said = "3 images have names that others in f have, in another folder or format. All are used."
     assert said in capsys.readouterr().err
 
 
@@ -233,7 +233,7 @@ def test_one_that_was_found_is_left_aside_and_no_option_is_spoken_of_that_was_no
     assert prepare(archive, tmp_path / "out", size=8).splits["train"] == COUNT
     said = capsys.readouterr().err
     assert "warning: " in said
-    assert "names 11 of the 70 images of faces.zip: it is left aside, and every image is train.\n" in said
+    assert "names 11 of the 70 images of faces.zip: it is not used, and every image goes to the train split.\n" in said
     with pytest.raises(InputError, match="so the test split is not known") as caught:
         prepare(archive, tmp_path / "out", split="test")
     assert "leave" not in str(caught.value)
@@ -249,7 +249,7 @@ def test_two_partitions_that_differ_are_told_and_which_is_used(
         used = used.rename(tmp_path / "list_eval_partition.txt")
     prepare(archive, tmp_path / "out", size=8, limit=3)
     assert FaceDataset.open(tmp_path / "out").splits == ("valid", "test", "train")
-    assert f".csv puts {unlike} images into other splits: {used} is used.\n" in capsys.readouterr().err
+    assert f".csv puts {unlike} images into other splits than {used}, which is used.\n" in capsys.readouterr().err
 
 
 def test_partition_in_kaggles_zip(tmp_path: Path) -> None:
@@ -270,9 +270,9 @@ def test_split_keeps_its_images_before_the_limit_counts(archive: Path, tmp_path:
 
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 def test_split_without_a_partition_says_why_not(archive: Path, tmp_path: Path, split: str) -> None:
-    with pytest.raises(InputError, match=rf"Without a partition the {split} split of faces\.zip is not known"):
+    with pytest.raises(InputError, match=rf"The {split} split of faces\.zip is not known without a partition"):
         prepare(archive, tmp_path / "out", split=split)
-    with pytest.raises(InputError, match=rf"there is no {split} split of synthetic:2\."):
+    with pytest.raises(InputError, match=rf"synthetic:2 has no {split} split\."):
         prepare("synthetic:2", tmp_path / "out", split=split)
     assert not (tmp_path / "out").exists()
 
@@ -290,7 +290,7 @@ def test_unreadable_image_is_skipped_and_listed(damaged: Path, tmp_path: Path, c
     (skipped,) = FaceDataset.open(tmp_path / "out").manifest["skipped"]
     assert skipped["name"] == "2.png"
     assert skipped["reason"]
-    assert "warning: 1 unreadable, skipped and listed in manifest.json: 2.png" in capsys.readouterr().err
+    assert "warning: Skipped 1 unreadable image, listed in manifest.json: 2.png" in capsys.readouterr().err
 
 
 def test_strict_makes_it_fatal_and_writes_nothing(damaged: Path, tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_a_killed_preparation_goes_on_and_ends_the_same_to_the_byte(
 ) -> None:
     prepare(damaged, tmp_path / "whole", workers=1)
     prepare(damaged, tmp_path / "out", workers=1)
-    assert "Going on after" in capsys.readouterr().err
+    assert "Resuming after" in capsys.readouterr().err
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
     assert not broken_off.exists()
 
@@ -472,7 +472,7 @@ def removed(path: Path) -> None:
     [
         ("archive", removed, r"Cannot read .*faces\.zip: No such file", True),
         ("archive", changed, r"faces\.zip changed while it was read", False),
-        ("damaged", removed, r"Cannot read .*photos.*, which was there before: No such file", True),
+        ("damaged", removed, r"Cannot read .*photos.*, which existed a moment ago: No such file", True),
         ("damaged", changed, r"photos changed while it was read", False),
     ],
 )

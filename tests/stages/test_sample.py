@@ -96,7 +96,9 @@ def test_a_best_generator_of_another_run_is_said(facegen: Run, generator: Path, 
         score=None,
     )
     said = facegen("sample", generator, tmp_path / "images", "-n", "1").stderr
-    assert (f"is of another run than last.safetensors beside it: they differ in {what}." in said) == (what != "length")
+    assert (f"and last.safetensors beside it belong to different runs: they differ in {what}." in said) == (
+        what != "length"
+    )
 
 
 def test_earlier_samples_are_replaced_and_nothing_else(facegen: Run, generator: Path, tmp_path: Path) -> None:
@@ -264,7 +266,7 @@ class TestRejection:
     def test_says_so_where_the_two_are_of_different_times(self, facegen: Run, run: Path, tmp_path: Path) -> None:
         self.checkpoint(run, images_seen=5000)
         outcome = facegen("sample", run, tmp_path / "images", "-n", "1", "--rejection")
-        assert "that of 5 kimg and the generator that of 0" in outcome.stderr
+        assert "that of 5 kimg, but the generator is that of 0" in outcome.stderr
 
 
 def test_its_own_is_replaced(

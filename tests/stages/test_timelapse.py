@@ -129,7 +129,7 @@ class TestMp4:
         assert [facegen("timelapse", run, out, "--seconds", 1, "--fps", 4).exit_code for _ in range(2)] == [0, 0]
         out.write_bytes(out.read_bytes().replace(b"facegen", b"another"))
         done = facegen("timelapse", run, out)
-        assert done.exit_code == 2 and "no drawing of facegen's" in done.stderr
+        assert done.exit_code == 2 and "facegen did not make it" in done.stderr
 
     def test_without_pyav(self, facegen: Run, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         real = builtins.__import__
@@ -154,7 +154,7 @@ class TestGridsThatDoNotFit:
         done = facegen("timelapse", run, tmp_path / "out.gif", "--seconds", 1)
         assert done.exit_code == 0 and "4 of 7 grids" in done.stderr
         assert "kimg-000011.000.png is left out: not an image" in done.stderr
-        assert "kimg-000012.000.png is left out: its 40×50 pixels are no grid" in done.stderr
+        assert "kimg-000012.000.png is left out: its 40×50 pixels are not a grid" in done.stderr
         assert "1 grid is left out, such as" in done.stderr and "8×8 pixels" in done.stderr
 
     @pytest.mark.parametrize(("left", "said"), [(1, "one grid"), (0, "no grid")])
@@ -168,8 +168,8 @@ class TestGridsThatDoNotFit:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("out.avi",), "Let it end in .mp4 or .gif"),
-        (("out.gif", "--fps", 55), "A .gif cannot have 55 frames a second"),
+        (("out.avi",), "Use a name that ends in .mp4 or .gif"),
+        (("out.gif", "--fps", 55), "A .gif cannot have 55 frames per second"),
         (("out.gif", "--images", 65), "--images"),
         (("out.gif", "--seconds", 0), "--seconds"),
     ],

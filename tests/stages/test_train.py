@@ -187,7 +187,7 @@ def test_trains_by_the_clock_and_is_done_when_the_time_is_up(
 
 def test_a_length_is_said_once(facegen: Run, dataset: Path, recipe: Path, tmp_path: Path) -> None:
     outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe, "--minutes", "1", "--kimg", "1")
-    assert outcome.exit_code == 2 and "said twice, as --kimg and as --minutes" in outcome.stderr
+    assert outcome.exit_code == 2 and "given twice, as --kimg and as --minutes" in outcome.stderr
 
 
 def test_an_interval_that_is_said_by_hand_counts_whatever_the_clock_says(
@@ -207,9 +207,14 @@ def test_an_interval_that_is_said_by_hand_counts_whatever_the_clock_says(
             2,
             (8, 0),
             "dcgan",
-            "has 2 GPUs, of which one trains. For all of them, say torchrun --nproc-per-node 2 -m facegen",
+            "has 2 GPUs, but only one of them trains. To use all, run torchrun --nproc-per-node 2 -m facegen",
         ),
-        (1, (7, 5), "quick", "no bfloat16, and float16 overflows in gradient penalties: so it is float32"),
+        (
+            1,
+            (7, 5),
+            "quick",
+            "uses float32, because this GPU has no bfloat16 and gradient penalties overflow in float16",
+        ),
         (1, (7, 5), "dcgan", None),
         (1, (8, 0), "quick", None),
     ],
@@ -272,7 +277,7 @@ def test_a_damaged_newest_checkpoint_is_said_and_the_one_before_it_taken(
     newest.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:] if damage is None else damage)
     outcome = facegen("train", dataset, run, *words)
     assert outcome.exit_code == 0 and "warning: The checkpoint" in outcome.stderr
-    assert f"goes on from the one before it, {before.name}" in outcome.stderr.replace("\n", " ")
+    assert f"continues from the previous checkpoint, {before.name}" in outcome.stderr.replace("\n", " ")
     assert newest.with_name(f"{newest.name}.damaged").is_file()
     torch.testing.assert_close(load_checkpoint(newest)["trainer"], expected, rtol=0, atol=0)
     assert [tick["kimg"] for tick in read_log(run)] == [0.016, 0.032]
@@ -283,7 +288,7 @@ def test_damaged_checkpoints_alone_are_one_sentence(facegen: Run, dataset: Path,
     facegen("train", dataset, run, "--recipe", recipe)
     checkpoint_files(run)[0].write_bytes(b"\0" * 100)
     outcome = facegen("train", dataset, run, "--kimg", "1")
-    assert outcome.exit_code == 2 and "is damaged" in outcome.stderr and "Delete it" in outcome.stderr
+    assert outcome.exit_code == 2 and "is damaged" in outcome.stderr and "Delete all" in outcome.stderr
 
 
 def stop(*words: object, **options: object) -> None:
@@ -295,7 +300,7 @@ def test_a_network_to_score_with_is_said_to_be_of_no_use_where_nothing_is_scored
 ) -> None:
     monkeypatch.setattr("facegen.stages.train.training_loop", stop)
     outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe, "--extractor", "effnet-lite0")
-    assert "never scores, so --extractor is of no use: add --score-every" in outcome.stderr
+    assert "never scores, so --extractor has no effect. Add --score-every" in outcome.stderr
 
 
 def test_the_command_to_go_on_has_the_options_that_no_recipe_holds(
@@ -305,9 +310,9 @@ def test_the_command_to_go_on_has_the_options_that_no_recipe_holds(
     run = tmp_path / "my run"
     outcome = facegen("train", dataset, run, "--recipe", recipe, "--extractor", "effnet-lite0", "--score-every", "0")
     assert outcome.exit_code == 130
-    assert f"facegen train {dataset} '{run}' --resume --extractor effnet-lite0 goes on from here." in outcome.stderr
+    assert f"To continue: facegen train {dataset} '{run}' --resume --extractor effnet-lite0\n" in outcome.stderr
     outcome = facegen("train", dataset, run, "--recipe", recipe, "--board", "mlflow", "--board", "tensorboard")
-    assert f"'{run}' --resume --board mlflow --board tensorboard goes on from here." in outcome.stderr
+    assert f"'{run}' --resume --board mlflow --board tensorboard\n" in outcome.stderr
 
 
 def test_one_process_trains_into_a_folder_by_whatever_name(
@@ -335,7 +340,7 @@ def test_a_full_disk_at_a_checkpoint_ends_in_words_with_the_one_before_kept(
     monkeypatch.setattr(where, full)
     outcome = facegen("train", dataset, run, "--recipe", recipe)
     said = outcome.stderr.replace("\n", " ")
-    assert outcome.exit_code == 2 and "No space left on device" in said and "What is kept is the checkpoint" in said
+    assert outcome.exit_code == 2 and "No space left on device" in said and "The last checkpoint is" in said
     assert load_checkpoint(checkpoint_files(run)[-1])["images_seen"] == 16
 
 
@@ -384,7 +389,7 @@ def test_a_stop_before_the_first_checkpoint_says_that_none_was_saved(
     monkeypatch.setattr("facegen.stages.train.training_loop", broken_off)
     outcome = facegen("train", dataset, tmp_path / "run", "--recipe", recipe)
     assert outcome.exit_code == 130 and "No checkpoint was saved yet" in outcome.stderr
-    assert "Saved" not in outcome.stderr and not (tmp_path / "run").exists()
+    assert "A checkpoint was saved" not in outcome.stderr and not (tmp_path / "run").exists()
 
 
 def test_checkpoints_that_cannot_be_read_are_not_trained_over(
@@ -430,7 +435,7 @@ def test_a_run_without_its_recipe_goes_on_by_its_checkpoints(
     written = (run / "recipe.toml").read_text(encoding="utf-8")
     (run / "recipe.toml").unlink()
     again = facegen("train", dataset, run, "--kimg", "0.048", "--device", "cpu")
-    assert again.exit_code == 0 and "recipe.toml is no longer there" in again.stderr
+    assert again.exit_code == 0 and "recipe.toml no longer exists" in again.stderr
     assert (run / "recipe.toml").read_text(encoding="utf-8") == written.replace("kimg = 0.032", "kimg = 0.048", 1)
 
 

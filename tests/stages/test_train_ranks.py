@@ -122,7 +122,7 @@ def test_a_rank_that_dies_ends_the_run_with_a_checkpoint_to_go_on_from(
     os.kill(started[1].pid, signal.SIGKILL)
     _, errors = started[0].communicate(timeout=60)
     assert started[0].returncode == 2
-    assert "Another rank is gone" in errors and "Traceback" not in errors
+    assert "Another rank has ended" in errors and "Traceback" not in errors
     images_seen = load_checkpoint(checkpoint_files(run)[0])["images_seen"]
 
     train(dataset, run, overrides={"kimg": (images_seen + 32) / 1000}, device="cpu", resume=True)

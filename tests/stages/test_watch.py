@@ -64,7 +64,7 @@ def test_as_a_function(run: Path, tmp_path: Path) -> None:
     [
         (("{run}", "nowhere"), "There is no run nowhere."),
         (("{run}", "--port", 70000), "--port"),
-        (("{run}", "--port", 1, "--out", "r.html"), "--out for one that is written"),
+        (("{run}", "--port", 1, "--out", "r.html"), "--out is for writing it"),
         ((), "RUN"),
     ],
 )

@@ -172,8 +172,8 @@ def test_a_plain_tar_is_told(three: dict[str, bytes], pack_members: Packer, limi
         (b'{"error": "not found"}', "it is an error message in JSON"),
         (b"\xfd7zXZ\0" + bytes(99), "it is an xz file"),
         (bytes(1024), "it is a file of zeros"),
-        (gzip.compress(gzip.compress(bytes(10240), mtime=0), mtime=0), "compressed is a gzip file, not a tar archive"),
-        (gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(999), mtime=0), "compressed is a PNG image, not a tar archive"),
+        (gzip.compress(gzip.compress(bytes(10240), mtime=0), mtime=0), "data is a gzip file, not a tar archive"),
+        (gzip.compress(b"\x89PNG\r\n\x1a\n" + bytes(999), mtime=0), "data is a PNG image, not a tar archive"),
     ],
 )
 def test_what_is_no_tarball_is_called_what_it_is(data: bytes, words: str, tmp_path: Path, limits: Limits) -> None:

@@ -63,7 +63,7 @@ def test_a_compiler_that_fails_is_done_without(
     trainer, step = open_with(trainers, tiny_recipe.with_overrides({"compile": True}))
     assert [recipe.compile for recipe in trainers.recipes] == [True, False] and step is trainer
     words = (str(failure) or "AssertionError").splitlines()[0]
-    assert f"torch.compile does not work on this machine: {words}. Training goes on without it." in (
+    assert f"torch.compile does not work on this machine: {words}. Training continues without it." in (
         capsys.readouterr().err.replace("\n", " ")
     )
 
@@ -130,7 +130,7 @@ def test_a_capture_that_fails_is_done_without(
     trainers = Trainers(tiny_dataset)
     trainer, step = open_with(trainers, tiny_recipe.with_overrides({"cuda_graphs": True}))
     assert len(trainers.recipes) == 2 and step is trainer
-    assert f"cannot be captured as a CUDA graph on this machine: {words} Training goes on" in (
+    assert f"cannot be captured as a CUDA graph on this machine: {words} Training continues" in (
         capsys.readouterr().err.replace("\n", " ")
     )
 

@@ -46,7 +46,7 @@ def test_only_the_newest_few_stay(tmp_path: Path) -> None:
 def test_a_truncated_checkpoint_is_said_with_its_remedy(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, {"images_seen": 1, "weights": torch.zeros(1000)})
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"kimg-.*\.pt is damaged.*Delete it"):
+    with pytest.raises(InputError, match=r"kimg-.*\.pt is damaged.*Delete all checkpoints"):
         load_checkpoint(path)
 
 
@@ -133,13 +133,13 @@ def test_a_generator_of_smooth_colour_comes_back_with_its_filter(tiny_recipe: Re
 
 def test_a_checkpoint_in_a_generators_place_names_the_generator(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path / "run", {"images_seen": 1000})
-    with pytest.raises(InputError, match=r"to go on training from, not a generator\. .*run.last\.safetensors"):
+    with pytest.raises(InputError, match=r"for resuming training, not a generator\. .*run.last\.safetensors"):
         load_generator(path)
 
 
 def test_another_file_in_a_generators_place_is_called_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "g.pkl").write_bytes(b"\x80\x03}q\x00.")
-    with pytest.raises(InputError, match=r"g\.pkl is a Python pickle, not a generator of facegen's"):
+    with pytest.raises(InputError, match=r"g\.pkl is a Python pickle, not a generator of facegen"):
         load_generator(tmp_path / "g.pkl")
 
 
@@ -217,9 +217,11 @@ def test_a_checkpoint_that_changed_is_damaged_and_the_one_before_is_named(
     change(newest)
     with pytest.raises(InputError, match=OTHER) as told:
         load_checkpoint(newest)
-    assert told.value.remedy == f"Delete it to go on from the one before it, {before.name}, which is whole."
+    assert told.value.remedy == f"Delete it to continue from the previous checkpoint, {before.name}, which is whole."
     flip_a_weight(before)
-    with pytest.raises(InputError, match="Delete it; no checkpoint before it is whole"):
+    with pytest.raises(
+        InputError, match="Delete all checkpoints of the run to train from the start: no earlier one is whole"
+    ):
         load_checkpoint(newest)
 
 
@@ -250,7 +252,9 @@ def test_a_checkpoint_that_training_cannot_go_on_from_is_damaged(
     state = {**FIELDS, "images_seen": 2, "schema": 4, key: value}
     damaged = before.with_name("kimg-000000.002.pt")
     torch.save({name: each for name, each in state.items() if each is not None or name == "best"}, damaged)
-    with pytest.raises(InputError, match=f"002.pt is damaged: {how}.*go on from the one before it, {before.name}"):
+    with pytest.raises(
+        InputError, match=f"002.pt is damaged: {how}.*continue from the previous checkpoint, {before.name}"
+    ):
         load_checkpoint(damaged)
     for is_writer in (False, True):  # other ranks leave it to the writer, whichever is the first
         state = newest_checkpoint(tmp_path, is_writer=is_writer) or {}
@@ -294,9 +298,9 @@ def test_a_generator_that_changed_is_damaged_and_another_of_its_run_is_named(
     best.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
     with pytest.raises(InputError, match=f"best.safetensors is damaged: {OTHER}") as told:
         load_generator(best)
-    assert told.value.remedy == f"Name another one of its run, which is whole: {last}"
+    assert told.value.remedy == f"Name another generator of the same run, which is whole: {last}"
     last.unlink()
-    with pytest.raises(InputError, match="Copy it again from where it came from"):
+    with pytest.raises(InputError, match="Copy it again from its source"):
         load_generator(best)
 
 
@@ -330,13 +334,13 @@ def filled(value: float) -> Callable[[Tensors, Metadata], None]:
     ("change", "words"),
     [
         (changed({"generator_width": 1200}), r"does not fit its own recipe: project\.conv\.weight is torch\.float32"),
-        (changed({"latent_dim": 10**9}), "latent_dim is from 1 to 16,384"),
-        (changed(size="1073741824"), "a side from 1 to 2,048 pixels"),
+        (changed({"latent_dim": 10**9}), "latent_dim must be from 1 to 16,384"),
+        (changed(size="1073741824"), "the side of its images must be from 1 to 2,048 pixels"),
         (changed(size="9" * 5000), "does not fit its own recipe: Exceeds"),
-        (changed(kimg="nan"), "it saw from 0 to 100,000,000 kimg, not nan"),
-        (changed(recipe=None, trained_against="a\nb" * 99), "has no name like"),
+        (changed(kimg="nan"), "its kimg must be from 0 to 100,000,000, not nan"),
+        (changed(recipe=None, trained_against="a\nb" * 99), "cannot be named"),
         (lambda _, known: known.update(recipe="[" * 100_000), "does not fit its own recipe: RecursionError"),
-        (lambda _, known: known.update(recipe="[1]"), "is no table of hyperparameters but one list"),
+        (lambda _, known: known.update(recipe="[1]"), "must be a table of hyperparameters, not of type list"),
         (lambda _, known: known.pop("recipe"), "does not fit its own recipe: KeyError: 'recipe'"),
         (filled(math.nan), "draws nothing: its weights .* hold NaN or infinity"),
     ],
@@ -348,7 +352,7 @@ def test_what_a_generator_claims_is_compared_before_it_is_built(
         load_generator(written(tiny_recipe, tmp_path, change))
 
 
-@pytest.mark.parametrize(("value", "words"), [(1e38, "they hold NaN or infinity"), (0.0, "they are all of one colour")])
+@pytest.mark.parametrize(("value", "words"), [(1e38, "it contains NaN or infinity"), (0.0, "every pixel has the same colour")])
 def test_a_generator_that_draws_no_images_says_so(
     tiny_recipe: Recipe, tmp_path: Path, value: float, words: str
 ) -> None:

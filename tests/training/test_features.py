@@ -161,8 +161,8 @@ def test_an_image_of_nan_is_not_seen_as_a_face(recipe: Recipe, trainer_of: Train
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"discriminator": "none", "features": "", "moments_weight": 0.0}, "D sees nothing"),
-        ({"features": ""}, "matches the moments of features and has no features"),
+        ({"discriminator": "none", "features": "", "moments_weight": 0.0}, "nothing judges the generator"),
+        ({"features": ""}, "sets moments_weight but has no features to match"),
         ({"features": "vgg16"}, "has features = 'vgg16', which must be one of"),
     ],
 )

@@ -52,7 +52,7 @@ def test_images_that_stay_alike_are_a_collapse_and_a_moment_is_none() -> None:
     assert collapse_after([0.5, 0.01, 0.01, 0.5, 0.01, 0.01]) is None
     assert collapse_after([0.01] * 20) is None  # of a G that never drew anything else
     told = collapse_after([0.5, 0.02, 0.02, 0.01])
-    assert told == "the generator's images have been alike for 3 ticks, differing by 0.010"
+    assert told == "the generator's images have been nearly identical for 3 ticks (standard deviation 0.010 per pixel)"
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_log_that_was_cut_is_said_when_the_run_goes_on(
     write_log(tmp_path / "run", FORMER)
     with TrainingLog(tmp_path / "run", kimg):
         pass
-    assert ("log.jsonl has no tick of kimg 3, from which the run goes on" in capsys.readouterr().err) is said
+    assert ("log.jsonl has no tick of kimg 3, from which the run continues" in capsys.readouterr().err) is said
 
 
 def test_what_is_not_finite_is_null_and_a_dash(tmp_path: Path) -> None:

@@ -365,7 +365,9 @@ def test_weights_that_are_not_finite_are_not_saved_in_the_place_of_good_ones(
 
     monkeypatch.setattr(loop, "Trainer", Poisoned)
     run = tmp_path / "run"
-    with pytest.raises(Diverged, match=r"0\.096: the weights of generator are not finite.*000\.048\.pt is from before"):
+    with pytest.raises(
+        Diverged, match=r"0\.096: the weights of generator are not finite.*000\.048\.pt was saved before that"
+    ):
         go(tiny_recipe, tiny_dataset, run)
     assert load_generator(run / "last.safetensors").kimg == 0.048
     assert [path.name for path in checkpoint_files(run)] == ["kimg-000000.048.pt"]

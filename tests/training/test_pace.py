@@ -50,29 +50,35 @@ class TestOutlook:
     def test_the_target_is_that_far_and_two_hours_would_do_for_less(self) -> None:
         words = said("laptop", 33.0)
         assert words.startswith(
-            "At 33 images/s it takes about 10 hours to 1,200 kimg. On CelebA this recipe passed after"
+            "At 33 images/s the run needs about 10 hours to reach 1,200 kimg. On CelebA this recipe reached the "
         )
-        assert "after 1,010 kimg (≈FID 18.0; a pass is 18.5): about 8 hours 30 minutes from here." in words
-        assert words.endswith("--minutes 120, in a new run, would do with a whole schedule of 238 kimg: about ≈FID 21.")
+        assert "after 1,010 kimg (≈FID 18.0; the target is 18.5), about 8 hours 30 minutes from now." in words
+        assert words.endswith(
+            "A new run with --minutes 120 would fit the whole schedule into 238 kimg and reach about ≈FID 21."
+        )
 
     def test_a_run_that_stands_somewhere_has_the_rest_before_it(self) -> None:
-        assert "it takes about 2 hours 37 minutes to 1,200 kimg" in said("laptop", 33.0, kimg=890.0)
-        assert "a pass is 18.5): about 1 hour 1 minute from here." in said("laptop", 33.0, kimg=890.0)
+        assert "needs about 2 hours 37 minutes to reach 1,200 kimg" in said("laptop", 33.0, kimg=890.0)
+        assert "the target is 18.5), about 1 hour 1 minute from now." in said("laptop", 33.0, kimg=890.0)
 
     def test_a_run_that_ends_before_the_target_is_told_so(self) -> None:
         words = said("laptop", 33.0, kimg=20.0, minutes=120.0) + said("laptop", 33.0, schedule_kimg=160.0)
-        assert "At 33 images/s 120 minutes reach 1,200 kimg." in words
+        assert "At 33 images/s the run reaches 1,200 kimg in 120 minutes." in words
         short = load_recipe("laptop").with_overrides({"kimg": 160.0, "schedule_kimg": 160.0})
-        assert "this run ends before, at about ≈FID 21." in " ".join(outlook(short, 64, 0.0, 33.0, CPU))
+        assert "This run ends before that, at about ≈FID 21." in " ".join(outlook(short, 64, 0.0, 33.0, CPU))
 
     def test_what_cannot_pass_or_is_not_known_is_said(self) -> None:
-        assert "dcgan reaches no FID of 20 at 1,000 images, however long it trains" in said("dcgan", 5000.0, device=GPU)
-        assert "How soon best reaches a FID of 20 is not known." in said("best", 5000.0, device=GPU)
-        assert "laptop, which has the same networks, passed after 1,010 kimg" in said("t4", 400.0, device=GPU)
+        assert "dcgan does not reach a FID of 20 at 1,000 images, however long it trains" in said(
+            "dcgan", 5000.0, device=GPU
+        )
+        assert "It is not known how long best takes to reach a FID of 20." in said("best", 5000.0, device=GPU)
+        assert "laptop, which has the same networks, reached the target after 1,010 kimg" in said(
+            "t4", 400.0, device=GPU
+        )
 
     def test_a_recipe_of_a_gpu_on_a_cpu_is_pointed_to_laptop(self) -> None:
-        assert said("best", 10.0).endswith("For a CPU there is --recipe laptop.")
-        assert "For a CPU" not in said("best", 10.0, device=GPU) + said("laptop", 1.0)
+        assert said("best", 10.0).endswith("On a CPU, use --recipe laptop instead.")
+        assert "On a CPU" not in said("best", 10.0, device=GPU) + said("laptop", 1.0)
 
     def test_of_other_sizes_nothing_is_known(self) -> None:
         assert "FID" not in said("laptop", 33.0, size=128)
@@ -88,7 +94,7 @@ def test_the_pace_is_told_once_when_it_is_known_and_the_end_is_far(capsys: pytes
     assert (
         capsys.readouterr()
         .err.replace("\n", " ")
-        .count("At 40 images/s it takes about 8 hours 6 minutes to 1,200 kimg.")
+        .count("At 40 images/s the run needs about 8 hours 6 minutes to reach 1,200 kimg.")
         == 1
     )
     near = PaceTeller(64, CPU, 1_190_000, 0.0)

@@ -61,7 +61,7 @@ class TestPosting:
         board.close()
         said = capsys.readouterr().err
         assert service.told == [(3, {"loss_d": 1.0}), "closed"]
-        assert said.count("A service has not taken everything: ConnectionError: http://…@host is away.") == 1
+        assert said.count("A service has not accepted everything: ConnectionError: http://…@host is away.") == 1
         assert "secret" not in said
 
     def test_one_that_cannot_be_opened_is_said_once_and_told_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,7 +72,7 @@ class TestPosting:
         board.add(1, {"loss_d": 1.0})
         board.close()
         said = " ".join(capsys.readouterr().err.split())
-        assert said.count("A service cannot be used: Nobody is logged in. Log in. Training goes on") == 1
+        assert said.count("A service cannot be used: Nobody is logged in. Log in. Training continues") == 1
 
     def test_one_that_hangs_is_waited_for_only_so_long(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -88,14 +88,14 @@ class TestPosting:
         board = PostedBoard("A service", opened)
         board.add(1, {"loss_d": 1.0})  # which does not wait at all
         board.close()
-        assert "is not waited for any longer" in " ".join(capsys.readouterr().err.split())
+        assert "facegen waits no longer" in " ".join(capsys.readouterr().err.split())
         hung.set()
         board._thread.join(10)
 
 
 class TestTable:
     def test_another_name_is_refused_with_those_that_there_are(self) -> None:
-        with pytest.raises(InputError, match=r"no board 'tensorbord'\. There are tensorboard, wandb, mlflow"):
+        with pytest.raises(InputError, match=r"no board 'tensorbord'\. Use one of tensorboard, wandb, mlflow"):
             find_board("tensorbord")
 
     @pytest.mark.parametrize("name", ["wandb", "mlflow"])
@@ -194,7 +194,7 @@ def test_wandb_without_a_login_asks_for_nothing(
         told_of("wandb", run, tiny_recipe, {1000: 0.75})
     finally:
         wandb.teardown()
-    assert "W&B cannot be used: Nobody is logged in" in capsys.readouterr().err
+    assert "W&B cannot be used: You are not logged in" in capsys.readouterr().err
 
 
 def test_mlflow_has_the_recipe_the_figures_and_the_grids_of_one_run(

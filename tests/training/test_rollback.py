@@ -93,8 +93,8 @@ def test_a_collapse_goes_back_to_a_checkpoint_of_when_all_was_well(
     assert go().images_seen == 128
     run = tmp_path / "run"
     told = capsys.readouterr().err.replace("\n", " ")
-    assert "collapsed at kimg 0.088: the generator's images have been alike for 3 ticks" in told
-    assert "goes back to its best checkpoint, kimg 0.064, and on from there at 0.5 times the learning rates" in told
+    assert "collapsed at kimg 0.088: the generator's images have been nearly identical for 3 ticks" in told
+    assert "goes back to its best checkpoint, kimg 0.064, and continues at 0.5 times the learning rates" in told
     assert [len(rates[step]) for step in range(16)] == [1] * 8 + [2] * 3 + [1] * 5
     full, slowed = rates[8]
     assert full == pytest.approx(2e-4) and slowed == pytest.approx(1e-4) == rates[15][0]
@@ -122,7 +122,7 @@ def test_the_best_score_says_where_to(go: Go, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "run" / "rollback.json").read_text(encoding="utf-8"))
     assert (record["from_kimg"], record["to_kimg"]) == (0.08, 0.032)
     assert (
-        "collapsed at kimg 0.08: 2 scores in a row are far worse than the best, FID 16.0 after 10.0."
+        "collapsed at kimg 0.08: 2 scores in a row are far worse than the best (FID 16.0, best 10.0)."
         in record["reason"]
     )
     assert [tick["score"] for tick in record["ticks"] if "score" in tick] == [15.0, 16.0, 16.0]
@@ -152,7 +152,7 @@ def test_a_run_without_a_checkpoint_begins_anew(
     with pytest.raises(Diverged, match=r"stopped at kimg 0\.024: loss_d is nan"):
         go()
     told = capsys.readouterr().err.replace("\n", " ")
-    assert told.count("goes back to its start, and on from there at 0.5 times the learning rates") == 1
+    assert told.count("goes back to its start, and continues at 0.5 times the learning rates") == 1
     assert [tick["kimg"] for tick in read_log(tmp_path / "run")] == [0.008, 0.016]
 
 

@@ -131,7 +131,7 @@ class TestDamage:
         (run / "rollback.json").write_text(text)
         view = read_run(run)
         assert view.rollback is None and view.remarks == (
-            f"{run / 'rollback.json'} is damaged: where the run went back is not shown.",
+            f"{run / 'rollback.json'} is damaged, so the rollback of the run is not shown.",
         )
 
 
@@ -147,7 +147,7 @@ def test_scores_of_another_network_are_left_out_and_said(run: Path) -> None:
     write_log(run, tick(4.0, score=9.0, metric="effnet-lite0 FD"), mode="a")
     view = read_run(run)
     assert (view.metric, view.scores) == ("effnet-lite0 FD", (RunScore(4.0, 9.0),))
-    assert view.remarks == ("2 earlier scores are of another network and left out.",)
+    assert view.remarks == ("2 earlier scores are by another network and left out.",)
 
 
 class TestReader:
@@ -182,15 +182,15 @@ class TestNoRun:
 
     def test_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(InputError, match="is a file, and no run"):
+        with pytest.raises(InputError, match="is a file, not a run"):
             read_run(tmp_path / "file")
 
     def test_a_folder_of_something_else(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"is no run: it has neither recipe\.toml nor log\.jsonl"):
+        with pytest.raises(InputError, match=r"is not a run: it has neither recipe\.toml nor log\.jsonl"):
             read_run(tmp_path)
 
     def test_a_folder_of_runs_names_them(self, run: Path) -> None:
-        with pytest.raises(InputError, match=f"Name those to watch: {run}"):
+        with pytest.raises(InputError, match=f"Name the runs in it instead: {run}"):
             read_run(run.parent)
 
 

@@ -85,12 +85,12 @@ def test_grids_are_thinned_to_a_number_and_to_bytes(
 
 class TestPlace:
     def test_another_suffix(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match=r"r\.pdf is no page. Let it end in \.html"):
+        with pytest.raises(InputError, match=r"r\.pdf is not a name for a page. End it in \.html"):
             require_report_place(tmp_path / "r.pdf")
 
     def test_a_page_of_somebody_else(self, tmp_path: Path) -> None:
         (tmp_path / "r.html").write_text("<html>")
-        with pytest.raises(InputError, match="no report of facegen's"):
+        with pytest.raises(InputError, match="was not made by facegen"):
             require_report_place(tmp_path / "r.html")
 
     def test_an_earlier_report_is_replaced(self, make_run: MakeRun, tmp_path: Path) -> None:

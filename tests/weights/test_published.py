@@ -95,7 +95,7 @@ def test_starts_again_where_the_server_ignores_ranges(server: Server, published:
 
 def test_a_broken_off_download_is_refused_and_goes_on_next_time(server: Server, published: Published) -> None:
     server.cut = 500_000
-    with pytest.raises(EnvironmentProblem, match="broke off after 500,000 of 1,048,576"):
+    with pytest.raises(EnvironmentProblem, match="stopped after 500,000 of 1,048,576"):
         published.download()
     assert published.find() is None
     server.cut = None
@@ -105,7 +105,7 @@ def test_a_broken_off_download_is_refused_and_goes_on_next_time(server: Server, 
 
 def test_wrong_content_is_deleted_and_said(server: Server, published: Published) -> None:
     server.content = CONTENT[:-1] + b"!"
-    with pytest.raises(EnvironmentProblem, match=r"its sha256 is .* It was deleted"):
+    with pytest.raises(EnvironmentProblem, match=r"the sha256 is .* It was deleted"):
         published.download()
     assert list(published.path.parent.iterdir()) == []
 

@@ -11,10 +11,10 @@ from .residual import PreActivation
 
 
 class DenseLayer(nn.Module):
-    """Adds ``growth`` channels made of all that came before: y = [x, F(x)]. Huang et al., arXiv:1608.06993, section 3.
+    """Appends ``growth`` channels computed from all earlier ones: y = [x, F(x)].
 
-    F is norm, activation, 1×1 to ``4 × growth`` (the bottleneck), then norm, activation, 3×3.
-    [B, C, H, W] → [B, C + growth, H, W].
+    Huang et al., arXiv:1608.06993, section 3. F is norm, activation, 1×1 to ``4 × growth`` (the bottleneck), then
+    norm, activation, 3×3. [B, C, H, W] → [B, C + growth, H, W].
     """
 
     bottleneck = 4
@@ -31,7 +31,7 @@ class DenseLayer(nn.Module):
 
 
 class Transition(PreActivation):
-    """Norm, activation, a 1×1 convolution and the average of 2×2. Huang et al., arXiv:1608.06993, section 3.
+    """Norm, activation, a 1×1 convolution and 2×2 average pooling. Huang et al., arXiv:1608.06993, section 3.
 
     [B, C, H, W] → [B, K, H/2, W/2]; ``out_channels`` is C/2 in the paper's networks.
     """

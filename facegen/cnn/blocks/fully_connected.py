@@ -1,4 +1,4 @@
-"""The three fully connected layers that networks ended in before global pooling."""
+"""The three fully connected layers at the end of networks older than global pooling."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import nn
 
 
 class FullyConnected(nn.Sequential):
-    """Linear → ReLU → dropout twice, then a linear layer, as children ``fc6`` to ``fc8``: AlexNet's, VGG's and C3D's.
+    """Linear → ReLU → dropout twice, then a linear layer, as children ``fc6`` to ``fc8``. Part of AlexNet, VGG and C3D.
 
     Krizhevsky, Sutskever and Hinton 2012, sections 3.5 and 4.2. [B, C] → [B, classes].
 
     Args:
-        hidden: outputs of fc6 and of fc7.
-        dropout: probability after fc6 and after fc7.
+        hidden: Number of outputs of fc6 and of fc7.
+        dropout: Dropout probability after fc6 and after fc7.
     """
 
     def __init__(self, in_channels: int, hidden: int, classes: int, *, dropout: float = 0.5) -> None:

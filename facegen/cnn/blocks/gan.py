@@ -1,4 +1,4 @@
-"""Blocks that double or halve an image, for generators and discriminators: DCGAN's, SNGAN's and self-modulated."""
+"""Blocks of generators and discriminators that double or halve the size: DCGAN's, SNGAN's and self-modulated ones."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..initialisers import init_normal_, init_xavier_
 from ..layers import Activation, ConvNormAct, Norm, WeightNorm, normalise_weight
 from .residual import PreActivation
 
-#: Hidden units of what makes a norm's scale and shift of the latent: the paper's.
+#: Number of hidden units of the network that maps the latent to a norm's scale and shift, as in the paper.
 HIDDEN = 32
 
 
 class UpBlock(ConvNormAct):
-    """Twice the height and width by a transposed 4×4 convolution at stride 2: DCGAN's generator block.
+    """DCGAN's generator block: doubles height and width by a transposed 4×4 convolution at stride 2.
 
-    The kernel is a multiple of the stride, so every output pixel has as many inputs (no checkerboard from overlap).
-    [B, C, H, W] → [B, K, 2H, 2W].
+    The kernel size is a multiple of the stride, so every output pixel has equally many inputs, and overlap causes no
+    checkerboard pattern. [B, C, H, W] → [B, K, 2H, 2W].
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class UpBlock(ConvNormAct):
 
 
 class DownBlock(ConvNormAct):
-    """Half the height and width by a 4×4 convolution at stride 2: DCGAN's discriminator block.
+    """DCGAN's discriminator block: halves height and width by a 4×4 convolution at stride 2.
 
     [B, C, H, W] → [B, K, H/2, W/2] for even sizes.
     """
@@ -68,18 +68,18 @@ class DownBlock(ConvNormAct):
 
 
 class ResidualUpBlock(nn.Module):
-    """Twice the height and width: SNGAN's generator block, y = F(x) + 1×1(upsample(x)).
+    """SNGAN's generator block, which doubles height and width: y = F(x) + 1×1(upsample(x)).
 
     Miyato et al., arXiv:1802.05957, appendix B.4; F is norm → ReLU → upsample → 3×3 → norm → ReLU → 3×3. Upsampling
-    repeats pixels, as in the authors' code (https://github.com/pfnet-research/sngan_projection), and weights start as
-    theirs. [B, C, H, W] → [B, K, 2H, 2W].
+    repeats pixels, as in the authors' code (https://github.com/pfnet-research/sngan_projection), and weights are
+    initialised as there. [B, C, H, W] → [B, K, 2H, 2W].
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, norm: Norm = "batch") -> None:
         super().__init__()
         self.preact = PreActivation(in_channels, norm=norm)
         self.upsample = nn.Upsample(scale_factor=2)
-        # The authors keep the biases that a norm subtracts again.
+        # The authors keep biases although a norm subtracts them again.
         self.conv1 = ConvNormAct(in_channels, out_channels, 3, bias=True, norm=norm)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.shortcut = nn.Conv2d(in_channels, out_channels, 1)
@@ -87,16 +87,16 @@ class ResidualUpBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.conv2(self.conv1(self.upsample(self.preact(x))))
-        # The authors upsample first: the same numbers from four times the work.
+        # The authors upsample first, which gives the same values with four times the work.
         return y + self.upsample(self.shortcut(x))
 
 
 class SelfModulatedNorm(nn.Module):
     """BatchNorm whose scale and shift are functions of the latent: γ(z) ⊙ (h − μ)/σ + β(z).
 
-    Chen et al., arXiv:1810.01365, equations 1 to 3: of the latent, one hidden layer of 32 ReLUs makes both. The scale
-    is 1 + what that network says, which starts small: the layer starts near BatchNorm. [B, C, H, W], [B, latent_dim] →
-    [B, C, H, W].
+    Chen et al., arXiv:1810.01365, equations 1 to 3: a network with one hidden layer of 32 ReLUs maps the latent to
+    both. The scale is 1 + the network's output, which starts small, so the layer starts close to BatchNorm. [B, C, H,
+    W], [B, latent_dim] → [B, C, H, W].
     """
 
     def __init__(self, channels: int, latent_dim: int) -> None:
@@ -137,15 +137,15 @@ class SelfModulatedUpBlock(nn.Module):
 
 
 class ResidualDownBlock(nn.Module):
-    """Half the height and width: SNGAN's discriminator block, y = pool(F(x)) + 1×1(pool(x)).
+    """SNGAN's discriminator block, which halves height and width: y = pool(F(x)) + 1×1(pool(x)).
 
-    Miyato et al., arXiv:1802.05957, appendix B.4; F is ReLU → 3×3 → ReLU → 3×3, pool the average of 2×2.
+    Miyato et al., arXiv:1802.05957, appendix B.4; F is ReLU → 3×3 → ReLU → 3×3, and pool is 2×2 average pooling.
     [B, C, H, W] → [B, K, H/2, W/2] for even sizes.
 
     Args:
-        norm: see :func:`.make_norm`; before each ReLU. The published block has none.
-        weight_norm: of all three convolutions, see :func:`.normalise_weight`.
-        first: the input is the image: no activation of it, and the first 3×3 has all the channels already.
+        norm: The norm before each ReLU, see :func:`.make_norm`. The published block has none.
+        weight_norm: The weight norm of all three convolutions, see :func:`.normalise_weight`.
+        first: The input is the image. It gets no activation, and the first 3×3 has the full number of channels.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class ResidualDownBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.pool(self.conv2(self.conv1(self.preact(x))))
-        # Averages commute with a 1×1 convolution; the authors pool after it but in the first block.
+        # Averages commute with a 1×1 convolution. The authors pool after it, except in the first block.
         return y + self.shortcut(self.pool(x))
 
 
@@ -180,10 +180,13 @@ class GlobalSumPool(nn.Module):
 
 
 def _init_residual(conv1: nn.Module, conv2: nn.Module, shortcut: nn.Module, weight_norm: WeightNorm) -> None:
-    """Xavier's uniform weights, gain √2 in the 3×3 convolutions and 1 in the shortcut, biases 0: as the authors do."""
+    """Initialise as the authors do.
+
+    Weights are Xavier uniform with gain √2 in the 3×3 convolutions and 1 in the shortcut. Biases are 0.
+    """
     for layer, gain in ((conv1, sqrt(2)), (conv2, sqrt(2)), (shortcut, 1.0)):
         nn.init.xavier_uniform_(layer.get_parameter("weight"), gain)
         if layer.bias is not None:
             nn.init.zeros_(layer.get_parameter("bias"))
-        # Last, so that the power iteration starts from these weights.
+        # This comes last, so that the power iteration starts from these weights.
         normalise_weight(layer, weight_norm)

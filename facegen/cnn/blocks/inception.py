@@ -1,4 +1,4 @@
-"""Inception modules: branches of different reach beside one another, their outputs concatenated."""
+"""Inception modules: parallel branches with different filter sizes, whose outputs are concatenated."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from torch import nn
 
 from ..layers import Concat, ConvNormAct, Norm
 
-#: (kernel, channels) of a convolution with "same" padding; the kernel's sides may differ.
+#: (kernel, channels) of a convolution with "same" padding. The sides of the kernel may differ.
 Conv = tuple[int | tuple[int, int], int]
 
 
 class InceptionModule(Concat):
-    """Branches, and how many channels they make together: ``out_channels``."""
+    """Parallel branches. ``out_channels`` is their total number of channels."""
 
     def __init__(self, out_channels: int, *branches: nn.Module) -> None:
         super().__init__(*branches)
@@ -21,7 +21,10 @@ class InceptionModule(Concat):
 def _branch(
     in_channels: int, *convs: Conv, norm: Norm, pool: nn.Module | None = None, halve: bool = False
 ) -> nn.Sequential:
-    """A pooling, if any, and a chain of convolutions; with ``halve`` the last has stride 2 and no padding."""
+    """Build a branch: an optional pooling and a chain of convolutions.
+
+    With ``halve`` the last one has stride 2 and no padding.
+    """
     layers = [] if pool is None else [pool]
     for index, (kernel_size, channels) in enumerate(convs, 1):
         last = halve and index == len(convs)
@@ -39,10 +42,10 @@ def _average() -> nn.AvgPool2d:
 
 
 class NaiveInception(InceptionModule):
-    """1×1, 3×3, 5×5 and max pooling side by side. Szegedy et al., arXiv:1409.4842, figure 2a.
+    """Parallel 1×1, 3×3, 5×5 and max pooling. Szegedy et al., arXiv:1409.4842, figure 2a.
 
-    The pooling keeps all its channels, so each such module is wider than the one before, and the large filters see all
-    of them. [B, C, H, W] → [B, ones + threes + fives + C, H, W].
+    The pooling keeps all its channels, so each module is wider than the one before, and the large filters must
+    process all channels. [B, C, H, W] → [B, ones + threes + fives + C, H, W].
     """
 
     def __init__(self, in_channels: int, ones: int, threes: int, fives: int, *, norm: Norm = "batch") -> None:
@@ -56,19 +59,18 @@ class NaiveInception(InceptionModule):
 
 
 class Inception(InceptionModule):
-    """The module with bottlenecks: 1×1 convolutions before the large filters and after the pooling.
+    """An inception module with bottlenecks: 1×1 convolutions before the large filters and after the pooling.
 
     Szegedy et al., arXiv:1409.4842, figure 2b; the channels are the columns of table 1.
     [B, C, H, W] → [B, ones + threes + fives + projection, H, W].
 
     Args:
-        in_channels: of the input.
-        ones: filters of the 1×1 branch.
-        reduce3, threes: 1×1 filters, then 3×3 filters.
-        reduce5, fives: 1×1 filters, then 5×5 filters.
+        in_channels: Channels of the input.
+        ones: Number of filters of the 1×1 branch. reduce3, threes: Number of 1×1 filters, then of 3×3 filters.
+        reduce5, fives: Number of 1×1 filters, then of 5×5 filters.
         projection: 1×1 filters after the pooling.
-        large: the largest filter's side; torchvision's GoogLeNet has 3 for the paper's 5.
-        norm: see :func:`.make_norm`.
+        large: Side of the largest filter. torchvision's GoogLeNet has 3 instead of the paper's 5.
+        norm: The norm, see :func:`.make_norm`.
     """
 
     def __init__(
@@ -94,9 +96,9 @@ class Inception(InceptionModule):
 
 
 class InceptionA(InceptionModule):
-    """Inception-v3's module for 35×35: the 5×5 filter also as two 3×3. Szegedy et al., arXiv:1512.00567, figure 5.
+    """Inception-v3's module for 35×35, with a branch of two 3×3 filters beside the 5×5.
 
-    [B, C, H, W] → [B, ones + fives + threes + projection, H, W].
+    Szegedy et al., arXiv:1512.00567, figure 5. [B, C, H, W] → [B, ones + fives + threes + projection, H, W].
     """
 
     def __init__(
@@ -141,10 +143,10 @@ class InceptionC(InceptionModule):
     [B, C, H, W] → [B, 4·wide, H, W].
 
     Args:
-        in_channels: of the input.
-        wide: filters that each branch ends in.
-        narrow: filters within a branch.
-        norm: see :func:`.make_norm`.
+        in_channels: Channels of the input.
+        wide: Number of filters at the end of each branch.
+        narrow: Number of filters within a branch.
+        norm: The norm, see :func:`.make_norm`.
     """
 
     def __init__(self, in_channels: int, wide: int, narrow: int, *, norm: Norm = "batch") -> None:
@@ -182,12 +184,12 @@ class InceptionE(InceptionModule):
     [B, C, H, W] → [B, ones + 4·threes + projection, H, W].
 
     Args:
-        in_channels: of the input.
-        ones: filters of the 1×1 branch.
-        threes: filters of each prong, and before the fork.
-        expand: 1×1 filters of the branch with one more 3×3.
+        in_channels: Channels of the input.
+        ones: Filters of the 1×1 branch.
+        threes: Number of filters before the fork and of each of its ends.
+        expand: Number of 1×1 filters of the branch that has an additional 3×3.
         projection: 1×1 filters after the pooling.
-        norm: see :func:`.make_norm`.
+        norm: The norm, see :func:`.make_norm`.
     """
 
     def __init__(

@@ -8,11 +8,11 @@ from ..layers import Activation, ConvNormAct, Norm
 
 
 class InvertedResidual(nn.Module):
-    """1×1 expansion, depthwise k×k, linear 1×1 projection; a shortcut where shapes agree.
+    """A 1×1 expansion, a depthwise k×k convolution and a linear 1×1 projection, with a shortcut if shapes agree.
 
-    Sandler et al., MobileNetV2, arXiv:1801.04381, figure 3; EfficientNet-Lite's block, which drops
-    squeeze-and-excitation and uses ReLU6. ``expansion`` 1 has no expansion convolution.
-    [B, C, H, W] → [B, K, ⌈H/stride⌉, ⌈W/stride⌉].
+    Sandler et al., MobileNetV2, arXiv:1801.04381, figure 3; This is EfficientNet-Lite's block, without
+    squeeze-and-excitation and with ReLU6. With an ``expansion`` of 1 there is no expansion convolution. [B, C, H, W]
+    → [B, K, ⌈H/stride⌉, ⌈W/stride⌉].
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""R3GAN's layers: a residual block without norm, resampling by a filter, and the maps that meet the latent.
+"""R3GAN's layers: a residual block without norm, filtered resampling, and the learned maps at 4×4.
 
 Huang et al., arXiv:2501.05441, figure 2c, and the authors' code, https://github.com/brownvc/R3GAN.
 """
@@ -14,26 +14,26 @@ from torch import Tensor, nn
 
 from ..layers import ConvNormAct, Norm, WeightNorm, normalise_weight
 
-#: What keeps the variance through LeakyReLU(0.2). He et al., arXiv:1502.01852, section 2.2.
+#: The gain that keeps the variance through LeakyReLU(0.2). He et al., arXiv:1502.01852, section 2.2.
 LEAKY_GAIN = sqrt(2 / (1 + 0.2**2))
-#: Channels of a group in the 3×3 convolutions.
+#: Number of channels per group in the 3×3 convolutions.
 GROUP = 16
 
 
 class R3GANBlock(nn.Module):
-    """1×1 to twice the channels, 3×3 in groups of 16, 1×1 back, and the identity: y = x + F(x).
+    """R3GAN's residual block: 1×1 to twice the channels, 3×3 in groups of 16, 1×1 back: y = x + F(x).
 
-    Huang et al., arXiv:2501.05441, figure 2c: a bias and LeakyReLU(0.2) behind the first two convolutions, no norm.
-    Weights start as in Fix-up (Zhang et al., arXiv:1901.09321): N(0, gain²/fan-in) with the gain of LeakyReLU times
-    blocks^(−1/4) in the first two convolutions, and 0 in the last, so that the block starts as the identity.
-    [B, C, H, W] → [B, C, H, W].
+    Huang et al., arXiv:2501.05441, figure 2c: a bias and LeakyReLU(0.2) follow the first two convolutions; there is
+    no norm. Weights are initialised as in Fix-up (Zhang et al., arXiv:1901.09321): N(0, gain²/fan-in) with the gain
+    of LeakyReLU times blocks^(−1/4) in the first two convolutions, and 0 in the last, so that the block starts as the
+    identity. [B, C, H, W] → [B, C, H, W].
 
     Args:
-        channels: of input and output. Where 16 does not divide their double, groups are larger.
-        blocks: residual blocks of the whole network.
-        norm: see :func:`.make_norm`; none is the published block. A norm takes the place of the biases.
-        weight_norm: of all three convolutions, see :func:`.normalise_weight`. With one the last convolution starts
-            with a gain of 1: a weight of zeros has no direction to keep.
+        channels: Channels of the input and the output. Groups are larger if 16 does not divide twice this number.
+        blocks: Number of residual blocks in the whole network.
+        norm: The norm, see :func:`.make_norm`. The published block has none. A norm replaces the biases.
+        weight_norm: The weight norm of all three convolutions, see :func:`.normalise_weight`. With a weight norm, the
+            last convolution starts with a gain of 1, because a weight of zeros has no direction to keep.
     """
 
     def __init__(self, channels: int, *, blocks: int, norm: Norm = None, weight_norm: WeightNorm = None) -> None:
@@ -54,10 +54,10 @@ class R3GANBlock(nn.Module):
 
 
 class FilteredUpsample(nn.Module):
-    """Twice the height and width, by bilinear interpolation with zeros beyond the borders.
+    """Doubles height and width by bilinear interpolation, with zeros beyond the borders.
 
-    A transposed depthwise convolution with [1, 3, 3, 1]/4 along both axes: the authors' [1, 2, 1] behind the doubling
-    of each pixel. [B, C, H, W] → [B, C, 2H, 2W].
+    It is a transposed depthwise convolution with [1, 3, 3, 1]/4 along both axes, which equals the authors' [1, 2, 1]
+    after doubling each pixel. [B, C, H, W] → [B, C, 2H, 2W].
     """
 
     weight: Tensor
@@ -72,9 +72,9 @@ class FilteredUpsample(nn.Module):
 
 
 class FilteredDownsample(nn.Module):
-    """Half the height and width, behind the filter of :class:`FilteredUpsample`, which this is the transpose of.
+    """Halves height and width after the filter of :class:`FilteredUpsample`, whose transpose it is.
 
-    A depthwise convolution with [1, 3, 3, 1]/8 along both axes. [B, C, H, W] → [B, C, H/2, W/2] for even sizes.
+    It is a depthwise convolution with [1, 3, 3, 1]/8 along both axes. [B, C, H, W] → [B, C, H/2, W/2] for even sizes.
     """
 
     weight: Tensor
@@ -93,7 +93,8 @@ def _low_pass() -> Tensor:
     return torch.outer(line, line)[None, None]
 
 
-# Each is the other's derivative. torch's second derivative of a depthwise convolution takes about ten times as long.
+# Each is the derivative of the other. torch's second derivative of a depthwise convolution takes about ten times as
+# long.
 
 
 class _Gather(torch.autograd.Function):
@@ -127,7 +128,7 @@ class _Spread(torch.autograd.Function):
 
 
 class GenerativeBasis(nn.Module):
-    """A learned 4×4 map a channel, N(0, 1) at first, scaled by the input: [B, C] → [B, C, 4, 4].
+    """One learned 4×4 map per channel, initially N(0, 1), scaled by the input: [B, C] → [B, C, 4, 4].
 
     Huang et al., arXiv:2501.05441, figure 2c.
     """
@@ -141,10 +142,10 @@ class GenerativeBasis(nn.Module):
 
 
 class DiscriminativeBasis(nn.Module):
-    """A learned 4×4 map a channel, N(0, 1/16) at first, that the positions are weighed with: [B, C, 4, 4] → [B, C].
+    """One learned 4×4 map per channel, initially N(0, 1/16), that weights the positions: [B, C, 4, 4] → [B, C].
 
-    Huang et al., arXiv:2501.05441, figure 2c. It is a depthwise convolution, whose second derivatives torch would take
-    channel by channel.
+    Huang et al., arXiv:2501.05441, figure 2c. It equals a depthwise convolution, but torch would compute that one's
+    second derivatives channel by channel.
     """
 
     def __init__(self, channels: int) -> None:
@@ -156,7 +157,7 @@ class DiscriminativeBasis(nn.Module):
 
 
 def init_msr_(layer: nn.Module, gain: float = 1.0) -> nn.Module:
-    """Weights N(0, gain²/fan-in) and biases 0, in place; returns the convolution or linear layer.
+    """Initialise weights as N(0, gain²/fan-in) and biases as 0, in place. Return the convolution or linear layer.
 
     He et al., arXiv:1502.01852, equation 10.
     """

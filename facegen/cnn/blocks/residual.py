@@ -1,4 +1,4 @@
-"""Residual blocks: a few convolutions beside a shortcut, so that depth does not harm."""
+"""Residual blocks: a few convolutions parallel to a shortcut, which makes deep networks trainable."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Shortcut = str | None
 
 
 class PadShortcut(nn.Module):
-    """Every ``stride``-th pixel, and zeros for the channels that the input lacks: ResNet's option A.
+    """ResNet's shortcut option A: every ``stride``-th pixel, and zeros for missing channels.
 
-    He et al., arXiv:1512.03385, section 3.3. No parameters. [B, C, H, W] → [B, K, ⌈H/stride⌉, ⌈W/stride⌉].
+    He et al., arXiv:1512.03385, section 3.3. It has no parameters. [B, C, H, W] → [B, K, ⌈H/stride⌉, ⌈W/stride⌉].
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
@@ -33,16 +33,18 @@ class PadShortcut(nn.Module):
 def make_shortcut(
     shortcut: Shortcut, in_channels: int, out_channels: int, *, stride: int, norm: Norm
 ) -> nn.Module | None:
-    """The identity where shapes agree, else what makes them agree. He et al., arXiv:1512.03385, section 3.3.
+    """Build a shortcut: the identity if shapes agree, else a layer that makes them agree.
+
+    He et al., arXiv:1512.03385, section 3.3.
 
     Args:
         shortcut: ``"projection"``, a 1×1 convolution and its norm (option B); ``"pad"``, without parameters
             (option A); or None for the paper's plain networks, which have no shortcut anywhere.
-        in_channels, out_channels, stride: of the convolutions beside the shortcut.
-        norm: of the projection, see :func:`.make_norm`.
+        in_channels, out_channels, stride: Those of the convolutions parallel to the shortcut.
+        norm: The norm of the projection, see :func:`.make_norm`.
 
     Raises:
-        ValueError: an unknown shortcut.
+        ValueError: An unknown shortcut.
     """
     if shortcut not in ("projection", "pad", None):
         raise ValueError(f"unknown shortcut {shortcut!r}: projection, pad or None")
@@ -87,7 +89,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1×1 down, 3×3, 1×1 up to ``4 × width``, and a shortcut. He et al., arXiv:1512.03385, figure 5 right.
 
-    The stride sits on the 3×3, as in torchvision ("ResNet v1.5"). [B, C, H, W] → [B, 4·width, ⌈H/s⌉, ⌈W/s⌉].
+    The 3×3 has the stride, as in torchvision ("ResNet v1.5"). [B, C, H, W] → [B, 4·width, ⌈H/s⌉, ⌈W/s⌉].
     """
 
     expansion = 4
@@ -116,9 +118,9 @@ class Bottleneck(nn.Module):
 
 
 class PreActivation(nn.Sequential):
-    """Norm → activation, as children ``norm`` and ``act``: what comes before a block's convolutions.
+    """Norm → activation, as children ``norm`` and ``act``, before the convolutions of a block.
 
-    He et al., arXiv:1603.05027, figure 1b. It leaves its input as it was, which the shortcut needs.
+    He et al., arXiv:1603.05027, figure 1b. It does not change its input in place, because the shortcut needs it.
     [B, C, ...] → [B, C, ...].
     """
 
@@ -127,7 +129,7 @@ class PreActivation(nn.Sequential):
         super().__init__(OrderedDict((name, layer) for name, layer in layers.items() if layer is not None))
 
     def forward(self, x: Tensor) -> Tensor:
-        # Without a norm, an activation that works in place would change the input itself.
+        # Without a norm, an in-place activation would change the input itself.
         activated: Tensor = super().forward(x if hasattr(self, "norm") else x.clone())
         return activated
 
@@ -135,9 +137,9 @@ class PreActivation(nn.Sequential):
 class PreActBasicBlock(nn.Module):
     """:class:`BasicBlock` with norm and activation before each convolution: y = x + F(act(norm(x))).
 
-    He et al., arXiv:1603.05027, figure 1b. Where shapes change, the shortcut too starts from act(norm(x)), and its
-    projection has no norm (the authors' https://github.com/KaimingHe/resnet-1k-layers).
-    [B, C, H, W] → [B, width, ⌈H/stride⌉, ⌈W/stride⌉].
+    He et al., arXiv:1603.05027, figure 1b. If shapes change, the shortcut also starts from act(norm(x)), and its
+    projection has no norm (the authors' https://github.com/KaimingHe/resnet-1k-layers). [B, C, H, W] → [B, width,
+    ⌈H/stride⌉, ⌈W/stride⌉].
     """
 
     expansion = 1
@@ -166,8 +168,8 @@ class PreActBasicBlock(nn.Module):
 class PreActBottleneck(nn.Module):
     """:class:`Bottleneck` with norm and activation before each convolution: y = x + F(act(norm(x))).
 
-    He et al., arXiv:1603.05027, figure 1b; the shortcut is :class:`PreActBasicBlock`'s, the stride sits on the 3×3.
-    [B, C, H, W] → [B, 4·width, ⌈H/s⌉, ⌈W/s⌉].
+    He et al., arXiv:1603.05027, figure 1b; the shortcut is that of :class:`PreActBasicBlock`, and the 3×3 has the
+    stride. [B, C, H, W] → [B, 4·width, ⌈H/s⌉, ⌈W/s⌉].
     """
 
     expansion = 4
@@ -196,7 +198,7 @@ class PreActBottleneck(nn.Module):
 
 
 def _add(shortcut: nn.Module | None, x: Tensor, activated: Tensor, y: Tensor) -> Tensor:
-    """y and what the shortcut brings: the input itself, or something made of the activated input."""
+    """Add the shortcut to y: the input itself, or a projection of the activated input."""
     if shortcut is None:
         return y
     return y + (x if isinstance(shortcut, nn.Identity) else shortcut(activated))

@@ -1,4 +1,4 @@
-"""How networks for photographs begin."""
+"""The stem of networks for photographs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..pooling import make_pool
 
 
 def stem(in_channels: int, width: int, size: int, *, norm: Norm = "batch") -> nn.Sequential:
-    """``stem``, 7×7 at stride 2, and ``pool``, the maximum of 3×3 at stride 2: the start of ResNet and DenseNet.
+    """Build ``stem``, 7×7 at stride 2, and ``pool``, 3×3 max pooling at stride 2: the start of ResNet and DenseNet.
 
-    He et al., arXiv:1512.03385, table 1. For images of up to 96 pixels the stem is 3×3 at stride 1 (section 4.2 there)
-    and there is no ``pool``. [B, C, H, W] → [B, width, ⌈H/4⌉, ⌈W/4⌉], or as large as the input.
+    He et al., arXiv:1512.03385, table 1. For images up to 96 pixels the stem is 3×3 at stride 1 (section 4.2 there)
+    and there is no ``pool``. [B, C, H, W] → [B, width, ⌈H/4⌉, ⌈W/4⌉], or the size of the input.
     """
     layers = nn.Sequential()
     if size > SMALL:

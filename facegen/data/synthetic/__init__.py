@@ -1,7 +1,8 @@
-"""Procedural faces: the dataset that needs no download.
+"""Procedural faces: a dataset that needs no download.
 
-Portraits of 178×218 pixels (width × height), aligned as CelebA's are (eyes at about (69, 111) and (108, 111)),
-drawn from some sixty sampled parameters. Face ``i`` depends on ``(seed, i)`` alone, so any worker can draw any part.
+The portraits have 178×218 pixels (width × height) and are aligned as CelebA's are, with eyes at about (69, 111) and
+(108, 111). Each is drawn from some sixty sampled parameters. Face ``i`` depends on ``(seed, i)`` alone, so any worker
+can draw any part.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ __all__ = ["HEIGHT", "WIDTH", "HairColour", "HairStyle", "face_attributes", "ren
 def render_faces(seed: int, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
     """Draw faces, uint8 [n, 218, 178, 3] RGB. Face ``i`` is the same whatever else is in ``indices``.
 
-    ``seed`` and the indices are integers in [0, 2⁶⁴); ValueError otherwise.
+    Args:
+        seed: An integer in [0, 2⁶⁴).
+        indices: Integers in [0, 2⁶⁴), one per face.
+
+    Raises:
+        ValueError: The seed or an index is outside that range.
     """
     images = np.empty((len(indices), HEIGHT, WIDTH, 3), np.uint8)
     for image, index in zip(images, indices, strict=True):
@@ -30,7 +36,7 @@ def render_faces(seed: int, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
 
 
 def face_attributes(seed: int, indices: Sequence[int]) -> dict[str, npt.NDArray[np.generic]]:
-    """The labels of the faces that ``render_faces`` draws: one array [n] an attribute, without drawing them.
+    """Return the labels of the faces that ``render_faces`` draws, one array [n] per attribute, without drawing them.
 
     bool: ``glasses`` (sunglasses too), ``sunglasses``, ``beard`` (goatee or full), ``moustache``, ``smile``,
     ``mouth_open``, ``bangs``, ``lipstick``. int8: ``hair_colour`` (``HairColour``), ``hair_style`` (``HairStyle``).

@@ -1,4 +1,4 @@
-"""Glasses and earrings."""
+"""Draw glasses and earrings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FRAMES: tuple[Colour, ...] = (
 
 
 def _lens(face: Face, x: Plane, y: Plane) -> Plane:
-    """Depth in pixels inside one lens; x, y from its middle."""
+    """Return the depth in pixels inside one lens. x and y are measured from its middle."""
     rx, ry = {Glasses.ROUND: (12.5, 11.5), Glasses.SQUARE: (14.0, 9.5), Glasses.SUN: (15.0, 11.5)}[face.glasses]
     across, down = (x / rx) ** 2, (y / ry) ** 2
     if face.glasses == Glasses.ROUND:
@@ -28,7 +28,7 @@ def _lens(face: Face, x: Plane, y: Plane) -> Plane:
 
 
 def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
-    """Frames stand off the face, so a turned head carries them along."""
+    """Draw glasses. The frames stand off the face, so they shift when the head turns."""
     if face.glasses == Glasses.NONE:
         return
     colour = _FRAMES[face.glasses_colour]
@@ -56,7 +56,7 @@ def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
         lens.tint(0.30 * shadow, (0.60, 0.50, 0.48))
         lens.paint(coverage(thick - np.abs(depth), 1.1), colour)
         edge = side * (EYE_X + 13.5 * near) + slide
-        # The arms end at the ears, or under the hair.
+        # The temples end at the ears, or under the hair.
         ear = look.head_x + (side * 0.84 * face.width if face.ears_covered else side * face.width - 9 * look.sin_yaw)
         if (ear - edge) * side > 1:
             arm = canvas.patch((edge + ear) / 2, height - 3, abs(ear - edge) / 2, 3)
@@ -64,7 +64,7 @@ def draw_glasses(canvas: Canvas, face: Face, look: Look) -> None:
 
 
 def draw_earrings(canvas: Canvas, face: Face, look: Look) -> None:
-    """Studs or drops where the ears show."""
+    """Draw studs or drops where the ears show."""
     if not face.earrings or face.ears_covered:
         return
     metal = ((0.86, 0.70, 0.36), (0.84, 0.85, 0.88))[face.glasses_colour % 2]

@@ -1,4 +1,4 @@
-"""Who is drawn: every face's parameters, sampled with the correlations that real portraits have."""
+"""The parameters of every face, sampled with the correlations of real portraits."""
 
 from __future__ import annotations
 
@@ -59,9 +59,12 @@ class Clothes(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face. Lengths are pixels of the 178×218 picture, angles radians, the rest 0 to 1 unless it says otherwise."""
+    """The parameters of one face.
 
-    # Who
+    Lengths are pixels of the 178×218 picture, angles radians, the rest 0 to 1 unless noted.
+    """
+
+    # The person
     masculine: float
     age: float
     skin_tone: float  # 0 light, 1 dark
@@ -75,9 +78,9 @@ class Face:
     contrast: float
     warmth: float  # -1 cool light, 1 warm
     # Head
-    width: float  # half of it
-    crown: float  # cheekbones to the top of the skull
-    chin: float  # cheekbones to the tip of the chin
+    width: float  # half of the head's width
+    crown: float  # from the cheekbones to the top of the skull
+    chin: float  # from the cheekbones to the tip of the chin
     jaw: float  # 0 pointed, 1 square
     ears: float
     # Eyes and brows
@@ -102,7 +105,7 @@ class Face:
     mouth_open: float
     blush: float
     makeup: float
-    lipstick: int  # row of the palette
+    lipstick: int  # row of the palette of lipsticks
     freckles: float
     # Hair
     hair_style: HairStyle
@@ -110,10 +113,10 @@ class Face:
     hair_shade: float
     hair_volume: float
     hairline: float
-    part: float  # where the hair is parted: -1 left, 1 right
+    part: float  # position of the parting: -1 left, 1 right
     bangs: bool
     facial_hair: FacialHair
-    # What they wear and where they stand
+    # Clothes and surroundings
     glasses: Glasses
     glasses_colour: int
     earrings: bool
@@ -123,7 +126,7 @@ class Face:
     backdrop: Backdrop
     backdrop_hue: float
     backdrop_value: float
-    texture: tuple[int, int, int, int]  # offsets into the noise tiles, so that no two share strands or bokeh
+    texture: tuple[int, int, int, int]  # offsets into the noise tiles, so that no two faces share strands or lights
 
     @property
     def smiling(self) -> bool:
@@ -135,7 +138,7 @@ class Face:
 
     @property
     def part_x(self) -> float:
-        """Where the parting stands, in pixels from the middle of the head."""
+        """Position of the parting, in pixels from the middle of the head."""
         return 0.55 * self.part * self.width
 
     @property
@@ -144,17 +147,17 @@ class Face:
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
-    """A counter-based generator keyed by (seed, index): the same draws whatever was drawn before.
+    """Return a counter-based random generator with the key (seed, index). Its draws do not depend on earlier draws.
 
     Philox-4×64 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
     """
     if not (0 <= seed < 1 << 64 and 0 <= index < 1 << 64):
-        raise ValueError(f"seed and index are 64-bit and not negative, got {seed} and {index}")
+        raise ValueError(f"the seed and the index must be in [0, 2⁶⁴), got {seed} and {index}")
     return np.random.Generator(np.random.Philox(key=np.array([seed, index], dtype=np.uint64)))
 
 
 class _Dice:
-    """Draws in a fixed order from one block of uniforms, which is far quicker than a call to NumPy each."""
+    """Random draws in a fixed order from one block of uniforms. This is much faster than one NumPy call per draw."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._uniforms = iter(rng.random(160).tolist())
@@ -169,13 +172,13 @@ class _Dice:
         return int(next(self._uniforms) * count)
 
     def normal(self, mean: float, deviation: float, low: float, high: float) -> float:
-        """A Gaussian draw (Box–Muller), held within [low, high]."""
+        """Return a Gaussian draw (Box–Muller), clipped to [low, high]."""
         radius = math.sqrt(-2 * math.log(1 - next(self._uniforms)))
         value = mean + deviation * radius * math.cos(2 * math.pi * next(self._uniforms))
         return min(high, max(low, value))
 
     def pick(self, weights: dict[int, float]) -> int:
-        """A key, as often as its weight says."""
+        """Return a key with a probability proportional to its weight."""
         mark = next(self._uniforms) * sum(weights.values())
         for key, weight in weights.items():
             mark -= weight
@@ -224,7 +227,7 @@ def _hair_style(dice: _Dice, masculine: bool, age: float, skin_tone: float) -> H
 
 
 def sample_face(seed: int, index: int) -> Face:
-    """The parameters of face ``index``: they depend on (seed, index) alone. About 0.1 ms."""
+    """Sample the parameters of face ``index``, which depend on (seed, index) alone. This takes about 0.1 ms."""
     dice = _Dice(generator(seed, index))
     man = dice.chance(0.45)
     masculine = dice.uniform(0.6, 1) if man else dice.uniform(0, 0.4)

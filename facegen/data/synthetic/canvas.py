@@ -1,4 +1,4 @@
-"""What faces are drawn with: soft masks over local boxes of a float picture, in the head's own coordinates."""
+"""Tools for drawing faces: soft masks over local boxes of a float picture, in the head's coordinates."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 HEIGHT, WIDTH = 218, 178
-#: The point between the eyes, where aligned CelebA has it: its eyes stand at about (69, 111) and (108, 111).
+#: The point between the eyes, as in aligned CelebA, whose eyes are at about (69, 111) and (108, 111).
 EYES_X, EYES_Y = 88.5, 111.0
 
-#: float32 throughout; NumPy's stubs lose count of that where a Python float joins in.
+#: Always float32. NumPy's type stubs lose that when a Python float takes part.
 Plane: TypeAlias = npt.NDArray[np.floating[Any]]
 #: Three floats in [0, 1]: red, green, blue as displayed (sRGB).
 Colour: TypeAlias = tuple[float, float, float]
@@ -22,7 +22,7 @@ Colour: TypeAlias = tuple[float, float, float]
 
 @cache
 def _grid() -> tuple[Plane, Plane]:
-    """Pixel centres relative to the point between the eyes: x [1, W] and y [H, 1]."""
+    """Return pixel centres relative to the point between the eyes: x [1, W] and y [H, 1]."""
     x = np.arange(WIDTH, dtype=np.float32)[None, :] - EYES_X
     y = np.arange(HEIGHT, dtype=np.float32)[:, None] - EYES_Y
     return x, y
@@ -35,64 +35,67 @@ def _vignette() -> Plane:
 
 
 def mix(first: Colour, second: Colour, amount: float) -> Colour:
-    """``first`` where ``amount`` is 0, ``second`` where it is 1, a straight line between."""
+    """Interpolate linearly from ``first`` (``amount`` 0) to ``second`` (``amount`` 1)."""
     r, g, b = (p + (q - p) * amount for p, q in zip(first, second, strict=True))
     return r, g, b
 
 
 def scaled(colour: Colour, factor: float) -> Colour:
-    """The colour ``factor`` times as bright, within [0, 1]."""
+    """Return the colour ``factor`` times as bright, clipped at 1."""
     r, g, b = (min(1.0, channel * factor) for channel in colour)
     return r, g, b
 
 
-# One pass of ``clip`` is some four times quicker than NumPy's maximum or minimum with a number.
+# The next three functions use ``clip``, which is some four times faster than NumPy's maximum or minimum with a number.
 
 
 def unit(values: Plane) -> Plane:
-    """The values held within [0, 1]."""
+    """Clip the values to [0, 1]."""
     return values.clip(0, 1)
 
 
 def positive(values: Plane) -> Plane:
-    """The values, 0 where they are below it."""
+    """Replace negative values by 0."""
     return values.clip(0, math.inf)
 
 
 def negative(values: Plane) -> Plane:
-    """The values, 0 where they are above it."""
+    """Replace positive values by 0."""
     return values.clip(-math.inf, 0)
 
 
 def coverage(depth: Plane, softness: float = 1.2) -> Plane:
-    """How much of each pixel is inside: 0 to 1 across an edge ``softness`` pixels wide; ``depth`` is > 0 inside."""
+    """Return the covered fraction of each pixel, for a ``depth`` in pixels that is positive inside.
+
+    The edge is ``softness`` pixels wide.
+    """
     return unit(depth * (1 / softness) + 0.5)
 
 
 def radius2(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
-    """Squared elliptical radius: 1 on the ellipse with half-axes ``rx``, ``ry``."""
+    """Return the squared elliptical radius, which is 1 on the ellipse with half-axes ``rx`` and ``ry``."""
     across, down = x * (1 / rx), y * (1 / ry)
     return across * across + down * down
 
 
 def ellipse(x: Plane, y: Plane, rx: float, ry: float, softness: float = 1.2) -> Plane:
-    """Coverage of an ellipse (to first order in the distance from its edge)."""
+    """Return the coverage of an ellipse, to first order in the distance from its edge."""
     return coverage((1 - radius2(x, y, rx, ry)) * (min(rx, ry) / 2), softness)
 
 
 def bump(x: Plane, y: Plane, rx: float, ry: float) -> Plane:
-    """A smooth hill, 1 in the middle and 0 from the ellipse on: (1 − r²)², a Gaussian with an end."""
+    """Return a smooth hill (1 − r²)², 1 in the middle and 0 outside the ellipse. It is like a Gaussian with an end."""
     hill = positive(1 - radius2(x, y, rx, ry))
     return hill * hill
 
 
 def _planes(colour: Colour | Plane) -> Plane:
-    """A colour as [3, 1, 1], ready to meet a box [3, h, w]; a picture as it is."""
+    """Return a colour as [3, 1, 1], which broadcasts with a box [3, h, w]. Return a picture unchanged."""
     return np.array(colour, dtype=np.float32).reshape(3, 1, 1) if isinstance(colour, tuple) else colour
 
 
 def ramp(level: Plane, stops: tuple[Colour, Colour, Colour], middle: float, end: float) -> Plane:
-    """Colours [3, h, w] for ``level`` [h, w]: the first stop at 0, the second at ``middle``, the third at ``end``."""
+    """Map ``level`` [h, w] to colours [3, h, w]. The stops lie at 0, ``middle`` and ``end``."""
     low, centre, high = (_planes(stop) for stop in stops)
     dark = level.clip(-math.inf, middle) * (1 / middle) - 1
     bright = positive(level - middle) * (1 / (end - middle))
@@ -104,7 +107,7 @@ def ramp(level: Plane, stops: tuple[Colour, Colour, Colour], middle: float, end:
 
 @dataclass(slots=True)
 class Patch:
-    """A box of the picture: ``x``, ``y`` [h, w] are head coordinates from the box's own centre."""
+    """A box of the picture. ``x`` and ``y`` [h, w] are head coordinates measured from the box's centre."""
 
     x: Plane
     y: Plane
@@ -113,28 +116,31 @@ class Patch:
     columns: slice
 
     def paint(self, mask: Plane, colour: Colour | Plane) -> None:
-        """Lay a colour (or a picture [3, h, w]) over the box where ``mask`` [h, w] is 1."""
+        """Paint a colour, or a picture [3, h, w], over the box with the opacity ``mask`` [h, w]."""
         change = _planes(colour) - self.pixels
         change *= mask
         self.pixels[...] += change
 
     def tint(self, mask: Plane, colour: Colour) -> None:
-        """Multiply by ``colour`` where ``mask`` is 1: a shadow or a stain, which keeps what lies below."""
+        """Multiply the box by ``colour`` where ``mask`` is 1, as a shadow or a stain does.
+
+        What lies below stays visible.
+        """
         factor = mask * (_planes(colour) - 1)
         factor += 1
         self.pixels[...] *= factor
 
     def light(self, mask: Plane, colour: Colour) -> None:
-        """Screen ``colour`` over the box: towards white by ``mask`` times ``colour``."""
+        """Lighten the box towards white by ``mask`` times ``colour`` (the blend mode "screen")."""
         change = 1 - self.pixels
         change *= mask * _planes(colour)
         self.pixels[...] += change
 
 
 class Canvas:
-    """A picture float32 [3, H, W] in [0, 1], and the head's coordinates on it.
+    """A picture float32 [3, H, W] in [0, 1], with the head's coordinates.
 
-    x grows to the right and y downwards, in pixels from the point between the eyes, turned by ``roll`` radians.
+    x grows to the right and y downwards, in pixels from the point between the eyes, rotated by ``roll`` radians.
     """
 
     def __init__(self, roll: float) -> None:
@@ -146,7 +152,7 @@ class Canvas:
         self.y: Plane = y * cos - x * sin
 
     def patch(self, x: float, y: float, rx: float, ry: float) -> Patch:
-        """The box around the head coordinates (x, y) that holds everything within ±rx, ±ry of them."""
+        """Return the box around the head coordinates (x, y) that holds everything within ±rx, ±ry of them."""
         column = EYES_X + x * self._cos - y * self._sin
         row = EYES_Y + x * self._sin + y * self._cos
         half_width = rx * self._cos + ry * abs(self._sin) + 1
@@ -162,11 +168,11 @@ class Canvas:
         )
 
     def whole(self) -> Patch:
-        """The whole picture as one box, centred between the eyes."""
+        """Return the whole picture as one box, centred between the eyes."""
         return Patch(self.x, self.y, self.pixels, slice(0, HEIGHT), slice(0, WIDTH))
 
     def finish(self, tint: Colour) -> npt.NDArray[np.uint8]:
-        """The picture as uint8 [H, W, 3], under the tint of the light, its corners darker as a lens draws them."""
+        """Return the picture as uint8 [H, W, 3], with the tint of the light and corners darkened as by a lens."""
         levels: Plane = self.pixels * (_vignette() * _planes(tint))
         levels.clip(0, 1, out=levels)
         levels *= 255

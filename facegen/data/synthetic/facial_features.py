@@ -1,4 +1,4 @@
-"""Eyes, brows, nose and mouth."""
+"""Draw eyes, brows, nose and mouth."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LASH = (0.085, 0.06, 0.055)
 
 
 def draw_eye(canvas: Canvas, face: Face, look: Look, side: int) -> None:
-    """One eye; ``side`` is -1 for the left of the picture, 1 for the right."""
+    """Draw one eye. ``side`` is -1 for the left of the picture and 1 for the right."""
     half = face.eye_width * (1 - 0.38 * side * look.sin_yaw)
     eye = canvas.patch(side * EYE_X, 0, half + 4, 13)
-    out = eye.x * side  # > 0 towards the temple
+    out = eye.x * side  # positive towards the temple
     u = out * (1 / half)
     arch = positive(1 - u * u)
     corner = -face.eye_tilt * out
@@ -56,7 +56,7 @@ def draw_eye(canvas: Canvas, face: Face, look: Look, side: int) -> None:
 
 
 def draw_brow(canvas: Canvas, face: Face, look: Look, side: int) -> None:
-    """One brow: thick and soft at its root, thin towards the temple."""
+    """Draw one brow: thick and soft at its root, thin towards the temple."""
     half = 11.6 * (1 - 0.25 * side * look.sin_yaw)
     brow = canvas.patch(side * (EYE_X + 0.5), -13.2 - face.brow_lift, half + 3, 9)
     u = brow.x * (side / half)
@@ -68,7 +68,7 @@ def draw_brow(canvas: Canvas, face: Face, look: Look, side: int) -> None:
 
 
 def draw_nose(canvas: Canvas, face: Face, look: Look) -> None:
-    """Nostrils and wings; the bridge is in the head's shading."""
+    """Draw the nostrils and wings. The bridge is part of the head's shading."""
     tip, wide, x = face.nose_length, face.nose_width, 12 * look.sin_yaw
     for side in (-1, 1):
         near = 1 - 0.5 * side * look.sin_yaw
@@ -84,7 +84,7 @@ def draw_nose(canvas: Canvas, face: Face, look: Look) -> None:
 
 
 def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
-    """Lips, and between them teeth where the mouth is open."""
+    """Draw the lips, and the teeth between them if the mouth is open."""
     half, open_ = face.mouth_width, face.mouth_open
     joy = max(0.0, face.smile)
     mouth = canvas.patch(4 * look.sin_yaw, face.mouth_y - 1.0 * joy, half + 4, 16)
@@ -101,7 +101,7 @@ def draw_mouth(canvas: Canvas, face: Face, look: Look) -> None:
 
     lips = coverage(np.minimum(mouth.y - top, bottom - mouth.y), 1.5) * within
     mouth.paint(lips * (0.82 + 0.12 * face.makeup), look.lip)
-    # The upper lip faces down and is darker; the lower catches the light.
+    # The upper lip faces down and is darker. The lower lip catches the light.
     mouth.tint(lips * coverage(inner_top - mouth.y, 1.4), (0.87, 0.80, 0.80))
     shine = bump(
         mouth.x - 2 * look.light[0], mouth.y - face.lower_lip * 0.45 - 1.15 * gap, half * 0.55, face.lower_lip * 0.55

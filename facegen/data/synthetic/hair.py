@@ -1,4 +1,4 @@
-"""Hair on the head and on the chin."""
+"""Draw the hair on the head and on the chin."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FALLING = (HairStyle.BOB, HairStyle.LONG, HairStyle.WAVY)
 
 
 def _volume(face: Face) -> tuple[float, float]:
-    """How far the hair stands off the skull at the sides and on top, in pixels."""
+    """Return how far the hair stands off the skull at the sides and on top, in pixels."""
     return {
         HairStyle.BALD: (0.0, 0.0),
         HairStyle.SHORT: (2 + 3 * face.hair_volume, 6 + 9 * face.hair_volume),
@@ -42,14 +42,14 @@ def _volume(face: Face) -> tuple[float, float]:
 
 
 def _dome(x: Plane, y: Plane, wide: float, high: float) -> Plane:
-    """Squared radius of a skull that goes straight down below its middle; 1 on the outline."""
+    """Return the squared radius of a skull that goes straight down below its middle. It is 1 on the outline."""
     up, across = negative(y) * (1 / high), x * (1 / wide)
     up = up * up
     return across * across + up * (0.5 + 0.5 * up)
 
 
 def _outline(face: Face, x: Plane, y: Plane) -> Plane:
-    """Depth in pixels inside the outline of the hair; x, y from the middle of the head."""
+    """Return the depth in pixels inside the outline of the hair. x and y are measured from the middle of the head."""
     side, top = _volume(face)
     wide, high = face.width + side, face.crown + top
     dome = (1 - _dome(x, y, wide, high)) * (wide / 2)
@@ -63,31 +63,31 @@ def _outline(face: Face, x: Plane, y: Plane) -> Plane:
     if face.hair_style == HairStyle.CURLY:
         under = positive(y) / (0.9 * face.chin + side)
         return dome - under * under * (wide / 2)
-    # Cropped at the ears.
+    # The other styles end at the ears.
     return np.minimum(dome, (6 + 8 * face.masculine * face.hair_volume) - y)
 
 
 def _opening(face: Face, x: Plane, y: Plane) -> Plane:
-    """Depth in pixels inside the part of the head that hair leaves free; x, y from the middle of the head."""
+    """Return the depth in pixels inside the part of the head without hair. x and y start at the middle of the head."""
     wide = face.width * (0.86 if face.hair_style in _FALLING else 0.93)
     hairline = face.hairline - 7
     if face.bangs:
         hairline = -23.0 - 3 * face.hair_shade
     elif face.hair_style in _FALLING or face.hair_style == HairStyle.PARTED:
-        # Two curtains fall from the parting.
+        # The hair falls from the parting to both sides.
         fall = np.abs(x - face.part_x)
         weight = 1 - 0.75 * face.masculine
         y = y - fall * fall * (0.007 * weight) - fall * (0.10 * weight)
     rise = negative(y - 4) * (1 / (4 - hairline))
     rise = rise * rise
     if face.bangs or face.hair_style in (HairStyle.SHORT, HairStyle.UPDO):
-        rise = 0.45 * rise + 0.55 * rise * rise  # a straighter hairline
+        rise = 0.45 * rise + 0.55 * rise * rise  # makes the hairline straighter
     across = x * (1 / wide) * (1 + 0.12 * unit(y * (1 / face.chin)))
     return (1 - across * across - rise) * (wide / 2)
 
 
 def _strand_light(face: Face, x: Plane, y: Plane, patch: Patch) -> Plane:
-    """Light and dark of strands and locks, deviation about 1; x, y from the middle of the head."""
+    """Return the brightness of strands and locks, of deviation about 1. x and y start at the middle of the head."""
     if face.hair_style == HairStyle.CURLY:
         curls = noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
         return 1.2 * (1 - 1.25 * np.abs(curls)) + 0.3 * noise(*face.texture[2:], 1.2, 1.2)[patch.rows, patch.columns]
@@ -97,7 +97,7 @@ def _strand_light(face: Face, x: Plane, y: Plane, patch: Patch) -> Plane:
         swing = 0.6 + below * 0.045
         across = across + swing * np.sin(below * 0.11 + face.texture[0] + 0.03 * x)
     if face.hair_style == HairStyle.UPDO:
-        number = across * 240 / (below + 40)  # combed back
+        number = across * 240 / (below + 40)  # hair combed back
     elif face.hair_style in (HairStyle.SHORT, HairStyle.PARTED):
         number = (across + (0.24 if face.part < 0 else -0.24) * below) * 380 / (below + 60)
     else:
@@ -110,7 +110,7 @@ def _draw_strands(face: Face, look: Look, patch: Patch, mask: Plane, x: Plane, y
     rx, ry = face.width + side, face.crown + top
     lx, ly, _ = look.light
     dome = unit(1 - _dome(x, y, rx, ry))
-    # A band of gloss runs round the skull where it faces the light.
+    # A glossy band runs round the skull where it faces the light.
     band = positive(1 - ((dome - 0.5) * 3) ** 2) * unit(0.75 - y * 0.03 + x * (0.02 * lx))
     level = 0.40 + x * (0.42 * lx / rx) + y.clip(-math.inf, 0.6 * ry) * (0.30 * ly / ry) + 0.10 * dome
     gloss = 0.10 if face.hair_style == HairStyle.CURLY else 0.26
@@ -120,7 +120,7 @@ def _draw_strands(face: Face, look: Look, patch: Patch, mask: Plane, x: Plane, y
 
 
 def draw_hair_behind(canvas: Canvas, face: Face, look: Look) -> None:
-    """Hair that falls or stands behind the head and the neck."""
+    """Draw the hair behind the head and the neck."""
     head_x = look.head_x * 1.25
     if face.hair_style == HairStyle.UPDO:
         bun_x, bun_y = head_x + 10 * face.part - 8 * look.sin_yaw, look.head_y - face.crown - 5
@@ -135,14 +135,14 @@ def draw_hair_behind(canvas: Canvas, face: Face, look: Look) -> None:
         mask = coverage(_frayed(face, _outline(face, back.x, back.y), back), 1.8)
         _draw_strands(face, look, back, mask, back.x, back.y, 0.75)
         return
-    # Only what shows beside the neck: in the shade, without a strand to be seen.
+    # Only the hair beside the neck shows. It lies in shade, so no strands are visible.
     back = canvas.patch(head_x, look.head_y + 70, face.width + 6, 70)
     depth = _outline(face, back.x, back.y + 70)
     back.paint(coverage(depth, 1.8), mix(look.hair_shadow, look.hair, 0.22))
 
 
 def _frayed(face: Face, depth: Plane, patch: Patch) -> Plane:
-    """The outline with its loose hair and curls."""
+    """Return the outline with loose hair and curls."""
     if face.hair_style == HairStyle.CURLY:
         return depth + 1.5 * noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
     if face.hair_style == HairStyle.WAVY:
@@ -152,7 +152,7 @@ def _frayed(face: Face, depth: Plane, patch: Patch) -> Plane:
 
 
 def draw_hair_before(canvas: Canvas, face: Face, look: Look) -> None:
-    """Hair over the forehead and down the sides of the face."""
+    """Draw the hair over the forehead and down the sides of the face."""
     if face.hair_style == HairStyle.BALD:
         crown = canvas.patch(look.head_x + 12 * look.light[0], look.head_y - face.crown * 0.72, 20, 12)
         crown.light(0.22 * bump(crown.x, crown.y, 20, 12), (1, 0.95, 0.9))
@@ -170,7 +170,7 @@ def draw_hair_before(canvas: Canvas, face: Face, look: Look) -> None:
     if face.hair_style == HairStyle.CURLY:
         opening = np.maximum(opening, y - 26) + 1.2 * noise(*face.texture[:2], 2.6, 2.6)[patch.rows, patch.columns]
     depth = np.minimum(_frayed(face, _outline(face, x - shift, y), patch), -opening)
-    # Its shadow on the skin, a little below and away from the light.
+    # The shadow of the hair on the skin lies a little below it, away from the light.
     cast = coverage(2.5 - opening, 7) * coverage(head_depth(face, x, y), 1.2)
     patch.tint(0.55 * cast, (0.66, 0.53, 0.50))
     soft = 3.2 if face.hair_style == HairStyle.SHORT and not face.bangs else 1.8
@@ -178,7 +178,7 @@ def draw_hair_before(canvas: Canvas, face: Face, look: Look) -> None:
 
 
 def draw_facial_hair(canvas: Canvas, face: Face, look: Look) -> None:
-    """Stubble, moustache, goatee or full beard, under the lips that are drawn next."""
+    """Draw stubble, a moustache, a goatee or a full beard. The lips are drawn over it afterwards."""
     kind = face.facial_hair
     if kind == FacialHair.NONE:
         return

@@ -1,4 +1,4 @@
-"""Head and skin: the outline, the light on it, ears, freckles, age."""
+"""Draw the head and its skin: the outline, the light on it, ears, freckles and age."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from facegen.data.synthetic.texture import noise
 
 
 def head_radius2(face: Face, x: Plane, y: Plane, grow: float = 0.0) -> Plane:
-    """Squared radius of the face's egg at (x, y) from its middle: 1 on the outline, ``grow`` pixels further out.
+    """Return the squared radius of the egg-shaped face at (x, y) from its middle. It is 1 on the outline.
 
-    Above the middle a full, flattened ellipse; below it the width narrows to the chin, the later the squarer the jaw.
+    ``grow`` moves the outline outwards by that many pixels. Above the middle the face is a full, flattened ellipse.
+    Below it, the face narrows towards the chin; the squarer the jaw, the later.
     """
     up = negative(y) * (1 / (face.crown + grow))
     up = up * up
@@ -36,27 +37,30 @@ def head_radius2(face: Face, x: Plane, y: Plane, grow: float = 0.0) -> Plane:
 
 
 def head_depth(face: Face, x: Plane, y: Plane, grow: float = 0.0) -> Plane:
-    """Depth in pixels inside the face's outline, moved outwards by ``grow``; x, y from the middle of the head."""
+    """Return the depth in pixels inside the face's outline.
+
+    ``grow`` moves the outline outwards by that many pixels. x and y are measured from the middle of the head.
+    """
     return (1 - head_radius2(face, x, y, grow)) * (face.width / 2)
 
 
 def _relieve(
     canvas: Canvas, shade: Plane, at: tuple[float, float], size: tuple[float, float], height: float, look: Look
 ) -> None:
-    """Raise a bump with half-axes ``size``: its slopes turn towards the light or away from it."""
+    """Raise a bump with half-axes ``size``. Its slopes turn towards the light or away from it."""
     patch = canvas.patch(*at, *size)
     slope = patch.x * (look.light[0] / size[0]) + patch.y * (look.light[1] / size[1])
     shade[patch.rows, patch.columns] += height * positive(1 - radius2(patch.x, patch.y, *size)) * slope
 
 
 def _brighten(canvas: Canvas, shade: Plane, at: tuple[float, float], size: tuple[float, float], amount: float) -> None:
-    """Lighten a spot with half-axes ``size``; darken it where ``amount`` is below 0, as a hollow is."""
+    """Lighten a spot with half-axes ``size``, or darken it, like a hollow, if ``amount`` is negative."""
     patch = canvas.patch(*at, *size)
     shade[patch.rows, patch.columns] += amount * bump(patch.x, patch.y, *size)
 
 
 def draw_ears(canvas: Canvas, face: Face, look: Look) -> None:
-    """The ear the head turns away from hides behind the cheek."""
+    """Draw the ears. When the head turns, the cheek hides one of them."""
     for side in (-1, 1):
         x = look.head_x + side * (face.width + 0.5) - 9 * look.sin_yaw
         y = look.head_y + 1
@@ -66,7 +70,7 @@ def draw_ears(canvas: Canvas, face: Face, look: Look) -> None:
 
 
 def draw_head(canvas: Canvas, face: Face, look: Look) -> None:
-    """Skin under its light: one plane of shading for the whole head, then one ramp of colour."""
+    """Draw the skin under its light: one plane of shading for the whole head, then one ramp of colour."""
     patch = canvas.patch(look.head_x, look.head_y, face.width + 4, face.crown + 3)
     radius = head_radius2(face, patch.x, patch.y)
     lx, ly, lz = look.light
@@ -79,19 +83,19 @@ def draw_head(canvas: Canvas, face: Face, look: Look) -> None:
     mouth_x, mouth_y = 4 * look.sin_yaw, face.mouth_y
     frown = 1 + 0.4 * face.masculine
     for side in (-1, 1):
-        _brighten(canvas, shade, (side * 18, -2.5), (15, 11), -0.20 * frown)  # socket
-        _brighten(canvas, shade, (side * 8.5, -1), (6, 9), -0.12)  # its inner corner
+        _brighten(canvas, shade, (side * 18, -2.5), (15, 11), -0.20 * frown)  # eye socket
+        _brighten(canvas, shade, (side * 8.5, -1), (6, 9), -0.12)  # inner corner of the eye socket
         _brighten(canvas, shade, (side * 18, 10), (13, 6.5), -0.02 - 0.12 * face.age * face.age)  # under the eye
         cheek = (side * 21 - 3 * look.sin_yaw, 20 - 3 * max(0.0, face.smile))
         _relieve(canvas, shade, cheek, (18, 15), 0.20 + 0.2 * max(0.0, face.smile), look)
         _brighten(canvas, shade, (cheek[0], cheek[1] - 3), (12, 8), 0.10)
         _brighten(canvas, shade, (side * 29 + look.head_x, 33), (12, 20), -0.10 * (0.5 + face.jaw))
         _relieve(canvas, shade, (nose_x + side * 0.72 * face.nose_width, tip - 1.5), (4.6, 4.8), 0.34, look)
-    _relieve(canvas, shade, (nose_x * 0.6, tip * 0.42), (8.0, tip * 0.9), 0.52, look)  # bridge
+    _relieve(canvas, shade, (nose_x * 0.6, tip * 0.42), (8.0, tip * 0.9), 0.52, look)  # bridge of the nose
     _brighten(canvas, shade, (nose_x * 0.6, tip * 0.42), (3.2, tip * 0.7), 0.13)
-    _relieve(canvas, shade, (nose_x, tip - 2.5), (face.nose_width * 0.8, 6.5), 0.85, look)  # tip
+    _relieve(canvas, shade, (nose_x, tip - 2.5), (face.nose_width * 0.8, 6.5), 0.85, look)  # tip of the nose
     _brighten(canvas, shade, (nose_x + 1.2 * lx, tip - 4), (3.2, 3.2), 0.20)
-    _brighten(canvas, shade, (nose_x, tip + 5), (9, 4.5), -0.26)  # its shadow
+    _brighten(canvas, shade, (nose_x, tip + 5), (9, 4.5), -0.26)  # shadow of the nose
     _brighten(canvas, shade, (mouth_x, mouth_y + face.lower_lip + 3.5), (10, 4), -0.24)
     _relieve(canvas, shade, (mouth_x, look.head_y + face.chin - 9), (13, 9), 0.40, look)
     _relieve(canvas, shade, (look.head_x * 0.6, -30), (30, 22), 0.35, look)  # forehead
@@ -119,7 +123,7 @@ def _complexion(canvas: Canvas, face: Face, look: Look) -> None:
 
 
 def _fold(canvas: Canvas, face: Face, look: Look, side: int) -> None:
-    """The nasolabial fold, from the wing of the nose past the corner of the mouth."""
+    """Draw the nasolabial fold, from the wing of the nose past the corner of the mouth."""
     strength = 0.04 + 0.15 * max(0.0, face.smile) + 0.28 * face.age * face.age
     top, bottom = face.nose_length - 2, face.mouth_y + 1
     start, end = 12 * look.sin_yaw + side * (face.nose_width + 1.5), 4 * look.sin_yaw + side * (face.mouth_width + 4)

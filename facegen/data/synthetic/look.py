@@ -1,4 +1,4 @@
-"""What follows from a face's parameters before anything is drawn: its colours, and where the head is turned to."""
+"""Derive from a face's parameters, before drawing, its colours and where the head is turned to."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LIPSTICK: tuple[Colour, ...] = (
 
 
 def hsv(hue: float, saturation: float, value: float) -> Colour:
-    """A colour by hue (turns), saturation and value."""
+    """Return a colour by hue (in turns), saturation and value."""
     return colorsys.hsv_to_rgb(hue % 1, saturation, value)
 
 
@@ -54,7 +54,7 @@ def _skin(tone: float, warmth: float) -> Colour:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Colours (sRGB, 0 to 1) and the head's placement (pixels from the point between the eyes)."""
+    """The colours (sRGB, 0 to 1) and the placement of the head (pixels from the point between the eyes)."""
 
     skin: Colour
     skin_shadow: Colour
@@ -65,8 +65,8 @@ class Look:
     hair_light: Colour
     brow: Colour
     iris: Colour
-    sin_yaw: float  # > 0 towards the right
-    nod: float  # sine of the pitch: > 0 downwards
+    sin_yaw: float  # positive towards the right
+    nod: float  # sine of the pitch: positive downwards
     head_x: float  # the middle of the head; what stands out of the face moves the other way
     head_y: float
     light: tuple[float, float, float]  # unit vector towards the light

@@ -1,4 +1,4 @@
-"""The order in which a portrait is painted: from the backdrop to the glasses."""
+"""Paint a portrait, layer by layer, from the backdrop to the glasses."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from facegen.data.synthetic.scene import draw_backdrop, draw_shoulders
 def draw(face: Face) -> npt.NDArray[np.uint8]:
     """Paint one face, uint8 [218, 178, 3].
 
-    One picture at a time, each layer on the small box that it covers: its 450 KB stay in a core's cache, which is
-    several times quicker than layers of a whole batch.
+    Pictures are painted one at a time, each layer only on the small box that it covers. The 450 KB of a picture stay
+    in a core's cache, which is several times faster than painting the layers of a whole batch.
     """
     canvas = Canvas(face.roll)
     look = look_of(face)

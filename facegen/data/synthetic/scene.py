@@ -1,4 +1,4 @@
-"""What stands behind and below the face: backdrop, neck, clothes."""
+"""Draw what stands behind and below the face: backdrop, neck and clothes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from facegen.data.synthetic.texture import noise
 
 
 def draw_backdrop(canvas: Canvas, face: Face) -> None:
-    """A studio sweep, lights out of focus, blurred leaves under a sky, or a wall."""
+    """Draw a studio backdrop, lights out of focus, blurred leaves under a sky, or a wall."""
     if face.backdrop == Backdrop.GARDEN:
         _draw_garden(canvas, face)
         return
@@ -59,7 +59,7 @@ def _draw_lights(canvas: Canvas, face: Face) -> None:
 
 
 def _draw_wall_shadows(canvas: Canvas, face: Face) -> None:
-    """The head's own soft shadow, away from the light, and one upright edge: a door, a window, a board."""
+    """Draw the head's soft shadow, away from the light, and one upright edge: a door, a window or a board."""
     side = -1 if face.light_x > 0 else 1
     everything = canvas.whole()
     panel = coverage((everything.x - (face.texture[2] - 128) * 0.6) * side, 5)
@@ -70,11 +70,11 @@ def _draw_wall_shadows(canvas: Canvas, face: Face) -> None:
 
 
 def draw_shoulders(canvas: Canvas, face: Face, look: Look) -> None:
-    """Neck and clothes, under the chin."""
+    """Draw the neck and the clothes under the chin."""
     chin = look.head_y + face.chin
     across, down = look.head_x * 1.1, chin + 10
     neck = canvas.patch(across, down, 64, 42)
-    x, y = neck.x, neck.y + 10  # from the chin
+    x, y = neck.x, neck.y + 10  # measured from the chin
     away = np.abs(x)
     width = 18 + 6.5 * face.masculine
     # The trapezius widens from the neck into the shoulder.
@@ -89,7 +89,10 @@ def draw_shoulders(canvas: Canvas, face: Face, look: Look) -> None:
 
 
 def _body(face: Face, away: Plane, y: Plane) -> Plane:
-    """Depth in pixels below the line of the shoulders; ``away`` from the middle, ``y`` from the chin."""
+    """Return the depth in pixels below the line of the shoulders.
+
+    ``away`` is the distance from the middle, and ``y`` the distance below the chin.
+    """
     half = 76 + 14 * face.masculine
     return np.minimum(y - (16 - 2 * face.masculine) - away * away * (18 / half**2), half - away)
 
@@ -105,7 +108,7 @@ def _draw_clothes(face: Face, look: Look, patch: Patch, x: Plane, y: Plane) -> N
     cloth = np.minimum(_body(face, away, y) + 2, -neckline)
     folds = noise(face.texture[3], face.texture[0], 9, 5)[patch.rows, patch.columns]
     shade = 0.62 + x * (0.006 * look.light[0]) + 0.10 * folds
-    # Saturation stays low: loud clothes would shout over the face.
+    # Saturation stays low, so that loud clothes do not distract from the face.
     colour = hsv(face.clothes_hue, 0.25 + 0.35 * (1 - face.clothes_value), 0.12 + 0.66 * face.clothes_value)
     if face.clothes == Clothes.SUIT:
         colour = scaled(hsv(0.6 + 0.1 * face.clothes_hue, 0.25, 1), 0.10 + 0.22 * face.clothes_value)

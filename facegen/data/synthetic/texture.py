@@ -1,4 +1,4 @@
-"""Seamless noise, made once for each process: what strands, curls, cloth and blurred backgrounds are cut from."""
+"""Seamless noise, computed once per process, for strands, curls, cloth and blurred backgrounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _STRANDS = 2048
 
 
 def _smooth(noise: np.ndarray, *sigmas: float) -> Plane:
-    """Blur periodic noise by a Gaussian of ``sigmas`` (one an axis, in samples); zero mean, unit deviation."""
+    """Blur periodic noise by a Gaussian, then scale it to zero mean and unit deviation.
+
+    ``sigmas`` has one number per axis, in samples.
+    """
     spectrum = np.fft.rfftn(noise)
     for axis, (sigma, size) in enumerate(zip(sigmas, noise.shape, strict=True)):
         frequency = (np.fft.rfftfreq if axis == noise.ndim - 1 else np.fft.fftfreq)(size)
@@ -32,13 +35,16 @@ def _tile(sigma_y: float, sigma_x: float) -> Plane:
 
 
 def noise(offset_y: int, offset_x: int, sigma_y: float, sigma_x: float) -> Plane:
-    """Gaussian noise [H, W] of unit deviation, correlated over ``sigma`` pixels; offsets in 0…255; read-only."""
+    """Return read-only Gaussian noise [H, W] of unit deviation, correlated over ``sigma`` pixels.
+
+    Offsets are 0 to 255.
+    """
     return _tile(sigma_y, sigma_x)[offset_y : offset_y + HEIGHT, offset_x : offset_x + WIDTH]
 
 
 @cache
 def _strand_table() -> Plane:
-    """Locks and single hairs in one periodic row of noise."""
+    """Return locks and single hairs as one periodic row of noise."""
     rng = np.random.Generator(np.random.Philox(key=np.array([7, 7], dtype=np.uint64)))
     locks = _smooth(rng.standard_normal(_STRANDS), 14)
     hairs = _smooth(rng.standard_normal(_STRANDS), 3)
@@ -46,5 +52,8 @@ def _strand_table() -> Plane:
 
 
 def strands(across: Plane, offset: int) -> Plane:
-    """Brightness of hair whose strands are numbered by ``across`` (about 4 to a pixel); mean 0, deviation about 1."""
+    """Return the brightness of hair by strand number, about 4 strands per pixel.
+
+    Its mean is 0 and its deviation about 1.
+    """
     return np.take(_strand_table(), (across + offset).astype(np.int32), mode="wrap")

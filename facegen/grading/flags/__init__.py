@@ -1,6 +1,7 @@
-"""What a grader should know of a submission: flags inform and never reject, and each says what it saw.
+"""Flags: what a grader should know about a submission. Flags inform and never reject, and each states its evidence.
 
-A flag is one function and one :class:`FlagRule`, an entry of the table :data:`FLAGS`; :func:`register_flag` adds one.
+A flag consists of a function and a :class:`FlagRule`, an entry of the table :data:`FLAGS`. :func:`register_flag` adds
+a flag.
 """
 
 from facegen.grading.flags.rule import EXAMPLES, Collections, Finding, Flag, FlagRule, SharedImages, SubmittedImages

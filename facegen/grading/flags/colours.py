@@ -1,4 +1,4 @@
-"""A flag for colours that were saved wrong, as those of the reference tell."""
+"""A flag for colours that were probably saved in the wrong way, judged by the colours of the reference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from facegen.scoring.image_checks import colour_fault
 
 
 def check_colours(submission: SubmittedImages) -> Finding | None:
-    """Colours that differ from the reference's as a known fault of saving makes them differ."""
+    """Check whether the colours differ from the reference's in the way that a known mistake in saving causes."""
     reference = submission.collections.properties
     if reference is None or reference.colours is None:
         return None
@@ -35,17 +35,17 @@ def check_colours(submission: SubmittedImages) -> Finding | None:
 
 WRONG_COLOURS = FlagRule(
     code="wrong_colours",
-    meaning="Colours differ from the reference's as when they were saved wrong.",
+    meaning="The colours differ from the reference's as after a known mistake in saving.",
     evidence={
-        "fault": f"how, one of {', '.join(f'`{code}`' for code in FAULTS)}",
-        "distance": "how far values have to move, 0 to 255, to have the reference's colours",
-        "explained": "the part of that which the fault explains, 0 to 1",
+        "fault": f"the mistake, one of {', '.join(f'`{code}`' for code in FAULTS)}",
+        "distance": "how far the values have to move, 0 to 255, to have the reference's colours",
+        "explained": "the fraction of this distance that the mistake explains, 0 to 1",
         "means": "the mean red, green and blue, 0 to 255",
-        "reference_means": "those of the reference",
+        "reference_means": "the same means of the reference",
     },
     threshold=(
-        f"A distance above {DIFFERENT:g} (more of few images) of which a fault explains {1 - LEAVES:.0%} (40% to 75% "
-        "of some faults); or nearly each image, and not the reference's, reaching from 0 to 255."
+        f"A distance above {DIFFERENT:g} (more if there are few images) of which a mistake explains {1 - LEAVES:.0%} "
+        "(40% to 75% for some mistakes). Or nearly every image, but not the reference's, reaches from 0 to 255."
     ),
     check=check_colours,
 )

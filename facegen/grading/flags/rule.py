@@ -1,4 +1,4 @@
-"""What a flag is, what the check of one is given, and what it answers."""
+"""The rule of a flag, the inputs of its check, and its results."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from facegen.metrics.phash import Hashes, hamming_distances
 from facegen.scoring.image_checks import ImageProperties
 from facegen.scoring.score import Score
 
-#: Most examples that a flag lists.
+#: Maximum number of examples that a flag lists.
 EXAMPLES = 20
-#: Of every rule: lower case, no space and no colon, as the CSV keeps flags apart by spaces.
+#: The form of a flag's code: lower case, no space and no colon, because the CSV separates flags by spaces.
 _CODE = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag of a submission: ``name`` as in the leaderboard, ``message`` for people, ``details`` as evidence."""
+    """A flag of a submission: its ``name`` on the leaderboard, a ``message``, and ``details`` as evidence."""
 
     name: str
     message: str
@@ -33,14 +33,14 @@ class Flag:
 
 @dataclass(frozen=True)
 class Collections:
-    """What submissions are compared with; None where it is not at hand.
+    """The data with which submissions are compared. A field is None if it is not available.
 
     Attributes:
-        reference, training: the images that submissions are scored against and that generators were trained on, in
-            which copies are looked for.
-        shipped: perceptual hashes, uint64 [N, 4], of what facegen's own generator draws.
-        properties: of the images that submissions are scored against.
-        face_share: the part of them in which a face is found, 0 to 1 (:mod:`facegen.grading.face_share`).
+        reference, training: The images of the reference and of the training set, in which copies are looked for.
+        shipped: Perceptual hashes, uint64 [N, 4], of the images that facegen's own generator draws.
+        properties: Properties of the reference's images.
+        face_share: The share of the reference's images in which a face is found, 0 to 1
+            (:mod:`facegen.grading.face_share`).
     """
 
     reference: KnownFaces | None = None
@@ -52,17 +52,17 @@ class Collections:
 
 @dataclass(frozen=True)
 class SubmittedImages:
-    """A submission's images and all that is known of them, apart from other submissions.
+    """A submission's images and everything that is known about them without other submissions.
 
     Attributes:
-        images: uint8 [N, S, S, 3].
-        names: their paths in the archive.
-        fingerprints: of the images.
-        score: their score, which also has what they say of where they come from.
-        collections: in which copies are looked for.
-        measured: by a flag's code, what its rule's ``measure`` says of the images.
-        likeness: of a generator that was handed in to the one that ships with facegen, −1 to 1
-            (:func:`facegen.grading.generators.likeness_to_shipped`); None where images were handed in.
+        images: The images, uint8 [N, S, S, 3].
+        names: Their paths in the archive.
+        fingerprints: Their fingerprints.
+        score: Their score, which also holds what they say about their origin.
+        collections: The collections in which copies are looked for.
+        measured: The result of each rule's ``measure`` on the images, by the flag's code.
+        likeness: The similarity of a generator's weights to those of the one that ships with facegen, −1 to 1
+            (:func:`facegen.grading.generators.likeness_to_shipped`); None if images were handed in.
     """
 
     images: npt.NDArray[np.uint8]
@@ -75,19 +75,22 @@ class SubmittedImages:
 
     @cached_property
     def distances(self) -> npt.NDArray[np.int64]:
-        """Differing bits, 0 to 256, of the perceptual hashes of every two images: int64 [N, N], 257 on the diagonal."""
+        """The number of differing bits, 0 to 256, of the perceptual hashes of every two images.
+
+        int64 [N, N], with 257 on the diagonal.
+        """
         distances = hamming_distances(self.fingerprints.hashes, self.fingerprints.hashes).astype(np.int64)
         np.fill_diagonal(distances, 257)
         return distances
 
     @cached_property
     def in_reference(self) -> Copies | None:
-        """For each image the one of the reference of which it is a copy; None where there are none to look in."""
+        """For each image, the image of the reference of which it is a copy; None if there is no such collection."""
         return self._copies(self.collections.reference)
 
     @cached_property
     def in_training(self) -> Copies | None:
-        """The same among the training images. Where those are the reference, nothing is looked for twice."""
+        """The same for the training images. If they are the reference, the search is not repeated."""
         same = self.collections.training is self.collections.reference
         return self.in_reference if same else self._copies(self.collections.training)
 
@@ -97,14 +100,14 @@ class SubmittedImages:
 
 @dataclass(frozen=True)
 class SharedImages:
-    """A submission's images beside those of another that has some of them too.
+    """A submission's images beside those of another submission that has some of them too.
 
     Attributes:
-        names: of the submission's images.
-        student_number: of the other submission.
-        others: the names of its images.
-        matches: for each image its nearest near-duplicate among them.
-        examples: how many pairs the evidence lists at most: fewer where many submissions share images.
+        names: The names of the submission's images.
+        student_number: The student number of the other submission.
+        others: The names of the other submission's images.
+        matches: For each image, its nearest near-duplicate among the others.
+        examples: Maximum number of pairs in the evidence. It is smaller if many submissions share images.
     """
 
     names: Sequence[str]
@@ -116,11 +119,11 @@ class SharedImages:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check saw.
+    """The result of a check.
 
     Attributes:
-        message: a sentence for people.
-        details: the evidence, fit for JSON, by the keys that the rule names.
+        message: A sentence for people.
+        details: The evidence, ready for JSON, with the keys that the rule names.
     """
 
     message: str
@@ -131,18 +134,19 @@ class Finding:
 class FlagRule:
     """An entry of the table of flags.
 
-    It has a ``check`` of a submission by itself, or a ``compare`` of one with another that shares images with it. Both
-    return None where there is nothing to remark. A check depends on what it is given alone: its answer is cached.
+    A rule has either a ``check`` of a submission by itself, or a ``compare`` of a submission with another one that
+    shares images with it. Both return None if there is nothing to report. A check must depend only on its argument,
+    because its result is cached.
 
     Attributes:
-        code: the flag's name in the leaderboard; ``compare`` adds ``:`` and the other student's number.
-        meaning: what the flag says, a sentence.
-        evidence: the keys of the details, and what each is. ``examples``, where there is one, is a list of objects with
-            ``image``, ``match``, ``distance`` in bits and ``mirrored``, which the page shows as a table.
-        threshold: from where the flag is raised, a sentence.
-        measure: of images uint8 [N, S, S, 3] what takes long and no threshold changes, as float64 of any shape. It is
-            kept by the submission's content, and ``check`` finds it in ``measured``.
-        measured_by: says what else than its code a measure depends on, as a library's version.
+        code: The flag's name on the leaderboard. ``compare`` adds ``:`` and the other student's number.
+        meaning: A sentence that says what the flag means.
+        evidence: The keys of the details and their meanings. The key ``examples`` is optional. It holds a list of
+            objects with ``image``, ``match``, ``distance`` in bits and ``mirrored``, which the page shows as a table.
+        threshold: A sentence that says when the flag is raised.
+        measure: Computes slow measurements of images, uint8 [N, S, S, 3], that do not depend on a threshold, as
+            float64 of any shape. They are kept by the submission's content, and ``check`` finds them in ``measured``.
+        measured_by: Returns what a measure depends on besides its code, for example a library's version.
     """
 
     code: str
@@ -156,11 +160,11 @@ class FlagRule:
 
     @property
     def module(self) -> str:
-        """The module of its check or comparison."""
+        """The module of the check or the comparison."""
         return (self.check or self.compare).__module__
 
     def __post_init__(self) -> None:
         if not _CODE.fullmatch(self.code):
-            raise ValueError(f"a flag's code has lower-case letters, digits and _ only, not {self.code!r}")
+            raise ValueError(f"a flag's code may only have lower-case letters, digits and _, not {self.code!r}")
         if (self.check is None) == (self.compare is None):
-            raise ValueError(f"the flag {self.code} needs a check or a compare, and not both")
+            raise ValueError(f"the flag {self.code} needs either a check or a compare")

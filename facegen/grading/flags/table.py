@@ -1,4 +1,4 @@
-"""The table of flags. The leaderboard shows a submission's flags in its order."""
+"""The table of flags. The leaderboard shows a submission's flags in this order."""
 
 from __future__ import annotations
 
@@ -36,23 +36,24 @@ FLAGS: dict[str, FlagRule] = {
 
 
 def register_flag(rule: FlagRule) -> FlagRule:
-    """Add a flag to the table, from outside the package too: every submission graded from then on is checked for it.
+    """Add a flag to the table; it is then checked in every submission that is graded. Other packages may call this.
 
-    A module that is loaded again replaces its own.
+    A module that is loaded again replaces its own flag.
 
     Raises:
-        ValueError: another module has a flag of that code.
+        ValueError: Another module has a flag with this code.
     """
     if rule.code in FLAGS and FLAGS[rule.code].module != rule.module:
-        raise ValueError(f"there is a flag {rule.code} already")
+        raise ValueError(f"another module has a flag {rule.code} already")
     FLAGS[rule.code] = rule
     return rule
 
 
 def measured_of(images: npt.NDArray[np.uint8]) -> tuple[dict[str, npt.NDArray[np.float64]], list[str]]:
-    """What the rules' measures say of images uint8 [N, S, S, 3], by the rules' codes; a sentence for each that broke.
+    """Return the results of the rules' measures on images uint8 [N, S, S, 3], by code, and a sentence for each error.
 
-    It depends on the images and on :func:`code_of_measures` alone, and may be kept by them where nothing broke.
+    The results depend only on the images and on :func:`code_of_measures`. They may be kept under both if there was no
+    error.
     """
     measured, broken = {}, []
     for rule in FLAGS.values():
@@ -61,16 +62,16 @@ def measured_of(images: npt.NDArray[np.uint8]) -> tuple[dict[str, npt.NDArray[np
         try:
             measured[rule.code] = np.asarray(rule.measure(images), dtype=np.float64)
         except MemoryError:
-            raise  # another run, with more memory, measures it
-        except Exception as problem:  # noqa: BLE001 - the measure may be anybody's, and is no submission's fault
+            raise  # a later run with more memory measures it
+        except Exception as problem:  # noqa: BLE001 - anyone may write a measure, and its error is not the student's
             broken.append(_not_looked_for(rule.code, problem))
     return measured, broken
 
 
 def flags_of(submission: SubmittedImages) -> tuple[list[Flag], list[str]]:
-    """The flags that a submission earns by itself, in the table's order; and a sentence for each check that broke.
+    """Return the flags that a submission gets by itself, in the table's order, and a sentence for each error.
 
-    A flag whose measure broke is passed over: :func:`measured_of` has said so.
+    A flag whose measure raised an error is skipped, because :func:`measured_of` has reported it.
     """
     return _raised(
         (rule.code, partial(rule.check, submission))
@@ -80,7 +81,7 @@ def flags_of(submission: SubmittedImages) -> tuple[list[Flag], list[str]]:
 
 
 def shared_flags_of(shared: Sequence[SharedImages]) -> tuple[list[Flag], list[str]]:
-    """The flags that a submission earns beside each other one that has some of its images; and what broke."""
+    """Return the flags that a submission gets for images shared with others, and a sentence for each error."""
     return _raised(
         (f"{rule.code}:{other.student_number}", partial(rule.compare, other))
         for rule in FLAGS.values()
@@ -90,7 +91,10 @@ def shared_flags_of(shared: Sequence[SharedImages]) -> tuple[list[Flag], list[st
 
 
 def _raised(checks: Iterable[tuple[str, Callable[[], Finding | None]]]) -> tuple[list[Flag], list[str]]:
-    """The flags that these checks, each with the flag's name, raise. One that breaks costs its flag and no more."""
+    """Return the flags that these checks raise.
+
+    Each check comes with the flag's name. An error costs only that flag.
+    """
     flags, broken = [], []
     for name, check in checks:
         try:
@@ -99,18 +103,18 @@ def _raised(checks: Iterable[tuple[str, Callable[[], Finding | None]]]) -> tuple
                 _check_evidence(finding.details)
                 flags.append(Flag(name, finding.message, finding.details))
         except MemoryError:
-            raise  # another run, with more memory, finds what there is
-        except Exception as problem:  # noqa: BLE001 - the check may be anybody's, and is no submission's fault
+            raise  # a later run with more memory completes the check
+        except Exception as problem:  # noqa: BLE001 - anyone may write a check, and its error is not the student's
             broken.append(_not_looked_for(name, problem))
     return flags, broken
 
 
 def _not_looked_for(name: str, problem: Exception) -> str:
-    return f"The flag {name} could not be looked for ({in_words(problem)})."
+    return f"The flag {name} could not be checked ({in_words(problem)})."
 
 
 def _check_evidence(details: dict[str, Any]) -> None:
-    """TypeError, ValueError or KeyError where details cannot be stored as JSON or shown on the page."""
+    """Raise TypeError, ValueError or KeyError if details cannot be stored as JSON or shown on the page."""
     json.dumps(details, allow_nan=False)
     for example in details.get("examples", ()):
         for key in ("image", "match", "distance", "mirrored"):
@@ -118,10 +122,10 @@ def _check_evidence(details: dict[str, Any]) -> None:
 
 
 def code_of_checks(module: str) -> str:
-    """A hash that changes whenever the flags of the same submission could: of a module's code and of all checks'.
+    """Return a hash of the code of ``module`` and of all checks. It changes whenever a submission's flags may change.
 
-    Of a registered flag that is the code of its check's module, and of what that imports of its own package and of
-    facegen: not of others.
+    For a registered flag, this covers the module of its check and what that imports from its own package and from
+    facegen, but not other packages.
     """
     modules = sorted({module, *(rule.module for rule in FLAGS.values() if rule.check is not None)})
     code = code_hash(*modules)
@@ -130,9 +134,10 @@ def code_of_checks(module: str) -> str:
 
 
 def code_of_measures() -> str:
-    """A hash that changes whenever what the measures say of the same images could: of the code of their modules.
+    """Return a hash of the code of all measures. It changes whenever their results may change.
 
-    The code of checks does not count, where a measure has a module of its own: another threshold measures nothing anew.
+    The code of a check does not count if the measure has a module of its own, so a new threshold does not lead to new
+    measurements.
     """
     rules = [rule for rule in FLAGS.values() if rule.measure is not None]
     code = code_hash(*sorted({rule.measure.__module__ for rule in rules if rule.measure is not None}))

@@ -1,5 +1,6 @@
 "use strict";
-// Without it every row is there, open. With it rows open and close, are sorted and searched, and sheets open in a dialog.
+// Without this script, every row is shown and open. With it, rows open, close, are sorted and searched, and contact sheets
+// open in a dialog.
 document.documentElement.classList.add("js");
 document.addEventListener("DOMContentLoaded", () => {
   const board = document.getElementById("board");
@@ -13,10 +14,10 @@ document.addEventListener("DOMContentLoaded", () => {
   let key = "rank", rising = true, state = "";
 
   by("tools").hidden = false;
-  // The table's head stays below the tools, however many lines they take.
+  // Keep the table's header below the tools, however many lines they take.
   new ResizeObserver(() => board.style.setProperty("--tools", `${by("tools").offsetHeight}px`)).observe(by("tools"));
 
-  // Each row's button.
+  // Add a button to each row.
   entries.forEach((entry, place) => {
     const rest = entry.querySelector(".rest"), button = document.createElement("button");
     rest.id = `rest-${place}`;
@@ -47,7 +48,7 @@ document.addEventListener("DOMContentLoaded", () => {
     allOpen.textContent = isOpen ? "Close all" : "Open all";
   });
 
-  // Sorting: what lacks a value comes last, whichever the order.
+  // Sorting: rows without a value come last in both orders.
   heads.forEach((head) => {
     const label = head.querySelector(".label"), button = document.createElement("button");
     button.type = "button";
@@ -82,7 +83,7 @@ document.addEventListener("DOMContentLoaded", () => {
     order.value = key;
     turn.textContent = rising ? "↑" : "↓";
   }
-  // Baselines have no rank, and stand among the ranked by their value.
+  // Baselines have no rank. They stand among the ranked rows by their value.
   function restoreBaselines() {
     const ranked = entries.filter((entry) => !entry.classList.contains("baseline"));
     const marks = entries.filter((entry) => entry.classList.contains("baseline"));
@@ -154,7 +155,7 @@ document.addEventListener("DOMContentLoaded", () => {
     dialog.addEventListener("close", () => opener && opener.focus());
   }
 
-  // Keys.
+  // Keyboard.
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || (dialog && dialog.open)) return;
     const isTyping = event.target.matches("input, select, textarea");

@@ -1,4 +1,7 @@
-"""The report: an evaluation as one page that stands alone, for whoever must decide what the value is worth."""
+"""The report: an evaluation as one self-contained page.
+
+It is for readers who must decide what the value is worth.
+"""
 
 from facegen.scoring.report.page import write_report
 

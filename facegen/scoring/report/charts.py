@@ -1,4 +1,7 @@
-"""The report's two charts, drawn by hand as SVG: they take the page's colours and need neither script nor file."""
+"""The two charts of the report, drawn as SVG by hand.
+
+They use the colours of the page and need neither scripts nor other files.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ _WIDTH = 760
 
 @dataclass(frozen=True)
 class Mark:
-    """A row of the scale.
+    """A row of the scale chart.
 
     Attributes:
-        label: what the value is of.
-        value: where its point stands.
-        bar: from where to where its uncertainty reaches; None where that is unknown.
-        text: the value in words, to the right of the row.
-        kind: its CSS class: ``"floor"``, ``"value"`` or ``"limit"``.
+        label: What the value belongs to.
+        value: Position of the point.
+        bar: The ends of the uncertainty bar; None if the uncertainty is unknown.
+        text: The value in words, to the right of the row.
+        kind: The CSS class: ``"floor"``, ``"value"`` or ``"limit"``.
     """
 
     label: str
@@ -33,7 +36,7 @@ class Mark:
 
 
 def scale_chart(marks: Sequence[Mark], target: float | None) -> Markup:
-    """All marks below one another on one axis, with a line at ``target`` where there is one."""
+    """Draw all marks below one another on one axis, with a line at ``target`` if there is one."""
     row, top, left, right = 40, 34, 150, 510
     bottom = top + row * len(marks)
     readings = [f"{mark.label}: {mark.text}" for mark in marks]
@@ -59,9 +62,13 @@ def scale_chart(marks: Sequence[Mark], target: float | None) -> Markup:
 
 
 def curve_chart(found: Extrapolation, interval: tuple[float, float] | None, target: float | None, label: str) -> Markup:
-    """The distance of subsets over 1/N, the line through them, and where it meets N = ∞.
+    """Draw the distances of subsets over 1/N, the line through them, and where it meets N = ∞.
 
-    ``interval`` is that of the distance of all images; ``label`` is what the distance is called.
+    Args:
+        found: The subsets' distances and the line through them.
+        interval: Confidence interval of the distance of all images; None if it was not measured.
+        target: The value to stay below; None if there is no target.
+        label: Name of the distance.
     """
     left, right, top, bottom = 70, 740, 40, 300
     n = found.sizes[-1]

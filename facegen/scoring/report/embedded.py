@@ -1,4 +1,4 @@
-"""Images of collections, embedded in a page that stands alone as data URIs."""
+"""Images of collections, embedded in a self-contained page as data URIs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from facegen.pictures.contact_sheet import contact_sheet
 
 Images = npt.NDArray[np.uint8]
 
-#: Larger images are shrunk to this. Smaller ones are shown pixel for pixel, as PNG: a JPEG's errors would be its own.
+#: Maximum side of an embedded image, in pixels. Larger images are shrunk. Images are saved as PNG, because JPEG would
+#: add errors of its own.
 SIDE = 128
 
 
 @dataclass(frozen=True)
 class ShownImage:
-    """Something to show: ``pixels``, uint8 [H, W, 3], what ``kind`` of image they are, and its ``name``."""
+    """An image to show.
+
+    Attributes:
+        pixels: uint8 [H, W, 3].
+        kind: What kind of image it is, such as ``"real image"``.
+        name: Name of the image.
+    """
 
     pixels: Images
     kind: str
@@ -30,7 +37,7 @@ class ShownImage:
 
     @property
     def alt(self) -> str:
-        """For those who cannot see it."""
+        """The alternative text, for readers who cannot see the image."""
         return f"{self.kind} {self.name}"
 
     @property
@@ -41,14 +48,17 @@ class ShownImage:
 
 
 def read_pictures(images: ImageCollection, rows: npt.NDArray[np.integer], kind: str) -> dict[int, ShownImage]:
-    """The images in these rows, in any order and as often as one likes, by row; the collection is read once."""
+    """Return the images in these rows, by row.
+
+    The rows may be in any order and may repeat. The collection is read once.
+    """
     chosen = np.unique(rows).tolist()
     found = zip(chosen, images.take(chosen), strict=True)
     return {row: ShownImage(_fitted(pixels), kind, name) for row, (name, pixels) in found}
 
 
 def sheet(shown: Sequence[ShownImage]) -> ShownImage:
-    """All of them, of one kind, as one contact sheet; on mid-grey where their sizes differ."""
+    """Return images of one kind as one contact sheet, on mid-grey if their sizes differ."""
     height, width = (max(picture.pixels.shape[axis] for picture in shown) for axis in (0, 1))
     cells = np.full((len(shown), height, width, 3), 128, np.uint8)
     for cell, picture in zip(cells, shown, strict=True):

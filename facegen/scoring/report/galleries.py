@@ -1,4 +1,4 @@
-"""Which images the report shows, and beside which others: the contact sheets and the groups of neighbours."""
+"""The choice of images for the report: contact sheets, and groups of images with their neighbours."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from facegen.scoring.report.embedded import ShownImage, read_pictures, sheet
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-#: Images on a contact sheet, groups in a gallery of suspects, groups in any other, neighbours of an image.
+#: Images on a contact sheet, groups in a gallery of suspects, groups in another gallery, and neighbours per image.
 _GRID, _SUSPECTS, _GROUPS, _NEIGHBOURS = 100, 40, 10, 3
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures shown as one; where there are several, the first is the one that it is about."""
+    """Pictures that are shown together.
+
+    If there are several, the caption is about the first.
+    """
 
     pictures: tuple[ShownImage, ...]
     caption: str
@@ -31,7 +34,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Groups under a title, and a caption that says how they were chosen."""
+    """Groups under a title, with a caption that says how they were chosen."""
 
     title: str
     caption: str
@@ -40,12 +43,13 @@ class Gallery:
 
 @dataclass(frozen=True)
 class Galleries:
-    """All that the page shows of images.
+    """All images that the page shows.
 
     Attributes:
-        sheets: the first images of the set, and as many real ones.
-        suspects: flagged images with what they may be copies of, and near-duplicates; without what was not found.
-        beside: random images with their neighbours, and those least and best supported by real ones.
+        sheets: The first images of the set, and the same number of real images.
+        suspects: Flagged images with the images of which they may be copies, and near-duplicates. A gallery that
+            would be empty is left out.
+        beside: Random images with their neighbours, and the images that real images support least and best.
     """
 
     sheets: tuple[Group, ...]
@@ -54,7 +58,10 @@ class Galleries:
 
 
 def galleries(evaluation: Evaluation) -> Galleries:
-    """Choose the images, read each collection once, and group them; the same evaluation gives the same."""
+    """Choose the images, read each collection once, and group them.
+
+    The same evaluation gives the same galleries.
+    """
     generated, real, copies = evaluation.generated, evaluation.real, evaluation.result(MEMORIZATION)
     random, support = np.random.default_rng(_SEED), evaluation.result(PRECISION).support
     first = np.arange(min(_GRID, len(generated)))
@@ -73,7 +80,7 @@ def galleries(evaluation: Evaluation) -> Galleries:
     suspects += [_twins(evaluation, own, twins)] if len(twins) else []
     return Galleries(
         sheets=(
-            Group((sheet([own[row] for row in first.tolist()]),), f"This set: {which} by name, not picked."),
+            Group((sheet([own[row] for row in first.tolist()]),), f"This set: {which} in order of their names."),
             Group(
                 (sheet([theirs[row] for row in sample]),),
                 f"The reference: {len(sample)} of its images, drawn at random.",
@@ -83,8 +90,8 @@ def galleries(evaluation: Evaluation) -> Galleries:
         beside=(
             Gallery(
                 f"{len(drawn)} random images and their nearest real neighbours",
-                "Drawn with a fixed seed, not picked; the nearest comes first. A neighbour should resemble the image "
-                "without being the same.",
+                "The images are drawn with a fixed seed, not selected. The nearest neighbour comes first. A neighbour "
+                "should resemble the image without being the same.",
                 tuple(
                     Group(
                         (own[row], *(theirs[neighbour] for neighbour in near)),
@@ -95,24 +102,25 @@ def galleries(evaluation: Evaluation) -> Galleries:
             ),
             _alone(
                 "The least supported images",
-                "An image's distance to a real one over that one's distance to its fifth nearest real other, at the "
-                "real image where this is least. Below 1 the image resembles some real one; the larger, the less.",
+                "The number is the distance of an image to a real image, divided by the distance of that real image to "
+                "its fifth nearest real neighbour, for the real image where this is least. Below 1, the image "
+                "resembles some real image. The larger the number, the less it does.",
                 own,
                 worst,
                 support,
             ),
-            _alone("The best supported images", "By the same measure.", own, best, support),
+            _alone("The best supported images", "The images with the smallest numbers.", own, best, support),
         ),
     )
 
 
 def _copies(evaluation: Evaluation, own: Mapping[int, ShownImage], rows: Rows) -> Gallery:
-    """Flagged images, each with what it may be a copy of."""
+    """Show flagged images, each with the image of which it may be a copy."""
     found = evaluation.result(MEMORIZATION)
     models = _training_pictures(evaluation, found.nearest[rows])
     return Gallery(
         "Flagged images, each beside its nearest training or reference image",
-        f"{_part(len(rows), len(found.flagged))} by rising ratio; the threshold is {found.threshold:.3f}.",
+        f"{_part(len(rows), len(found.flagged))} by rising ratio. The threshold is {found.threshold:.3f}.",
         tuple(
             Group(
                 (own[row], models[found.nearest[row]]),
@@ -124,12 +132,12 @@ def _copies(evaluation: Evaluation, own: Mapping[int, ShownImage], rows: Rows) -
 
 
 def _twins(evaluation: Evaluation, own: Mapping[int, ShownImage], pairs: Rows) -> Gallery:
-    """Near-duplicates, [p, 2], side by side."""
+    """Show near-duplicates, [p, 2], side by side."""
     features = evaluation.generated.features
     apart = np.linalg.norm(features[pairs[:, 0]] - features[pairs[:, 1]], axis=1)
     return Gallery(
         "Near-duplicates within the set",
-        f"{_part(len(pairs), len(evaluation.result(MEMORIZATION).duplicates))} pairs, the nearest first.",
+        f"{_part(len(pairs), len(evaluation.result(MEMORIZATION).duplicates))} pairs, nearest pair first.",
         tuple(
             Group((own[row], own[twin]), f"{own[row].name}, {own[twin].name}\ndistance {distance:.2f}")
             for (row, twin), distance in zip(pairs, apart, strict=True)
@@ -138,12 +146,12 @@ def _twins(evaluation: Evaluation, own: Mapping[int, ShownImage], pairs: Rows) -
 
 
 def _alone(title: str, caption: str, own: Mapping[int, ShownImage], rows: Rows, values: Floats) -> Gallery:
-    """Images by themselves, each over its value."""
+    """Show single images, each with its value below."""
     return Gallery(title, caption, tuple(Group((own[row],), f"{own[row].name}\n{values[row]:.2f}") for row in rows))
 
 
 def _training_pictures(evaluation: Evaluation, rows: Rows) -> dict[int, ShownImage]:
-    """The training images in these rows of what copies were looked for in."""
+    """Read the training images in these rows of the sets among which copies were looked for."""
     found: dict[int, ShownImage] = {}
     sources = {int(row): evaluation.training_image(row) for row in rows}
     for known in evaluation.training:

@@ -1,4 +1,4 @@
-"""The page itself: sentences, charts and pictures brought together by a template."""
+"""The page of the report: a template filled with sentences, charts and pictures."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from facegen.scoring.report.galleries import galleries
 
 
 def write_report(evaluation: Evaluation, directory: Path) -> Path:
-    """Write the page as ``index.html`` into ``directory``, which is made where it is absent; returns its path.
+    """Write the report as ``index.html`` into ``directory`` and return its path.
 
-    Styles, charts and pictures are in it and nothing is fetched, so it can be mailed, printed and kept. The images that
-    it shows are read again. The same evaluation gives the same bytes.
+    The folder is created if it does not exist. Styles, charts and pictures are part of the page and nothing is
+    fetched, so you can mail, print and keep it. The images that it shows are read again. The same evaluation gives
+    the same bytes.
 
     Raises:
-        InputError: an image cannot be read any more.
-        EnvironmentProblem: the page cannot be written.
+        InputError: An image can no longer be read.
+        EnvironmentProblem: The page cannot be written.
     """
     templates = Environment(
         loader=PackageLoader("facegen.scoring.report"),
         autoescape=True,
         undefined=StrictUndefined,
-        # Charts are drawn already, with their labels; a caption has two lines.
+        # Charts are already drawn, including their labels. A caption has two lines.
         finalize=lambda value: (
             printable_lines(value) if isinstance(value, str) and not isinstance(value, Markup) else value
         ),
