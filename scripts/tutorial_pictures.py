@@ -22,12 +22,9 @@ from torch import Tensor
 
 import facegen
 from facegen.cnn.registry import find_architecture
-from facegen.gan.latents import normal_latents
-from facegen.pictures.contact_sheet import contact_sheet
-from facegen.pictures.feature_maps import enlarge, map_sheet
+from facegen.pictures.feature_maps import enlarge
 from facegen.pictures.svg import Axis, Canvas
 from facegen.pretrained import generator_path
-from facegen.training.saved_generator import load_generator
 from facegen.weights.loading import network_from_file
 from facegen.weights.packaged import effnet_lite0_path
 
@@ -256,23 +253,6 @@ def nested_fields(face: np.ndarray) -> Image.Image:
     return picture
 
 
-def growing_maps() -> Image.Image:
-    """The strongest channel of each block of the generator that ships, while it draws the tutorial's face."""
-    saved = load_generator(generator_path())
-    generator = saved.network.float().eval()
-    maps: list[Tensor] = []
-    for block in generator.get_submodule("network.blocks").children():
-        block.register_forward_hook(lambda layer, given, result: maps.append(result[0]))
-    with torch.no_grad():
-        image = generator(normal_latents(0, FACE - 1, 1, saved.recipe.latent_dim))[0]
-    panels = []
-    for layer in maps:
-        strongest = layer[layer.std((1, 2)).argmax()][None].numpy()
-        panels.append(enlarge(map_sheet(strongest, 128)[0][2:-2, 2:-2], 128))
-    pixels = ((image + 1) * 127.5).clamp(0, 255).byte().permute(1, 2, 0).numpy()
-    return Image.fromarray(contact_sheet(np.stack([*panels, enlarge(pixels, 128)]), columns=5, gap=6))
-
-
 def small_png(picture: Image.Image, path: Path, *, width: int | None = None, colours: int = 128) -> None:
     """Save a picture in few colours, which is what keeps its file small."""
     if width is not None:
@@ -305,7 +285,6 @@ def main() -> None:
         small_png(Image.open(place / "edges.png"), options.out / "edges.png", width=720, colours=192)
         small_png(Image.open(place / "stem.png"), options.out / "stem.png", width=840, colours=48)
     small_png(nested_fields(faces[FACE - 1]), options.out / "fields.png", colours=192)
-    small_png(growing_maps(), options.out / "growing-maps.png")
     pixels = torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 127.5 - 1
     histograms(pixels).save(options.out / "histograms.svg")
 
