@@ -133,7 +133,7 @@ def transposed_convolution() -> Drawing:
     pixels, weights, stride, pad = (1, 2, 3), (1, 3, 3, 1), 2, 1
     length = (len(pixels) - 1) * stride + len(weights)
     total = [0] * length
-    drawing = Drawing(560, 245, "A transposed convolution: three inputs stamp the filter at every second place")
+    drawing = Drawing(560, 262, "A transposed convolution: three inputs stamp the filter at every second place")
     left, top = 190.0, 48.0
     drawing.text(20, 26, "filter 1 3 3 1, stride 2, padding 1", "strong")
     for row, (pixel, kind) in enumerate(zip(pixels, ("first", "second", "both"), strict=True)):
@@ -283,7 +283,7 @@ def main() -> None:
         facegen.inspect("vertical_edge", image=face, out=place / "edges.png")
         facegen.inspect("efficientnet_lite0", image=face, layer="stem", out=place / "stem.png")
         small_png(Image.open(place / "edges.png"), options.out / "edges.png", width=720, colours=192)
-        small_png(Image.open(place / "stem.png"), options.out / "stem.png", width=840, colours=48)
+        small_png(Image.open(place / "stem.png"), options.out / "stem.png", width=720, colours=112)
     small_png(nested_fields(faces[FACE - 1]), options.out / "fields.png", colours=192)
     pixels = torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2).float() / 127.5 - 1
     histograms(pixels).save(options.out / "histograms.svg")
