@@ -242,3 +242,17 @@ def test_the_glossary_is_sorted_and_has_a_term_in_both_languages_and_whole_sente
         assert entries and None not in entries, rows
         terms = [entry[1] for entry in entries if entry]
         assert terms == sorted(terms, key=str.lower)
+
+
+def translated(page: str) -> tuple[list[str], list[str], list[str]]:
+    """The blocks of code of a page, its pictures, and the levels of its headings."""
+    text = text_of(page)
+    blocks = re.findall(r"^```.*?^```$", text, re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    pictures = [Path(target).name for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", prose)]
+    return blocks, pictures, re.findall(r"^(#+) ", prose, re.MULTILINE)
+
+
+@pytest.mark.parametrize("chapter", sorted(path.name for path in (ROOT / "docs" / "tutorial").glob("*.md")))
+def test_the_korean_tutorial_has_the_blocks_pictures_and_headings_of_the_english_one(chapter: str) -> None:
+    assert translated(f"docs/ko/tutorial/{chapter}") == translated(f"docs/tutorial/{chapter}")

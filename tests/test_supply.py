@@ -48,7 +48,7 @@ class TestLists:
         r"facegen/py\.typed",
     )
     #: Figures, and faces that a generator drew: docs/measurements.md tells of each. No photograph is among them.
-    PICTURES = r"docs/[\w-]+\.png"
+    PICTURES = r"docs/(tutorial/)?[\w-]+\.png"
 
     @staticmethod
     def listed(kind: str) -> set[str]:

@@ -130,7 +130,7 @@ def test_a_sample_with_it_is_replaced_all_the_same(name: str, replaceable: bool,
     images.mkdir()
     for path in (grid, images / "0001.png", images / name):
         path.touch()
-    with nullcontext() if replaceable else pytest.raises(InputError, match="no sample"):
+    with nullcontext() if replaceable else pytest.raises(InputError, match="is not a sample"):
         _require_replaceable(images, grid)
 
 

@@ -352,7 +352,9 @@ def test_what_a_generator_claims_is_compared_before_it_is_built(
         load_generator(written(tiny_recipe, tmp_path, change))
 
 
-@pytest.mark.parametrize(("value", "words"), [(1e38, "it contains NaN or infinity"), (0.0, "every pixel has the same colour")])
+@pytest.mark.parametrize(
+    ("value", "words"), [(1e38, "it contains NaN or infinity"), (0.0, "every pixel has the same colour")]
+)
 def test_a_generator_that_draws_no_images_says_so(
     tiny_recipe: Recipe, tmp_path: Path, value: float, words: str
 ) -> None:
