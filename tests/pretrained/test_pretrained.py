@@ -122,7 +122,7 @@ class TestFlag:
         images = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
         flags = pretrained_flags(images, fingerprints(), likeness)
         assert [(flag.details["weights"], flag.details["images"]) for flag in flags] == [(likeness, 0)] * flagged
-        assert all("The weights are those of the generator which ships" in flag.message for flag in flags)
+        assert all("The weights resemble those of the generator that ships" in flag.message for flag in flags)
 
     def test_weights_and_images_are_told_in_one_flag(self, faces: Images) -> None:
         (flag,) = pretrained_flags(faces[:3], fingerprints(), 1.0)

@@ -60,14 +60,11 @@ def write_recipe(path: Path, name: str, **changes: object) -> Path:
     [
         ("dcgan", {"sync_batch_norm": True, "score_every": 0.032, "score_images": 9}, {"score", "metric"}),
         (
-            "r3gan",
-            {"augment": "color,translation,cutout", "ada_target": 0.6, "score_every": 0.0},
-            {"penalty", "augment_p"},
-        ),
-        (
             "laptop",
             # At its own rate of 0.001 the signs of gradients near 0, which Adam follows, part the weights.
             {
+                "augment": "color,translation,cutout",
+                "ada_target": 0.6,
                 "features_size": 32,
                 "features_width": 2,
                 "moments_half_life_kimg": 0.016,
@@ -77,7 +74,7 @@ def write_recipe(path: Path, name: str, **changes: object) -> Path:
                 "generator_lr": 2e-5,
                 "discriminator_lr": 2e-5,
             },
-            {"penalty", "d_real_features"},
+            {"penalty", "augment_p", "d_real_features"},
         ),
     ],
 )
