@@ -77,6 +77,35 @@ class TestVocabulary:
         assert old_words(source) == set()
 
 
+def openings(source: str) -> list[str]:
+    """The first words of its docstrings and of its comments that describe a name (``#: …``)."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    texts = [token.string.removeprefix("#:").strip() for token in tokens if token.string.startswith("#:")]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            texts.append(ast.get_docstring(node) or "")
+    return [text.partition("\n")[0] for text in texts]
+
+
+#: Openings of a sentence without its subject: the reader cannot know what the rest is about.
+RIDDLE = re.compile(r"(Of|What|So|Such|That|Those|Where|As)\b")
+
+
+class TestOpenings:
+    def test_none_is_a_riddle(self) -> None:
+        found = [(path, text) for path, source in SOURCES.items() for text in openings(source) if RIDDLE.match(text)]
+        assert not found, "\n".join(f"{path}: {text}" for path, text in found)
+
+    @pytest.mark.parametrize(
+        "source", ['"""Of a set of images."""', "#: What is read.\nX = 1", "def f():\n    'So many.'"]
+    )
+    def test_one_is_seen(self, source: str) -> None:
+        assert any(RIDDLE.match(text) for text in openings(source))
+
+    def test_a_plain_one_passes(self) -> None:
+        assert not any(RIDDLE.match(text) for text in openings('"""Return the offset."""\n#: Sizes in pixels.\nX = 1'))
+
+
 #: What speaks to people, besides the kinds of error.
 SPEAKERS = {"info", "detail", "warn"}
 ERRORS = {"FacegenError", "InputError", "EnvironmentProblem", "Refused", "Rejection", "Diverged"}

@@ -44,7 +44,7 @@ WITHOUT_EXTENSIONS = frozenset({"prepare", "pack", "doctor", "watch", "timelapse
 WRONG_USAGE, INTERRUPTED = 2, 130
 #: Exit code of an unforeseen exception: EX_SOFTWARE of sysexits.h. Python's own 1 would be an answer here.
 DEFECT = 70
-#: What could not be done, and a remedy, if the operating system refuses something. That is not a defect of facegen.
+#: The attempted action and a remedy, for an operation that the system refuses. That is not a defect of facegen.
 _REFUSAL = ("read or write", "Mend that, or name another file or folder, and run it again.")
 #: The same by error number, where a more specific remedy exists.
 _REFUSALS = {

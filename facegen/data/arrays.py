@@ -59,7 +59,7 @@ class Layout:
 
     @property
     def note(self) -> str | None:
-        """What happens to the images when they are read, in words; None if they are read as they are."""
+        """A description of the conversion of images on reading. None if they are read unchanged."""
         channels = 1 if len(self.row) == 2 else self.row[0 if self.first else 2]
         order = "the channels come first, [N, C, H, W]" if self.first and channels > 1 else None
         grey = f"the images are grey, {['N', *self.row]!s}, and become RGB".replace("'", "") if channels == 1 else None

@@ -23,7 +23,7 @@ from facegen.files import open_regular
 _FOUR_GIB = 1 << 32
 #: Length of the part of a zip that holds its end record, in bytes: 22, and a comment of at most 64 KiB.
 _END = 22 + (1 << 16)
-#: What the readers of archives raise for damaged ones, besides errors of their own.
+#: Exceptions that the readers of archives raise for damage, besides errors of their own.
 _RAISED = (OSError, EOFError, ValueError, OverflowError, RuntimeError, struct.error, zlib.error, lzma.LZMAError)
 _OPENERS: dict[str, Callable[[IO[bytes]], gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile]] = {
     "gz": lambda file: gzip.GzipFile(fileobj=file, mode="rb"),

@@ -52,7 +52,7 @@ _CHUNK = 1 << 20
 #: Maximum size of an index, a manifest or a journal, in bytes: enough for 5 million images at 200 bytes each.
 MOST_TEXT = 1 << 30
 _OTHER_PIXELS = f"{IMAGES} holds other pixels"
-#: What changes whenever the content changes: the expected hash, and what the file system says of the files.
+#: The expected hash and the files' state in the file system. Both change whenever the content changes.
 _State = tuple[str | tuple[int, ...], ...]
 #: The states whose content was verified in this process.
 _VERIFIED: set[_State | None] = set()

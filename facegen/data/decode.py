@@ -29,7 +29,7 @@ _PHOTOGRAPHS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "JPE
 #: TIFF tags.
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 
-#: What Pillow's readers raise for damaged data. Each was found by damaging files at random.
+#: Exceptions that Pillow's readers raise for damaged data. Each was found by damaging files at random.
 DAMAGE = (
     OSError,  # Includes UnidentifiedImageError and truncated data.
     SyntaxError,  # Broken PNG chunks, and broken headers of most formats.

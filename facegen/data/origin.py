@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import PngInfo
 
 @dataclass(frozen=True)
 class Origin:
-    """Where an image, or a set of images, says that it comes from.
+    """The origin that an image, or a set of images, records about itself.
 
     Attributes:
         sampling: How it was drawn; None for plain sampling or if it says nothing.

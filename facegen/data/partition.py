@@ -57,7 +57,7 @@ def is_partition_name(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Matched:
-    """What a partition says of given images.
+    """The splits of given images according to a partition.
 
     Attributes:
         splits: The split of each image: ``"train"``, ``"valid"`` or ``"test"``; None if the partition does not name it.

@@ -20,7 +20,7 @@ from PIL import ExifTags, Image
 from facegen.data.decode import DAMAGE, Decoded, Unreadable
 from facegen.printable import printable
 
-# What prepare did to an image. Each follows "3 images were".
+# Conversions by prepare. Each follows "3 images were".
 COMPOSITED = "composited on white"
 SIXTEEN_BIT = "reduced from 16 to 8 bits"
 FIRST_FRAME = "reduced to the first of several frames"
@@ -35,7 +35,7 @@ REMEDIES = {
     PROFILE_NOT_APPLIED: "Add --srgb to convert them to sRGB.",
 }
 
-# What pytorch-fid's conversion loses.
+# Losses of pytorch-fid's conversion.
 ALPHA_DROPPED = "alpha dropped"
 CLIPPED = "clipped to 8 bits"
 FRAMES_DROPPED = "frames dropped"
@@ -83,7 +83,7 @@ _UPRIGHT_BY = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-#: Where Pillow keeps what :meth:`Image.Image.getexif` reads an orientation from.
+#: Keys of an image's ``info`` from which Pillow's :meth:`Image.Image.getexif` reads an orientation.
 _EXIF_KEYS = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
 #: Formats whose frames are moments or pages. (The second picture in a phone's JPEG is a depth or brightness map.)
 _ANIMATED = frozenset({"AVIF", "GIF", "PNG", "TIFF", "WEBP"})
@@ -129,7 +129,7 @@ class PreparedRgb:
 
     @property
     def description(self) -> str:
-        """What is done to the pixels, for the manifest."""
+        """A description of what is done to the pixels, for the manifest."""
         done = ["RGB turned upright by EXIF" if self.upright else "RGB as stored"]
         return ", ".join([*done, "to sRGB by ICC profile (relative colorimetric)"] if self.srgb else done)
 

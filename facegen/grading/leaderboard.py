@@ -44,7 +44,7 @@ _COLUMNS = (
 #: Characters at the start of a cell that make a spreadsheet run it as a formula. East Asian ones know the wide signs
 #: too.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-#: Where spreadsheets split cells at semicolons, as in much of Europe, another cell begins after each semicolon.
+#: A semicolon begins another cell in spreadsheets that split at semicolons, as in much of Europe.
 _FORMULA_BEHIND = re.compile(rf';(?=[\s"]*[{re.escape("".join(_FORMULA))}])')
 
 

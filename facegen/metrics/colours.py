@@ -44,7 +44,7 @@ Counts = npt.NDArray[np.int64]
 _BINS = 32
 #: Number of colours that are told apart.
 COLOURS = _BINS**3
-#: Of a larger image, pixels at equal steps are counted, about this many per side.
+#: Maximum number of pixels per side to count. In a larger image, pixels at equal steps are counted.
 _SIDE = 64
 #: Axes along which colours are compared: red, green, blue and the difference of each two. [3, 6]
 _AXES = np.array([[1, 0, 0, 1, 0, 1], [0, 1, 0, -1, 1, 0], [0, 0, 1, 0, -1, -1]], dtype=np.float64)

@@ -36,7 +36,7 @@ _SAMPLE = 2_000  # held-out rows that calibrate, or n if n is larger: using all 
 
 @dataclass(frozen=True)
 class Memorization:
-    """What the nearest neighbours say about n generated rows.
+    """The result of the nearest-neighbour search for n generated rows.
 
     Attributes:
         nearest: Nearest training row of each generated row, int64 [n].

@@ -175,7 +175,7 @@ def prepare(
 
 @dataclass
 class _Summary:
-    """What became of the images: the count of each note, and the images that were skipped."""
+    """The outcome for the images: the count of each note, and the skipped images."""
 
     notes: Counter[str] = field(default_factory=Counter)
     skipped: list[dict[str, str]] = field(default_factory=list)

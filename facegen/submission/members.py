@@ -130,7 +130,7 @@ def _not_tar(block: bytes) -> Message:
 
 
 def _sum_is_right(block: bytes) -> bool:
-    """Whether the header's checksum is right: the sum of its bytes, with its own eight bytes taken as spaces.
+    """Return whether the header's checksum is right: the sum of its bytes, with its own eight bytes taken as spaces.
 
     Some writers add up signed bytes, others unsigned ones.
     """

@@ -320,7 +320,7 @@ def megabytes(count: int) -> str:
 
 
 def is_picture_name(path: str) -> bool:
-    """Whether a member's suffix is that of a picture, in an accepted format or another."""
+    """Return whether a member's suffix is that of a picture, in an accepted format or another."""
     suffix = PurePosixPath(path).suffix.lower()
     return suffix in FORMATS or suffix in OTHER_PICTURES
 

@@ -110,7 +110,7 @@ def write_tarball(files: dict[str, Path], target: Path) -> None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the file at ``path`` begins as :func:`write_tarball` writes it: without a date and an owner."""
+    """Return whether the file at ``path`` begins as :func:`write_tarball` writes it: without a date and an owner."""
     try:
         with open_regular(path) as raw:
             if raw.read(8) != b"\x1f\x8b\x08" + bytes(5):

@@ -262,7 +262,7 @@ def _require_fields(state: dict[str, Any]) -> None:
 
 
 def owes_score(checkpoint: Mapping[str, Any], recipe: Recipe) -> bool:
-    """Whether a score was due when the checkpoint was saved, was interrupted, and is still wanted by the recipe."""
+    """Return whether a score was due at the checkpoint, was interrupted, and is still wanted by the recipe."""
     return bool(checkpoint.get("owes_score") and recipe.score_every)
 
 

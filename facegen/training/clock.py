@@ -71,7 +71,7 @@ class Length:
         self._warm: tuple[int, float] | None = None
 
     def is_over(self, seen: int) -> bool:
-        """Whether the run ends after ``seen`` images."""
+        """Return whether the run ends after ``seen`` images."""
         return self._clock.now >= self._seconds if self._seconds else seen >= self.recipe.total_images
 
     @property
@@ -86,7 +86,10 @@ class Length:
         self._start = (seen, self._clock.now)
 
     def wants_to_look(self) -> bool:
-        """Whether :meth:`look` is due. Wait for the device first, so that ``seen`` counts only the finished steps."""
+        """Return whether :meth:`look` is due.
+
+        Wait for the device first, so that ``seen`` counts only the finished steps.
+        """
         return not self.is_settled and self._clock.now >= self._next_look
 
     def look(self, seen: int, *, last: bool = False) -> float | None:

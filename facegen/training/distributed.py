@@ -61,7 +61,7 @@ class Ranks:
         return torch.cat(parts).cpu().numpy()
 
     def any(self, flag: bool) -> bool:
-        """Whether ``flag`` is true on any rank."""
+        """Return whether ``flag`` is true on any rank."""
         if self.world == 1:
             return flag
         votes = torch.tensor(float(flag), device="cuda" if dist.get_backend() == "nccl" else "cpu")
@@ -79,7 +79,7 @@ class Ranks:
 
 
 def is_writing_process() -> bool:
-    """Whether this process is the writer, according to torchrun's variables.
+    """Return whether this process is the writer, according to torchrun's variables.
 
     This works before the ranks have joined.
     """
@@ -122,7 +122,7 @@ def joined_ranks(device: torch.device) -> Iterator[Ranks]:
 
 
 def _is_of_a_lost_rank(problem: RuntimeError) -> bool:
-    """Whether an error means that another rank is lost.
+    """Return whether an error means that another rank is lost.
 
     NCCL's errors have their own type. gloo's are recognised by their words.
     """

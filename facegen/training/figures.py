@@ -14,7 +14,7 @@ from facegen.training.distributed import Ranks
 
 #: The figures of a step: 0-dim tensors on the device, by name. They are the losses; D(x) and D(G(z)), as the loss reads
 #: the logits; and ``spread``, the mean over pixels of the standard deviation of generated images over the batch.
-#: Where the recipe has them, ``penalty`` is the sum of the weighted penalties, and ``augment_p`` the present
+#: If the recipe has them, ``penalty`` is the sum of the weighted penalties, and ``augment_p`` the present
 #: probability of augmentation.
 StepFigures = dict[str, Tensor]
 

@@ -79,7 +79,7 @@ def _shown(value: object) -> str:
 
 
 def _is_within(value: float, limits: Mapping[str, Any]) -> bool:
-    """Whether a number is within its limits. NaN never is."""
+    """Return whether a number is within its limits. NaN never is."""
     above_least = value > limits["above"] if "above" in limits else value >= limits["least"]
     below_most = value < limits["below"] if "below" in limits else value <= limits["most"]
     return above_least and below_most

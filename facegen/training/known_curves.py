@@ -94,7 +94,7 @@ def out_of_reach(recipe: Recipe) -> str | None:
 
 
 def _is_as_shipped(recipe: Recipe) -> bool:
-    """Whether the recipe learns in the same way as the shipped recipe of its name."""
+    """Return whether the recipe learns in the same way as the shipped recipe of its name."""
     if recipe.name not in recipe_names():
         return False
     shipped = load_recipe(recipe.name)

@@ -208,7 +208,7 @@ def _open(path: Path) -> io.FileIO:
 
 
 def _is_there(path: Path, known: os.stat_result) -> bool:
-    """Whether a path is still the same file or folder as before."""
+    """Return whether a path is still the same file or folder as before."""
     try:
         return os.path.samestat(path.stat(), known)
     except FileNotFoundError:

@@ -39,7 +39,7 @@ def peak_memory_gib(device: torch.device) -> float | None:
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an error of torch means that memory ran out.
+    """Return whether an error of torch means that memory ran out.
 
     Some errors show it only in their words. cuDNN reports that it finds no algorithm for a convolution. Metal and the
     CPU raise a plain RuntimeError.

@@ -346,7 +346,7 @@ def recipe_from_dict(values: Mapping[str, Any], source: str) -> Recipe:
         values: The fields, by their present or former names.
         source: What an error message calls the origin of the values.
     """
-    if not isinstance(values, Mapping):  # Such as a list in a JSON file.
+    if not isinstance(values, Mapping):  # A value of another type, such as a list in a JSON file.
         raise InputError(f"{source} must be a table of hyperparameters, not of type {type(values).__name__}.")
     values = by_present_values(by_present_names(values, source), source)
     known = [field.name for field in dataclasses.fields(Recipe)]

@@ -34,7 +34,7 @@ MOST_SIZE = 2048
 
 
 def is_last(run: Path, images_seen: int) -> bool:
-    """Whether the run's last generator exists, is whole, and belongs to ``images_seen`` images.
+    """Return whether the run's last generator exists, is whole, and belongs to ``images_seen`` images.
 
     The generator is written after the checkpoint. If the process was killed in between, the file is that of the
     previous checkpoint.

@@ -97,7 +97,7 @@ def checkpoint_to_continue(
 
 
 def is_done(recipe: Recipe, checkpoint: Mapping[str, Any]) -> bool:
-    """Whether a run at this checkpoint has reached its length."""
+    """Return whether a run at this checkpoint has reached its length."""
     if recipe.minutes:
         taken: float = checkpoint["seconds"] + checkpoint.get("aside_seconds", 0.0)
         return taken >= 60 * recipe.minutes
