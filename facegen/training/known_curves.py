@@ -48,7 +48,7 @@ class KnownCurve:
 
 
 #: Known curves on CelebA, by recipe. ≈FID is the FID with nearly exact Inception weights; a run passes below 18.5.
-#: The first four points of ``laptop`` are of a run whose learning rate fell to a tenth by 160 kimg and then continued
+#: The first five points of ``laptop`` are of a run whose learning rate fell to a tenth by 160 kimg and then continued
 #: at the recipe's rate. The other points are of the run whose generator ships with facegen.
 KNOWN_CURVES: dict[str, KnownCurve] = {
     "laptop": KnownCurve(
@@ -59,6 +59,7 @@ KNOWN_CURVES: dict[str, KnownCurve] = {
             (140.0, 21.7),
             (160.0, 21.3),
             (370.0, 19.7),
+            (500.0, 19.1),
             (1010.0, 18.0),
             (1240.0, 17.9),
             (1430.0, 17.7),
