@@ -34,6 +34,13 @@ def test_every_page_is_on_the_site(site: Path) -> None:
     assert [name for name in names if not (site / name).with_suffix(".html").is_file()] == []
 
 
+def test_korean_pages_say_that_they_are(site: Path) -> None:
+    starts = {
+        path.relative_to(site).parts[0] == "ko": path.read_text(encoding="utf-8") for path in site.rglob("index.html")
+    }
+    assert '<html lang="ko"' in starts[True] and '<html lang="en"' in starts[False]
+
+
 def test_a_page_loads_nothing_from_another_site(site: Path) -> None:
     loaded = re.compile(r'<(script|img|iframe)\b[^>]*\bsrc="(\w+:)?//|<link\b[^>]*rel="(stylesheet|preconnect)"[^>]*//')
     assert [path.name for path in site.rglob("*.html") if loaded.search(path.read_text(encoding="utf-8"))] == []
