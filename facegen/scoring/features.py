@@ -230,7 +230,8 @@ def complete(
     Raises:
         InputError: There are fewer than two images, or the features are not finite.
     """
-    with console.progress(f"Taking features of {description}", so_far.total, done=so_far.n) as task:
+    images = f"the {description.removeprefix('The ')}" if description.startswith("The ") else description
+    with console.progress(f"Computing features of {images}", so_far.total, done=so_far.n) as task:
         for batch, notes in ahead(_batches(rest, extractor.batch)):
             so_far.add(batch, finite(extractor(batch), extractor, description), notes)
             task.advance(len(batch))
