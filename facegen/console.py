@@ -267,8 +267,7 @@ def result_table(table: Table, *, whole: bool = False) -> None:
 
     Args:
         whole: Make the table as wide as its content when stdout is not a terminal, because a file has no columns to
-            keep to.
-            On a terminal that is too narrow for the longest words, lines run on: a number is never cut.
+            keep to. On a terminal that is too narrow for the longest words, lines run on: a number is never cut.
     """
     console = _console(stderr=False)
     needed = _console(stderr=False, width=1000).measure(table)

@@ -37,7 +37,7 @@ HEADER = """\
 #
 # Style: polite 합니다 endings for statements, 하세요 for what to do. Put a placeholder where no particle follows it
 # ("파일 {name}: ..."), because the right particle depends on what is put in.
-# Terms: value 측정값, points 점수, generator 생성자, archive 압축 파일, recipe 레시피, run 실행.
+# Terms: value 측정값, points 점수, generator 생성자, archive 압축 파일, recipe 레시피, run 학습 폴더.
 #"""
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import Result
+from PIL import Image
+
+from facegen.data.dataset import FaceDataset
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts" / "docs"))
@@ -13,6 +19,7 @@ try:
     from blocks import difference, pages, read_page
     from execute import Worlds, run_line, run_page
     from outputs import rewritten
+    from world import write_photographs
 finally:
     sys.path.pop(0)
 
@@ -136,3 +143,17 @@ def test_exact_outputs_are_written_into_the_page(worlds: Worlds) -> None:
     text = "```console\n$ facegen --version\nfacegen 7\n$ facegen pack absent s1\nerror: 7\n```\n"
     ran = run_page(read_page("page.md", text), worlds, go_on=True)
     assert rewritten(text, ran.outputs) == text.replace("facegen 7", run_line("facegen --version")[1].strip())
+
+
+def test_a_picture_that_lay_on_its_side_is_shown_upright(
+    facegen: Callable[..., Result], tmp_path: Path, drawn: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """docs/examples.md: the preview shows the images as they are prepared, however the camera was held."""
+    write_photographs(tmp_path / "photographs", np.repeat(drawn[1][:1], 2, axis=0))
+    words = ("prepare", tmp_path / "photographs", tmp_path / "faces", "--upright", "--preview", tmp_path / "faces.png")
+    assert facegen(*words, "--workers", 1).exit_code == 0
+    on_its_side, upright = FaceDataset.open(tmp_path / "faces").images.astype(float)
+    assert np.abs(on_its_side - upright).mean() < 5 < np.abs(np.rot90(on_its_side) - upright).mean()
+    preview = np.asarray(Image.open(tmp_path / "faces.png"), float)
+    first = preview[: preview.shape[0], : preview.shape[1] // 2]
+    assert min(np.abs(first[y : y + 64, x : x + 64] - on_its_side).mean() for y in range(4) for x in range(4)) == 0

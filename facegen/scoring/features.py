@@ -6,6 +6,7 @@ A separate thread decodes images ahead of the network.
 from __future__ import annotations
 
 import queue
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -230,8 +231,9 @@ def complete(
     Raises:
         InputError: There are fewer than two images, or the features are not finite.
     """
-    images = f"the {description.removeprefix('The ')}" if description.startswith("The ") else description
-    with console.progress(f"Computing features of {images}", so_far.total, done=so_far.n) as task:
+    with console.progress(
+        f"Computing features of {re.sub('^The ', 'the ', description)}", so_far.total, done=so_far.n
+    ) as task:
         for batch, notes in ahead(_batches(rest, extractor.batch)):
             so_far.add(batch, finite(extractor(batch), extractor, description), notes)
             task.advance(len(batch))

@@ -121,8 +121,8 @@ class _Contents:
             raise Rejection(Code.DUPLICATE_MEMBER, message)
         self._seen.add(key)
         if not is_picture_name(path):
-            message = translate("{name} is not an image.", name=shown(path))
-            self._foreign = self._foreign or Rejection(Code.FOREIGN_MEMBER, message)
+            if self._foreign is None:
+                self._foreign = Rejection(Code.FOREIGN_MEMBER, translate("{name} is not an image.", name=shown(path)))
             return
         self.names.append(path)
         # Nothing more is decoded past the count or after a problem: the submission is rejected either way.

@@ -102,7 +102,6 @@ def read_data(name: str, folder: Path = FIGURES) -> Any:
 
 def this_command() -> str:
     """Return the command of the script in scripts/bench/ that is running, from the root of the repository."""
-
     return " ".join(["python", f"scripts/bench/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 

@@ -171,7 +171,7 @@ def make_world(folder: Path, facegen: Callable[..., object]) -> None:
             archive.writestr(f"img_align_celeba/{number:06d}.jpg", _encoded(face, "JPEG"))
     splits = [f"{number:06d}.jpg {0 if number <= 24 else 1}" for number in range(1, 51)]  # ten are not in the zip
     Path("list_eval_partition.txt").write_text("\n".join(splits) + "\n", encoding="utf-8")
-    _photographs(folder / "photographs", faces[:12])
+    write_photographs(folder / "photographs", faces[:12])
     (folder / "face.png").write_bytes(_encoded(faces[0], "PNG"))
     facegen("prepare", "img_align_celeba.zip", "celeba")
     facegen("prepare", "img_align_celeba.zip", "celeba128", "--size", "128", "--limit", "12")
@@ -218,7 +218,7 @@ def _encoded(pixels: np.ndarray, format: str) -> bytes:
     return stream.getvalue()
 
 
-def _photographs(folder: Path, faces: np.ndarray) -> None:
+def write_photographs(folder: Path, faces: np.ndarray) -> None:
     """Write a phone's photographs: several sizes, every fourth rotated with a tag, and one that cannot be read."""
     folder.mkdir()
     for number, face in enumerate(faces):
